@@ -1,0 +1,85 @@
+"""``lensvit STAGE --option value``: one stage, one function; the options are its arguments."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
+
+from lensvit.errors import LensvitError
+
+# stage -> where its function lies; imported only when asked for, so that `--help` is quick
+STAGES = {
+    "config": "lensvit.config:main",
+    "psf": "lensvit.psf:build",
+    "simulate": "lensvit.simulate:simulate",
+    "catalog": "lensvit.catalog:catalog",
+    "train": "lensvit.train:train",
+    "evaluate": "lensvit.evaluate:evaluate",
+    "table": "lensvit.table:table",
+    "figure1": "lensvit.figures.figure1:figure1",
+    "figure2": "lensvit.figures.figure2:figure2",
+    "figure3": "lensvit.figures.figure3:figure3",
+    "numbers": "lensvit.numbers:numbers",
+    "tex": "lensvit.paper:tex",
+    "pdf": "lensvit.paper:pdf",
+    "archive": "lensvit.paper:archive",
+    "bench": "lensvit.bench:main",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; return 0, 1 (an error the user can mend) or 2 (wrong usage)."""
+    parser = argparse.ArgumentParser(prog="lensvit", description=__doc__)
+    parser.add_argument("stage", choices=STAGES, help="what to run")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    stage = parser.parse_args(arguments[:1] or ["--help"]).stage
+    try:
+        function = _function(STAGES[stage])
+        options = _parser(stage, function).parse_args(arguments[1:])
+        function(**vars(options))
+    except LensvitError as error:
+        print(f"lensvit {stage}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _function(target: str) -> Callable[..., None]:
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _parser(stage: str, function: Callable[..., None]) -> argparse.ArgumentParser:
+    """A parser made from the function's signature: ``x: Path`` becomes ``--x PATH``."""
+    parser = argparse.ArgumentParser(
+        prog=f"lensvit {stage}",
+        description=inspect.getdoc(function),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    hints = get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints[name]
+        many = get_origin(hint) is list
+        kind = get_args(hint)[0] if many else hint
+        required = parameter.default is inspect.Parameter.empty
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            required=required,
+            default=None if required else parameter.default,
+            **_conversion(kind, many),
+        )
+    return parser
+
+
+def _conversion(kind: type, many: bool) -> dict:
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if type(None) in get_args(kind):  # an optional value: `Path | None`
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    if kind not in (Path, str, int, float):
+        raise TypeError(f"an option of type {kind} has no spelling on the command line")
+    return {"type": kind, "metavar": kind.__name__.upper()} | ({"nargs": "+"} if many else {})

@@ -1,0 +1,106 @@
+"""The one table of parameters: names, LaTeX labels, units, priors, and which are targets.
+
+Names are lenstronomy's. The priors are those of the authors' notebook (Huang et al. 2022,
+https://github.com/kuanweih/strong_lensing_vit_resnet); a config changes them under
+``priors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A one-dimensional prior; values outside [low, high] are set to the bound, as the paper does.
+
+    Parameters
+    ----------
+    kind : "normal" or "uniform".
+    mean, sd : of the normal distribution before the bounds, in the parameter's unit.
+    low, high : floor and ceiling of a normal, limits of a uniform; None for no bound.
+    """
+
+    kind: str
+    mean: float | None = None
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One value."""
+        if self.kind == "uniform":
+            return float(rng.uniform(self.low, self.high))
+        lower = -np.inf if self.low is None else self.low
+        upper = np.inf if self.high is None else self.high
+        return float(np.clip(rng.normal(self.mean, self.sd), lower, upper))
+
+
+def normal(mean: float, sd: float, low: float | None = None, high: float | None = None) -> Prior:
+    """A normal prior with an optional floor and ceiling."""
+    return Prior("normal", mean, sd, low, high)
+
+
+def uniform(low: float, high: float) -> Prior:
+    """A uniform prior."""
+    return Prior("uniform", low=low, high=high)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the table.
+
+    name : lenstronomy's name, the column of the catalogue.
+    label : LaTeX, without dollar signs.
+    unit : as printed; "" where there is none.
+    description : one line of prose.
+    prior : the paper's.
+    target : whether the networks predict it.
+    """
+
+    name: str
+    label: str
+    unit: str
+    description: str
+    prior: Prior
+    target: bool = False
+
+
+PARAMETERS = (
+    Parameter("theta_E", r"\theta_\mathrm{E}", "arcsec", "Einstein radius", normal(1.25, 0.3, 0.1), True),
+    Parameter("gamma", r"\gamma'", "", "radial power-law slope of the mass", normal(2.0, 0.2, 1.85), True),
+    Parameter("center_x", r"\theta_1", "arcsec", "centre of mass, first coordinate", normal(0.0, 0.02), True),
+    Parameter("center_y", r"\theta_2", "arcsec", "centre of mass, second coordinate", normal(0.0, 0.02), True),
+    Parameter("e1", r"e_1", "", "ellipticity, first component", normal(0.0, 0.2, high=0.9), True),
+    Parameter("e2", r"e_2", "", "ellipticity, second component", normal(0.0, 0.2, high=0.9), True),
+    Parameter("R_sersic", r"R_\mathrm{eff}", "arcsec", "effective radius of the lens light", normal(1.0, 0.05, 0.1), True),
+    Parameter("n_sersic", r"n_\mathrm{s\acute{e}rsic}", "", "Sérsic index of the lens light", normal(4.0, 0.1, 0.5), True),
+    Parameter("gamma_ext", r"\gamma_\mathrm{ext}", "", "external shear", normal(0.015, 0.005, 0.0)),
+    Parameter("psi_ext", r"\psi_\mathrm{ext}", "rad", "angle of the external shear", uniform(0.0, 2 * np.pi)),
+    Parameter("source_x", r"\beta_1", "arcsec", "source position, first coordinate", normal(0.0, 0.1)),
+    Parameter("source_y", r"\beta_2", "arcsec", "source position, second coordinate", normal(0.0, 0.1)),
+    Parameter("source_R_sersic", r"R_\mathrm{src}", "arcsec", "effective radius of the source", normal(0.2, 0.01, 0.01)),
+    Parameter("source_n_sersic", r"n_\mathrm{src}", "", "Sérsic index of the source", normal(0.5, 0.05, 0.2)),
+)  # fmt: skip
+
+NAMES = tuple(parameter.name for parameter in PARAMETERS)
+TARGETS = tuple(parameter for parameter in PARAMETERS if parameter.target)
+TARGET_NAMES = tuple(parameter.name for parameter in TARGETS)
+
+
+def priors(changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Prior]:
+    """The priors of all parameters, in the table's order, with a config's changes.
+
+    ``changes`` maps a parameter's name to the fields of :class:`Prior` that stand instead
+    of the paper's; a change of ``kind`` replaces the prior as a whole.
+    """
+    result = {}
+    for parameter in PARAMETERS:
+        change = dict(changes.get(parameter.name, {}))
+        whole = change.get("kind", parameter.prior.kind) != parameter.prior.kind
+        result[parameter.name] = Prior(**change) if whole else Prior(**{**vars(parameter.prior), **change})
+    return result
