@@ -1,0 +1,463 @@
+"""The schema of a run: every key, its unit, its bounds; and the part of it that each stage reads.
+
+``config.yaml`` is the paper's scale, an overlay from ``runs/`` changes it. Snakemake merges
+the two, :func:`validate` checks the result before any job starts, and :func:`stage_settings`
+cuts out what one stage reads. Stages never import this module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from lensvit.errors import LensvitError
+from lensvit.parameters import NAMES, Prior, priors
+
+PAPER_SIZES = {"train": 27000, "validation": 3000, "test": 1200}
+PAPER_IMAGE_SIZE = 224
+SPLITS = ("train", "validation", "test")
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
+
+
+class Part(BaseModel):
+    """A part of the config: unknown keys, NaN and infinity are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd, so that the kernel has a central pixel")
+    return value
+
+
+def _without_null(value: Any) -> Any:
+    """An overlay removes an entry of config.yaml by setting it to null."""
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if entry is not None}
+    return value
+
+
+Odd = Annotated[int, Field(ge=11, le=1001), AfterValidator(_odd)]
+Named = BeforeValidator(_without_null)
+
+
+class PriorChange(Part):
+    """Fields of a prior that stand instead of the paper's, in the parameter's own unit."""
+
+    kind: Literal["normal", "uniform"] | None = None
+    mean: float | None = Field(None, description="mean of a normal, before the bounds")
+    sd: float | None = Field(None, ge=0, description="standard deviation of a normal, before the bounds")
+    low: float | None = Field(None, description="floor of a normal, lower limit of a uniform")
+    high: float | None = Field(None, description="ceiling of a normal, upper limit of a uniform")
+
+
+class Instrument(Part):
+    """A camera."""
+
+    label: str = Field(description="as printed")
+    pixels: int = Field(ge=16, le=1024, description="image side [pixel]")
+    pixel_scale: float = Field(gt=0, le=1, description="pixel scale [arcsec]")
+
+
+class HstPsf(Part):
+    """HST ACS F814W, from the pupil, as Tiny Tim does."""
+
+    kind: Literal["hst_acs"]
+    instrument: Name
+    pixels: Odd = Field(101, description="kernel side [pixel], odd")
+    spectral_index: float = Field(ge=-5, le=5, description="alpha of F_nu ~ nu^alpha")
+    despace_um: float = Field(ge=-20, le=20, description="despace of the secondary mirror [um]")
+
+
+class KeckPsf(Part):
+    """Keck laser-guide-star adaptive optics in K', from its optical transfer function."""
+
+    kind: Literal["keck_ao"]
+    instrument: Name
+    pixels: Odd = Field(201, description="kernel side [pixel], odd")
+    r0: float = Field(gt=0.02, le=1, description="Fried parameter at 500 nm at zenith [m]")
+    zenith_angle_deg: float = Field(30, ge=0, le=70, description="zenith angle [deg]")
+    outer_scale: float = Field(30, ge=1, le=1000, description="outer scale of the turbulence [m]")
+    residual_nm: float = Field(ge=0, le=1000, description="corrected residual wavefront error, rms [nm]")
+    jitter_mas: tuple[float, float] = Field(description="tip-tilt jitter along its axes, rms [mas]")
+    static_nm: float = Field(100, ge=0, le=500, description="static wavefront error, rms [nm]")
+    seed: int = Field(1, ge=0, description="seed of the static wavefront")
+
+
+class FitsPsf(Part):
+    """A user's own kernel: 2-D, square, odd, finite, centred within 0.2 pixel."""
+
+    kind: Literal["fits"]
+    instrument: Name
+    path: str = Field(min_length=1, description="FITS file, absolute or relative to the working directory")
+    extension: int | str = Field(0, description="extension number or name")
+    file_pixel_scale: float | None = Field(
+        None, gt=0, le=1, description="pixel scale [arcsec], where the header has none"
+    )
+
+
+Psf = Annotated[HstPsf | KeckPsf | FitsPsf, Discriminator("kind")]
+
+
+class Scene(Part):
+    """What is the same in all systems; amplitudes are lenstronomy's, in counts/s."""
+
+    source_amp: float = Field(ge=0, description="Sersic amplitude of the source [counts/s/arcsec^2]")
+    source_e1: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source, first component")
+    source_e2: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source, second component")
+    lens_amp: float = Field(ge=0, description="Sersic amplitude of the lens light [counts/s/arcsec^2]")
+    quasar_amp: float = Field(ge=0, description="unlensed flux of the quasar [counts/s]")
+    max_images: int = Field(ge=1, le=5, description="the brightest quasar images that are kept")
+    exposure: float = Field(gt=0, description="exposure time [s]")
+    sigma_bkg_low: float = Field(ge=0, description="least background noise [counts/s per pixel, rms]")
+    sigma_bkg_high: float = Field(gt=0, description="largest background noise [counts/s per pixel, rms]")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Scene:
+        if self.sigma_bkg_high < self.sigma_bkg_low:
+            raise ValueError("sigma_bkg_high must not lie below sigma_bkg_low")
+        return self
+
+
+class Data(Part):
+    """How many images; each split is shared evenly among the PSFs."""
+
+    train: int = Field(ge=2, le=10_000_000, description="training images, all PSFs together")
+    validation: int = Field(ge=2, le=10_000_000, description="validation images")
+    test: int = Field(ge=2, le=10_000_000, description="test images")
+    chunk: int = Field(ge=1, le=100_000, description="images in one simulation job and file")
+
+
+class Simulation(Part):
+    """How an image is computed."""
+
+    engine: Literal["lenstronomy"] = Field(description="the renderer")
+    supersampling: Literal[1, 5] = Field(description="PSF kernel of the quasars: native (1, the paper) or 5x finer")
+    external_shear: bool = Field(description="the notebook has it, the paper's text does not")
+
+
+class Recipe(Part):
+    """From image to input, and from loss to weights."""
+
+    resize: Literal["bilinear", "area"] = Field(
+        description="bilinear: corners aligned, as scipy.ndimage.zoom of order 1; area: mean over the pixel"
+    )
+    brightness: Literal["per_pixel", "per_area"] = Field(
+        description="counts/s per detector pixel (the paper), or per (0.05 arcsec)^2 for all instruments"
+    )
+    stretch: Literal["raw", "imagenet", "asinh", "three"] = Field(
+        description="raw counts thrice (the original code), ImageNet's mean and standard deviation (the "
+        "paper's text), one asinh thrice, or three stretches for sky, arc and quasar peaks"
+    )
+    noise: Literal["fixed", "fresh"] = Field(
+        description="training noise: one realisation an image (the paper) or a new one every epoch"
+    )
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: float = Field(gt=0, le=1, description="peak learning rate")
+    schedule: Literal["constant", "cosine"]
+    warmup: float = Field(ge=0, lt=1, description="share of all steps with a linear warm-up")
+    weight_decay: float = Field(ge=0, le=1, description="AdamW's; 0 with Adam")
+    clip_norm: float | None = Field(gt=0, description="largest gradient norm; null: no clipping")
+    batch_size: int = Field(ge=1, le=65536)
+    epochs: int = Field(ge=1, le=100_000)
+    criterion: Literal["mse", "nll"] = Field(description="validation score that picks the best epoch")
+
+
+class Network(Part):
+    """A model of transformers or torchvision, by its name there."""
+
+    label: str = Field(description="as printed", min_length=1)
+    library: Literal["transformers", "torchvision"]
+    architecture: str = Field(description="hub id or model type of transformers, model name of torchvision")
+    weights: str = Field(description="pretrained, scratch, or the path of a local folder or file", min_length=1)
+    options: dict[str, Any] = Field(default_factory=dict, description="the library's own options of the model")
+    dropout: float = Field(ge=0, lt=1, description="dropout probability where the paper has it")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the attention (transformers)")
+    pool_grid: int = Field(
+        1, ge=1, le=32, description="torchvision: side of the grid that the last pooling leaves (1: its own)"
+    )
+    image_size: int = Field(ge=16, le=1024, description="side of the network's input [pixel]")
+    recipe: Name
+    changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ for this model")
+
+
+class Evaluation(Part):
+    """Monte-Carlo dropout on the test set."""
+
+    passes: int = Field(ge=2, le=100_000, description="stochastic forward passes")
+    batch_size: int = Field(ge=1, le=65536, description="images in one forward pass")
+    batch_norm: Literal["frozen", "batch"] = Field(
+        description="frozen: running statistics; batch: those of the test batch, as the original code"
+    )
+
+
+class Figures(Part):
+    """What the figures show."""
+
+    examples: list[str] = Field(default_factory=list, description="ids of figure 1; empty: chosen by seed")
+    attention_model: Name | None = Field(description="the model of figure 1; null: images alone")
+    attention_layer: int = Field(description="its layer, from 0; -1 is the last")
+    systems: int = Field(ge=1, le=1000, description="test systems in figure 2")
+
+
+class Config(Part):
+    """A whole run."""
+
+    run: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40)]
+    seed: int = Field(ge=0, lt=2**31, description="the one seed from which all others follow")
+    device: Literal["gpu", "cpu"] = Field(description="where networks are trained and evaluated")
+    priors: Annotated[dict[str, PriorChange], Named] = Field(default_factory=dict)
+    instruments: Annotated[dict[Name, Instrument], Named] = Field(min_length=1)
+    psfs: Annotated[dict[Name, Psf], Named] = Field(min_length=1)
+    scene: Scene
+    data: Data
+    simulation: Simulation
+    recipes: Annotated[dict[Name, Recipe], Named] = Field(min_length=1)
+    models: Annotated[dict[Name, Network], Named] = Field(min_length=1)
+    evaluation: Evaluation
+    figures: Figures
+
+    @model_validator(mode="after")
+    def _references(self) -> Config:
+        for name in self.priors:
+            _known(f"priors.{name}", name, NAMES)
+        for name, psf in self.psfs.items():
+            _known(f"psfs.{name}.instrument", psf.instrument, self.instruments)
+        if self.figures.attention_model is not None:
+            _known("figures.attention_model", self.figures.attention_model, self.models)
+        for split in SPLITS:
+            if getattr(self.data, split) < len(self.psfs):
+                raise ValueError(f"data.{split}: {getattr(self.data, split)} is less than one image a PSF")
+        for name, prior in self.full_priors().items():
+            _check_prior(name, prior)
+        for name in self.models:
+            self._check_input(name)
+        return self
+
+    def _check_input(self, name: str) -> None:
+        model = self.models[name]
+        _known(f"models.{name}.recipe", model.recipe, self.recipes)
+        recipe = self.recipe(name)
+        smallest = min(self.instruments[psf.instrument].pixels for psf in self.psfs.values())
+        if recipe.resize == "area" and model.image_size > smallest:
+            raise ValueError(
+                f"models.{name}.image_size: {model.image_size}; resize: area needs at most the {smallest} "
+                "pixels of the smallest image (or choose resize: bilinear)"
+            )
+
+    def full_priors(self) -> dict[str, Prior]:
+        """The priors of all parameters with this run's changes."""
+        return priors({name: change.model_dump(exclude_none=True) for name, change in self.priors.items()})
+
+    def recipe(self, model: str) -> Recipe:
+        """The recipe of a model, with the model's own changes."""
+        network = self.models[model]
+        try:
+            return Recipe(**{**self.recipes[network.recipe].model_dump(), **network.changes})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"models.{model}.changes.{where}: {first['msg']} (got {first['input']!r})") from error
+
+    @property
+    def scale(self) -> str:
+        """"paper" if no data set is smaller than the paper's and the inputs are of its size, else "reduced"."""
+        whole = all(getattr(self.data, split) >= size for split, size in PAPER_SIZES.items())
+        large = all(model.image_size >= PAPER_IMAGE_SIZE for model in self.models.values())
+        return "paper" if whole and large else "reduced"
+
+
+def _known(key: str, value: str, allowed: Any) -> None:
+    if value not in allowed:
+        raise ValueError(f"{key}: {value!r} is not known; there are: {', '.join(allowed)}")
+
+
+def _check_prior(name: str, prior: Prior) -> None:
+    low = -math.inf if prior.low is None else prior.low
+    high = math.inf if prior.high is None else prior.high
+    if low > high:
+        raise ValueError(f"priors.{name}: low {prior.low} lies above high {prior.high}")
+    if prior.kind == "uniform" and not math.isfinite(high - low):
+        raise ValueError(f"priors.{name}: a uniform prior needs low and high")
+    if prior.kind == "normal" and (prior.mean is None or prior.sd is None):
+        raise ValueError(f"priors.{name}: a normal prior needs mean and sd")
+
+
+def validate(content: Mapping[str, Any]) -> Config:
+    """Check a merged config.
+
+    Raises
+    ------
+    LensvitError
+        One line for each wrong value: the key, the value, what is allowed.
+    """
+    try:
+        return Config.model_validate(dict(content))
+    except ValidationError as error:
+        raise LensvitError("\n".join(_lines(error))) from error
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"] if part not in ("hst_acs", "keck_ao", "fits"))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            yield f"config: {key}: no such key"
+        elif problem["type"] == "missing":
+            yield f"config: {key}: is missing"
+        elif key:
+            yield f"config: {key}: {problem['input']!r} is wrong: {message}"
+        else:
+            yield f"config: {message}"
+
+
+def load(*paths: Path) -> Config:
+    """Read config files, later ones over earlier ones as Snakemake merges them, and check the result."""
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise LensvitError(f"no config file {path}") from error
+        except yaml.YAMLError as error:
+            raise LensvitError(f"{path} is no YAML: {error}") from error
+        _merge(merged, content or {})
+    return validate(merged)
+
+
+def _merge(into: dict[str, Any], overlay: Mapping[str, Any]) -> None:
+    for key, value in overlay.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+# ---------------------------------------------------------------- what each stage reads
+
+
+def chunks(config: Config, psf: str, split: str) -> list[tuple[str, int, int]]:
+    """The simulation jobs of one PSF and split: (name of the chunk, first index, count).
+
+    A split is shared evenly; what is left over goes to the first PSFs, one each. A larger
+    split keeps the whole chunks of a smaller one as they are.
+    """
+    names = list(config.psfs)
+    total = getattr(config.data, split)
+    count = total // len(names) + (names.index(psf) < total % len(names))
+    size = config.data.chunk
+    return [
+        (f"{split}-{first // size:04d}", first, min(size, count - first)) for first in range(0, count, size)
+    ]
+
+
+def stage_settings(config: Config, part: str) -> dict[str, Any]:
+    """The settings of one stage, as plain data in canonical order.
+
+    ``part`` is the stage's name, with the item's name behind a slash where the stage works
+    on one item: ``psf/hst_a``, ``simulate/hst_a``, ``train/vit``, ``table``.
+    """
+    stage, _, item = part.partition("/")
+    content = _PARTS[stage](config, item) if item else _PARTS[stage](config)
+    return _canonical(content)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _canonical(value.model_dump())
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [_canonical(entry) for entry in value]
+    return value
+
+
+def _psf(config: Config, name: str) -> dict[str, Any]:
+    psf = config.psfs[name]
+    return {"name": name, **psf.model_dump(), "pixel_scale": config.instruments[psf.instrument].pixel_scale}
+
+
+def _simulate(config: Config, name: str) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "name": name,
+        "priors": {key: change.model_dump(exclude_none=True) for key, change in config.priors.items()},
+        "scene": config.scene,
+        "instrument": config.instruments[config.psfs[name].instrument].model_dump(exclude={"label"}),
+        **config.simulation.model_dump(),
+    }
+
+
+def _train(config: Config, name: str) -> dict[str, Any]:
+    model = config.models[name]
+    return {
+        "seed": config.seed,
+        "network": model.model_dump(exclude={"label", "recipe", "changes"}),
+        "recipe": config.recipe(name),
+    }
+
+
+def _evaluate(config: Config, name: str) -> dict[str, Any]:
+    return {"seed": config.seed, **config.evaluation.model_dump()}
+
+
+def _labels(config: Config) -> dict[str, str]:
+    return {name: model.label for name, model in config.models.items()}
+
+
+def _figure1(config: Config) -> dict[str, Any]:
+    figures = config.figures
+    return {
+        "seed": config.seed,
+        "examples": figures.examples,
+        "model": figures.attention_model,
+        "layer": figures.attention_layer,
+        "options": {
+            psf: config.instruments[entry.instrument].model_dump() for psf, entry in config.psfs.items()
+        },
+    }
+
+
+def _figure2(config: Config) -> dict[str, Any]:
+    return {"seed": config.seed, "systems": config.figures.systems, "options": _labels(config)}
+
+
+def _figure3(config: Config) -> dict[str, Any]:
+    return {"options": _labels(config)}
+
+
+def _numbers(config: Config) -> dict[str, Any]:
+    return {"config": config.model_dump(), "scale": config.scale}
+
+
+_PARTS = {
+    "psf": _psf,
+    "simulate": _simulate,
+    "train": _train,
+    "evaluate": _evaluate,
+    "figure1": _figure1,
+    "figure2": _figure2,
+    "figure3": _figure3,
+    "numbers": _numbers,
+}
+
+
+def main(files: list[Path]) -> None:
+    """Check config files (the later over the earlier) and print the run as resolved."""
+    print(yaml.safe_dump(_canonical(load(*files)), sort_keys=False), end="")
