@@ -15,6 +15,7 @@ from lensvit.errors import LensvitError
 # stage -> where its function lies; imported only when asked for, so that `--help` is quick
 STAGES = {
     "config": "lensvit.config:main",
+    "settings": "lensvit.settings:write",
     "psf": "lensvit.psf:build",
     "simulate": "lensvit.simulate:simulate",
     "catalog": "lensvit.catalog:catalog",

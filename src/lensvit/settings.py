@@ -6,6 +6,7 @@ that a new key of another stage re-runs nothing here.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from lensvit.errors import LensvitError
+from lensvit.files import write_text
 
 
 def read(path: Path) -> SimpleNamespace:
@@ -32,15 +34,28 @@ def read(path: Path) -> SimpleNamespace:
         raise LensvitError(f"no settings file {path}: run it through snakemake once") from error
     if not isinstance(content, dict):
         raise LensvitError(f"{path} holds no settings: delete it and run snakemake again")
-    return _namespace(content)
+    return namespace(content)
 
 
-def _namespace(content: Any) -> Any:
+def namespace(content: Any) -> Any:
+    """Nested mappings as nested namespaces, but for those under ``priors`` and ``options``."""
     if isinstance(content, dict):
         return SimpleNamespace(
             **{
-                key: value if key in ("priors", "options") else _namespace(value)
+                key: value if key in ("priors", "options") else namespace(value)
                 for key, value in content.items()
             }
         )
     return content
+
+
+def plain(content: Any) -> Any:
+    """The inverse of :func:`namespace`: mappings again, for a JSON file."""
+    if isinstance(content, SimpleNamespace):
+        return {key: plain(value) for key, value in vars(content).items()}
+    return content
+
+
+def write(content: str, output: Path) -> None:
+    """Write a stage's settings from a line of JSON, as YAML in the same order."""
+    write_text(output, yaml.safe_dump(json.loads(content), sort_keys=False, allow_unicode=True))

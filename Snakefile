@@ -1,0 +1,35 @@
+# lensvit: settings -> PSFs -> images -> catalogue -> weights -> draws -> table and figures -> paper.pdf
+# Each arrow is one rule, one `lensvit` command, one module, one kind of file (README.md).
+
+from snakemake.utils import min_version
+
+min_version("9.11")
+
+configfile: "config.yaml"
+
+include: "rules/common.smk"
+include: "rules/psf.smk"
+include: "rules/simulate.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/paper.smk"
+
+
+localrules: all, data, models
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RUN}/paper/paper.pdf",
+        f"{RUN}/paper/paper-source.tar.gz",
+
+
+rule data:
+    input:
+        f"{RUN}/catalog.parquet",
+
+
+rule models:
+    input:
+        expand(f"{RUN}/models/{{model}}/weights.safetensors", model=CONFIG.models),

@@ -1,0 +1,90 @@
+# The validated config and what the rules share. No rule stands here.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+SOURCE = Path(workflow.basedir, "src")
+sys.path.insert(0, str(SOURCE))
+
+from lensvit import config as schema
+from lensvit.errors import LensvitError
+from lensvit.modules import closure
+
+try:
+    CONFIG = schema.validate(config)
+except LensvitError as error:
+    sys.exit(str(error))
+
+RUN = f"results/{CONFIG.run}"
+
+# Jobs find this Python and this source, in whatever way snakemake itself was started.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")])),
+)
+
+# Snakemake's records of what made each file lie with the results, so that a copy of
+# results/ in another clone is known there and re-runs nothing.
+Path("results/.metadata").mkdir(parents=True, exist_ok=True)
+if not Path(".snakemake/metadata").exists():
+    Path(".snakemake").mkdir(exist_ok=True)
+    Path(".snakemake/metadata").symlink_to("../results/.metadata")
+
+
+wildcard_constraints:
+    psf="|".join(CONFIG.psfs),
+    model="|".join(CONFIG.models),
+    chunk=r"(train|validation|test)-\d+",
+    figure="[23]",
+    part=r"[\w/]+",
+
+
+def modules(name):
+    """The package's files that a stage imports: inputs of its rule."""
+    return [os.path.relpath(path) for path in closure(name)]
+
+
+def manifest(path):
+    """The small file on which rules depend in place of a large one."""
+    return f"{path}.sha256"
+
+
+def chunk_files(splits, psfs=CONFIG.psfs):
+    """The image files of some splits."""
+    return [
+        f"{RUN}/images/{psf}/{chunk}.h5"
+        for psf in psfs
+        for split in splits
+        for chunk, first, count in schema.chunks(CONFIG, psf, split)
+    ]
+
+
+def chunk_range(wildcards):
+    """(first index, count) of a simulation job."""
+    split = wildcards.chunk.split("-")[0]
+    for chunk, first, count in schema.chunks(CONFIG, wildcards.psf, split):
+        if chunk == wildcards.chunk:
+            return first, count
+    raise LensvitError(f"the config has no chunk {wildcards.chunk} of {wildcards.psf}")
+
+
+def stage_content(wildcards):
+    """A stage's part of the config, one canonical line."""
+    return json.dumps(schema.stage_settings(CONFIG, wildcards.part), sort_keys=True)
+
+
+def network_threads(fewest):
+    """CPU threads of a job that runs a network: the cores shared by the models on a CPU, some on a GPU."""
+    if CONFIG.device == "gpu":
+        return fewest
+    return max(1, (workflow.cores or 1) // len(CONFIG.models))
+
+
+def model_files(model):
+    """A trained model as inputs of a rule; nothing for no model."""
+    if model is None:
+        return []
+    weights = f"{RUN}/models/{model}/weights.safetensors"
+    return [f"{RUN}/models/{model}/config.json", manifest(weights), ancient(weights)]

@@ -1,0 +1,40 @@
+# catalog.parquet, images -> models/{model}/
+
+
+rule train:
+    message: "training {wildcards.model}"
+    input:
+        modules=modules("lensvit.train"),
+        settings=f"{RUN}/settings/train/{{model}}.yaml",
+        catalog=ancient(f"{RUN}/catalog.parquet"),
+        catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
+        scaler=f"{RUN}/scaler.json",
+        images=ancient(chunk_files(["train", "validation"])),
+        manifests=[manifest(path) for path in chunk_files(["train", "validation"])],
+    output:
+        weights=f"{RUN}/models/{{model}}/weights.safetensors",
+        manifest=manifest(f"{RUN}/models/{{model}}/weights.safetensors"),
+        config=f"{RUN}/models/{{model}}/config.json",
+        history=f"{RUN}/models/{{model}}/history.csv",
+        provenance=f"{RUN}/models/{{model}}/provenance.json",
+    params:
+        images=lambda wildcards, input: str(Path(input.images[0]).parent.parent),
+        output=lambda wildcards, output: str(Path(output.weights).parent),
+        # undeclared: snakemake deletes declared outputs before it retries a job
+        state=lambda wildcards: f"{RUN}/state/{wildcards.model}",
+    log:
+        f"{RUN}/logs/train/{{model}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train/{{model}}.tsv"
+    threads: network_threads(8)
+    resources:
+        gpu=int(CONFIG.device == "gpu"),
+        mem_mb=20000 if CONFIG.device == "gpu" else 8000,
+        runtime=720,
+        device=CONFIG.device,
+    conda:
+        "../envs/network.yaml"
+    shell:
+        "python -m lensvit train --settings {input.settings} --catalog {input.catalog} --scaler {input.scaler}"
+        " --images {params.images} --output {params.output} --state {params.state}"
+        " --device {resources.device} --threads {threads} > {log} 2>&1"

@@ -1,0 +1,329 @@
+"""Training: one network, from images to the weights of its best epoch.
+
+What an undisturbed run does at a step depends on the seed, the epoch and the step alone,
+never on what went before in the random stream; so a run that was killed goes on from its
+last checkpoint and, on one machine's CPU, ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lensvit import settings as stage_settings
+from lensvit.devices import pick
+from lensvit.errors import LensvitError
+from lensvit.files import atomic, manifest_path, write_manifest, write_text
+from lensvit.losses import gaussian_nll, mean_squared_error
+from lensvit.modules import closure
+from lensvit.networks import build, trainable_parameters
+from lensvit.parameters import TARGET_NAMES
+from lensvit.pipeline import Inputs
+from lensvit.provenance import provenance
+from lensvit.seeds import derive
+
+CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
+DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
+DIVERGED_EPOCHS = 3  # in a row
+VALIDATION_BATCH = 256
+
+
+@dataclass
+class Progress:
+    """How far training has come: all of it goes into the checkpoint.
+
+    step counts the batches done in ``epoch``; loss_sum and images are of that epoch so far.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    settings: Path,
+    catalog: Path,
+    scaler: Path,
+    images: Path,
+    output: Path,
+    state: Path,
+    device: str = "cpu",
+    threads: int = 1,
+) -> None:
+    """Train one network and write weights.safetensors, config.json, history.csv and provenance.json.
+
+    Parameters
+    ----------
+    settings : the stage's settings: seed, network, recipe.
+    catalog, scaler, images : the run's catalogue, scaler.json and folder of images.
+    output : folder of the model.
+    state : folder for checkpoints; those of other inputs in it are left alone.
+    device : "cpu" or "gpu".
+    threads : of the CPU.
+
+    Raises
+    ------
+    LensvitError
+        If the loss becomes NaN or diverges, if no GPU is there, if files are broken.
+    """
+    torch.set_num_threads(threads)
+    with pick(device) as place:
+        trainer = Trainer(stage_settings.read(settings), catalog, scaler, images, place)
+        trainer.state = Path(state) / _key(settings, catalog, scaler)
+        trainer.run()
+        trainer.write(Path(output))
+
+
+def _key(settings: Path, catalog: Path, scaler: Path) -> str:
+    """Names all that a checkpoint depends on: settings, data and code."""
+    digest = hashlib.sha256()
+    for path in (settings, scaler, manifest_path(catalog), *closure("lensvit.train")):
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Trainer:
+    """A network with its data, its optimiser and its progress."""
+
+    def __init__(self, settings: SimpleNamespace, catalog: Path, scaler: Path, images: Path, device: str) -> None:
+        self.settings, self.recipe, self.seed = settings, settings.recipe, settings.seed
+        self.device, self.state = device, Path()
+        self.scaler = json.loads(Path(scaler).read_text(encoding="utf-8"))
+        rows = pd.read_parquet(catalog)
+        size = settings.network.image_size
+        fresh = self.recipe.noise == "fresh"
+        train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
+        self.train_inputs = Inputs(train, images, self.recipe, size, fresh=fresh, device=device)
+        self.train_targets = self._standardised(train)  # (N, K)
+        self.validation_inputs = Inputs(validation, images, self.recipe, size, device=device)
+        self.validation_targets = self._standardised(validation)
+
+        torch.manual_seed(derive(self.seed, "weights"))
+        self.network = build(settings.network, 2 * len(TARGET_NAMES)).to(device)
+        self.optimizer = _optimizer(self.network, self.recipe)
+        self.steps = math.ceil(len(train) / self.recipe.batch_size)  # an epoch
+        self.progress = Progress()
+
+    def _standardised(self, rows: pd.DataFrame) -> Tensor:
+        mean = np.array([self.scaler["mean"][name] for name in TARGET_NAMES])
+        sd = np.array([self.scaler["sd"][name] for name in TARGET_NAMES])
+        values = (rows[list(TARGET_NAMES)].to_numpy() - mean) / sd
+        return torch.as_tensor(values.astype(np.float32), device=self.device)
+
+    # ------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Train to the last epoch, from the checkpoint where there is one."""
+        self.resume()
+        print(
+            f"{self.settings.network.architecture}: {trainable_parameters(self.network):,} trainable parameters, "
+            f"{len(self.train_inputs)} training images on {self.device}, from epoch {self.progress.epoch}",
+            flush=True,
+        )
+        while self.progress.epoch < self.recipe.epochs:
+            self.train_epoch()
+            self.end_epoch(*self.validate())
+            self.save()
+
+    def train_epoch(self) -> None:
+        """The remaining steps of the present epoch."""
+        progress = self.progress
+        order = self._order(progress.epoch)
+        started = saved = time.monotonic()
+        before = progress.seconds
+        self.network.train()
+        bar = tqdm(
+            range(progress.step, self.steps),
+            initial=progress.step,
+            total=self.steps,
+            desc=f"epoch {progress.epoch + 1}/{self.recipe.epochs}",
+            mininterval=0.1 if sys.stderr.isatty() else 20,
+            leave=False,
+        )
+        for step in bar:
+            rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+            loss = self.train_step(rows, step)
+            progress.loss_sum += loss * len(rows)
+            progress.images += len(rows)
+            progress.step = step + 1
+            progress.seconds = before + time.monotonic() - started
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = time.monotonic()
+
+    def train_step(self, rows: Tensor, step: int) -> float:
+        """One step of the optimiser; the loss before it."""
+        epoch = self.progress.epoch
+        torch.manual_seed(derive(self.seed, "dropout", epoch, step))
+        generator = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", epoch, step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(epoch * self.steps + step)
+        loss = gaussian_nll(self.network(self.train_inputs.batch(rows, generator)), self.train_targets[rows])
+        value = loss.item()
+        if not math.isfinite(value):
+            raise LensvitError(
+                f"the loss is {value} at epoch {epoch + 1}, step {step + 1}: lower the recipe's learning_rate "
+                f"({self.recipe.learning_rate}), set clip_norm, or choose another stretch than {self.recipe.stretch}"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        return value
+
+    def _order(self, epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
+        return torch.randperm(len(self.train_inputs), generator=generator).to(self.device)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate at a step counted over the whole training."""
+        total = self.recipe.epochs * self.steps
+        warmup = self.recipe.warmup * total
+        rise = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
+        if self.recipe.schedule == "constant":
+            return self.recipe.learning_rate * rise
+        share = max(0.0, (step - warmup) / max(1.0, total - warmup))
+        return self.recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * share))
+
+    @torch.inference_mode()
+    def validate(self) -> tuple[float, float]:
+        """(loss, mean squared error) on the validation split, dropout off."""
+        self.network.eval()
+        everything = torch.arange(len(self.validation_inputs), device=self.device)
+        output = torch.cat(
+            [self.network(self.validation_inputs.batch(rows)) for rows in everything.split(VALIDATION_BATCH)]
+        )
+        return (
+            gaussian_nll(output, self.validation_targets).item(),
+            mean_squared_error(output, self.validation_targets).item(),
+        )
+
+    def end_epoch(self, validation_loss: float, validation_mse: float) -> None:
+        """Book the epoch, keep the weights if they are the best, stop if training diverges."""
+        progress = self.progress
+        progress.history.append(
+            {
+                "epoch": progress.epoch + 1,
+                "train_loss": progress.loss_sum / progress.images,
+                "validation_loss": validation_loss,
+                "validation_mse": validation_mse,
+                "lr": self.learning_rate((progress.epoch + 1) * self.steps - 1),
+                "seconds": progress.seconds,
+                "images_per_second": progress.images / max(progress.seconds, 1e-9),
+            }
+        )
+        print(_line(progress.history[-1]), flush=True)
+        score = validation_mse if self.recipe.criterion == "mse" else validation_loss
+        if score < progress.best:
+            progress.best, progress.best_epoch = score, progress.epoch
+            _save_weights(self.network, self.state / "best.safetensors")
+        _stop_if_diverged(progress.history, self.recipe)
+        progress.epoch += 1
+        progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
+
+    # ------------------------------------------------------------ checkpoint and result
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        with atomic(self.state / "checkpoint.pt") as path:
+            torch.save(
+                {
+                    "network": self.network.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "progress": asdict(self.progress),
+                },
+                path,
+            )
+
+    def resume(self) -> None:
+        """Take up the checkpoint of the same inputs, if there is one."""
+        path = self.state / "checkpoint.pt"
+        if not path.exists():
+            return
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # torch reports broken files with many classes
+            raise LensvitError(f"the checkpoint {path} is broken: delete {self.state} to start afresh") from error
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.progress = Progress(**saved["progress"])
+        print(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}", flush=True)
+
+    def write(self, output: Path) -> None:
+        """The model's files: the best epoch's weights, what they are, and how they came about."""
+        progress, network = self.progress, self.settings.network
+        best = progress.history[progress.best_epoch]
+        self.network.load_state_dict(load_file(self.state / "best.safetensors"))
+        content = {
+            "network": stage_settings.plain(network),
+            "recipe": stage_settings.plain(self.recipe),
+            "targets": list(TARGET_NAMES),
+            "scaler": self.scaler,
+            "parameters": trainable_parameters(self.network),
+            "best_epoch": best["epoch"],
+            "best_validation_mse": best["validation_mse"],
+        }
+        _save_weights(self.network, output / "weights.safetensors")
+        write_manifest(output / "weights.safetensors")
+        write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
+        write_text(output / "provenance.json", provenance(self.device, self._seconds()))
+        write_text(output / "config.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+        print(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}", flush=True)
+
+
+    def _seconds(self) -> float:
+        return sum(row["seconds"] for row in self.progress.history)
+
+
+def _optimizer(network: nn.Module, recipe: SimpleNamespace) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": recipe.weight_decay}]
+    return torch.optim.AdamW(
+        [*groups, {"params": plain, "weight_decay": 0.0}], lr=recipe.learning_rate, fused=True
+    )
+
+
+def _save_weights(network: nn.Module, path: Path) -> None:
+    with atomic(path) as temporary:
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, temporary)
+
+
+def _line(row: dict[str, float]) -> str:
+    return (
+        f"epoch {row['epoch']}: train loss {row['train_loss']:.4f}, validation loss {row['validation_loss']:.4f}, "
+        f"validation MSE {row['validation_mse']:.4f}, {row['images_per_second']:.0f} images/s"
+    )
+
+
+def _stop_if_diverged(history: Sequence[dict[str, float]], recipe: SimpleNamespace) -> None:
+    last = [row["validation_mse"] for row in history[-DIVERGED_EPOCHS:]]
+    if len(last) == DIVERGED_EPOCHS and not any(score < DIVERGED_MSE for score in last):
+        raise LensvitError(
+            f"training diverges: the validation MSE was {', '.join(f'{score:.3g}' for score in last)} in the last "
+            f"epochs, where the prior's mean has 1: lower the recipe's learning_rate ({recipe.learning_rate}), set "
+            f"clip_norm, or choose another stretch than {recipe.stretch}"
+        )
