@@ -1,0 +1,181 @@
+"""A PSF kernel and its file: taper, normalisation, measures, reading and writing.
+
+Every kernel is square and odd, centred on its central pixel, finite, non-negative, sums to 1
+and falls smoothly to exactly 0 at its border.
+
+Where a finer grid is known, its pixels are a fifth of the native pixel and hold the light that
+falls on *them*: optics, jitter and charge diffusion are in it, the response of the native pixel
+is not. The sum over the 5 x 5 fine pixels of a native pixel is the native kernel, exactly; this
+is what lenstronomy expects of a kernel with ``point_source_supersampling_factor=5``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from scipy import ndimage
+
+from lensvit import __version__, files
+from lensvit.errors import LensvitError
+
+OVERSAMPLING = 5
+TAPER = 0.1  # the outer share of the radius over which the kernel falls to 0
+LEAST_ENCLOSED = 0.5  # of the light; a kernel with less is cut through the core
+EXTENSION = "SUPERSAMPLED"
+
+Cards = Mapping[str, tuple[object, str]]  # keyword -> value, comment
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A PSF.
+
+    native : (n, n) float64, n odd, at the detector's pixel scale.
+    pixel_scale : side of a native pixel [arcsec].
+    enclosed : share of the light inside the kernel before it was normalised.
+    supersampled : (5n, 5n) float64 on pixels of a fifth, or None where it is not known.
+    """
+
+    native: np.ndarray
+    pixel_scale: float
+    enclosed: float
+    supersampled: np.ndarray | None = None
+
+
+def window(pixels: int, oversampling: int = 1) -> np.ndarray:
+    """The taper: 1 up to 0.9 of the radius, then half a cosine, 0 on all border pixels.
+
+    Shape (pixels * oversampling,) * 2. The radius ends at the inner edge of the native border.
+    """
+    size = pixels * oversampling
+    offset = (np.arange(size) - (size - 1) / 2) / oversampling
+    radius = np.hypot(offset[:, None], offset) / (pixels / 2 - 1)
+    return 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 1) / TAPER + 1, 0, 1))
+
+
+def from_supersampled(light: np.ndarray, pixel_scale: float) -> Kernel:
+    """Taper, bin and normalise the share of light on fine pixels, (5n, 5n), n odd.
+
+    Raises
+    ------
+    LensvitError
+        If less than half of the light falls inside.
+    """
+    pixels = len(light) // OVERSAMPLING
+    fine = np.clip(light, 0, None) * window(pixels, OVERSAMPLING)
+    enclosed = float(fine.sum())
+    if enclosed < LEAST_ENCLOSED:
+        raise LensvitError(
+            f"a PSF kernel of {pixels} pixels of {pixel_scale:g} arcsec holds only {enclosed:.0%} of the "
+            "light: choose more `pixels` for this PSF"
+        )
+    fine /= enclosed
+    native = fine.reshape(pixels, OVERSAMPLING, pixels, OVERSAMPLING).sum((1, 3))
+    return Kernel(native, pixel_scale, enclosed, fine)
+
+
+def fwhm(kernel: np.ndarray, pixel_scale: float) -> float:
+    """Full width at half maximum [arcsec]: the diameter of the area above half the maximum.
+
+    The core is interpolated with cubic splines on a grid ten times finer.
+    """
+    row, column = np.unravel_index(kernel.argmax(), kernel.shape)
+    reach = 3 + 2 * int(np.ceil(np.sqrt((kernel > kernel.max() / 2).sum())))
+    step = 0.1
+    offset = np.arange(-reach, reach + step / 2, step)
+    grid = np.meshgrid(row + offset, column + offset, indexing="ij")
+    core = ndimage.map_coordinates(kernel, grid, order=3, mode="constant")
+    return float(2 * np.sqrt((core > core.max() / 2).sum() / np.pi) * step * pixel_scale)
+
+
+def encircled_energy(kernel: np.ndarray, pixel_scale: float, radius: float) -> float:
+    """Share of the kernel's sum within ``radius`` [arcsec] of its centre.
+
+    A pixel on the circle counts by the part of it that lies inside, to first order.
+    """
+    offset = (np.arange(len(kernel)) - (len(kernel) - 1) / 2) * pixel_scale
+    inside = np.clip((radius - np.hypot(offset[:, None], offset)) / pixel_scale + 0.5, 0, 1)
+    return float((kernel * inside).sum() / kernel.sum())
+
+
+def centroid(kernel: np.ndarray) -> tuple[float, float]:
+    """Offset (x, y) [pixel] of the core from the central pixel.
+
+    Weighted with a Gaussian as wide as the core, which moves with the centroid until both
+    agree, so that noise and asymmetric wings do not count.
+    """
+    sigma = max(fwhm(kernel, 1.0) / 2.355, 1.0)
+    offset = np.arange(len(kernel)) - (len(kernel) - 1) / 2
+    y, x = (float(offset[index]) for index in np.unravel_index(kernel.argmax(), kernel.shape))
+    for _ in range(100):
+        weight = kernel * np.exp(-((offset - x) ** 2 + (offset[:, None] - y) ** 2) / (2 * sigma**2))
+        dx = 2 * float((weight.sum(0) * (offset - x)).sum() / weight.sum())
+        dy = 2 * float((weight.sum(1) * (offset - y)).sum() / weight.sum())
+        x, y = x + dx, y + dy
+        if max(abs(dx), abs(dy)) < 1e-6:
+            break
+    return x, y
+
+
+def write(path: Path, kernel: Kernel, cards: Cards) -> None:
+    """Write a kernel with its header and a ``.sha256`` manifest; the same kernel gives the same bytes."""
+    primary = fits.PrimaryHDU(kernel.native)
+    oversampling = 1 if kernel.supersampled is None else OVERSAMPLING
+    primary.header.update(
+        {
+            "PIXSCALE": (kernel.pixel_scale, "pixel scale of this array [arcsec]"),
+            "OVERSAMP": (oversampling, f"of the extension {EXTENSION}; 1: there is none"),
+            "ENCLOSED": (kernel.enclosed, "share of the light inside, before normalisation"),
+            "FWHM": (fwhm(kernel.native, kernel.pixel_scale), "of this array, native pixels [arcsec]"),
+            "CREATOR": (f"lensvit {__version__}", "program that wrote this file"),
+            **cards,
+        }
+    )
+    units = [primary]
+    if kernel.supersampled is not None:
+        fine = fits.ImageHDU(kernel.supersampled, name=EXTENSION)
+        fine.header["PIXSCALE"] = (kernel.pixel_scale / OVERSAMPLING, "pixel scale of this array [arcsec]")
+        fine.header["OVERSAMP"] = (OVERSAMPLING, "pixels of this array along a native pixel")
+        fine.header["COMMENT"] = "Light on each fine pixel; 5 x 5 sum to a pixel of the primary array."
+        units.append(fine)
+    with files.atomic(path) as temporary:
+        fits.HDUList(units).writeto(temporary, overwrite=True)
+    files.write_manifest(path)
+
+
+def read(path: Path) -> Kernel:
+    """Read a kernel that :func:`write` wrote.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent, damaged or holds no kernel of this kind.
+    """
+    try:
+        with fits.open(path, memmap=False) as units:
+            header = units[0].header
+            native = np.array(units[0].data, dtype=float)
+            fine = np.array(units[EXTENSION].data, dtype=float) if header["OVERSAMP"] > 1 else None
+            kernel = Kernel(native, float(header["PIXSCALE"]), float(header["ENCLOSED"]), fine)
+        _check(kernel)
+    except FileNotFoundError as error:
+        raise LensvitError(f"there is no PSF {path}: build it with `lensvit psf`") from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise LensvitError(
+            f"{path} is no PSF of lensvit, or is damaged ({error}): delete it, and the next run builds it"
+        ) from error
+    return kernel
+
+
+def _check(kernel: Kernel) -> None:
+    for array in (kernel.native, kernel.supersampled):
+        if array is None:
+            continue
+        if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) % 2 == 0:
+            raise ValueError(f"the kernel's shape is {array.shape}, not square and odd")
+        if not (np.isfinite(array).all() and array.min() >= 0 and abs(array.sum() - 1) < 1e-9):
+            raise ValueError("the kernel is not finite, non-negative and of sum 1")

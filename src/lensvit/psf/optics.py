@@ -1,0 +1,113 @@
+"""Pupils, transfer functions and images: what the telescopes' PSFs share.
+
+An incoherent image is the Fourier transform of the optical transfer function, which is the
+autocorrelation of the pupil field and vanishes beyond the pupil's width. It is therefore
+known on a few hundred lags, and a matrix Fourier transform (Soummer et al. 2007, Optics
+Express 15, 15935) gives the image on any grid; jitter, pixels and atmosphere are factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.fft
+
+from lensvit.errors import LensvitError
+
+ARCSEC = np.pi / 180 / 3600  # [rad]
+WIDEST = 25.0  # kernel side [arcsec]
+EDGE_SAMPLES = 8  # points across a grid cell, for grey edges of the pupil
+
+
+def grid_spacing(coarsest: float, wavelength: float, side: float) -> float:
+    """Spacing [m] of the pupil grid for an image of ``side`` [arcsec].
+
+    The image of a grid repeats with wavelength / spacing; the spacing is ``coarsest``, or
+    so fine that the period is 1.5 sides at the shortest ``wavelength`` [m].
+
+    Raises
+    ------
+    LensvitError
+        If the kernel is wider than 25 arcsec.
+    """
+    if side > WIDEST:
+        raise LensvitError(
+            f"a PSF kernel of {side:.1f} arcsec is too wide to compute (at most {WIDEST:g}): "
+            "choose fewer `pixels` for this PSF, or a finer `pixel_scale` for its instrument"
+        )
+    return min(coarsest, wavelength / (1.5 * side * ARCSEC))
+
+
+def sample_pupil(aperture: Callable, diameter: float, spacing: float) -> tuple[np.ndarray, object]:
+    """Transmission of an hcipy ``aperture`` on a square grid, grey at the edges.
+
+    Returns the transmission, (m, m), and hcipy's grid, m being even and ``m * spacing`` at
+    least the ``diameter`` [m].
+    """
+    import hcipy
+
+    cells = 2 * int(np.ceil(diameter / spacing / 2))
+    grid = hcipy.make_pupil_grid(cells, cells * spacing)
+    return np.asarray(hcipy.evaluate_supersampled(aperture, grid, EDGE_SAMPLES).shaped), grid
+
+
+def zernike_modes(pupil: np.ndarray, grid: object, diameter: float, count: int) -> np.ndarray:
+    """The first ``count`` Zernike polynomials (Noll order), made orthonormal over the pupil.
+
+    Mode j has an rms of 1 over the transmission and no piston or tilt for j > 3; on an
+    annulus these are the annular polynomials of Mahajan (1981, JOSA 71, 75). Shape
+    (count, m, m), zero where the pupil is dark.
+    """
+    import hcipy
+
+    basis = hcipy.make_zernike_basis(count, diameter, grid, 1, radial_cutoff=False)
+    bright = pupil.ravel() > 0
+    root = np.sqrt(pupil.ravel()[bright])  # (p,)
+    vectors, triangle = np.linalg.qr(np.asarray(basis.transformation_matrix)[bright] * root[:, None])
+    vectors *= np.sign(np.diag(triangle))  # keep each polynomial's own sign
+    modes = np.zeros((count, pupil.size))
+    modes[:, bright] = vectors.T / root * np.linalg.norm(root)
+    return modes.reshape(count, *pupil.shape)
+
+
+def transfer(field: np.ndarray) -> np.ndarray:
+    """Optical transfer function of a pupil field (m, m): complex (2m - 1, 2m - 1), 1 at its centre."""
+    lags = np.arange(1 - len(field), len(field))
+    size = scipy.fft.next_fast_len(len(lags))
+    power = np.abs(scipy.fft.fft2(field, (size, size))) ** 2
+    correlation = scipy.fft.ifft2(power)[np.ix_(lags % size, lags % size)]
+    return correlation / power.mean()
+
+
+def lags(cells: int, spacing: float) -> np.ndarray:
+    """The lags [m] along one axis of :func:`transfer` for a pupil of ``cells`` cells, (2m - 1,)."""
+    return np.arange(1 - cells, cells) * spacing
+
+
+def jitter(frequency: np.ndarray, mas: tuple[float, float]) -> np.ndarray:
+    """Transfer function of Gaussian jitter of rms ``mas`` (x, y) [mas]; frequencies in cycles/rad."""
+    x, y = (np.exp(-2 * (np.pi * frequency * rms * 1e-3 * ARCSEC) ** 2) for rms in mas)
+    return y[:, None] * x
+
+
+def image(otf: np.ndarray, frequency: np.ndarray, pixel: float, pixels: int) -> np.ndarray:
+    """Share of a point source's light that falls on each pixel of a centred square grid.
+
+    Parameters
+    ----------
+    otf : transfer function without the pixel's, 1 at zero frequency, (n, n).
+    frequency : its frequencies along one axis [cycles/rad], (n,).
+    pixel : side of a pixel [arcsec]; the pixel's own transfer function is applied.
+    pixels : number of pixels along a side.
+
+    Returns
+    -------
+    (pixels, pixels), whose sum is the share of the light inside.
+    """
+    side = pixel * ARCSEC
+    angle = (np.arange(pixels) - (pixels - 1) / 2) * side
+    wave = np.exp(-2j * np.pi * np.outer(angle, frequency)) * np.sinc(frequency * side)  # (pixels, n)
+    half = wave @ otf  # (pixels, n)
+    light = half.real @ wave.real.T - half.imag @ wave.imag.T  # (pixels, pixels)
+    return light * (side * (frequency[1] - frequency[0])) ** 2

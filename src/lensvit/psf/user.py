@@ -1,0 +1,215 @@
+"""A user's own PSF in a FITS file: checked, cleaned and brought to the form of all kernels.
+
+lenstronomy takes NaN, an off-centre star and an even grid (which it resamples) without a word;
+here each is an error that says what to do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+
+from lensvit import files
+from lensvit.errors import LensvitError
+from lensvit.psf import kernel as kernels
+from lensvit.psf.kernel import Cards, Kernel
+
+SMALLEST, LARGEST = 11, 1001  # kernel side [pixel]
+OFF_CENTRE = 0.2  # largest offset of the centroid [pixel]
+SCALE_KEYS = ("PIXSCALE", "PIXELSCL")  # of Tiny Tim and WebbPSF [arcsec]
+SCALE_TOLERANCE = 0.01 * (1 + 1e-9)  # of the instrument's pixel scale; 0.0495 for 0.05 passes
+DEEPEST_NEGATIVE = 0.02  # of the peak, after the background is subtracted
+NEGATIVE_SUM = 0.05  # of the positive sum
+
+
+def load(
+    path: Path,
+    pixel_scale: float,
+    extension: int | str = 0,
+    file_pixel_scale: float | None = None,
+) -> tuple[Kernel, Cards]:
+    """Read a user's PSF at the detector's own sampling.
+
+    The background, which is the median of the pixels outside the largest circle that fits in
+    the square, is subtracted; small negative pixels that remain are set to 0; the border is
+    tapered, which removes those corners altogether; the sum is made 1.
+
+    Parameters
+    ----------
+    path : the FITS file.
+    pixel_scale : the instrument's [arcsec].
+    extension : number or name of the image in the file.
+    file_pixel_scale : the image's pixel scale [arcsec], where its header has none.
+
+    Returns
+    -------
+    The kernel, whose ``enclosed`` is the share of the file's own light (above the background)
+    that the taper leaves, and header cards on its origin.
+
+    Raises
+    ------
+    LensvitError
+        If the file cannot be used: names the file, what was found, what is allowed, what to do.
+    """
+    image, header = _open(Path(path), extension)
+    with _naming(path):
+        _check_image(image)
+        _check_scale(header, pixel_scale, file_pixel_scale)
+        image, background = subtract_background(image)
+        _check_centre(image)
+        clean, clipped = _clip(image)
+        native = clean * kernels.window(len(clean))
+        enclosed = float(native.sum() / clean.sum())
+    cards = {
+        "SOURCE": (Path(path).name.encode("ascii", "backslashreplace").decode(), "file of origin"),
+        "SRCSHA": (files.sha256(path), ""),
+        "BACKGRND": (background, "subtracted from the file's pixels"),
+        "CLIPPED": (clipped, "negative sum set to 0, share of the positive"),
+    }
+    for key in ("TELESCOP", "INSTRUME", "FILTER"):
+        if isinstance(header.get(key), str):
+            cards[key] = (header[key], "as in the file of origin")
+    return Kernel(native / native.sum(), pixel_scale, enclosed), cards
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before the message of an error."""
+    try:
+        yield
+    except LensvitError as error:
+        raise LensvitError(f"PSF {path}: {error}") from error
+
+
+def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header]:
+    images: list[str] = []
+    try:
+        with warnings.catch_warnings(action="ignore", category=AstropyWarning), fits.open(
+            path, memmap=False, ignore_missing_simple=True
+        ) as units:
+            images = [f"{i} {unit.name}".strip() for i, unit in enumerate(units) if _has_image(unit)]
+            unit = units[extension]
+            if not _has_image(unit):
+                raise KeyError(extension)
+            return np.array(unit.data, dtype=float), unit.header.copy()
+    except FileNotFoundError as error:
+        raise LensvitError(
+            f"PSF {path}: there is no such file; give `path` as an absolute path, or relative to the folder "
+            "in which you start"
+        ) from error
+    except (KeyError, IndexError) as error:
+        raise LensvitError(
+            f"PSF {path}: extension {extension!r} holds no image; set `extension` to one of: "
+            f"{', '.join(images) or 'none, the file has no images'}"
+        ) from error
+    except (OSError, TypeError, ValueError) as error:
+        raise LensvitError(
+            f"PSF {path}: cannot be read as FITS, or is damaged ({error}); check it with `fitsinfo`, "
+            "or copy it again"
+        ) from error
+
+
+def _has_image(unit: fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU) -> bool:
+    return unit.is_image and bool(unit.shape)
+
+
+def _check_image(image: np.ndarray) -> None:
+    shape = " x ".join(str(side) for side in image.shape)
+    if image.ndim != 2 or image.shape[0] != image.shape[1]:
+        raise LensvitError(f"the image is {shape} pixels; cut out a square, 2-D image around the star")
+    if len(image) % 2 == 0:
+        raise LensvitError(
+            f"the image is {shape} pixels; the side must be odd, with the star in the central pixel: "
+            "resample it, or cut off one row and column where the star is on a pixel's centre"
+        )
+    if not SMALLEST <= len(image) <= LARGEST:
+        raise LensvitError(
+            f"the image is {shape} pixels; the side must be {SMALLEST} to {LARGEST}: crop or pad it"
+        )
+    bad = int((~np.isfinite(image)).sum())
+    if bad:
+        raise LensvitError(
+            f"{bad} of {image.size} pixels are NaN or infinite; fill them in (interpolate) first"
+        )
+
+
+def _check_scale(header: fits.Header, expected: float, given: float | None) -> None:
+    found = header_pixel_scale(header)
+    if found is None and given is None:
+        raise LensvitError(
+            "the header has no pixel scale (PIXSCALE or PIXELSCL in arcsec, or a WCS); "
+            "set `file_pixel_scale` [arcsec] for this PSF in the config"
+        )
+    if found is not None and given is not None and abs(found - given) > SCALE_TOLERANCE * given:
+        raise LensvitError(
+            f"the header says {found:.6g} arcsec a pixel, `file_pixel_scale` says {given:.6g}; "
+            "correct one, or leave `file_pixel_scale` out"
+        )
+    scale = given if found is None else found
+    if abs(scale - expected) > SCALE_TOLERANCE * expected:
+        raise LensvitError(
+            f"the pixel scale is {scale:.6g} arcsec, the instrument's is {expected:.6g}; they must agree "
+            "within 1%: resample the PSF, or set the instrument's `pixel_scale`"
+        )
+
+
+def header_pixel_scale(header: fits.Header) -> float | None:
+    """Pixel scale [arcsec] from PIXSCALE or PIXELSCL, else from the celestial WCS, else None."""
+    for key in SCALE_KEYS:
+        if isinstance(header.get(key), int | float) and header[key] > 0:
+            return float(header[key])
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            wcs = WCS(header, naxis=2)
+    except ValueError:
+        return None
+    if not wcs.has_celestial:
+        return None
+    return float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs.celestial))) * 3600)
+
+
+def subtract_background(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image (n, n) less its background, and the background: the median outside the inscribed circle."""
+    offset = np.arange(len(image)) - len(image) // 2
+    background = float(np.median(image[np.hypot(offset[:, None], offset) > len(image) // 2]))
+    return image - background, background
+
+
+def _check_centre(image: np.ndarray) -> None:
+    middle = len(image) // 2
+    row, column = (int(index) for index in np.unravel_index(image.argmax(), image.shape))
+    if image.max() <= 0:
+        raise LensvitError("no pixel is brighter than the background; is this the right `extension`?")
+    if (row, column) != (middle, middle):
+        raise LensvitError(
+            f"the brightest pixel is ({column}, {row}), counted from 0, the central one ({middle}, {middle}); "
+            "shift or crop the image so that the star is in the centre"
+        )
+    x, y = kernels.centroid(image)
+    if np.hypot(x, y) > OFF_CENTRE:
+        raise LensvitError(
+            f"the star is ({x:+.2f}, {y:+.2f}) pixels off the centre of the central pixel; at most "
+            f"{OFF_CENTRE} is allowed: shift it by interpolation"
+        )
+
+
+def _clip(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image with negative pixels set to 0, and their sum as a share of the positive sum."""
+    clean = np.clip(image, 0, None)
+    clipped = float((clean - image).sum() / clean.sum())
+    depth = float(-image.min() / image.max())
+    if depth > DEEPEST_NEGATIVE or clipped > NEGATIVE_SUM:
+        raise LensvitError(
+            f"negative pixels reach {depth:.1%} of the peak and sum to {clipped:.1%} of the light "
+            f"(allowed: {DEEPEST_NEGATIVE:.0%} and {NEGATIVE_SUM:.0%}) after the background of the corners "
+            "is subtracted; remove artefacts, average more stars, or crop the noisy outskirts"
+        )
+    return clean, max(clipped, 0.0)
