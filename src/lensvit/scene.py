@@ -19,7 +19,7 @@ from lenstronomy.LightModel.light_model import LightModel
 
 from lensvit.lens_equation import Images, lens_kwargs, lens_model
 
-BLOCK = 4096  # pixels computed at once: temporary arrays of 64 kB stay in the cache
+BLOCK = 16384  # pixels computed at once: temporary arrays of 128 kB stay in the cache
 
 
 @dataclass(frozen=True)
