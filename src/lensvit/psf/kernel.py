@@ -11,12 +11,14 @@ is what lenstronomy expects of a kernel with ``point_source_supersampling_factor
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from scipy import ndimage
 
 from lensvit import __version__, files
@@ -156,7 +158,10 @@ def read(path: Path) -> Kernel:
         If the file is absent, damaged or holds no kernel of this kind.
     """
     try:
-        with fits.open(path, memmap=False) as units:
+        with (
+            warnings.catch_warnings(action="ignore", category=AstropyWarning),
+            fits.open(path, memmap=False) as units,
+        ):
             header = units[0].header
             native = np.array(units[0].data, dtype=float)
             fine = np.array(units[EXTENSION].data, dtype=float) if header["OVERSAMP"] > 1 else None

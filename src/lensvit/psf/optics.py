@@ -72,12 +72,16 @@ def zernike_modes(pupil: np.ndarray, grid: object, diameter: float, count: int) 
 
 
 def transfer(field: np.ndarray) -> np.ndarray:
-    """Optical transfer function of a pupil field (m, m): complex (2m - 1, 2m - 1), 1 at its centre."""
+    """Optical transfer function of a pupil field (m, m): complex (2m - 1, 2m - 1).
+
+    Normalised by the light that passes, so that its centre is 1 less the few parts in a thousand
+    that grey edges scatter farther out than the image's period.
+    """
     lags = np.arange(1 - len(field), len(field))
     size = scipy.fft.next_fast_len(len(lags))
     power = np.abs(scipy.fft.fft2(field, (size, size))) ** 2
     correlation = scipy.fft.ifft2(power)[np.ix_(lags % size, lags % size)]
-    return correlation / power.mean()
+    return correlation / np.abs(field).sum()
 
 
 def lags(cells: int, spacing: float) -> np.ndarray:
@@ -96,7 +100,7 @@ def image(otf: np.ndarray, frequency: np.ndarray, pixel: float, pixels: int) -> 
 
     Parameters
     ----------
-    otf : transfer function without the pixel's, 1 at zero frequency, (n, n).
+    otf : transfer function without the pixel's, (n, n).
     frequency : its frequencies along one axis [cycles/rad], (n,).
     pixel : side of a pixel [arcsec]; the pixel's own transfer function is applied.
     pixels : number of pixels along a side.

@@ -92,9 +92,10 @@ def _naming(path: Path) -> Iterator[None]:
 def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header]:
     images: list[str] = []
     try:
-        with warnings.catch_warnings(action="ignore", category=AstropyWarning), fits.open(
-            path, memmap=False, ignore_missing_simple=True
-        ) as units:
+        with (
+            warnings.catch_warnings(action="ignore", category=AstropyWarning),
+            fits.open(path, memmap=False, ignore_missing_simple=True) as units,
+        ):
             images = [f"{i} {unit.name}".strip() for i, unit in enumerate(units) if _has_image(unit)]
             unit = units[extension]
             if not _has_image(unit):
@@ -190,7 +191,7 @@ def _check_centre(image: np.ndarray) -> None:
         raise LensvitError("no pixel is brighter than the background; is this the right `extension`?")
     if (row, column) != (middle, middle):
         raise LensvitError(
-            f"the brightest pixel is ({column}, {row}), counted from 0, the central one ({middle}, {middle}); "
+            f"the brightest pixel is ({column}, {row}) from 0, the central one ({middle}, {middle}); "
             "shift or crop the image so that the star is in the centre"
         )
     x, y = kernels.centroid(image)

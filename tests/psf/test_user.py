@@ -1,0 +1,155 @@
+"""A user's FITS: what is accepted, what becomes of it, and every refusal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from lensvit.errors import LensvitError
+from lensvit.psf import kernel, user
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(image: np.ndarray, name: str = "star.fits", **header: object):
+        unit = fits.PrimaryHDU(image)
+        unit.header.update(header)
+        unit.writeto(tmp_path / name, overwrite=True)
+        return tmp_path / name
+
+    return write
+
+
+def test_clean_star_is_kept(save, stars):
+    psf, cards = user.load(save(stars(51, 2.0), PIXSCALE=0.05), 0.05)
+    np.testing.assert_allclose(psf.native, stars(51, 2.0), atol=1e-9)
+    assert psf.supersampled is None
+    assert psf.enclosed == pytest.approx(1, abs=1e-6)
+    assert cards["SOURCE"][0] == "star.fits" and len(cards["SRCSHA"][0]) == 64
+
+
+def test_flux_and_background_do_not_matter(save, stars):
+    plain, _ = user.load(save(stars(51, 2.0), PIXSCALE=0.05), 0.05)
+    raised, cards = user.load(save(4e5 * stars(51, 2.0) + 120, PIXSCALE=0.05), 0.05)
+    np.testing.assert_allclose(raised.native, plain.native, atol=1e-9)
+    assert cards["BACKGRND"][0] == pytest.approx(120)
+
+
+def test_noise_is_clipped_and_the_border_tapered(save, stars):
+    noisy = 1e5 * stars(51, 2.0) + np.random.default_rng(1).normal(10, 2, (51, 51))
+    psf, cards = user.load(save(noisy, PIXSCALE=0.05), 0.05)
+    edge = np.concatenate([psf.native[0], psf.native[-1], psf.native[:, 0], psf.native[:, -1]])
+    assert psf.native.min() == 0 and (edge == 0).all()
+    assert psf.native.sum() == pytest.approx(1, abs=1e-12)
+    assert 0 < cards["CLIPPED"][0] < 0.05
+    assert 0.95 < psf.enclosed < 1
+
+
+def test_pixel_scale_from_a_wcs(save, stars):
+    wcs = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CD1_1": -0.05 / 3600, "CD2_2": 0.05 / 3600}
+    assert user.load(save(stars(51, 2.0), **wcs), 0.05)[0].pixel_scale == 0.05
+
+
+def test_pixel_scale_from_the_config(save, stars):
+    assert user.load(save(stars(51, 2.0)), 0.05, file_pixel_scale=0.0498)[0].pixel_scale == 0.05
+
+
+def test_an_extension_by_number_and_name(tmp_path, stars):
+    image = fits.ImageHDU(stars(31, 1.5), name="PSF")
+    image.header["PIXELSCL"] = 0.05
+    path = tmp_path / "two.fits"
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+    for extension in (1, "PSF"):
+        assert user.load(path, 0.05, extension)[0].native.shape == (31, 31)
+    for extension in (0, 7, "SCI"):
+        with pytest.raises(LensvitError, match="holds no image; set `extension` to one of: 1 PSF"):
+            user.load(path, 0.05, extension)
+
+
+def negative(image: np.ndarray, depth: float) -> np.ndarray:
+    image = image.copy()
+    image[25, 32] = -depth * image.max()
+    return image
+
+
+def holed(image: np.ndarray, value: float) -> np.ndarray:
+    image = image.copy()
+    image[3, 4] = value
+    return image
+
+
+REFUSED = {
+    "even": (lambda star: star(50, 2.0), "50 x 50 pixels; the side must be odd"),
+    "not square": (lambda star: star(51, 2.0)[:, 2:-2], "51 x 47 pixels; cut out a square"),
+    "cube": (lambda star: np.stack([star(51, 2.0)] * 3), "3 x 51 x 51 pixels; cut out a square, 2-D"),
+    "tiny": (lambda star: star(9, 1.0), "9 x 9 pixels; the side must be 11 to 1001"),
+    "nan": (lambda star: holed(star(51, 2.0), np.nan), "1 of 2601 pixels are NaN or infinite"),
+    "infinite": (lambda star: holed(star(51, 2.0), np.inf), "1 of 2601 pixels are NaN or infinite"),
+    "beside": (lambda star: star(51, 2.0, 1.0, 0.0), r"brightest pixel is \(26, 25\).*\(25, 25\)"),
+    "off centre": (lambda star: star(51, 2.0, 0.2, -0.3), r"\(\+0\.20, -0\.30\) pixels off.*shift it"),
+    "negative": (lambda star: negative(star(51, 2.0), 0.1), "negative pixels reach 10.0% of the peak"),
+    "empty": (lambda star: np.zeros((51, 51)), "no pixel is brighter than the background"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_name_the_file_and_the_remedy(save, stars, case):
+    image, message = REFUSED[case]
+    with pytest.raises(LensvitError, match=rf"^PSF .*star\.fits: .*{message}"):
+        user.load(save(image(stars), PIXSCALE=0.05), 0.05)
+
+
+def test_a_shift_of_a_tenth_of_a_pixel_passes(save, stars):
+    psf, _ = user.load(save(stars(51, 2.0, 0.1, -0.1), PIXSCALE=0.05), 0.05)
+    assert kernel.centroid(psf.native) == pytest.approx((0.1, -0.1), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("header", "given", "message"),
+    [
+        ({}, None, "the header has no pixel scale.*`file_pixel_scale`"),
+        ({"PIXSCALE": 0.03}, None, "the pixel scale is 0.03 arcsec, the instrument's is 0.05"),
+        ({}, 0.06, "the pixel scale is 0.06 arcsec, the instrument's is 0.05"),
+        ({"PIXSCALE": 0.05}, 0.03, "the header says 0.05 arcsec a pixel, `file_pixel_scale` says 0.03"),
+    ],
+)
+def test_pixel_scale_must_be_known_and_right(save, stars, header, given, message):
+    with pytest.raises(LensvitError, match=message):
+        user.load(save(stars(51, 2.0), **header), 0.05, file_pixel_scale=given)
+
+
+def test_absent_file(tmp_path):
+    with pytest.raises(LensvitError, match=r"none\.fits: there is no such file"):
+        user.load(tmp_path / "none.fits", 0.05)
+
+
+def test_no_fits_file_and_a_truncated_one(tmp_path, save, stars):
+    (tmp_path / "text.fits").write_text("this is no image\n" * 400)
+    cut = save(stars(51, 2.0), "cut.fits", PIXSCALE=0.05)
+    cut.write_bytes(cut.read_bytes()[:8000])
+    for path in (tmp_path / "text.fits", cut):
+        with pytest.raises(LensvitError, match=rf"{path.name}: .*(FITS|damaged|no image)"):
+            user.load(path, 0.05)
+
+
+def test_real_tiny_tim_file_passes(real_file):
+    """0.0495 arcsec is within 1% of 0.05."""
+    psf, cards = user.load(real_file("acs_f814w_tinytim_alpha-1_lenstronomy-tutorials.fits"), 0.05)
+    assert psf.native.shape == (147, 147)
+    assert cards["INSTRUME"][0] == "ACS_WFC2"
+    assert kernel.fwhm(psf.native, 0.0495) == pytest.approx(0.081, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "message"),
+    [
+        ("acs_f814w_cosmos_0.03_galsim_147246.psf.fits", 0.03, r"brightest pixel is \(51, 51\)"),
+        ("acs_f814w_tinytim_x2_paltas_tt1.fits", 0.05, "pixel scale is 0.0247 arcsec"),
+        ("keck2_nirc2_ngs_feii_20130801_n0004.fits", 0.01, "150 x 150 pixels; the side must be odd"),
+    ],
+)
+def test_real_files_that_do_not_suit(real_file, name, scale, message):
+    given = None if "tinytim" in name else scale
+    with pytest.raises(LensvitError, match=message):
+        user.load(real_file(name), scale, file_pixel_scale=given)
