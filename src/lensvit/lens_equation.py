@@ -129,8 +129,7 @@ def _images(parameters: Mapping[str, float], *candidates: np.ndarray) -> Images:
     """Polish candidates (2, n), drop repeated, wrong and faint ones, sort by brightness."""
     x, y = np.concatenate([np.reshape(part, (2, -1)) for part in candidates], axis=1)
     model, kwargs = lens_model(parameters), lens_kwargs(parameters)
-    for _ in range(2):
-        x, y = _newton(model, kwargs, parameters, x, y)
+    x, y = _newton(model, kwargs, parameters, x, y)
     beta_x, beta_y = model.ray_shooting(x, y, kwargs)
     residual = np.hypot(beta_x - parameters["source_x"], beta_y - parameters["source_y"])
     magnification = model.magnification(x, y, kwargs)
