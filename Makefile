@@ -1,0 +1,39 @@
+# make paper: the paper at the demo's scale, on this machine's CPU. make test: the tests.
+# Both set up .venv first, as pinned in requirements.lock.
+
+PYTHON ?= python3
+BIN = .venv/bin
+RUN ?= demo
+
+.PHONY: paper report bench test lock clean
+
+paper: .venv/installed
+	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
+
+report: .venv/installed
+	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml --report results/$(RUN)/report.html
+
+bench: .venv/installed
+	$(BIN)/lensvit bench
+
+test: .venv/installed
+	$(BIN)/pytest
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "lensvit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# a new lock file from what pyproject.toml allows today
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --disable-pip-version-check '.[test]'
+	.venv-lock/bin/pip freeze --exclude lensvit > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf results/$(RUN)

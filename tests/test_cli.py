@@ -1,0 +1,47 @@
+"""Every stage has its command; an error that the user can mend is one message and exit code 1."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lensvit import cli
+
+
+@pytest.mark.parametrize("stage", sorted(cli.STAGES))
+def test_every_stage_has_a_command_with_help(stage, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([stage, "--help"])
+    assert caught.value.code == 0
+    assert f"lensvit {stage}" in capsys.readouterr().out
+
+
+def test_options_become_typed_arguments(monkeypatch):
+    from pathlib import Path
+
+    seen = {}
+
+    def stage(settings: Path, first: int, images: list[Path], weights: Path | None = None, report: bool = False):
+        """A stage."""
+        seen.update(locals())
+
+    monkeypatch.setitem(cli.STAGES, "psf", "x:y")
+    monkeypatch.setattr(cli, "_function", lambda target: stage)
+    assert cli.main(["psf", "--settings", "a", "--first", "3", "--images", "b", "c", "--report"]) == 0
+    assert seen["settings"] == Path("a") and seen["first"] == 3 and seen["report"] is True
+    assert seen["images"] == [Path("b"), Path("c")] and seen["weights"] is None
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "lensvit", *arguments], capture_output=True, text=True, timeout=100)
+
+
+def test_a_mendable_error_is_a_message_and_not_a_traceback(tmp_path):
+    done = run("config", "--files", str(tmp_path / "absent.yaml"))
+    assert done.returncode == 1
+    assert "no config file" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_wrong_usage_exits_with_2():
+    assert run("psf", "--nonsense", "1").returncode == 2
+    assert run("paint").returncode == 2

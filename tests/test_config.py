@@ -1,0 +1,152 @@
+"""The schema: the paper's facts stand in config.yaml, wrong values are named, stages read only their part."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lensvit import config as schema
+from lensvit.errors import LensvitError
+from lensvit.parameters import NAMES
+
+ROOT = Path(__file__).parents[1]
+
+
+def content(name="config.yaml"):
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def changed(changes, base="config.yaml"):
+    merged = content(base)
+    schema._merge(merged, changes)
+    return merged
+
+
+def test_config_yaml_is_the_papers_scale():
+    config = schema.load(ROOT / "config.yaml")
+    assert (config.data.train, config.data.validation, config.data.test) == (27000, 3000, 1200)
+    assert len(config.psfs) == 6 and config.scale == "paper"
+    for psf in config.psfs:
+        shares = [sum(count for _, _, count in schema.chunks(config, psf, split)) for split in schema.SPLITS]
+        assert shares == [4500, 500, 200]
+    recipe = config.recipe("vit")
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("adam", 1e-3, 20)
+    assert config.evaluation.passes == 1000
+    assert {model.architecture for model in config.models.values()} == {"google/vit-base-patch16-224", "resnet152"}
+
+
+@pytest.mark.parametrize("run", sorted(path.name for path in (ROOT / "runs").glob("*.yaml")))
+def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
+    config = schema.load(ROOT / "config.yaml", ROOT / "runs" / run)
+    sizes = (config.data.train, config.data.validation, config.data.test)
+    assert (config.scale == "paper") == (sizes >= (27000, 3000, 1200) and all(
+        model.image_size >= 224 for model in config.models.values()
+    ))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": {"train": -3}}, ["data.train", "-3", "greater"]),
+        ({"data": {"trian": 3}}, ["data.trian", "no such key"]),
+        ({"nonsense": 1}, ["nonsense", "no such key"]),
+        ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
+        ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
+        ({"models": {"vit": {"library": "timm"}}}, ["models.vit.library", "timm", "transformers"]),
+        ({"models": {"vit": {"changes": {"epochs": 0}}}}, ["models.vit.changes.epochs", "0"]),
+        ({"models": {"vit": {"changes": {"epoch": 3}}}}, ["models.vit.changes.epoch", "3"]),
+        ({"models": {"vit": {"changes": {"resize": "area"}}}}, ["models.vit.image_size", "224", "120"]),
+        ({"psfs": {"hst_a": {"pixels": 100}}}, ["psfs.hst_a.pixels", "100", "odd"]),
+        ({"psfs": {"mine": {"kind": "fits", "instrument": "jwst", "path": "x.fits"}}}, ["psfs.mine", "jwst", "hst"]),
+        ({"psfs": {"mine": {"kind": "zip"}}}, ["psfs.mine", "zip", "keck_ao"]),
+        ({"recipes": {"paper": {"learning_rate": "1e-4x"}}}, ["recipes.paper.learning_rate", "1e-4x", "number"]),
+        ({"priors": {"theta_X": {"mean": 1}}}, ["priors.theta_X", "theta_E"]),
+        ({"priors": {"theta_E": {"low": 2.0, "high": 1.0}}}, ["priors.theta_E", "2.0", "1.0"]),
+        ({"priors": {"theta_E": {"kind": "uniform"}}}, ["priors.theta_E", "low and high"]),
+        ({"priors": {"theta_E": {"mean": float("nan")}}}, ["priors.theta_E.mean", "finite"]),
+        ({"scene": {"sigma_bkg_low": 9.0}}, ["scene", "sigma_bkg_high"]),
+        ({"run": "../x"}, ["run", "../x"]),
+        ({"figures": {"attention_model": "swin"}}, ["figures.attention_model", "swin", "vit"]),
+        ({"data": {"test": 3}}, ["data.test", "3", "PSF"]),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(changes, words):
+    with pytest.raises(LensvitError) as caught:
+        schema.validate(changed(changes))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+def test_a_missing_key_is_named():
+    incomplete = content()
+    del incomplete["scene"]["exposure"]
+    with pytest.raises(LensvitError, match="scene.exposure: is missing"):
+        schema.validate(incomplete)
+
+
+def test_yaml_reads_1e_4_as_text_and_the_schema_as_a_number():
+    assert yaml.safe_load("a: 1e-4") == {"a": "1e-4"}
+    config = schema.validate(changed({"recipes": {"paper": {"learning_rate": "1e-4"}}}))
+    assert config.recipe("vit").learning_rate == 1e-4
+
+
+def test_null_removes_an_entry():
+    config = schema.validate(changed({"psfs": {"hst_b": None}, "models": {"resnet": None}}))
+    assert "hst_b" not in config.psfs and list(config.models) == ["vit"]
+
+
+def test_a_prior_changes_by_field_or_as_a_whole():
+    changes = {"theta_E": {"mean": 1.0}, "gamma": {"kind": "uniform", "low": 1.8, "high": 2.2}}
+    priors = schema.validate(changed({"priors": changes})).full_priors()
+    assert list(priors) == list(NAMES)
+    assert (priors["theta_E"].mean, priors["theta_E"].sd, priors["theta_E"].low) == (1.0, 0.3, 0.1)
+    assert (priors["gamma"].kind, priors["gamma"].mean, priors["gamma"].low) == ("uniform", None, 1.8)
+
+
+def test_a_larger_split_keeps_the_whole_chunks_of_a_smaller_one():
+    small = schema.chunks(schema.validate(changed({"data": {"train": 12000}})), "hst_a", "train")
+    large = schema.chunks(schema.validate(changed({"data": {"train": 27000}})), "hst_a", "train")
+    assert large[: len(small)] == small and len(large) > len(small)
+
+
+def test_shares_add_up_where_the_psfs_do_not_divide_the_split():
+    config = schema.validate(changed({"data": {"train": 27004, "chunk": 499}}))
+    total = sum(count for psf in config.psfs for _, _, count in schema.chunks(config, psf, "train"))
+    assert total == 27004
+
+
+def parts(config):
+    return {
+        part: schema.stage_settings(config, part)
+        for part in [
+            *(f"{stage}/{psf}" for stage in ("psf", "simulate") for psf in config.psfs),
+            *(f"{stage}/{model}" for stage in ("train", "evaluate") for model in config.models),
+            "figure1",
+            "figure2",
+            "figure3",
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"figures": {"systems": 20}}, {"figure2"}),
+        ({"evaluation": {"passes": 9}}, {"evaluate/vit", "evaluate/resnet"}),
+        ({"models": {"vit": {"dropout": 0.2}}}, {"train/vit"}),
+        ({"models": {"vit": {"label": "Vision"}}}, {"figure2", "figure3"}),
+        ({"psfs": {"hst_a": {"despace_um": 1.0}}}, {"psf/hst_a"}),
+        ({"recipes": {"paper": {"epochs": 7}}}, {"train/vit", "train/resnet"}),
+        ({"data": {"train": 30000}, "device": "cpu"}, set()),
+    ],
+)
+def test_a_setting_reaches_only_the_stages_that_read_it(changes, expected):
+    before, after = parts(schema.validate(content())), parts(schema.validate(changed(changes)))
+    assert {part for part in before if before[part] != after[part]} == expected
+
+
+def test_settings_are_canonical_whatever_the_spelling():
+    one = schema.validate(changed({"recipes": {"paper": {"learning_rate": 0.001, "batch_size": 20}}}))
+    other = schema.validate(changed({"recipes": {"paper": {"batch_size": 20.0, "learning_rate": "1e-3"}}}))
+    assert repr(schema.stage_settings(one, "train/vit")) == repr(schema.stage_settings(other, "train/vit"))
