@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_FILES = Path(__file__).parents[2].parent / "shared" / "psf"
 

@@ -108,7 +108,7 @@ def structure_function(separation: np.ndarray, r0: float, outer_scale: float, re
 
     D(rho) = 4 pi int f S(f) [1 - J0(2 pi f rho)] df, for an isotropic spectrum S.
     """
-    inner, outer = np.geomspace(1e-4, CUTOFF, 1000), np.geomspace(CUTOFF * (1 + 1e-12), 50, 3000)
+    inner, outer = np.geomspace(1e-4 * CUTOFF, CUTOFF, 1000), np.geomspace(CUTOFF * (1 + 1e-12), 50, 3000)
     rho = np.linspace(0, separation.max(), 600)
     total = np.zeros_like(rho)
     for f in (inner, outer):
