@@ -135,8 +135,13 @@ rule numbers:
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
         psfs=ancient(expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs)),
         psf_manifests=expand(manifest(f"{RUN}/psf/{{psf}}.fits"), psf=CONFIG.psfs),
+        predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
+        prediction_manifests=expand(manifest(f"{RUN}/predictions/{{model}}.parquet"), model=CONFIG.models),
     output:
         f"{RUN}/numbers.json",
+    params:
+        # durations as they were; a by-product of the jobs and no reason to run again
+        benchmarks=f"{RUN}/benchmarks",
     log:
         f"{RUN}/logs/numbers.log",
     benchmark:
@@ -149,7 +154,8 @@ rule numbers:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
-        " --models {input.models} --catalog {input.catalog} --psfs {input.psfs} --output {output} > {log} 2>&1"
+        " --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
+        " --psfs {input.psfs} --benchmarks {params.benchmarks} --output {output} > {log} 2>&1"
 
 
 rule tex:

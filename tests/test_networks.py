@@ -61,6 +61,7 @@ def test_resnet152_has_as_many_parameters_as_the_authors_run_and_151_dropouts():
         network(architecture="dinov2", options={"patch_size": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}),
         resnet(),
         resnet(pool_grid=2),
+        resnet(architecture="ResNet", options={"block": "BasicBlock", "layers": [1, 1, 1, 1]}),
         resnet(architecture="mobilenet_v3_small"),
         resnet(architecture="convnext_tiny"),
         network(library="torchvision", architecture="vit_b_32", options={"image_size": 32}),
@@ -247,6 +248,8 @@ def test_no_network_and_no_cache_name_the_three_ways_on(monkeypatch, tmp_path):
         (network(options={**TINY_VIT, "hidden_size": -8}), "cannot build vit"),
         (network(architecture="convnext", options={}), "no hidden dropout"),
         (resnet(options={"wide": 3}), "cannot build resnet18"),
+        (resnet(architecture="ResNet", options={"block": "Brick", "layers": [1]}), "block is 'Brick'"),
+        (resnet(architecture="ResNet", options={}), "cannot build ResNet"),
         (resnet(architecture="mobilenet_v2", pool_grid=2), "pool_grid: 1"),
     ],
 )

@@ -209,12 +209,15 @@ class ActivationDropout(nn.Module):
 def _torchvision(network: SimpleNamespace, outputs: int) -> nn.Module:
     from torchvision import models
 
-    if network.architecture not in models.list_models(models):
+    if network.architecture == "ResNet":
+        make = _resnet_of_any_depth
+    elif network.architecture in models.list_models(models):
+        make = models.get_model_builder(network.architecture)
+    else:
         raise LensvitError(
-            f"torchvision has no classifier {network.architecture!r}: "
-            "python -c 'from torchvision import models; print(models.list_models(models))' lists them"
+            f"torchvision has no classifier {network.architecture!r} (nor is it ResNet, with its block and layers "
+            "under options): python -c 'from torchvision import models; print(models.list_models(models))' lists them"
         )
-    make = models.get_model_builder(network.architecture)
     with _missing_weights(network):
         if network.weights == "scratch":
             model = _fitting(network, make, weights=None, num_classes=outputs, **network.options)
@@ -225,6 +228,17 @@ def _torchvision(network: SimpleNamespace, outputs: int) -> nn.Module:
         _keep_positions(network, model, outputs)
     _add_dropout(model, network.dropout)
     return model
+
+
+def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options: Any) -> nn.Module:
+    """torchvision's ResNet by its block (BasicBlock, Bottleneck) and the number of them in each stage."""
+    from torchvision.models import resnet
+
+    if weights is not None:
+        raise LensvitError("a ResNet by its layers has no pretrained weights: set weights: scratch")
+    if block not in ("BasicBlock", "Bottleneck"):
+        raise ValueError(f"block is {block!r}: BasicBlock or Bottleneck")
+    return resnet.ResNet(getattr(resnet, block), layers, **options)
 
 
 def _torchvision_pretrained(network: SimpleNamespace, make: Callable[..., nn.Module]) -> nn.Module:

@@ -82,7 +82,7 @@ class Inputs:
     def _add(self, chunk: Chunk, rows: pd.DataFrame) -> None:
         scale = (REFERENCE_SCALE / chunk.pixel_scale) ** 2 if self.recipe.brightness == "per_area" else 1.0
         self.exposure = chunk.exposure
-        index = torch.as_tensor(chunk.index, device=self.device)
+        index = torch.tensor(chunk.index, device=self.device)
         if not self.fresh:
             picked = rows.iloc[chunk.index]
             noisy = [

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-PACKAGES = ("lensvit", "snakemake", "lenstronomy", "torch", "torchvision", "transformers", "numpy", "pandas")
+PACKAGES = ("lensvit", "torch", "torchvision", "transformers", "numpy", "pandas")
 
 
 def provenance(device: str, seconds: float) -> str:
     """A JSON document: versions of the packages, the machine, the date, the seconds that the work took."""
     content = {
+        "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
         "hardware": _hardware(device),
@@ -21,16 +25,30 @@ def provenance(device: str, seconds: float) -> str:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "seconds": round(seconds, 1),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": packages(PACKAGES),
     }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
-def _version(name: str) -> str:
+def packages(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed where this job runs."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a conda environment of a rule has only what the rule needs
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the clone that the source lies in, marked if files of it are changed."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
     try:
-        return version(name)
-    except PackageNotFoundError:  # a job may run in an environment without it
-        return "absent"
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def _hardware(device: str) -> str:

@@ -1,0 +1,52 @@
+"""Table 1: root mean squared errors of each model, of the prior's mean, and as published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lensvit.files import write_text
+from lensvit.metrics import standard_errors, with_overall
+from lensvit.parameters import TARGET_NAMES
+from lensvit.published import PUBLISHED
+from lensvit.seeds import derive
+
+ROWS = ("overall", *TARGET_NAMES)
+
+
+def table(predictions: list[Path], catalog: Path, scaler: Path, output: Path, errors: Path) -> None:
+    """Write Table 1 and the standard errors of this run's entries.
+
+    Parameters
+    ----------
+    predictions : predictions/{model}.parquet, one a model; the file's stem is the column's name.
+    catalog : catalog.parquet, for the truths that the prior's mean is held against.
+    scaler : scaler.json: the prior's mean is that of the training split.
+    output : table1.csv; rows ``overall`` and the targets, columns the models, ``prior``,
+        ``published_vit``, ``published_resnet``; units of the targets.
+    errors : CSV of the same rows with the bootstrap standard errors of the models and the prior.
+    """
+    deviations = {path.stem: model_errors(pd.read_parquet(path)) for path in predictions}
+    deviations["prior"] = prior_errors(pd.read_parquet(catalog), json.loads(Path(scaler).read_text()))
+    index = pd.Index(ROWS, name="target")
+    columns = {name: with_overall(error) for name, error in deviations.items()}
+    published = {name: [column[row] for row in ROWS] for name, column in PUBLISHED.items()}
+    uncertain = {name: standard_errors(error, derive("bootstrap", name)) for name, error in deviations.items()}
+    write_text(output, pd.DataFrame({**columns, **published}, index).to_csv(float_format="%.6g"))
+    write_text(errors, pd.DataFrame(uncertain, index).to_csv(float_format="%.4g"))
+
+
+def model_errors(predictions: pd.DataFrame) -> np.ndarray:
+    """(n, K) predicted mean minus truth."""
+    return np.column_stack(
+        [predictions[f"{name}_mean"] - predictions[f"{name}_truth"] for name in TARGET_NAMES]
+    )
+
+
+def prior_errors(systems: pd.DataFrame, scaler: dict) -> np.ndarray:
+    """(n, K) mean of the training split minus truth, over the test split."""
+    test = systems[systems["split"] == "test"]
+    return np.array([scaler["mean"][name] for name in TARGET_NAMES]) - test[list(TARGET_NAMES)].to_numpy()
