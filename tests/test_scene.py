@@ -41,7 +41,9 @@ def fine_points(pixels, pixel_scale, kernel, images, scene=SCENE):
 
 
 @pytest.mark.parametrize("pixels, pixel_scale, side", [(120, 0.05, 101), (75, 0.08, 31), (100, 0.06, 21)])
-@pytest.mark.parametrize("seed, changes", [(0, {}), (3, {}), (4, {"e1": 0.6, "e2": -0.55}), (5, {"e1": 0.1, "gamma": 2.0})])
+@pytest.mark.parametrize(
+    "seed, changes", [(0, {}), (3, {}), (4, {"e1": 0.6, "e2": -0.55}), (5, {"e1": 0.1, "gamma": 2.0})]
+)
 def test_image_is_lenstronomys(pixels, pixel_scale, side, seed, changes):
     parameters = draw(seed, **changes)
     images = solve(parameters).brightest(4)

@@ -19,7 +19,8 @@ from lensvit.psf import kernel
 from lensvit.simulate import Sampler, simulate
 
 SETTINGS = {
-    "seed": 11, "name": "hst_a", "engine": "lenstronomy", "supersampling": 1, "external_shear": True, "priors": {},
+    "seed": 11, "name": "hst_a", "engine": "lenstronomy", "supersampling": 1, "external_shear": True,
+    "priors": {},
     "instrument": {"pixels": 60, "pixel_scale": 0.1},
     "scene": {
         "source_amp": 5000.2, "source_e1": 0.0, "source_e2": 0.5, "lens_amp": 1000.0, "quasar_amp": 1500.0,
@@ -50,7 +51,8 @@ def run(tmp_path, psf):
 def content(path):
     with h5py.File(path) as file:
         columns = {
-            name: values.asstr()[:] if values.dtype == object else values[:] for name, values in file["systems"].items()
+            name: values.asstr()[:] if values.dtype == object else values[:]
+            for name, values in file["systems"].items()
         }
         return file["image"][:], columns
 
@@ -217,5 +219,6 @@ def test_catalogue_of_simulated_chunks(run, tmp_path):
     paths = [run(0, 3), run(3, 2, chunk="train-0001"), run(0, 2, chunk="test-0000", split="test")]
     catalog(paths, tmp_path / "catalog.parquet", tmp_path / "scaler.json")
     table = pd.read_parquet(tmp_path / "catalog.parquet")
-    assert list(table["id"]) == ["hst_a-test-000000", "hst_a-test-000001", *(f"hst_a-train-00000{i}" for i in range(5))]
+    training = [f"hst_a-train-00000{i}" for i in range(5)]
+    assert list(table["id"]) == ["hst_a-test-000000", "hst_a-test-000001", *training]
     assert list(table["row"]) == [0, 1, 0, 1, 2, 0, 1]

@@ -61,7 +61,7 @@ def _systems(path: Path) -> pd.DataFrame:
             f"{path} is damaged or no image file of lensvit ({error}): delete it and run again"
         ) from error
     if any(len(values) != count for values in columns.values()):
-        raise LensvitError(f"{path} holds {count} images but other numbers of systems: delete it and run again")
+        raise LensvitError(f"{path} holds {count} images but not as many systems: delete it and run again")
     return pd.DataFrame(columns)
 
 

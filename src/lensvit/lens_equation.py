@@ -102,9 +102,8 @@ def _angular(parameters: Mapping[str, float], **sampling: int) -> np.ndarray:
     """Candidates (2, n) of the analytical solver [arcsec]."""
     source = parameters["source_x"], parameters["source_y"]
     solver = LensEquationSolver(_lens_model("EPL_NUMBA"))
-    return np.array(
-        solver.image_position_analytical(*source, lens_kwargs(parameters), arrival_time_sort=False, **sampling)
-    )
+    options = {"arrival_time_sort": False, **sampling}
+    return np.array(solver.image_position_analytical(*source, lens_kwargs(parameters), **options))
 
 
 def _fine(parameters: Mapping[str, float]) -> Iterator[np.ndarray]:

@@ -166,8 +166,9 @@ class PointSources:
         if (i, j) not in self.phases:
             side, s = 2 * self.radius + 1, self.supersampling
             fine = np.zeros((side * s, side * s))
-            top, left = self.radius * s + i - len(self.kernel) // 2, self.radius * s + j - len(self.kernel) // 2
-            fine[top : top + len(self.kernel), left : left + len(self.kernel)] = self.kernel
+            start = self.radius * s - len(self.kernel) // 2
+            rows, columns = (slice(start + at, start + at + len(self.kernel)) for at in (i, j))
+            fine[rows, columns] = self.kernel
             self.phases[i, j] = fine.reshape(side, s, side, s).sum((1, 3))
         return self.phases[i, j]
 

@@ -66,8 +66,8 @@ def _lenstronomy(options: SimpleNamespace, psf: Path) -> Renderer:
     loaded, instrument = kernel.read(psf), options.instrument
     if not np.isclose(loaded.pixel_scale, instrument.pixel_scale, rtol=1e-6):
         raise LensvitError(
-            f"{psf} has pixels of {loaded.pixel_scale:g} arcsec, the instrument of {instrument.pixel_scale:g}: "
-            "delete it, so that the next run builds it for this instrument"
+            f"{psf} has pixels of {loaded.pixel_scale:g} arcsec, the instrument of "
+            f"{instrument.pixel_scale:g}: delete it, so that the next run builds it for this instrument"
         )
     if options.supersampling > 1 and loaded.supersampled is None:
         raise LensvitError(
