@@ -1,4 +1,4 @@
-"""Table 1: root-mean-square errors of all models, beside the prior and the published values."""
+"""Table 1: root mean squared errors of each model, of the prior's mean, and as published."""
 
 from __future__ import annotations
 
@@ -8,59 +8,45 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lensvit.errors import LensvitError
 from lensvit.files import write_text
-from lensvit.metrics import ROWS, prior_mean, scores, standard_errors
+from lensvit.metrics import standard_errors, with_overall
 from lensvit.parameters import TARGET_NAMES
-from lensvit.predictions import columns, read
 from lensvit.published import PUBLISHED
+from lensvit.seeds import derive
+
+ROWS = ("overall", *TARGET_NAMES)
 
 
 def table(predictions: list[Path], catalog: Path, scaler: Path, output: Path, errors: Path) -> None:
-    """Score all models on the test split, and predicting the training set's mean beside them.
+    """Write Table 1 and the standard errors of this run's entries.
 
     Parameters
     ----------
-    predictions : one predictions/{model}.parquet a model.
-    catalog : catalog.parquet, for the truths of the test split.
-    scaler : scaler.json, for the mean of the training split.
-    output : CSV, one row for the overall error and one a target: columns ``target``, one a
-        model, ``prior``, ``published_vit``, ``published_resnet``; in the target's unit.
-    errors : CSV with the same rows: bootstrap standard errors of the models' and the prior's
-        columns.
-
-    Raises
-    ------
-    LensvitError
-        If a file is broken, the predictions are of another test set, or a model is called
-        like another column.
+    predictions : predictions/{model}.parquet, one a model; the file's stem is the column's name.
+    catalog : catalog.parquet, for the truths that the prior's mean is held against.
+    scaler : scaler.json: the prior's mean is that of the training split.
+    output : table1.csv; rows ``overall`` and the targets, columns the models, ``prior``,
+        ``published_vit``, ``published_resnet``; units of the targets.
+    errors : CSV of the same rows with the bootstrap standard errors of the models and the prior.
     """
-    models = read(predictions)
-    truth = _truths(Path(catalog), models)
-    compared = {key: columns(model, "mean") for key, model in models.items()}
-    compared["prior"] = prior_mean(json.loads(Path(scaler).read_text(encoding="utf-8")), len(truth))
-    published = {f"published_{key}": [values[row] for row in ROWS] for key, values in PUBLISHED.items()}
-    _check_names(models, ("target", "prior", *published))
-    _write({key: scores(mean, truth) for key, mean in compared.items()} | published, output)
-    _write({key: standard_errors(mean, truth) for key, mean in compared.items()}, errors)
+    deviations = {path.stem: model_errors(pd.read_parquet(path)) for path in predictions}
+    deviations["prior"] = prior_errors(pd.read_parquet(catalog), json.loads(Path(scaler).read_text()))
+    index = pd.Index(ROWS, name="target")
+    columns = {name: with_overall(error) for name, error in deviations.items()}
+    published = {name: [column[row] for row in ROWS] for name, column in PUBLISHED.items()}
+    uncertain = {name: standard_errors(error, derive("bootstrap", name)) for name, error in deviations.items()}
+    write_text(output, pd.DataFrame({**columns, **published}, index).to_csv(float_format="%.6g"))
+    write_text(errors, pd.DataFrame(uncertain, index).to_csv(float_format="%.4g"))
 
 
-def _truths(catalog: Path, models: dict[str, pd.DataFrame]) -> np.ndarray:
-    """(n, 8) of the test split, in the order of the predictions."""
-    rows = pd.read_parquet(catalog, columns=["id", "split", *TARGET_NAMES])
-    test = rows[rows["split"] == "test"].set_index("id")
-    ids = next(iter(models.values()))["id"]
-    if len(ids) != len(test) or not ids.isin(test.index).all():
-        raise LensvitError(f"the predictions are not of the test split of {catalog}: run snakemake again")
-    return test.loc[ids, list(TARGET_NAMES)].to_numpy(float)
+def model_errors(predictions: pd.DataFrame) -> np.ndarray:
+    """(n, K) predicted mean minus truth."""
+    return np.column_stack(
+        [predictions[f"{name}_mean"] - predictions[f"{name}_truth"] for name in TARGET_NAMES]
+    )
 
 
-def _check_names(models: dict[str, pd.DataFrame], taken: tuple[str, ...]) -> None:
-    for key in models:
-        if key in taken:
-            raise LensvitError(f"a model cannot be called {key!r}, a column of Table 1: rename it in the config")
-
-
-def _write(content: dict[str, object], path: Path) -> None:
-    frame = pd.DataFrame({"target": ROWS, **content})
-    write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+def prior_errors(systems: pd.DataFrame, scaler: dict) -> np.ndarray:
+    """(n, K) mean of the training split minus truth, over the test split."""
+    test = systems[systems["split"] == "test"]
+    return np.array([scaler["mean"][name] for name in TARGET_NAMES]) - test[list(TARGET_NAMES)].to_numpy()
