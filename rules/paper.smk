@@ -225,5 +225,5 @@ rule archive:
     conda:
         "../envs/paper.yaml"
     shell:
-        "python -m lensvit archive --tex {input.tex} --bibliography {input.bibliography}"
+        "python -m lensvit archive --tex {input.tex} --references {input.bibliography}"
         " --figures {input.figures} --output {output} > {log} 2>&1"

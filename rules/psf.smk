@@ -27,7 +27,7 @@ rule settings:
 rule psf:
     message: "PSF {wildcards.psf}"
     input:
-        modules=modules("lensvit.psf"),
+        modules=modules("lensvit.psf.build"),
         settings=f"{RUN}/settings/psf/{{psf}}.yaml",
         file=lambda wildcards: getattr(CONFIG.psfs[wildcards.psf], "path", []),
     output:

@@ -65,6 +65,7 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"priors": {"theta_E": {"kind": "uniform"}}}, ["priors.theta_E", "low and high"]),
         ({"priors": {"theta_E": {"mean": float("nan")}}}, ["priors.theta_E.mean", "finite"]),
         ({"scene": {"sigma_bkg_low": 9.0}}, ["scene", "sigma_bkg_high"]),
+        ({"models": {"resnet": {"label": "ViT"}}}, ["models", "ViT, ViT"]),
         ({"run": "../x"}, ["run", "../x"]),
         ({"figures": {"attention_model": "swin"}}, ["figures.attention_model", "swin", "vit"]),
         ({"data": {"test": 3}}, ["data.test", "3", "PSF"]),

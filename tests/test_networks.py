@@ -12,6 +12,7 @@ from lensvit.networks import (
     ActivationDropout,
     attentions,
     build,
+    family,
     monte_carlo,
     trainable_parameters,
 )
@@ -76,6 +77,14 @@ def test_any_classifier_of_either_library(choice):
     monte_carlo(model)
     images = torch.randn(2, 3, 32, 32)
     assert not torch.equal(model(images), model(images))
+
+
+def test_the_family_is_by_attention_and_not_by_library():
+    torchvision_vit = network(library="torchvision", architecture="vit_b_32", options={"image_size": 32})
+    for choice in (network(), torchvision_vit):
+        assert family(build(choice, 6)) == "transformer"
+    for choice in (resnet(), network(architecture="resnet", options={}, dropout=0.0)):
+        assert family(build(choice, 6)) == "convolutional"
 
 
 def test_dropout_zero_predicts_the_same_each_time():

@@ -16,7 +16,7 @@ from lensvit.errors import LensvitError
 STAGES = {
     "config": "lensvit.config:main",
     "settings": "lensvit.settings:write",
-    "psf": "lensvit.psf:build",
+    "psf": "lensvit.psf.build:build",
     "simulate": "lensvit.simulate:simulate",
     "catalog": "lensvit.catalog:catalog",
     "train": "lensvit.train:train",

@@ -241,6 +241,9 @@ class Config(Part):
             _known(f"psfs.{name}.instrument", psf.instrument, self.instruments)
         if self.figures.attention_model is not None:
             _known("figures.attention_model", self.figures.attention_model, self.models)
+        labels = [model.label for model in self.models.values()]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"models: the labels {', '.join(labels)} are not all different")
         for split in SPLITS:
             if getattr(self.data, split) < len(self.psfs):
                 raise ValueError(f"data.{split}: {getattr(self.data, split)} is less than one image a PSF")

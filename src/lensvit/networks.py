@@ -52,6 +52,12 @@ def trainable_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
+def family(network: nn.Module) -> str:
+    """"transformer" for a network with attention in it, "convolutional" for all others."""
+    attends = any("Attention" in type(module).__name__ for module in network.modules())
+    return "transformer" if attends else "convolutional"
+
+
 def monte_carlo(network: nn.Module, batch_norm: str = "frozen") -> nn.Module:
     """Switch dropout on for prediction (Gal & Ghahramani 2016), and return the network.
 

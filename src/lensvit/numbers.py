@@ -71,7 +71,7 @@ def numbers(
         "psfs": [_psf(path, config, systems) for path in psfs],
         "models": list(trained.values()),
         "evaluation": {key: config["evaluation"][key] for key in ("passes", "batch_norm")},
-        "columns": _columns(config, rmse.columns),
+        "columns": _columns(config, trained, rmse.columns),
         "table": _table(rmse, pd.read_csv(errors, index_col="target")),
         "uncertainty": _uncertainty({path.stem: pd.read_parquet(path) for path in predictions}),
         "figures": _figures(config, systems, trained),
@@ -144,13 +144,12 @@ def _model(path: Path, config: Mapping[str, Any], durations: Mapping[str, float]
     origin = json.loads((path.parent / "provenance.json").read_text(encoding="utf-8"))
     history = pd.read_csv(path.parent / "history.csv")
     network, entry = made["network"], config["models"][name]
-    transformer = network["library"] == "transformers"
     return {
         "name": name,
         "label": entry["label"],
         **{key: network[key] for key in ("library", "architecture", "weights", "image_size", "dropout")},
-        "family": "transformer" if transformer else "convolutional",
-        "attention_dropout": network["attention_dropout"] if transformer else None,
+        "attention_dropout": network["attention_dropout"] if network["library"] == "transformers" else None,
+        "family": made["family"],
         "parameters": made["parameters"],
         "recipe": {"name": entry["recipe"], **made["recipe"]},
         "epochs_run": len(history),
@@ -195,13 +194,18 @@ def _provenance(models: list[Path], durations: Mapping[str, float], entries: Map
 # ---------------------------------------------------------------- results
 
 
-def _columns(config: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
+def _columns(
+    config: Mapping[str, Any], models: Mapping[str, Any], names: Iterable[str]
+) -> list[dict[str, Any]]:
     """What each column of Table 1 is; a model's ``reference`` is the published model of its family."""
     columns = []
     for name in names:
-        if name in config["models"]:
-            model = config["models"][name]
-            entry = {"label": model["label"], "kind": "model", "reference": REFERENCES[model["library"]]}
+        if name in models:
+            entry = {
+                "label": config["models"][name]["label"],
+                "kind": "model",
+                "reference": REFERENCES[models[name]["family"]],
+            }
         elif name in PUBLISHED_COLUMNS:
             entry = {"label": PUBLISHED_COLUMNS[name], "kind": "published", "reference": None}
         elif name == "prior":

@@ -33,8 +33,8 @@ PUBLISHED = {
 }
 PUBLISHED_COLUMNS = {"published_vit": "ViT", "published_resnet": "ResNet152"}
 
-# The published model that a model of each library is held against.
-REFERENCES = {"transformers": "published_vit", "torchvision": "published_resnet"}
+# The published model that a model of each family is held against.
+REFERENCES = {"transformer": "published_vit", "convolutional": "published_resnet"}
 
 ORIGINAL = {
     "train": 27000,

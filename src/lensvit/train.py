@@ -31,7 +31,7 @@ from lensvit.errors import LensvitError
 from lensvit.files import atomic, manifest_path, write_manifest, write_text
 from lensvit.losses import gaussian_nll, mean_squared_error
 from lensvit.modules import closure
-from lensvit.networks import build, trainable_parameters
+from lensvit.networks import build, family, trainable_parameters
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.provenance import provenance
@@ -280,6 +280,7 @@ class Trainer:
             "recipe": stage_settings.plain(self.recipe),
             "targets": list(TARGET_NAMES),
             "scaler": self.scaler,
+            "family": family(self.network),
             "parameters": trainable_parameters(self.network),
             "best_epoch": best["epoch"],
             "best_validation_mse": best["validation_mse"],

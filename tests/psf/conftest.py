@@ -45,7 +45,7 @@ def gaussian(size: int, sigma: float, x: float = 0.0, y: float = 0.0) -> np.ndar
 @pytest.fixture(scope="session")
 def paper_psfs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The paper's six PSF files."""
-    from lensvit.psf import build
+    from lensvit.psf.build import build
 
     folder = tmp_path_factory.mktemp("psf")
     for name, fields in PAPER.items():

@@ -8,7 +8,8 @@ from astropy.io import fits
 
 from lensvit.cli import main
 from lensvit.errors import LensvitError
-from lensvit.psf import build, kernel
+from lensvit.psf import kernel
+from lensvit.psf.build import build
 
 NAMES = ["hst_a", "hst_b", "hst_c", "keck_a", "keck_b", "keck_c"]
 

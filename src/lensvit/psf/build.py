@@ -1,0 +1,77 @@
+"""The PSF stage: a kernel from physics (HST, Keck) or from a user's FITS file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+from lensvit import settings as stage_settings
+from lensvit.errors import LensvitError
+from lensvit.psf import hst, keck, kernel, user
+from lensvit.psf.kernel import Cards, Kernel
+
+
+def build(settings: Path, output: Path) -> None:
+    """Build one PSF kernel and write it, with its header, as FITS.
+
+    Parameters
+    ----------
+    settings : YAML with name, kind (hst_acs, keck_ao or fits), pixel_scale [arcsec] and what the
+        kind needs; see ``lensvit.config``.
+    output : the FITS file; its manifest is written beside it.
+
+    Raises
+    ------
+    LensvitError
+        If the kind is not known, the kernel's size does not suit, or the user's file is unfit.
+    """
+    options = stage_settings.read(settings)
+    if options.kind not in _KINDS:
+        raise LensvitError(
+            f"psfs.{options.name}.kind: {options.kind!r} is not known; there are: {', '.join(_KINDS)}"
+        )
+    result, cards = _KINDS[options.kind](options)
+    kernel.write(output, result, {**cards, **_settings_cards(options)})
+
+
+def _hst(options: SimpleNamespace) -> tuple[Kernel, Cards]:
+    pixel, pixels = _fine_grid(options)
+    light = hst.light(options.spectral_index, options.despace_um, pixel, pixels)
+    return kernel.from_supersampled(light, options.pixel_scale), hst.LABELS
+
+
+def _keck(options: SimpleNamespace) -> tuple[Kernel, Cards]:
+    pixel, pixels = _fine_grid(options)
+    physics = {name: getattr(options, name) for name in _KECK_PHYSICS}
+    light, strehl = keck.light(**physics, pixel=pixel, pixels=pixels)
+    result = kernel.from_supersampled(light, options.pixel_scale)
+    return result, {**keck.LABELS, "STREHL": (strehl, "Strehl ratio, over the passband")}
+
+
+_KECK_PHYSICS = (
+    "r0", "zenith_angle_deg", "outer_scale", "residual_nm", "jitter_mas", "static_nm", "seed",
+)  # fmt: skip
+
+
+def _user(options: SimpleNamespace) -> tuple[Kernel, Cards]:
+    extension = getattr(options, "extension", 0)
+    file_pixel_scale = getattr(options, "file_pixel_scale", None)
+    return user.load(Path(options.path), options.pixel_scale, extension, file_pixel_scale)
+
+
+def _fine_grid(options: SimpleNamespace) -> tuple[float, int]:
+    """Pixel side [arcsec] and number of pixels along a side of the supersampled kernel."""
+    return options.pixel_scale / kernel.OVERSAMPLING, options.pixels * kernel.OVERSAMPLING
+
+
+def _settings_cards(options: SimpleNamespace) -> Cards:
+    """The settings as header cards; a user's path is not among them, the same file gives the same bytes."""
+    cards = {"KIND": (options.kind, "how the kernel was made"), "NAME": (options.name, "name in the config")}
+    for key, value in sorted(vars(options).items()):
+        if key not in ("kind", "name", "path", "pixel_scale") and value is not None:
+            number = isinstance(value, int | float)
+            cards[f"HIERARCH SETTING {key}"] = (value if number else str(value)[:40], "")
+    return cards
+
+
+_KINDS = {"hst_acs": _hst, "keck_ao": _keck, "fits": _user}

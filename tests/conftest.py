@@ -1,0 +1,112 @@
+"""A tiny run made without snakemake: two cameras, structured images whose targets can be learned."""
+
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from lensvit.catalog import catalog
+from lensvit.files import write_manifest
+from lensvit.parameters import NAMES, priors
+
+CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}
+COUNTS = {"train": 96, "validation": 24, "test": 24}
+
+
+def _image(system, pixels, scale):
+    """A Gaussian blob with the system's centre, size and ellipticity: [counts/s per pixel]."""
+    axis = (np.arange(pixels) - (pixels - 1) / 2) * scale
+    x, y = np.meshgrid(axis - 20 * system["center_x"], axis - 20 * system["center_y"])
+    radius = x**2 * (1 + system["e1"]) + y**2 * (1 - system["e1"]) + 2 * system["e2"] * x * y
+    return 400 * scale**2 * np.exp(-radius / system["theta_E"] ** 2)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """Folder with images/, catalog.parquet and scaler.json."""
+    folder = tmp_path_factory.mktemp("run")
+    files = []
+    for psf, (pixels, scale) in CAMERAS.items():
+        for split, count in COUNTS.items():
+            files.append(folder / "images" / psf / f"{split}-0000.h5")
+            _write_chunk(files[-1], psf, split, count // 2, pixels, scale)
+    catalog(files, folder / "catalog.parquet", folder / "scaler.json")
+    return folder
+
+
+def _write_chunk(path, psf, split, count, pixels, scale):
+    rng = np.random.default_rng(len(psf) * 100 + len(split))
+    rows = [{name: prior.draw(rng) for name, prior in priors({}).items()} for _ in range(count)]
+    systems = pd.DataFrame(rows, columns=NAMES).assign(
+        id=[f"{psf}-{split}-{index:06d}" for index in range(count)],
+        split=split,
+        psf=psf,
+        chunk=path.stem,
+        row=np.arange(count),
+        n_images=4,
+        sigma_bkg=rng.uniform(0.04, 0.5, count),
+        seed=rng.integers(1 << 40, size=count),
+        redraws=0,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["image"] = np.array([_image(row, pixels, scale) for row in rows], np.float32)
+        for name, column in systems.items():
+            file[f"systems/{name}"] = column.to_list()
+        file.attrs.update(pixel_scale=scale, exposure=1000.0)
+    write_manifest(path)
+
+
+NETWORKS = {
+    "vit": {
+        "library": "transformers",
+        "architecture": "vit",
+        "options": {
+            "patch_size": 6, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
+        },
+    },
+    "resnet": {
+        "library": "torchvision",
+        "architecture": "ResNet",
+        "options": {"block": "BasicBlock", "layers": [1, 1, 1, 1]},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def train_settings(tmp_path):
+    """Write the settings of the training stage for a tiny network; keywords change the recipe."""
+
+    def write(network="vit", name="settings.yaml", **changes):
+        recipe = {
+            "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fresh", "optimizer": "adamw",
+            "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "clip_norm": 5.0,
+            "batch_size": 16, "epochs": 4, "criterion": "mse",
+        }  # fmt: skip
+        content = {
+            "seed": 5,
+            "network": {
+                **NETWORKS[network], "weights": "scratch", "dropout": 0.1, "attention_dropout": 0.0, "pool_grid": 1,
+                "image_size": 24,
+            },
+            "recipe": {**recipe, **changes},
+        }  # fmt: skip
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def recipe():
+    """A recipe as the input pipeline reads it; keywords change it."""
+
+    def make(**changes):
+        fields = {"resize": "area", "brightness": "per_pixel", "stretch": "raw", "noise": "fixed"}
+        return SimpleNamespace(**{**fields, **changes})
+
+    return make

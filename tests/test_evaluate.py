@@ -1,0 +1,96 @@
+"""MC dropout: draws with the moments of their summary, the same however passes are grouped."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from lensvit import evaluate as stage
+from lensvit import train as training
+from lensvit.evaluate import Passes
+from lensvit.parameters import TARGET_NAMES
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run, tmp_path_factory):
+    """A network of dropout 0.1, trained a little."""
+    import conftest
+
+    folder = tmp_path_factory.mktemp("model")
+    content = {
+        "seed": 5,
+        "network": {
+            **conftest.NETWORKS["vit"], "weights": "scratch", "dropout": 0.1, "attention_dropout": 0.0, "pool_grid": 1,
+            "image_size": 24,
+        },
+        "recipe": {
+            "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fixed", "optimizer": "adamw",
+            "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "clip_norm": 5.0,
+            "batch_size": 16, "epochs": 3, "criterion": "mse",
+        },
+    }  # fmt: skip
+    (folder / "s.yaml").write_text(yaml.safe_dump(content))
+    arguments = (tiny_run / "catalog.parquet", tiny_run / "scaler.json", tiny_run / "images")
+    training.train(folder / "s.yaml", *arguments, folder / "vit", folder / "state")
+    return folder / "vit"
+
+
+def evaluate(run, model, folder, **changes):
+    folder.mkdir(exist_ok=True)
+    settings = {"seed": 7, "passes": 40, "batch_size": 24, "batch_norm": "frozen", **changes}
+    (folder / "s.yaml").write_text(yaml.safe_dump(settings))
+    output = folder / "vit.h5"
+    stage.evaluate(folder / "s.yaml", run / "catalog.parquet", run / "images", model, output)
+    with h5py.File(output) as file:
+        return file["draws"][:], list(file["id"].asstr()), pd.read_parquet(output.with_suffix(".parquet"))
+
+
+def test_draws_and_their_summary(tiny_run, model, tmp_path):
+    draws, ids, summary = evaluate(tiny_run, model, tmp_path)
+    assert draws.shape == (40, 24, 8) and draws.dtype == np.float32
+    systems = pd.read_parquet(tiny_run / "catalog.parquet").set_index("id")
+    assert list(summary["id"]) == ids and set(ids) == set(systems.index[systems["split"] == "test"])
+    for number, name in enumerate(TARGET_NAMES):
+        assert summary[f"{name}_mean"].to_numpy() == pytest.approx(draws[..., number].mean(0), abs=1e-5)
+        assert summary[f"{name}_sigma"].to_numpy() == pytest.approx(draws[..., number].std(0), rel=1e-3, abs=1e-6)
+        assert (summary[f"{name}_truth"].to_numpy() == systems.loc[ids, name].to_numpy()).all()
+        assert (summary[f"{name}_epistemic"] > 0).all() and (summary[f"{name}_aleatoric"] > 0).all()
+
+
+def test_the_variance_is_aleatoric_plus_epistemic(tiny_run, model, tmp_path):
+    _, _, summary = evaluate(tiny_run, model, tmp_path, passes=2000)
+    for name in TARGET_NAMES:
+        parts = summary[f"{name}_aleatoric"] ** 2 + summary[f"{name}_epistemic"] ** 2
+        ratio = summary[f"{name}_sigma"] ** 2 / parts
+        assert ratio.to_numpy() == pytest.approx(np.ones(24), abs=5 * np.sqrt(2 / 2000))
+
+
+def test_a_pass_has_its_own_seed_whatever_came_before(tiny_run, model, tmp_path):
+    many, _, _ = evaluate(tiny_run, model, tmp_path / "many", passes=9)
+    few, _, _ = evaluate(tiny_run, model, tmp_path / "few", passes=4)
+    other, _, _ = evaluate(tiny_run, model, tmp_path / "other", passes=4, seed=8)
+    assert np.array_equal(many[:4], few)
+    assert not np.array_equal(few, other)
+    assert len({passed.tobytes() for passed in many}) == 9
+
+
+def test_passes_add_up_as_numpy_does():
+    rng = np.random.default_rng(0)
+    means, variances = rng.normal(3, 1, size=(50, 4, 8)), rng.uniform(1, 2, size=(50, 4, 8))
+    passes = Passes(0, *(np.zeros((4, 8)) for _ in range(3)))
+    for mean, variance in zip(means, variances, strict=True):
+        passes.add(mean, variance)
+    assert passes.epistemic() == pytest.approx(means.std(0))
+    assert passes.aleatoric() == pytest.approx(np.sqrt(variances.mean(0)))
+
+
+def test_a_failed_evaluation_leaves_nothing_behind(tiny_run, model, tmp_path, monkeypatch):
+    def breaking(*_):
+        yield from ()
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(stage, "predict", breaking)
+    with pytest.raises(RuntimeError):
+        evaluate(tiny_run, model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]

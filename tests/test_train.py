@@ -1,0 +1,170 @@
+"""Training: it learns, it resumes to the same weights after a kill, it stops when it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lensvit.errors import LensvitError
+from lensvit.files import sha256
+from lensvit.networks import load
+from lensvit.parameters import TARGET_NAMES
+from lensvit import train as stage
+
+
+
+def train(run, settings, folder, state=None):
+    stage.train(
+        settings,
+        run / "catalog.parquet",
+        run / "scaler.json",
+        run / "images",
+        folder / "model",
+        state or folder / "state",
+    )
+    return folder / "model"
+
+
+def test_it_learns_what_the_images_show(tiny_run, train_settings, tmp_path):
+    model = train(tiny_run, train_settings(epochs=30, noise="fixed"), tmp_path)
+    history = pd.read_csv(model / "history.csv")
+    assert list(history["epoch"]) == list(range(1, 31))
+    assert history["validation_mse"].min() < 0.9 * history["validation_mse"].iloc[0]
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.1
+    network, config = load(model)
+    assert config.best_epoch == history["validation_mse"].idxmin() + 1
+    assert config.targets == list(TARGET_NAMES)
+    assert (model / "weights.safetensors.sha256").read_text().startswith(sha256(model / "weights.safetensors"))
+
+
+def test_the_same_settings_end_in_the_same_weights(tiny_run, train_settings, tmp_path):
+    one = train(tiny_run, train_settings(), tmp_path / "a")
+    two = train(tiny_run, train_settings(), tmp_path / "b")
+    assert sha256(one / "weights.safetensors") == sha256(two / "weights.safetensors")
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("network", ["vit", "resnet"])
+@pytest.mark.parametrize("after", [1, 8, 13])
+def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
+    tiny_run, train_settings, tmp_path, monkeypatch, network, after
+):
+    """Broken off after some steps, with checkpoints every step: in an epoch, and at its end."""
+    settings = train_settings(network, epochs=3)
+    whole = train(tiny_run, settings, tmp_path / "whole")
+    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", 0.0)
+    step, count = stage.Trainer.train_step, [0]
+
+    def breaking(self, rows, number):
+        count[0] += 1
+        if count[0] > after:
+            raise Killed
+        return step(self, rows, number)
+
+    monkeypatch.setattr(stage.Trainer, "train_step", breaking)
+    with pytest.raises(Killed):
+        train(tiny_run, settings, tmp_path / "broken")
+    assert not (tmp_path / "broken" / "model" / "weights.safetensors").exists()
+    monkeypatch.setattr(stage.Trainer, "train_step", step)
+    resumed = train(tiny_run, settings, tmp_path / "broken")
+    assert sha256(resumed / "weights.safetensors") == sha256(whole / "weights.safetensors")
+    columns = ["epoch", "train_loss", "validation_loss", "validation_mse", "lr"]
+    one, two = (pd.read_csv(model / "history.csv")[columns] for model in (whole, resumed))
+    pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_and_the_same_command_again(tiny_run, train_settings, tmp_path):
+    settings = train_settings(epochs=40)
+    whole = train(tiny_run, settings, tmp_path / "whole")
+    command = [
+        sys.executable, "-m", "lensvit", "train", "--settings", settings, "--catalog", tiny_run / "catalog.parquet",
+        "--scaler", tiny_run / "scaler.json", "--images", tiny_run / "images", "--output", tmp_path / "model",
+        "--state", tmp_path / "state",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not list((tmp_path / "state").glob("*/checkpoint.pt")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model").exists()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "resumed from" in done.stdout
+    assert sha256(tmp_path / "model" / "weights.safetensors") == sha256(whole / "weights.safetensors")
+
+
+def test_a_checkpoint_of_other_settings_is_left_alone(tiny_run, train_settings, tmp_path, capsys):
+    train(tiny_run, train_settings(epochs=2), tmp_path)
+    train(tiny_run, train_settings(epochs=3, learning_rate=1e-4), tmp_path)
+    assert "resumed" not in capsys.readouterr().out
+    assert len(list((tmp_path / "state").iterdir())) == 2
+
+
+def test_a_broken_checkpoint_is_said(tiny_run, train_settings, tmp_path):
+    train(tiny_run, train_settings(epochs=1), tmp_path)
+    checkpoint = next((tmp_path / "state").glob("*/checkpoint.pt"))
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(LensvitError, match="checkpoint .* is broken: delete"):
+        train(tiny_run, train_settings(epochs=1), tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(tiny_run, train_settings, tmp_path):
+    settings = train_settings("resnet", optimizer="adam", learning_rate=1.0, clip_norm=None, stretch="raw", epochs=30)
+    with pytest.raises(LensvitError, match="(the loss is (nan|inf).*|training diverges.*)learning_rate"):
+        train(tiny_run, settings, tmp_path)
+    assert not (tmp_path / "model").exists()
+
+
+def test_divergence_is_three_epochs_far_above_the_prior(recipe):
+    choice = recipe(learning_rate=1.0)
+    rows = [{"validation_mse": value} for value in (1.0, 200.0, 300.0, 250.0)]
+    stage._stop_if_diverged(rows[:3], choice)
+    with pytest.raises(LensvitError, match="200, 300, 250"):
+        stage._stop_if_diverged(rows, choice)
+
+
+def test_the_schedule(tiny_run, train_settings):
+    from lensvit import settings as stage_settings
+
+    def rates(**changes):
+        trainer = stage.Trainer(
+            stage_settings.read(train_settings(epochs=10, learning_rate=1e-2, **changes)),
+            *(tiny_run / name for name in ("catalog.parquet", "scaler.json", "images")),
+            "cpu",
+        )
+        return [trainer.learning_rate(step) for step in range(10 * trainer.steps)]
+
+    cosine = rates(warmup=0.1)
+    assert cosine[0] == pytest.approx(1e-2 / 6) and max(cosine) == pytest.approx(1e-2, rel=0.02)
+    assert cosine[-1] < 1e-4 and all(a >= b for a, b in zip(cosine[7:], cosine[8:], strict=False))
+    assert set(rates(schedule="constant", warmup=0.0)) == {1e-2}
+
+
+def test_a_gpu_that_is_not_there_is_said(tiny_run, train_settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LensvitError, match="device: gpu .* no GPU .* device: cpu"):
+        stage.train(
+            train_settings(), tiny_run / "catalog.parquet", tiny_run / "scaler.json", tiny_run / "images",
+            tmp_path / "model", tmp_path / "state", device="gpu",
+        )  # fmt: skip
+
+
+def test_truncated_weights_are_said(tiny_run, train_settings, tmp_path):
+    model = train(tiny_run, train_settings(epochs=1), tmp_path)
+    weights = model / "weights.safetensors"
+    assert load_file(weights)
+    weights.write_bytes(weights.read_bytes()[:-500])
+    with pytest.raises(LensvitError, match="weights.safetensors is truncated"):
+        load(model)
