@@ -1,1 +1,1 @@
-"""The paper's figures, one module each; :mod:`lensvit.figures.style` is what they share."""
+"""The paper's figures: one module a figure; drawing is apart from writing."""

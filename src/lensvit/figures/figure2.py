@@ -1,103 +1,117 @@
-"""Figure 2: predictions with their uncertainty against the truth, for some test systems."""
+"""Figure 2: predictions with their uncertainties against truth, for random test systems."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from lensvit import settings as stage_settings
 from lensvit.figures import style
 from lensvit.parameters import TARGETS, Parameter
-from lensvit.predictions import read
+from lensvit.predictions import read as read_predictions
 from lensvit.seeds import derive
+from lensvit.settings import read
 
-DODGE = 1.0  # pt between the models' bars of one system, so that they do not hide each other
+HEIGHT = 3.5  # inches
+MARGIN = 0.05  # of the range, on both sides
 
 
 def figure2(settings: Path, predictions: list[Path], output: list[Path]) -> None:
-    """Draw mean and 1 sigma of every model against the truth, one panel a target.
+    """Draw figure 2.
 
     Parameters
     ----------
-    settings : YAML with seed, systems (how many, drawn at random from the test set) and
-        options (model -> label).
-    predictions : one predictions/{model}.parquet a model.
-    output : the files to write, .pdf or .png.
+    settings : YAML with ``seed``, ``systems`` (how many), ``options`` (model to its label).
+    predictions : predictions/{model}.parquet.
+    output : .pdf and .png files.
 
     Raises
     ------
     LensvitError
-        If the predictions are broken or of different systems.
+        If a file of predictions is absent or broken, or the models predict different systems.
     """
-    choice = stage_settings.read(settings)
-    models = read(predictions)
-    rows = sample(len(next(iter(models.values()))), choice.systems, choice.seed)
-    shown = {key: model.iloc[rows] for key, model in models.items()}
-    style.render(lambda: draw(shown, style.labels(list(models), choice.options)), output)
+    chosen = read(settings)
+    models = read_predictions(predictions)
+    rows = sample(len(next(iter(models.values()))), chosen.systems, chosen.seed)
+    models = {name: table.iloc[rows] for name, table in models.items()}
+    style.save(draw(models, chosen.options), output)
 
 
-def sample(count: int, systems: int, seed: int) -> np.ndarray:
-    """Sorted rows of at most ``systems`` out of ``count``, without repetition."""
+def sample(total: int, systems: int, seed: int) -> np.ndarray:
+    """Rows of ``systems`` of ``total`` test systems, sorted; all where there are fewer."""
     rng = np.random.default_rng(derive(seed, "figure2"))
-    return np.sort(rng.permutation(count)[:systems])
+    return np.sort(rng.choice(total, min(systems, total), replace=False))
 
 
-def draw(models: dict[str, pd.DataFrame], labels: dict[str, str]) -> Figure:
-    """Eight panels, two rows of four."""
-    figure = Figure(figsize=(style.WIDTH, 4.0), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.04)
-    panels = figure.subplots(2, 4).flat
-    for axes, parameter in zip(panels, TARGETS, strict=True):
-        handles = _panel(axes, parameter, models)
-    identity = axes.lines[0]
-    style.legend(figure, [*handles, identity], [*labels.values(), "prediction = truth"])
+@style.styled
+def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
+    """Eight panels, one a target: mean and standard deviation of the prediction against truth."""
+    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.03, hspace=0.03)
+    looks = style.looks(models)
+    for axes, parameter in zip(figure.subplots(2, 4).flat, TARGETS, strict=True):
+        _panel(axes, parameter, models, looks)
+    handles = [_handle(look, style.literal(labels.get(name, name))) for name, look in looks.items()]
+    handles.append(Line2D([], [], color="0.35", linewidth=0.8, label="prediction = truth"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), handletextpad=0.5)
     return figure
 
 
-def _panel(axes: Axes, parameter: Parameter, models: dict[str, pd.DataFrame]) -> list[ErrorbarContainer]:
-    low, high = _limits(parameter, models)
-    axes.plot([low, high], [low, high], color="0.35", linewidth=0.7, zorder=1)
-    handles = [
-        _points(axes, model, parameter, number, DODGE * (number - (len(models) - 1) / 2))
-        for number, model in enumerate(models.values())
-    ]
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    axes.set_xlabel(style.quantity(parameter, "true"))
-    axes.set_ylabel(style.quantity(parameter, "predicted"))
-    axes.locator_params(nbins=4)
-    return handles
+def _panel(
+    axes: Axes, parameter: Parameter, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]
+) -> None:
+    low, high = _limits(parameter.name, models)
+    axes.plot([low, high], [low, high], color="0.35", linewidth=0.8, zorder=1, label="identity")
+    for name, table in models.items():
+        look = looks[name]
+        axes.errorbar(
+            *(table[f"{parameter.name}_{kind}"] for kind in ("truth", "mean", "sigma")),
+            fmt=look.marker,
+            color=look.color,
+            markerfacecolor=look.color if look.filled else "white",
+            markersize=2.6,
+            markeredgewidth=0.6,
+            elinewidth=0.5,
+            alpha=0.85,
+            label=name,
+        )
+    axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+    axes.set_xlabel(style.quantity(parameter, before="True"))
+    axes.set_ylabel(style.quantity(parameter, before="Predicted"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4, min_n_ticks=3, steps=[1, 2, 5, 10]))
+        axis.get_major_formatter().set_useOffset(False)
 
 
-def _limits(parameter: Parameter, models: dict[str, pd.DataFrame]) -> tuple[float, float]:
-    """The same range on both axes: all truths and means; long bars may leave the panel."""
+def _limits(target: str, models: Mapping[str, pd.DataFrame]) -> tuple[float, float]:
+    """The range of all truths and of all predictions with their uncertainties."""
     values = np.concatenate(
-        [model[f"{parameter.name}_{kind}"] for model in models.values() for kind in ("truth", "mean")]
+        [
+            np.concatenate([truth, mean - sigma, mean + sigma])
+            for truth, mean, sigma in (
+                (table[f"{target}_{kind}"].to_numpy() for kind in ("truth", "mean", "sigma"))
+                for table in models.values()
+            )
+        ]
     )
-    margin = 0.08 * (np.ptp(values) or 1.0)
-    return values.min() - margin, values.max() + margin
+    pad = MARGIN * (np.ptp(values) or 1.0)
+    return float(values.min() - pad), float(values.max() + pad)
 
 
-def _points(
-    axes: Axes, model: pd.DataFrame, parameter: Parameter, number: int, shift: float
-) -> ErrorbarContainer:
-    to_inch = axes.figure.dpi_scale_trans
-    color = style.COLORS[number % len(style.COLORS)]
-    return axes.errorbar(
-        model[f"{parameter.name}_truth"],
-        model[f"{parameter.name}_mean"],
-        yerr=model[f"{parameter.name}_sigma"],
-        fmt=style.MARKERS[number % len(style.MARKERS)],
-        color=color,
-        markersize=2.4,
-        markeredgewidth=0.6,
-        markerfacecolor=color if number % 2 == 0 else "white",
-        elinewidth=0.5,
-        zorder=2 + number,
-        transform=axes.transData + ScaledTranslation(shift / 72, 0, to_inch),
+def _handle(look: style.Look, label: str) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        color=look.color,
+        marker=look.marker,
+        markersize=4,
+        markerfacecolor=look.color if look.filled else "white",
+        linewidth=0.8,
+        label=rf"{label} (mean $\pm\,1\sigma$)",
     )

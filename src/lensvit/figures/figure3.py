@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,133 +11,133 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from lensvit import settings as stage_settings
 from lensvit.figures import style
 from lensvit.parameters import TARGETS
-from lensvit.predictions import read
+from lensvit.predictions import read as read_predictions
+from lensvit.settings import read
 
-BINS = 40
-SIGMAS = 5.0  # range of the error in units of the predicted sigma
+HEIGHT = 7.2  # inches
+MEDIANS = 4.0  # the range in medians of the absolute error: 2.7 sigma of a Gaussian
+SIGMAS = 4.0  # the range of the errors in units of sigma
+HEADROOM = 1.7  # the panel's height in units of the highest bin: the shares outside stand above
 
 
 def figure3(settings: Path, predictions: list[Path], output: list[Path]) -> None:
-    """Draw two histograms a target for every model, over the whole test set.
-
-    The percentage error divides by the truth, so it says little about the centre and the
-    ellipticity, whose truths lie near zero; the error in units of the predicted sigma does
-    not, and shows whether that sigma is right.
+    """Draw figure 3.
 
     Parameters
     ----------
-    settings : YAML with options (model -> label).
-    predictions : one predictions/{model}.parquet a model.
-    output : the files to write, .pdf or .png.
+    settings : YAML with ``options`` (model to its label).
+    predictions : predictions/{model}.parquet.
+    output : .pdf and .png files.
 
     Raises
     ------
     LensvitError
-        If the predictions are broken or of different systems.
+        If a file of predictions is absent or broken, or the models predict different systems.
     """
-    choice = stage_settings.read(settings)
-    models = read(predictions)
-    style.render(lambda: draw(models, style.labels(list(models), choice.options)), output)
+    style.save(draw(read_predictions(predictions), read(settings).options), output)
 
 
-def percentage_errors(model: pd.DataFrame, target: str) -> np.ndarray:
-    """100 (mean - truth) / truth, (n,) [%]; systems whose truth is exactly 0 have none."""
-    truth, mean = model[f"{target}_truth"].to_numpy(), model[f"{target}_mean"].to_numpy()
-    defined = truth != 0
-    return 100 * (mean[defined] - truth[defined]) / truth[defined]
-
-
-def sigma_errors(model: pd.DataFrame, target: str) -> np.ndarray:
-    """(mean - truth) / sigma, (n,)."""
-    return ((model[f"{target}_mean"] - model[f"{target}_truth"]) / model[f"{target}_sigma"]).to_numpy()
-
-
-def reach(errors: list[np.ndarray]) -> float:
-    """Half the range of a histogram: what holds nearly all of a bell, and the core of heavy tails.
-
-    For one model, the smaller of the 99th percentile of the absolute error and four times
-    the 68th; the largest over the models.
-    """
-    percentiles = [np.percentile(np.abs(error), (68, 99)) for error in errors]
-    return max(float(min(high, 4 * core)) for core, high in percentiles) or 1.0
-
-
-def draw(models: dict[str, pd.DataFrame], labels: dict[str, str]) -> Figure:
-    """Two blocks of eight panels."""
-    figure = Figure(figsize=(style.WIDTH, 7.4), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.03)
-    relative, standardised = figure.subfigures(2, 1)
-    _percentages(relative, models)
-    _sigmas(standardised, models)
+@style.styled
+def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
+    """Sixteen panels: eight of percentage errors above, eight of errors over the predicted sigma below."""
+    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
+    looks = style.looks(models)
+    above, below = figure.subfigures(2, 1)
+    _percentage_panels(above, models, looks)
+    _pull_panels(below, models, looks)
     handles = [
-        Line2D([], [], color=_color(number), linestyle=_line(number), linewidth=1.2) for number in range(len(models))
+        Line2D([], [], color=look.color, linestyle=look.linestyle, label=style.literal(labels.get(name, name)))
+        for name, look in looks.items()
     ]
-    normal = Line2D([], [], color="0.35", linewidth=0.7)
-    style.legend(figure, [*handles, normal], [*labels.values(), "unit normal"])
+    handles.append(Line2D([], [], color="black", linewidth=0.8, label="unit normal"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), handlelength=2.5)
     return figure
 
 
-def _percentages(block: SubFigure, models: dict[str, pd.DataFrame]) -> None:
-    block.suptitle("(a) prediction − truth, in per cent of the truth", fontsize=8)
+def _percentage_panels(
+    block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]
+) -> None:
+    block.suptitle(r"(a) prediction $-$ truth, in per cent of the truth", fontsize=8)
     panels = block.subplots(2, 4)
     for axes, parameter in zip(panels.flat, TARGETS, strict=True):
-        errors = [percentage_errors(model, parameter.name) for model in models.values()]
-        _histograms(axes, errors, reach(errors), density=False)
-        axes.set_xlabel(style.quantity(parameter, "error of", "%"))
+        errors = {name: percentages(table, parameter.name) for name, table in models.items()}
+        _histograms(axes, errors, span(errors.values()), looks)
+        axes.set_xlabel(rf"Error of ${parameter.label}$ [%]")
     for axes in panels[:, 0]:
-        axes.set_ylabel("systems per bin")
+        axes.set_ylabel("Systems per bin")
 
 
-def _sigmas(block: SubFigure, models: dict[str, pd.DataFrame]) -> None:
-    block.suptitle("(b) prediction − truth, in units of the predicted standard deviation", fontsize=8)
+def _pull_panels(block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]) -> None:
+    block.suptitle(r"(b) prediction $-$ truth, in units of the predicted standard deviation $\sigma$", fontsize=8)
     panels = block.subplots(2, 4)
-    grid = np.linspace(-SIGMAS, SIGMAS, 201)
     for axes, parameter in zip(panels.flat, TARGETS, strict=True):
-        axes.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color="0.35", linewidth=0.7)
-        errors = [sigma_errors(model, parameter.name) for model in models.values()]
-        _histograms(axes, errors, SIGMAS, density=True)
-        axes.set_xlabel(style.quantity(parameter, "error of", r"$\sigma$"))
+        errors = {name: pulls(table, parameter.name) for name, table in models.items()}
+        _histograms(axes, errors, SIGMAS, looks, normal=True)
+        axes.set_xlabel(rf"Error of ${parameter.label}$ [$\sigma$]")
+        axes.set_xticks([-3, 0, 3])
     for axes in panels[:, 0]:
-        axes.set_ylabel(r"density [1/$\sigma$]")
+        axes.set_ylabel(r"Density [1/$\sigma$]")
 
 
-def _histograms(axes: Axes, errors: list[np.ndarray], limit: float, *, density: bool) -> None:
-    """One outline a model within +- ``limit``; the share outside is printed in the model's colour."""
-    edges = np.linspace(-limit, limit, BINS + 1)
-    outside = []
-    for number, error in enumerate(errors):
-        weight = 1 / (len(error) * (edges[1] - edges[0])) if density else 1
-        heights = np.histogram(error, edges)[0] * weight
-        axes.stairs(heights, edges, color=_color(number), linestyle=_line(number), linewidth=0.9)
-        outside.append(f"{100 * np.mean(np.abs(error) > limit):.1f}%")
-    axes.axvline(0, color="0.7", linewidth=0.5, zorder=0)
-    axes.set_xlim(-limit, limit)
-    axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
-    axes.locator_params(axis="x", nbins=5)
-    axes.locator_params(axis="y", nbins=4)
-    _note(axes, outside)
+def error(table: pd.DataFrame, target: str) -> np.ndarray:
+    """(n,) predicted mean minus truth, in the target's unit."""
+    return (table[f"{target}_mean"] - table[f"{target}_truth"]).to_numpy()
 
 
-def _note(axes: Axes, outside: list[str]) -> None:
-    for number, share in enumerate(["outside:", *outside]):
-        axes.annotate(
-            share,
-            xy=(0, 1),
-            xycoords="axes fraction",
-            xytext=(3, -3 - 7.5 * number),
-            textcoords="offset points",
-            va="top",
-            fontsize=style.SMALL,
-            color=_color(number - 1) if number else "0.25",
-        )
+def percentages(table: pd.DataFrame, target: str) -> np.ndarray:
+    """(n,) errors of the predicted means in per cent of the truth: huge where it is near zero, infinite at zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 100 * error(table, target) / table[f"{target}_truth"].to_numpy()
 
 
-def _color(number: int) -> str:
-    return style.COLORS[number % len(style.COLORS)]
+def pulls(table: pd.DataFrame, target: str) -> np.ndarray:
+    """(n,) errors of the predicted means in units of the predicted standard deviation."""
+    return error(table, target) / table[f"{target}_sigma"].to_numpy()
 
 
-def _line(number: int) -> object:
-    return style.LINES[number % len(style.LINES)]
+def span(errors: Iterable[np.ndarray]) -> float:
+    """Half the range of a panel, from the widest model, rounded up to 1, 2, 3, 5 or 8 of a decade."""
+    wide = MEDIANS * max(float(np.median(np.abs(values))) for values in errors) or 1.0
+    decade = 10.0 ** np.floor(np.log10(wide))
+    return float(decade * next(step for step in (1, 2, 3, 5, 8, 10) if wide <= step * decade * (1 + 1e-9)))
+
+
+def outside(values: np.ndarray, half: float) -> float:
+    """The share of values beyond -half and half."""
+    return float(np.mean(np.abs(values) > half))
+
+
+def _bins(systems: int) -> int:
+    return int(np.clip(round(2 * np.sqrt(systems)), 8, 32))
+
+
+def _histograms(
+    axes: Axes, errors: Mapping[str, np.ndarray], half: float, looks: Mapping[str, style.Look], normal: bool = False
+) -> None:
+    """The models' histograms over [-half, half]; as densities of all systems under a unit normal."""
+    handles, top = [], 0.0
+    for name, values in errors.items():
+        look = looks[name]
+        edges = np.linspace(-half, half, _bins(len(values)) + 1)
+        counts = np.histogram(values, edges)[0]
+        heights = counts / (len(values) * np.diff(edges)) if normal else counts
+        axes.stairs(heights, edges, color=look.color, linestyle=look.linestyle, linewidth=1.0, label=name)
+        if look is style.LOOKS[0]:
+            axes.stairs(heights, edges, color=look.color, fill=True, alpha=0.2)
+        top = max(top, float(heights.max()))
+        share = f"{100 * outside(values, half):.1f}%"
+        handles.append(Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=1.0, label=share))
+    if normal:
+        x = np.linspace(-half, half, 201)
+        density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+        axes.plot(x, density, color="black", linewidth=0.8, label="unit normal")
+        top = max(top, float(density.max()))
+    axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
+    axes.set(xlim=(-half, half), ylim=(0, HEADROOM * (top or 1.0)))
+    axes.legend(
+        handles=handles, title="outside", loc="upper right", fontsize=style.SMALL, title_fontsize=style.SMALL,
+        handlelength=1.6, handletextpad=0.4, labelspacing=0.15, borderaxespad=0.1, borderpad=0.2,
+    )  # fmt: skip

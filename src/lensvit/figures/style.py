@@ -1,9 +1,9 @@
-"""What all figures share: print width, fonts, one look a model, labels, reproducible files."""
+"""What all figures share: fonts, sizes, colours, labels, and how a file is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -13,80 +13,88 @@ from lensvit.errors import LensvitError
 from lensvit.files import atomic
 from lensvit.parameters import Parameter
 
-WIDTH = 6.5  # inch: the text width at which the figures are printed, unscaled
-SMALL = 7.0  # pt: the smallest type
-DPI = 300  # of the PNG
+WIDTH = 6.5  # inches: the text width of the paper
+SMALL = 7.0  # points: the smallest text
 
-# Okabe & Ito's palette, which the colour-blind tell apart; markers and lines do so in grey
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-LINES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
-
-# fonts that come with matplotlib: the same on every machine
-_PARAMETERS = {
-    "font.family": "serif",
-    "font.serif": ["STIXGeneral"],
+RC = {
+    "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.titlesize": 8,
-    "legend.fontsize": 8,
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.titlesize": 8.0,
+    "legend.fontsize": 8.0,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "axes.linewidth": 0.6,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.major.width": 0.5,
-    "ytick.major.width": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
     "axes.labelpad": 2.0,
+    "lines.linewidth": 1.1,
     "legend.frameon": False,
     "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "text.usetex": False,
+    "savefig.dpi": 300,
 }
-_METADATA = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+
+# decorates a function that draws or writes: RC over matplotlib's defaults, whatever the user's own are
+styled = matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC})
+
+METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
-def look() -> AbstractContextManager[None]:
-    """The context in which a figure is drawn and saved: this style over matplotlib's defaults."""
-    return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **_PARAMETERS})
+@dataclass(frozen=True)
+class Look:
+    """How a model is drawn; marker, filling and line tell models apart without colour."""
+
+    color: str
+    marker: str
+    linestyle: str | tuple
+    filled: bool
 
 
-def render(draw: Callable[[], Figure], output: Sequence[Path]) -> None:
-    """Draw a figure in the common style and write it to every path of ``output``, by suffix.
+# colours: Okabe & Ito (2008), https://jfly.uni-koeln.de/color
+LOOKS = (
+    Look("#0072B2", "o", "-", True),
+    Look("#D55E00", "s", (0, (4, 1.2)), False),
+    Look("#009E73", "^", (0, (1, 1)), True),
+    Look("#CC79A7", "D", (0, (5, 1, 1, 1)), False),
+    Look("#56B4E9", "v", (0, (8, 2)), True),
+    Look("#E69F00", "P", (0, (3, 1, 1, 1, 1, 1)), False),
+)
 
-    The same figure gives the same bytes: no dates are written.
+
+def looks(models: Iterable[str]) -> dict[str, Look]:
+    """A look for each model, in their order; the seventh is drawn like the first."""
+    return {model: LOOKS[number % len(LOOKS)] for number, model in enumerate(models)}
+
+
+def literal(text: str) -> str:
+    """Text of a config as it stands: a dollar sign does not start mathematics."""
+    return text.replace("$", r"\$")
+
+
+def quantity(parameter: Parameter, *, before: str = "") -> str:
+    """An axis label: what, symbol and unit, such as "True $e_1$" or "$R$ [arcsec]"."""
+    unit = f" [{parameter.unit}]" if parameter.unit else ""
+    return f"{before} ${parameter.label}${unit}".strip()
+
+
+@styled
+def save(figure: Figure, outputs: Iterable[Path]) -> None:
+    """Write a figure to each path, in the format of its suffix; the same figure gives the same bytes.
 
     Raises
     ------
     LensvitError
         If a suffix is neither .pdf nor .png.
     """
-    for path in map(Path, output):
-        if path.suffix not in _METADATA:
-            raise LensvitError(f"a figure is written as .pdf or .png, not as {path.name}")
-    with look():
-        figure = draw()
-        for path in map(Path, output):
-            with atomic(path) as temporary:
-                figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=_METADATA[path.suffix])
-
-
-def labels(models: Sequence[str], options: Mapping[str, str]) -> dict[str, str]:
-    """Model key -> label as printed; the key itself where the settings name none."""
-    return {key: options.get(key, key) for key in models}
-
-
-def quantity(parameter: Parameter, words: str, unit: str | None = None) -> str:
-    """An axis label: words, the symbol, and its unit (or ``unit``) in brackets where it has one."""
-    unit = parameter.unit if unit is None else unit
-    return f"{words} ${parameter.label}$" + (f" [{unit}]" if unit else "")
-
-
-def legend(figure: Figure, handles: Sequence[object], names: Sequence[str]) -> None:
-    """One legend for all panels, above them, at most four entries a row."""
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 4), columnspacing=2)
+    kinds = {Path(path): Path(path).suffix.removeprefix(".") for path in outputs}
+    for path, kind in kinds.items():
+        if kind not in METADATA:
+            raise LensvitError(f"figures are written as .pdf or .png, not {path.name}: change the name")
+    for path, kind in kinds.items():
+        with atomic(path) as temporary:
+            figure.savefig(temporary, format=kind, metadata=METADATA[kind])
