@@ -10,10 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
+from lensvit.figures import predictions as tables
 from lensvit.figures import style
 from lensvit.parameters import TARGETS
-from lensvit.predictions import read as read_predictions
 from lensvit.settings import read
 
 HEIGHT = 7.2  # inches
@@ -36,7 +37,7 @@ def figure3(settings: Path, predictions: list[Path], output: list[Path]) -> None
     LensvitError
         If a file of predictions is absent or broken, or the models predict different systems.
     """
-    style.save(draw(read_predictions(predictions), read(settings).options), output)
+    style.save(draw(tables.read(predictions), read(settings).options), output)
 
 
 @style.styled
@@ -65,7 +66,8 @@ def _percentage_panels(
     for axes, parameter in zip(panels.flat, TARGETS, strict=True):
         errors = {name: percentages(table, parameter.name) for name, table in models.items()}
         _histograms(axes, errors, span(errors.values()), looks)
-        axes.set_xlabel(rf"Error of ${parameter.label}$ [%]")
+        axes.set_xlabel(rf"Error of {style.symbol(parameter)} [%]")
+        axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True, prune="both"))
     for axes in panels[:, 0]:
         axes.set_ylabel("Systems per bin")
 
@@ -76,7 +78,7 @@ def _pull_panels(block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Ma
     for axes, parameter in zip(panels.flat, TARGETS, strict=True):
         errors = {name: pulls(table, parameter.name) for name, table in models.items()}
         _histograms(axes, errors, SIGMAS, looks, normal=True)
-        axes.set_xlabel(rf"Error of ${parameter.label}$ [$\sigma$]")
+        axes.set_xlabel(rf"Error of {style.symbol(parameter)} [$\sigma$]")
         axes.set_xticks([-3, 0, 3])
     for axes in panels[:, 0]:
         axes.set_ylabel(r"Density [1/$\sigma$]")

@@ -76,10 +76,15 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def symbol(parameter: Parameter) -> str:
+    """A parameter's symbol, for text."""
+    return f"${parameter.label}$"
+
+
 def quantity(parameter: Parameter, *, before: str = "") -> str:
     """An axis label: what, symbol and unit, such as "True $e_1$" or "$R$ [arcsec]"."""
     unit = f" [{parameter.unit}]" if parameter.unit else ""
-    return f"{before} ${parameter.label}${unit}".strip()
+    return f"{before} {symbol(parameter)}{unit}".strip()
 
 
 @styled
