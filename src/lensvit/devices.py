@@ -1,18 +1,30 @@
-"""Which device a job computes on."""
+"""Which device a job computes on, and the locks that give two jobs at once two GPUs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fcntl
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 from lensvit.errors import LensvitError
 
+POLL_SECONDS = 1.0  # between two looks at GPUs that are all taken
+
 
 @contextmanager
 def pick(device: str) -> Iterator[str]:
-    """Yield the torch device for "cpu" or "gpu".
+    """Yield the torch device for "cpu" or "gpu" and keep other jobs of this user off it meanwhile.
+
+    Where a scheduler (or the user) has set CUDA_VISIBLE_DEVICES, the first device it names is
+    taken as it is. Else the job takes a free GPU, or waits for one and says so. The lock is the
+    operating system's: a job that is killed frees its GPU.
 
     Raises
     ------
@@ -21,10 +33,72 @@ def pick(device: str) -> Iterator[str]:
     """
     if device == "cpu":
         yield "cpu"
-        return
-    if not torch.cuda.is_available():
+    elif not torch.cuda.is_available():
         raise LensvitError(
             "device: gpu is asked for and torch sees no GPU here (CUDA_VISIBLE_DEVICES, driver): "
             "start on a node with one, or set device: cpu (runs/demo.yaml is the size for that)"
         )
-    yield "cuda"
+    elif "CUDA_VISIBLE_DEVICES" in os.environ:
+        yield "cuda"
+    else:
+        with free_slot(range(torch.cuda.device_count()), lock_folder()) as index, torch.cuda.device(index):
+            yield f"cuda:{index}"
+
+
+def lock_folder() -> Path:
+    """Where the locks of this user's jobs on this host lie.
+
+    Raises
+    ------
+    LensvitError
+        If the folder belongs to somebody else.
+    """
+    folder = Path(tempfile.gettempdir()) / f"lensvit-gpus-{platform.node()}-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise LensvitError(f"{folder}, where GPU locks lie, belongs to another user: set TMPDIR to a folder of yours")
+    return folder
+
+
+@contextmanager
+def free_slot(slots: Sequence[int], folder: Path) -> Iterator[int]:
+    """Hold the first of ``slots`` that no other process holds; wait, with a message, while all are held.
+
+    A slot is a file in ``folder`` under an exclusive lock, which the kernel takes off when the
+    process ends, however it ends. The file names the process.
+    """
+    waiting = False
+    while True:
+        for slot in slots:
+            handle = _lock(folder / f"gpu{slot}.lock")
+            if handle is None:
+                continue
+            try:
+                yield slot
+            finally:
+                os.close(handle)
+            return
+        if not waiting:
+            waiting = True
+            print(_wait_message(slots, folder), flush=True)
+        time.sleep(POLL_SECONDS)
+
+
+def _lock(path: Path) -> int | None:
+    """An open file under lock, or None if another process has it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    return handle
+
+
+def _wait_message(slots: Sequence[int], folder: Path) -> str:
+    holders = [
+        f"GPU {slot} by process {(folder / f'gpu{slot}.lock').read_text(encoding='ascii') or '?'}" for slot in slots
+    ]
+    return f"waiting for a GPU of this machine: taken are {', '.join(holders)}"
