@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from lensvit.figures import predictions as tables
 from lensvit.figures import style
@@ -65,9 +64,10 @@ def _percentage_panels(
     panels = block.subplots(2, 4)
     for axes, parameter in zip(panels.flat, TARGETS, strict=True):
         errors = {name: percentages(table, parameter.name) for name, table in models.items()}
-        _histograms(axes, errors, span(errors.values()), looks)
+        half = span(errors.values())
+        _histograms(axes, errors, half, looks)
         axes.set_xlabel(rf"Error of {style.symbol(parameter)} [%]")
-        axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True, prune="both"))
+        axes.set_xticks([-half / 2, 0, half / 2])
     for axes in panels[:, 0]:
         axes.set_ylabel("Systems per bin")
 

@@ -77,8 +77,8 @@ def literal(text: str) -> str:
 
 
 def symbol(parameter: Parameter) -> str:
-    """A parameter's symbol, for text."""
-    return f"${parameter.label}$"
+    """A parameter's symbol, for text; matplotlib raises the prime of ' too high and draws it too small."""
+    return f"${parameter.label}$".replace("'", "\N{PRIME}")
 
 
 def quantity(parameter: Parameter, *, before: str = "") -> str:
