@@ -14,13 +14,16 @@ from pathlib import Path
 PACKAGES = ("lensvit", "torch", "torchvision", "transformers", "numpy", "pandas")
 
 
-def provenance(device: str, seconds: float) -> str:
-    """A JSON document: versions of the packages, the machine, the date, the seconds that the work took."""
+def provenance(device: str, gpu: str | None, seconds: float) -> str:
+    """A JSON document: versions of the packages, the machine, the date, the seconds that the work took.
+
+    ``gpu`` is its name, None where the CPU did the work.
+    """
     content = {
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
-        "hardware": _hardware(device),
+        "hardware": gpu or _cpu(),
         "cores": os.cpu_count(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -49,14 +52,6 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
-
-
-def _hardware(device: str) -> str:
-    if device == "cpu":
-        return _cpu()
-    import torch
-
-    return torch.cuda.get_device_name()
 
 
 def _cpu() -> str:

@@ -288,13 +288,14 @@ class Trainer:
         _save_weights(self.network, output / "weights.safetensors")
         write_manifest(output / "weights.safetensors")
         write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
-        write_text(output / "provenance.json", provenance(self.device, self._seconds()))
+        write_text(output / "provenance.json", self._provenance())
         write_text(output / "config.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
         print(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}", flush=True)
 
 
-    def _seconds(self) -> float:
-        return sum(row["seconds"] for row in self.progress.history)
+    def _provenance(self) -> str:
+        gpu = None if self.device == "cpu" else torch.cuda.get_device_name(self.device)
+        return provenance(self.device, gpu, sum(row["seconds"] for row in self.progress.history))
 
 
 def _optimizer(network: nn.Module, recipe: SimpleNamespace) -> torch.optim.Optimizer:

@@ -1,0 +1,82 @@
+"""A clone of the project in which the smoke run is done, once for all tests."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMOKE = "runs/smoke.yaml"
+
+
+def copy_project(target):
+    """The project's files, as they are in the working tree, without results or environment."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listing.returncode:
+        pytest.skip("needs a git clone")
+    for name in listing.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+class Clone:
+    """A copy of the project and snakemake in it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def snakemake(self, *arguments, configs=(SMOKE,), timeout=600, **environment):
+        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", *configs]
+        return subprocess.run(
+            command, cwd=self.path, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
+        )
+
+    def run(self, *arguments, **options):
+        done = self.snakemake("--cores", "2", *arguments, **options)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        return done
+
+    def planned(self, *arguments, overlay=None, **options):
+        """{rule: number of jobs} that snakemake would run now."""
+        configs = [SMOKE]
+        if overlay:
+            (self.path / "overlay.yaml").write_text(overlay)
+            configs.append("overlay.yaml")
+        done = self.snakemake("-n", *arguments, configs=configs, **options)
+        assert done.returncode == 0, done.stderr[-3000:]
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+        return {rule: int(count) for rule, count in jobs.items() if rule not in ("total", "all")}
+
+    @contextlib.contextmanager
+    def edited(self, name, addition="\n"):
+        """A file of the project with something added at its end."""
+        path = self.path / name
+        before = path.read_text(encoding="utf-8")
+        path.write_text(before + addition, encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """A clone with results/smoke complete. Tests leave it as they find it."""
+    clone = Clone(copy_project(tmp_path_factory.mktemp("clone")))
+    clone.run()
+    return clone
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A clone with no results."""
+    return Clone(copy_project(tmp_path / "clone"))

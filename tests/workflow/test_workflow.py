@@ -1,0 +1,226 @@
+"""The DAG: what is built, and what is built again when something changes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+AFTER_DRAWS = {"table": 1, "figure2": 1, "figure3": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
+
+
+def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
+    run = smoke.path / "results" / "smoke"
+    assert (run / "paper" / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert (run / "paper" / "paper-source.tar.gz").stat().st_size > 10_000
+    with open(run / "tables" / "table1.csv", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["target"] for row in rows][:2] == ["overall", "theta_E"] and len(rows) == 9
+    assert list(rows[0]) == ["target", "vit", "resnet", "prior", "published_vit", "published_resnet"]
+    for number in (1, 2, 3):
+        for suffix in ("pdf", "png"):
+            assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
+    catalog = pd.read_parquet(run / "catalog.parquet")
+    assert catalog.groupby(["split", "psf"]).size().to_dict() == {
+        (split, psf): count
+        for split, count in {"train": 30, "validation": 6, "test": 8}.items()
+        for psf in ("hst_a", "keck_b")
+    }
+    numbers = json.loads((run / "numbers.json").read_text())
+    assert numbers["run"]["scale"] == "reduced" and numbers["dataset"]["total"] == 88
+    assert {entry["stage"] for entry in numbers["provenance"]["durations"]} >= {"training of ViT"}
+    for rule in ("train/vit", "evaluate/resnet", "pdf", "simulate/hst_a/train-0000"):
+        assert (run / "benchmarks" / f"{rule}.tsv").exists() and (run / "logs" / f"{rule}.log").exists()
+
+
+# ---------------------------------------------------------------- what re-runs when
+
+
+def test_a_second_call_does_nothing(smoke):
+    assert smoke.planned() == {}
+
+
+def test_a_template_edited_makes_only_the_paper_again(smoke):
+    with smoke.edited("paper/results.tex.j2", "\nA new sentence.\n"):
+        assert smoke.planned() == {"tex": 1, "pdf": 1, "archive": 1}
+    assert smoke.planned() == {}
+
+
+def test_more_passes_evaluate_again_and_what_follows(smoke):
+    planned = smoke.planned(overlay="evaluation: {passes: 7}")
+    settings = planned.pop("settings")
+    assert planned == {"evaluate": 2, **AFTER_DRAWS}
+    assert settings == 3  # of the two evaluations and of the numbers
+
+
+def test_a_figure_setting_draws_that_figure_again(smoke):
+    planned = smoke.planned(overlay="figures: {systems: 9}")
+    assert planned == {"settings": 2, "figure2": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
+
+
+THIRD = """
+models:
+  third: {label: Third, library: torchvision, architecture: mobilenet_v3_small, weights: scratch, dropout: 0.1,
+          image_size: 40, recipe: improved, changes: {epochs: 1}}
+"""
+
+
+def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
+    planned = smoke.planned(overlay=THIRD)
+    planned.pop("settings")
+    assert planned == {"train": 1, "evaluate": 1, **AFTER_DRAWS}
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("figures/figure2.py", {"figure2": 1, "pdf": 1, "archive": 1}),
+        ("table.py", {"table": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}),
+        ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
+        ("evaluate.py", {"evaluate": 2, **AFTER_DRAWS}),
+        ("train.py", {"train": 2, "evaluate": 2, "figure1": 1, **AFTER_DRAWS}),
+        ("simulate.py", {"simulate": 6, "catalog": 1, "train": 2, "evaluate": 2, "figure1": 1, **AFTER_DRAWS}),
+        ("config.py", {}),
+        ("cli.py", {}),
+    ],
+)
+def test_a_module_edited_runs_only_the_stages_that_import_it(smoke, module, expected):
+    with smoke.edited(f"src/lensvit/{module}", "\nADDED = 1\n"):
+        assert smoke.planned() == expected
+
+
+def test_one_psf_changed_leaves_the_other_cameras_images(smoke):
+    planned = smoke.planned(overlay="psfs: {hst_a: {despace_um: 5.0}}")
+    assert (planned["psf"], planned["simulate"]) == (1, 3)
+
+
+def test_more_images_simulate_only_the_new_chunks(smoke):
+    planned = smoke.planned(overlay="data: {train: 90, test: 16}")
+    planned.pop("settings")
+    assert planned == {"simulate": 2, "catalog": 1, "train": 2, "evaluate": 2, "figure1": 1, **AFTER_DRAWS}
+
+
+def test_touched_files_run_nothing(smoke):
+    for folder in ("src", "paper", "rules", "results"):
+        for path in (smoke.path / folder).rglob("*"):
+            if path.is_file() and ".metadata" not in path.parts:
+                os.utime(path)
+    assert smoke.planned() == {}
+
+
+def test_a_fresh_clone_with_results_copied_in_runs_nothing(smoke, fresh):
+    shutil.copytree(smoke.path / "results", fresh.path / "results", symlinks=True)
+    for path in (fresh.path / "src").rglob("*.py"):
+        os.utime(path)  # a checkout is younger than the results
+    assert fresh.planned() == {}
+
+
+def test_a_deleted_result_is_made_again_alone(smoke):
+    pdf = smoke.path / "results/smoke/paper/paper.pdf"
+    before = pdf.read_bytes()
+    pdf.unlink()
+    assert smoke.planned() == {"pdf": 1}
+    smoke.run()
+    assert pdf.read_bytes() == before
+
+
+# ---------------------------------------------------------------- running it
+
+
+def test_lint_is_clean(smoke):
+    done = smoke.snakemake("--lint")
+    assert done.returncode == 0 and "good condition" in done.stdout + done.stderr
+
+
+def test_the_papers_scale_is_planned_in_ten_seconds(fresh):
+    started = time.monotonic()
+    done = fresh.snakemake("-n", configs=["config.yaml"])
+    seconds = time.monotonic() - started
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = done.stdout + done.stderr
+    assert int(dict(line.split()[:2] for line in text.splitlines() if line.startswith("simulate "))["simulate"]) == 66
+    assert text.count("gpu=1") == 4  # two trainings, two evaluations
+    assert seconds < 10
+
+
+def test_the_report_has_table_figures_and_captions(smoke):
+    smoke.run("--report", "report.html")
+    html = (smoke.path / "report.html").read_text(encoding="utf-8")
+    assert all(name in html for name in ("table1.csv", "figure1.png", "figure3.png", "paper.pdf", "MC dropout"))
+
+
+def test_a_users_own_psf(fresh, smoke):
+    shutil.copy(smoke.path / "results/smoke/psf/hst_a.fits", fresh.path / "mine.fits")
+    overlay = "psfs: {hst_a: null, keck_b: null, mine: {kind: fits, instrument: hst, path: mine.fits}}\n"
+    (fresh.path / "mine.yaml").write_text(overlay)
+    target = "results/smoke/images/mine/test-0000.h5"
+    fresh.run(target, configs=["runs/smoke.yaml", "mine.yaml"])
+    assert (fresh.path / target).exists()
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("overlay", "words"),
+    [
+        ("data: {train: -1}", "data.train: -1 is wrong"),
+        ("models: {vit: {architekture: vit}}", "models.vit.architekture: no such key"),
+        ("psfs: {x: {kind: fits, instrument: hst}}", "psfs.x.path: is missing"),
+    ],
+)
+def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words):
+    (fresh.path / "wrong.yaml").write_text(overlay)
+    done = fresh.snakemake("--cores", "1", configs=["runs/smoke.yaml", "wrong.yaml"])
+    text = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in text
+    assert [line for line in text.splitlines() if words in line]
+    assert not (fresh.path / "results/smoke").exists()
+
+
+def test_an_unknown_model_fails_with_its_message_and_leaves_no_half_output(smoke):
+    name = "models: {vit: {architecture: nonsense}, resnet: null}\n"
+    (smoke.path / "wrong.yaml").write_text(name)
+    copy = smoke.path / "results" / "wrong"
+    (smoke.path / "wrong.yaml").write_text(name + "run: wrong\n")
+    shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "predictions"))
+    done = smoke.snakemake("--cores", "2", "results/wrong/models/vit/config.json", configs=[*("runs/smoke.yaml",), "wrong.yaml"])
+    assert done.returncode != 0
+    assert "transformers has no model type 'nonsense'" in done.stdout + done.stderr
+    assert not list(copy.glob("models/vit/*"))
+    shutil.rmtree(copy)
+
+
+def test_snakemake_killed_in_training_and_the_same_command_again(smoke, tmp_path):
+    """kill -9 of the whole process group; the lock of the dead snakemake is released as it says."""
+    overlay = "models: {vit: {changes: {epochs: 60}}, resnet: null}\nfigures: {attention_model: vit}\n"
+    (smoke.path / "long.yaml").write_text(overlay)
+    configs = ["runs/smoke.yaml", "long.yaml"]
+    target = "results/smoke/models/vit/config.json"
+    model = smoke.path / "results/smoke/models"
+    shutil.copytree(model, tmp_path / "models")
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", target, "--configfile", *configs]
+    process = subprocess.Popen(
+        command, cwd=smoke.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    states = smoke.path / "results/smoke/state/vit"
+    before = set(states.glob("*/checkpoint.pt"))
+    deadline = time.monotonic() + 120
+    while set(states.glob("*/checkpoint.pt")) <= before:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    smoke.snakemake("--unlock", configs=configs)
+    smoke.run(target, configs=configs)
+    assert "resumed from" in (smoke.path / "results/smoke/logs/train/vit.log").read_text()
+    assert json.loads((model / "vit/config.json").read_text())["recipe"]["epochs"] == 60
+    smoke.run()  # back to the smoke run, for the other tests
