@@ -18,7 +18,9 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 
 RECIPE = {"resize": "area", "brightness": "native", "stretch": "asinh", "noise": "fixed"}
-VIT = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2, "patch_size": 4}
+VIT = {
+    "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2, "patch_size": 4,
+}  # fmt: skip
 NETWORKS = {
     "vit": {"library": "transformers", "architecture": "vit", "options": VIT},
     "cnn": {"library": "torchvision", "architecture": "resnet18", "options": {}},
@@ -28,9 +30,11 @@ NETWORKS = {
 @pytest.fixture
 def settings(tmp_path):
     cameras = {"hst_a": ("HST", 24, 0.25), "keck_a": ("Keck AO", 48, 0.125)}
-    options = {psf: dict(zip(("label", "pixels", "pixel_scale"), camera, strict=True)) for psf, camera in cameras.items()}
+    keys = ("label", "pixels", "pixel_scale")
+    options = {psf: dict(zip(keys, camera, strict=True)) for psf, camera in cameras.items()}
     path = tmp_path / "figure1.yaml"
-    path.write_text(yaml.safe_dump({"seed": 1, "examples": [], "model": "vit", "layer": -1, "options": options}))
+    content = {"seed": 1, "examples": [], "model": "vit", "layer": -1, "options": options}
+    path.write_text(yaml.safe_dump(content))
     return path
 
 
@@ -39,8 +43,8 @@ def trained(tmp_path):
     """A function that writes an untrained network as models/{name}/."""
 
     def write(name):
-        network = {"weights": "scratch", "dropout": 0.0, "attention_dropout": 0.0, "pool_grid": 1, "image_size": 24}
-        network |= NETWORKS[name]
+        network = {"weights": "scratch", "dropout": 0.0, "attention_dropout": 0.0, **NETWORKS[name]}
+        network |= {"pool_grid": 1, "image_size": 24}
         folder = tmp_path / "models" / name
         folder.mkdir(parents=True)
         torch.manual_seed(0)

@@ -58,7 +58,9 @@ class Example:
         return np.arcsinh(image / softening) / np.arcsinh(max(float(self.image.max()), softening) / softening)
 
 
-def figure1(settings: Path, catalog: Path, images: Path, output: list[Path], weights: Path | None = None) -> None:
+def figure1(
+    settings: Path, catalog: Path, images: Path, output: list[Path], weights: Path | None = None
+) -> None:
     """Draw figure 1; without attention maps, the images alone.
 
     Parameters
@@ -175,7 +177,8 @@ def _attention(axes: Axes, shown: Example, received: np.ndarray) -> object:
     axes.contour(x, y, shown.stretched(smooth), CONTOURS, colors=CONTOUR_COLOUR, linewidths=0.5)
     axes.text(
         0.04, 0.04, rf"$\times${peak:.{0 if peak >= 10 else 1}f}", color="white",
-        fontsize=style.SMALL, transform=axes.transAxes, path_effects=[withStroke(linewidth=1.2, foreground="black")],
+        fontsize=style.SMALL, transform=axes.transAxes,
+        path_effects=[withStroke(linewidth=1.2, foreground="black")],
     )  # fmt: skip
     return drawn
 

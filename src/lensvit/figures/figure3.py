@@ -49,7 +49,7 @@ def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
     _percentage_panels(above, models, looks)
     _pull_panels(below, models, looks)
     handles = [
-        Line2D([], [], color=look.color, linestyle=look.linestyle, label=style.literal(labels.get(name, name)))
+        _line(look, label=style.literal(labels.get(name, name)))
         for name, look in looks.items()
     ]
     handles.append(Line2D([], [], color="black", linewidth=0.8, label="unit normal"))
@@ -72,8 +72,11 @@ def _percentage_panels(
         axes.set_ylabel("Systems per bin")
 
 
-def _pull_panels(block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]) -> None:
-    block.suptitle(r"(b) prediction $-$ truth, in units of the predicted standard deviation $\sigma$", fontsize=8)
+def _pull_panels(
+    block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]
+) -> None:
+    title = r"(b) prediction $-$ truth, in units of the predicted standard deviation $\sigma$"
+    block.suptitle(title, fontsize=8)
     panels = block.subplots(2, 4)
     for axes, parameter in zip(panels.flat, TARGETS, strict=True):
         errors = {name: pulls(table, parameter.name) for name, table in models.items()}
@@ -90,7 +93,7 @@ def error(table: pd.DataFrame, target: str) -> np.ndarray:
 
 
 def percentages(table: pd.DataFrame, target: str) -> np.ndarray:
-    """(n,) errors of the predicted means in per cent of the truth: huge where it is near zero, infinite at zero."""
+    """(n,) errors of the predicted means in per cent of the truth: huge near zero, infinite at zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * error(table, target) / table[f"{target}_truth"].to_numpy()
 
@@ -116,8 +119,16 @@ def _bins(systems: int) -> int:
     return int(np.clip(round(2 * np.sqrt(systems)), 8, 32))
 
 
+def _line(look: style.Look, **options: object) -> Line2D:
+    return Line2D([], [], color=look.color, linestyle=look.linestyle, **options)
+
+
 def _histograms(
-    axes: Axes, errors: Mapping[str, np.ndarray], half: float, looks: Mapping[str, style.Look], normal: bool = False
+    axes: Axes,
+    errors: Mapping[str, np.ndarray],
+    half: float,
+    looks: Mapping[str, style.Look],
+    normal: bool = False,
 ) -> None:
     """The models' histograms over [-half, half]; as densities of all systems under a unit normal."""
     handles, top = [], 0.0
@@ -130,8 +141,7 @@ def _histograms(
         if look is style.LOOKS[0]:
             axes.stairs(heights, edges, color=look.color, fill=True, alpha=0.2)
         top = max(top, float(heights.max()))
-        share = f"{100 * outside(values, half):.1f}%"
-        handles.append(Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=1.0, label=share))
+        handles.append(_line(look, label=f"{100 * outside(values, half):.1f}%", linewidth=1.0))
     if normal:
         x = np.linspace(-half, half, 201)
         density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)

@@ -26,7 +26,8 @@ def read(paths: list[Path]) -> dict[str, pd.DataFrame]:
     for name in others:
         if set(tables[name].index) != set(ids):
             raise LensvitError(
-                f"the predictions of {first} and {name} are of different systems: delete both and run snakemake again"
+                f"the predictions of {first} and {name} are of different systems: "
+                "delete both and run snakemake again"
             )
         tables[name] = tables[name].loc[ids]
     return tables
@@ -36,6 +37,10 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=COLUMNS).set_index("id")
     except FileNotFoundError as error:
-        raise LensvitError(f"no predictions {path}: run snakemake again, which evaluates the model") from error
+        raise LensvitError(
+            f"no predictions {path}: run snakemake again, which evaluates the model"
+        ) from error
     except (OSError, ValueError, KeyError) as error:
-        raise LensvitError(f"{path} is broken or holds no predictions: delete it and run snakemake again") from error
+        raise LensvitError(
+            f"{path} is broken or holds no predictions: delete it and run snakemake again"
+        ) from error
