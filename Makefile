@@ -5,13 +5,25 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN ?= demo
 
-.PHONY: paper report bench test lock clean
+.PHONY: paper report release adopt verify bench test lock clean
 
 paper: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
 
 report: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml --report results/$(RUN)/report.html
+
+# RUN's results in one archive of a few MB, its weights in another
+release: .venv/installed
+	$(BIN)/lensvit release --run $(RUN)
+
+# make adopt FILE=releases/demo-0123456789.tar.gz [REPLACE=1]
+adopt: .venv/installed
+	$(BIN)/lensvit adopt --file $(FILE) $(if $(REPLACE),--replace)
+
+# make verify RUN=demo [AGAINST=releases/demo-0123456789.tar.gz]
+verify: .venv/installed
+	$(BIN)/lensvit verify --run $(RUN) $(if $(AGAINST),--against $(AGAINST))
 
 bench: .venv/installed
 	$(BIN)/lensvit bench

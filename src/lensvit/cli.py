@@ -29,6 +29,9 @@ STAGES = {
     "tex": "lensvit.paper:tex",
     "pdf": "lensvit.paper:pdf",
     "archive": "lensvit.paper:archive",
+    "release": "lensvit.release:release",
+    "adopt": "lensvit.release:adopt",
+    "verify": "lensvit.verify:verify",
     "bench": "lensvit.bench:main",
 }
 
