@@ -31,15 +31,13 @@ READ_BATCH = 256  # images resized at once while reading
 
 
 @dataclass
-class Group:
-    """Images of one camera.
+class Camera:
+    """The native images of one camera.
 
-    index : (n,) rows of the split. image : (n, ny, nx) noise-free, counts/s per pixel.
-    scale : from counts/s per pixel to the recipe's brightness.
+    images : (n, ny, nx) noise-free, counts/s per pixel. scale : to the recipe's brightness.
     """
 
-    index: Tensor
-    image: Tensor
+    images: Tensor
     scale: float
 
 
@@ -75,13 +73,18 @@ class Inputs:
         self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32), device=device)
         self.mean = torch.zeros(len(rows), size, size, device=device)
         self.variance = torch.zeros_like(self.mean) if fresh else None
-        self.groups: list[Group] = []
+        # where a row's native image is: which camera (-1: nowhere), which of its images
+        self.camera = torch.full((len(rows),), -1, device=device)
+        self.member = torch.zeros(len(rows), dtype=torch.long, device=device)
+        native: dict[tuple[int, float], list[Chunk]] = {}
         for chunk in _chunks(rows, images):
-            self._add(chunk, rows)
+            self._add(chunk, rows, native)
+        self.cameras = [self._keep(number, chunks) for number, chunks in enumerate(native.values())]
 
-    def _add(self, chunk: Chunk, rows: pd.DataFrame) -> None:
-        scale = (REFERENCE_SCALE / chunk.pixel_scale) ** 2 if self.recipe.brightness == "per_area" else 1.0
+    def _add(self, chunk: Chunk, rows: pd.DataFrame, native: dict[tuple[int, float], list[Chunk]]) -> None:
+        """Resize a chunk once and for all; where noise needs the native images, put it among ``native``."""
         self.exposure = chunk.exposure
+        scale = self._scale(chunk)
         index = torch.tensor(chunk.index, device=self.device)
         if not self.fresh:
             picked = rows.iloc[chunk.index]
@@ -92,12 +95,22 @@ class Inputs:
             self.mean[index] = self._resized(np.stack(noisy)) * scale
         elif self._whole_blocks(chunk.image.shape[-1]):
             block = (chunk.image.shape[-1] // self.size) ** 2
-            clean = torch.as_tensor(chunk.image)
-            native = variance(clean, self.sigma[index].cpu()[:, None, None], chunk.exposure)
+            each = variance(torch.as_tensor(chunk.image), self.sigma[index].cpu()[:, None, None], chunk.exposure)
             self.mean[index] = self._resized(chunk.image) * scale
-            self.variance[index] = self._resized(native) / block * scale**2
+            self.variance[index] = self._resized(each) / block * scale**2
         else:
-            self.groups.append(Group(index, torch.as_tensor(chunk.image, device=self.device), scale))
+            native.setdefault((chunk.image.shape[-1], scale), []).append(chunk)
+
+    def _scale(self, chunk: Chunk) -> float:
+        return (REFERENCE_SCALE / chunk.pixel_scale) ** 2 if self.recipe.brightness == "per_area" else 1.0
+
+    def _keep(self, number: int, chunks: list[Chunk]) -> Camera:
+        """The native images of a camera, all on the device."""
+        index = torch.tensor(np.concatenate([chunk.index for chunk in chunks]), device=self.device)
+        self.camera[index] = number
+        self.member[index] = torch.arange(len(index), device=self.device)
+        images = torch.as_tensor(np.concatenate([chunk.image for chunk in chunks]), device=self.device)
+        return Camera(images, self._scale(chunks[0]))
 
     def _whole_blocks(self, pixels: int) -> bool:
         return self.recipe.resize == "area" and pixels % self.size == 0
@@ -115,19 +128,17 @@ class Inputs:
         image = self.mean[rows]  # (B, S, S)
         if self.fresh:
             image = image + self._normal(image, generator) * self.variance[rows].sqrt()
-            for group in self.groups:
-                self._draw_native(group, rows, image, generator)
+            for number, camera in enumerate(self.cameras):
+                place = torch.nonzero(self.camera[rows] == number)[:, 0]
+                image[place] = self._draw_native(camera, rows[place], generator)
         return stretch(image, self.recipe.stretch)
 
-    def _draw_native(self, group: Group, rows: Tensor, image: Tensor, generator: torch.Generator | None) -> None:
-        """Draw noise on the native images of one camera and put the resized ones into ``image``."""
-        place, member = torch.nonzero(rows[:, None] == group.index[None, :], as_tuple=True)
-        if len(place) == 0:
-            return
-        native = group.image[member]  # (b, ny, nx)
-        sd = variance(native, self.sigma[rows[place]][:, None, None], self.exposure).sqrt()
+    def _draw_native(self, camera: Camera, rows: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw noise on the native images of rows of one camera: (b, S, S)."""
+        native = camera.images[self.member[rows]]  # (b, ny, nx)
+        sd = variance(native, self.sigma[rows][:, None, None], self.exposure).sqrt()
         noisy = native + self._normal(native, generator) * sd
-        image[place] = resize(noisy, self.size, self.recipe.resize) * group.scale
+        return resize(noisy, self.size, self.recipe.resize) * camera.scale
 
     @staticmethod
     def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:

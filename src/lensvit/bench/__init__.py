@@ -8,7 +8,11 @@ from pathlib import Path
 from lensvit.errors import LensvitError
 
 # name -> the module whose `run(images, output)` measures it
-BENCHMARKS = {"simulate": "lensvit.bench.simulation"}
+BENCHMARKS = {
+    "simulate": "lensvit.bench.simulation",
+    "train": "lensvit.bench.train",
+    "evaluate": "lensvit.bench.evaluate",
+}
 
 
 def main(what: str = "simulate", images: int = 40, output: Path | None = None) -> None:
