@@ -79,6 +79,13 @@ def test_a_wrong_value_is_one_line_that_names_it(changes, words):
     assert all(word in lines[0] for word in words), lines[0]
 
 
+def test_a_model_cannot_be_called_as_another_column_of_the_table():
+    merged = content()
+    merged["models"]["prior"] = {**merged["models"]["resnet"], "label": "Other"}
+    with pytest.raises(LensvitError, match="models.prior: .*another column"):
+        schema.validate(merged)
+
+
 def test_a_missing_key_is_named():
     incomplete = content()
     del incomplete["scene"]["exposure"]

@@ -132,3 +132,9 @@ def test_prior() -> None:
 
 def test_capital() -> None:
     assert latex.capital("two models") == "Two models"
+
+
+def test_an_error_beyond_all_measure_is_still_short():
+    """What a network of raw counts can predict before it has learned."""
+    assert len(latex.rmse(1.0641e19)) < 40 and "10^{19}" in latex.rmse(1.0641e19)
+    assert "10^{19}" in latex.uncertain(1.0641e19, 3.0e18)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lensvit.errors import LensvitError
 from lensvit.metrics import overall, rmse, standard_errors, with_overall
 from lensvit.parameters import TARGET_NAMES
 from lensvit.published import PUBLISHED
@@ -46,6 +47,7 @@ def run(tmp_path):
         for number, name in enumerate(TARGET_NAMES):
             columns[f"{name}_truth"] = truth[:, number]
             columns[f"{name}_mean"] = truth[:, number] + size * np.where(np.arange(400) % 2, 1, -1)
+        columns["id"] = [f"s{number}" for number in range(400)]
         pd.DataFrame(columns).to_parquet(tmp_path / f"{model}.parquet")
     table(
         [tmp_path / "a.parquet", tmp_path / "b.parquet"],
@@ -74,3 +76,11 @@ def test_the_errors_of_the_table(run):
     assert list(errors.columns) == ["a", "b", "prior"]
     assert (errors["a"] < 1e-6).all()  # all errors are of one size
     assert errors.loc["gamma", "prior"] == pytest.approx(1 / np.sqrt(800), rel=0.3)
+
+
+def test_a_truncated_file_is_named(run):
+    folder, _ = run
+    path = folder / "b.parquet"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(LensvitError, match="b.parquet is truncated or broken"):
+        table([folder / "a.parquet", path], folder / "catalog.parquet", folder / "scaler.json", folder / "t", folder / "e")

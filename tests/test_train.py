@@ -105,6 +105,31 @@ def test_kill_9_at_any_moment_and_the_same_command_again(tiny_run, train_setting
     assert sha256(tmp_path / "model" / "weights.safetensors") == sha256(whole / "weights.safetensors")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_scheduler_that_ends_the_job_gets_a_checkpoint_first(
+    tiny_run, train_settings, tmp_path, monkeypatch, number
+):
+    settings = train_settings(epochs=3)
+    whole = train(tiny_run, settings, tmp_path / "whole")
+    step, count, handler = stage.Trainer.train_step, [0], signal.getsignal(number)
+
+    def signalled(self, rows, index):
+        count[0] += 1
+        if count[0] == 9:
+            os.kill(os.getpid(), number)
+        return step(self, rows, index)
+
+    monkeypatch.setattr(stage.Trainer, "train_step", signalled)
+    with pytest.raises(LensvitError, match=f"stopped by {number.name} in epoch 2 after step 3; the checkpoint"):
+        train(tiny_run, settings, tmp_path / "stopped")
+    assert count[0] == 9 and signal.getsignal(number) == handler
+    saved = torch.load(next((tmp_path / "stopped" / "state").glob("*/checkpoint.pt")), weights_only=True)
+    assert (saved["progress"]["epoch"], saved["progress"]["step"]) == (1, 3)
+    resumed = train(tiny_run, settings, tmp_path / "stopped")
+    assert count[0] == 18  # 6 steps an epoch: none is done twice
+    assert sha256(resumed / "weights.safetensors") == sha256(whole / "weights.safetensors")
+
+
 def test_a_checkpoint_of_other_settings_is_left_alone(tiny_run, train_settings, tmp_path, capsys):
     train(tiny_run, train_settings(epochs=2), tmp_path)
     train(tiny_run, train_settings(epochs=3, learning_rate=1e-4), tmp_path)

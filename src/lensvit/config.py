@@ -241,6 +241,9 @@ class Config(Part):
             _known(f"psfs.{name}.instrument", psf.instrument, self.instruments)
         if self.figures.attention_model is not None:
             _known("figures.attention_model", self.figures.attention_model, self.models)
+        for name in self.models:
+            if name == "prior" or name.startswith("published"):
+                raise ValueError(f"models.{name}: this is the name of another column of Table 1; choose another key")
         labels = [model.label for model in self.models.values()]
         if len(set(labels)) < len(labels):
             raise ValueError(f"models: the labels {', '.join(labels)} are not all different")

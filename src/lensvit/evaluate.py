@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lensvit import frames
 from lensvit import settings as stage_settings
 from lensvit.devices import pick
 from lensvit.files import atomic, write_manifest
@@ -87,7 +88,7 @@ def evaluate(
     """
     torch.set_num_threads(threads)
     choice = stage_settings.read(settings)
-    rows = pd.read_parquet(catalog)
+    rows = frames.read(catalog)
     rows = rows[rows["split"] == "test"].reset_index(drop=True)
     with pick(device) as place:
         network, config = load(model)

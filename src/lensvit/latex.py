@@ -172,9 +172,11 @@ def _typeset(text: str) -> str:
 
 
 def rmse(value: float | None) -> str:
-    """An error in a table: four decimals, two significant digits below 0.001, a dash for none."""
+    """An error in a table: four decimals, two significant digits below 0.001, three from 1000 on; a dash for none."""
     if value is None:
         return "--"
+    if abs(value) >= 1000:
+        return number(value, digits=3)
     return number(value, digits=2) if 0 < abs(value) < 0.001 else number(value, decimals=4)
 
 
@@ -182,6 +184,8 @@ def uncertain(value: float, error: float) -> str:
     """``value`` and its ``error``, both to the second significant digit of the error."""
     if not error > 0:
         raise ValueError(f"{error} is no uncertainty")
+    if error >= 1000:
+        return rf"{number(value, digits=3)} \ensuremath{{\pm}} {number(error, digits=2)}"
     decimals = max(1 - math.floor(math.log10(float(f"{error:.1e}"))), 0)
     return rf"\ensuremath{{{value:.{decimals}f} \pm {error:.{decimals}f}}}"
 

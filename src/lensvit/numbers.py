@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 from astropy.io import fits
 
+from lensvit import frames
 from lensvit.errors import LensvitError
 from lensvit.figures.examples import choose
 from lensvit.files import write_text
@@ -58,7 +59,7 @@ def numbers(
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
-    systems = pd.read_parquet(catalog)
+    systems = frames.read(catalog)
     rmse = pd.read_csv(table, index_col="target")
     durations = _durations(Path(benchmarks), config["models"])
     trained = {path.parent.name: _model(path, config, durations) for path in models}
@@ -73,7 +74,7 @@ def numbers(
         "evaluation": {key: config["evaluation"][key] for key in ("passes", "batch_norm")},
         "columns": _columns(config, trained, rmse.columns),
         "table": _table(rmse, pd.read_csv(errors, index_col="target")),
-        "uncertainty": _uncertainty({path.stem: pd.read_parquet(path) for path in predictions}),
+        "uncertainty": _uncertainty(frames.predictions(predictions)),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
@@ -265,6 +266,7 @@ def _figures(config: Mapping[str, Any], systems: pd.DataFrame, models: Mapping[s
     test = systems[systems["split"] == "test"]
     model = figures["attention_model"]
     attends = model is not None and models[model]["family"] == "transformer"
+    heads = min(4, config["models"][model]["options"].get("num_attention_heads", 4)) if attends else 0
     return {
         "figure1": {
             "examples": [
@@ -273,7 +275,7 @@ def _figures(config: Mapping[str, Any], systems: pd.DataFrame, models: Mapping[s
             ],
             "model": models[model]["label"] if attends else None,
             "layer": figures["attention_layer"],
-            "heads": [1, 2, 3, 4] if attends else [],
+            "heads": list(range(1, heads + 1)),
         },
         "figure2": {"systems": min(figures["systems"], len(test))},
         "figure3": {"systems": len(test)},

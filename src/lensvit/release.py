@@ -305,10 +305,12 @@ def unpack(file: Path, folder: Path) -> dict[str, Any]:
     """
     file = Path(file)
     try:
-        with tarfile.open(file, "r|gz") as tar:
+        with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             members = iter(tar)
             manifest = _read_manifest(file, tar, next(members, None))
             found = {_extract(file, tar, member, manifest, folder) for member in members}
+            for _ in _blocks(stream):  # to the end, where gzip's own checksum stands
+                pass
     except FileNotFoundError as error:
         raise LensvitError(f"no archive {file}") from error
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -328,8 +330,8 @@ def _read_manifest(file: Path, tar: tarfile.TarFile, member: tarfile.TarInfo | N
     try:
         manifest = json.loads(data)
         right = manifest["format"] == FORMAT and manifest["kind"] in ("results", "weights")
-        names, run = list(manifest["files"]), manifest["run"]
-    except (ValueError, KeyError, TypeError) as error:
+        names, run = list(manifest["files"].keys()), str(manifest["run"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LensvitError(f"{file}: {MANIFEST} is broken: fetch the archive again") from error
     if not right:
         raise LensvitError(f"{file} has a format that this lensvit does not know: use the one that made it")
@@ -362,6 +364,8 @@ def _extract(
     if expected is None or not member.isfile():
         raise LensvitError(f"{file} is not to be trusted: {member.name!r} is not in its manifest, or is no plain file")
     path = folder / member.name
+    if path.exists():
+        raise LensvitError(f"{file} is not to be trusted: it holds {member.name} twice")
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "xb") as output:
         digest = _copy(tar.extractfile(member), output)

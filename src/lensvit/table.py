@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lensvit import frames
 from lensvit.files import write_text
 from lensvit.metrics import standard_errors, with_overall
 from lensvit.parameters import TARGET_NAMES
@@ -28,9 +29,14 @@ def table(predictions: list[Path], catalog: Path, scaler: Path, output: Path, er
     output : table1.csv; rows ``overall`` and the targets, columns the models, ``prior``,
         ``published_vit``, ``published_resnet``; units of the targets.
     errors : CSV of the same rows with the bootstrap standard errors of the models and the prior.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken, or the models predict different systems.
     """
-    deviations = {path.stem: model_errors(pd.read_parquet(path)) for path in predictions}
-    deviations["prior"] = prior_errors(pd.read_parquet(catalog), json.loads(Path(scaler).read_text()))
+    deviations = {name: model_errors(frame) for name, frame in frames.predictions(predictions).items()}
+    deviations["prior"] = prior_errors(frames.read(catalog), json.loads(Path(scaler).read_text()))
     index = pd.Index(ROWS, name="target")
     columns = {name: with_overall(error) for name, error in deviations.items()}
     published = {name: [column[row] for row in ROWS] for name, column in PUBLISHED.items()}

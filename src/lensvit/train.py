@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lensvit import frames
 from lensvit import settings as stage_settings
 from lensvit.devices import pick
 from lensvit.errors import LensvitError
@@ -84,7 +87,8 @@ def train(
     Raises
     ------
     LensvitError
-        If the loss becomes NaN or diverges, if no GPU is there, if files are broken.
+        If the loss becomes NaN or diverges, if no GPU is there, if files are broken; and where
+        SIGTERM or SIGUSR1 ends the training, once its checkpoint is written.
     """
     torch.set_num_threads(threads)
     with pick(device) as place:
@@ -109,7 +113,7 @@ class Trainer:
         self.settings, self.recipe, self.seed = settings, settings.recipe, settings.seed
         self.device, self.state = device, Path()
         self.scaler = json.loads(Path(scaler).read_text(encoding="utf-8"))
-        rows = pd.read_parquet(catalog)
+        rows = frames.read(catalog)
         size = settings.network.image_size
         fresh = self.recipe.noise == "fresh"
         train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
@@ -123,6 +127,7 @@ class Trainer:
         self.optimizer = _optimizer(self.network, self.recipe)
         self.steps = math.ceil(len(train) / self.recipe.batch_size)  # an epoch
         self.progress = Progress()
+        self.signals: list[int] = []  # that ask to stop
 
     def _standardised(self, rows: pd.DataFrame) -> Tensor:
         mean = np.array([self.scaler["mean"][name] for name in TARGET_NAMES])
@@ -140,10 +145,11 @@ class Trainer:
             f"{len(self.train_inputs)} training images on {self.device}, from epoch {self.progress.epoch}",
             flush=True,
         )
-        while self.progress.epoch < self.recipe.epochs:
-            self.train_epoch()
-            self.end_epoch(*self.validate())
-            self.save()
+        with _stop_signals() as self.signals:
+            while self.progress.epoch < self.recipe.epochs:
+                self.train_epoch()
+                self.end_epoch(*self.validate())
+                self.save()
 
     def train_epoch(self) -> None:
         """The remaining steps of the present epoch."""
@@ -170,6 +176,8 @@ class Trainer:
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self.save()
                 saved = time.monotonic()
+            if self.signals:
+                self.stop()
 
     def train_step(self, rows: Tensor, step: int) -> float:
         """One step of the optimiser; the loss before it."""
@@ -256,6 +264,14 @@ class Trainer:
                 path,
             )
 
+    def stop(self) -> NoReturn:
+        """Write the checkpoint and end, as a scheduler's signal asks."""
+        self.save()
+        raise LensvitError(
+            f"stopped by {signal.Signals(self.signals[0]).name} in epoch {self.progress.epoch + 1} after step "
+            f"{self.progress.step}; the checkpoint is written and the same command goes on from it"
+        )
+
     def resume(self) -> None:
         """Take up the checkpoint of the same inputs, if there is one."""
         path = self.state / "checkpoint.pt"
@@ -296,6 +312,19 @@ class Trainer:
     def _provenance(self) -> str:
         gpu = None if self.device == "cpu" else torch.cuda.get_device_name(self.device)
         return provenance(self.device, gpu, sum(row["seconds"] for row in self.progress.history))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Yield the list in which SIGTERM and SIGUSR1 turn up; they end nothing by themselves meanwhile."""
+    received: list[int] = []
+    stop = (signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in stop}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _optimizer(network: nn.Module, recipe: SimpleNamespace) -> torch.optim.Optimizer:

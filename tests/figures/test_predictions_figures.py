@@ -10,9 +10,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.container import ErrorbarContainer
 
 from lensvit.errors import LensvitError
+from lensvit import frames
 from lensvit.figures import figure2 as second
 from lensvit.figures import figure3 as third
-from lensvit.figures import predictions as tables
 from lensvit.parameters import TARGET_NAMES, TARGETS
 
 LABELS = {"vit": "ViT", "resnet": "ResNet152"}
@@ -48,7 +48,7 @@ def test_files_are_made_and_repeat_byte_for_byte(run, stage):
 
 
 def test_figure2_shows_the_predictions_against_the_truth(run):
-    models = {name: table.iloc[:50] for name, table in tables.read(run.paths).items()}
+    models = {name: table.iloc[:50] for name, table in frames.predictions(run.paths).items()}
     figure = second.draw(models, LABELS)
     assert figure.get_size_inches()[0] == 6.5 and len(figure.axes) == 8
     for axes, parameter in zip(figure.axes, TARGETS, strict=True):
@@ -69,7 +69,7 @@ def test_figure2_shows_the_predictions_against_the_truth(run):
 
 
 def test_figure2_has_one_legend_with_the_labels(run):
-    figure = second.draw(tables.read(run.paths), LABELS)
+    figure = second.draw(frames.predictions(run.paths), LABELS)
     (legend,) = figure.legends
     assert not any(axes.get_legend() for axes in figure.axes)
     text = " ".join(entry.get_text() for entry in legend.get_texts())
@@ -85,7 +85,7 @@ def test_the_sample_is_seeded_without_repetition():
 
 
 def test_figure3_has_both_errors_of_every_target(run):
-    models = tables.read(run.paths)
+    models = frames.predictions(run.paths)
     figure = third.draw(models, LABELS)
     assert figure.get_size_inches()[0] == 6.5 and len(figure.axes) == 16
     units = [axes.get_xlabel().split()[-1] for axes in figure.axes]
@@ -96,7 +96,7 @@ def test_figure3_has_both_errors_of_every_target(run):
 
 
 def test_figure3_counts_every_system_once(run):
-    models = tables.read(run.paths)
+    models = frames.predictions(run.paths)
     axes = third.draw(models, LABELS).axes
     outlines = [patch for patch in axes[0].patches if patch.get_label() in models]
     shares = [text.get_text() for text in axes[0].get_legend().get_texts()]
@@ -108,7 +108,7 @@ def test_figure3_counts_every_system_once(run):
 
 
 def test_the_histogram_over_sigma_is_a_density_of_all_systems(run):
-    models = tables.read(run.paths)
+    models = frames.predictions(run.paths)
     axes = third.draw(models, LABELS).axes[8]
     values, edges, _ = next(patch for patch in axes.patches if patch.get_label() == "vit").get_data()
     inside = 1 - third.outside(third.pulls(models["vit"], "theta_E"), third.SIGMAS)
@@ -134,7 +134,7 @@ def test_a_truth_of_zero_is_counted_as_outside(run):
     table = pd.read_parquet(run.paths[0])
     table.loc[0, "e1_truth"] = 0.0
     table.to_parquet(run.folder / "zero.parquet")
-    figure = third.draw(tables.read([run.folder / "zero.parquet"]), {"zero": "Zero"})
+    figure = third.draw(frames.predictions([run.folder / "zero.parquet"]), {"zero": "Zero"})
     axes = figure.axes[TARGET_NAMES.index("e1")]
     outline = next(patch for patch in axes.patches if patch.get_label() == "zero")
     assert outline.get_data().values.sum() <= 119 and np.isfinite(axes.get_xlim()).all()
@@ -142,7 +142,7 @@ def test_a_truth_of_zero_is_counted_as_outside(run):
 
 @pytest.mark.parametrize("count", [1, 6])
 def test_any_number_of_models(run, count):
-    table = tables.read(run.paths[:1])["vit"]
+    table = frames.predictions(run.paths[:1])["vit"]
     models = {f"model{number}": table.iloc[:20] for number in range(count)}
     colours = {to_rgba(bar.lines[0].get_color()) for bar in second.draw(models, {}).axes[0].containers}
     assert len(colours) == count
@@ -152,19 +152,19 @@ def test_any_number_of_models(run, count):
 def test_models_are_aligned_by_system(run):
     shuffled = pd.read_parquet(run.paths[1]).sample(frac=1, random_state=0)
     shuffled.to_parquet(run.paths[1])
-    models = tables.read(run.paths)
+    models = frames.predictions(run.paths)
     assert np.array_equal(models["vit"]["gamma_truth"], models["resnet"]["gamma_truth"])
 
 
 def test_models_of_different_systems_are_refused(run):
     pd.read_parquet(run.paths[1]).iloc[1:].to_parquet(run.paths[1])
     with pytest.raises(LensvitError, match="vit and resnet"):
-        tables.read(run.paths)
+        frames.predictions(run.paths)
 
 
 def test_absent_and_broken_files_are_named(run):
     with pytest.raises(LensvitError, match="none.parquet"):
-        tables.read([run.folder / "none.parquet"])
+        frames.predictions([run.folder / "none.parquet"])
     run.paths[0].write_bytes(b"PAR1")
-    with pytest.raises(LensvitError, match="vit.parquet is broken"):
-        tables.read(run.paths)
+    with pytest.raises(LensvitError, match="vit.parquet is truncated or broken"):
+        frames.predictions(run.paths)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 
+from lensvit import frames
 from lensvit.errors import LensvitError
 from lensvit.figures import attention, style
 from lensvit.figures.examples import choose
@@ -79,7 +80,7 @@ def figure1(
     """
     chosen = read(settings)
     labels = {psf: instrument["label"] for psf, instrument in chosen.options.items()}
-    rows = choose(pd.read_parquet(catalog), chosen.examples, labels, chosen.seed)
+    rows = choose(frames.read(catalog), chosen.examples, labels, chosen.seed)
     examples = [example(row, images, labels) for _, row in rows.iterrows()]
     maps = None
     if weights is not None:

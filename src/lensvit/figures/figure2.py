@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lensvit.figures import predictions as tables
+from lensvit import frames
 from lensvit.figures import style
 from lensvit.parameters import TARGETS, Parameter
 from lensvit.seeds import derive
@@ -37,7 +37,7 @@ def figure2(settings: Path, predictions: list[Path], output: list[Path]) -> None
         If a file of predictions is absent or broken, or the models predict different systems.
     """
     chosen = read(settings)
-    models = tables.read(predictions)
+    models = frames.predictions(predictions)
     rows = sample(len(next(iter(models.values()))), chosen.systems, chosen.seed)
     models = {name: table.iloc[rows] for name, table in models.items()}
     style.save(draw(models, chosen.options), output)

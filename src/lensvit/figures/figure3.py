@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from lensvit.figures import predictions as tables
+from lensvit import frames
 from lensvit.figures import style
 from lensvit.parameters import TARGETS
 from lensvit.settings import read
@@ -36,7 +36,7 @@ def figure3(settings: Path, predictions: list[Path], output: list[Path]) -> None
     LensvitError
         If a file of predictions is absent or broken, or the models predict different systems.
     """
-    style.save(draw(tables.read(predictions), read(settings).options), output)
+    style.save(draw(frames.predictions(predictions), read(settings).options), output)
 
 
 @style.styled

@@ -1,0 +1,46 @@
+"""The run's tables in Parquet: the catalogue, and the predictions of all models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from lensvit.errors import LensvitError
+
+
+def read(path: Path) -> pd.DataFrame:
+    """One Parquet file.
+
+    Raises
+    ------
+    LensvitError
+        If it is absent or broken.
+    """
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
+    except (OSError, ValueError) as error:
+        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
+
+
+def predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
+    """Model (the file's stem) to its predictions, in the order of ``paths``; rows in the first one's order.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken, or the models predict different systems.
+    """
+    tables = {Path(path).stem: read(path).set_index("id") for path in paths}
+    first, *others = tables
+    ids = tables[first].index
+    for name in others:
+        if set(tables[name].index) != set(ids):
+            raise LensvitError(
+                f"the predictions of {first} and {name} are of different systems: "
+                "delete both and run snakemake again"
+            )
+        tables[name] = tables[name].loc[ids]
+    return tables
