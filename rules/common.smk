@@ -85,9 +85,10 @@ def stage_content(wildcards):
 
 def network_threads(fewest):
     """CPU threads of a job that runs a network: the cores shared by the models on a CPU, some on a GPU."""
-    if CONFIG.device == "gpu":
+    cores = workflow.resource_settings.cores  # None on a cluster
+    if CONFIG.device == "gpu" or cores is None:
         return fewest
-    return max(1, (workflow.cores or 1) // len(CONFIG.models))
+    return max(1, cores // len(CONFIG.models))
 
 
 def model_files(model):
