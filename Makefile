@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN ?= demo
 
-.PHONY: paper report release adopt verify bench test lock clean
+.PHONY: paper report release adopt verify bench test test-slurm lock clean
 
 paper: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
@@ -30,6 +30,10 @@ bench: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest
+
+# on a SLURM cluster of this machine, which it installs (Debian, root) and starts; minutes
+test-slurm: .venv/installed
+	$(BIN)/pytest tests/slurm/workflow_on_slurm.py
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
