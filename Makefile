@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN ?= demo
 
-.PHONY: paper report release adopt verify bench test test-slurm lock clean
+.PHONY: paper report release adopt restore verify bench test test-slurm lock clean
 
 paper: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
@@ -20,6 +20,10 @@ release: .venv/installed
 # make adopt FILE=releases/demo-0123456789.tar.gz [REPLACE=1]
 adopt: .venv/installed
 	$(BIN)/lensvit adopt --file $(FILE) $(if $(REPLACE),--replace)
+
+# the PSFs and images of an adopted run, which its release leaves out
+restore: .venv/installed
+	$(BIN)/snakemake restore --cores all --configfile runs/$(RUN).yaml
 
 # make verify RUN=demo [AGAINST=releases/demo-0123456789.tar.gz]
 verify: .venv/installed

@@ -15,7 +15,7 @@ include: "rules/evaluate.smk"
 include: "rules/paper.smk"
 
 
-localrules: all, data, models
+localrules: all, data, models, restore
 
 
 rule all:
@@ -33,3 +33,11 @@ rule data:
 rule models:
     input:
         expand(f"{RUN}/models/{{model}}/weights.safetensors", model=CONFIG.models),
+
+
+# What a release leaves out and the settings give again, byte for byte: run this by itself before
+# a change that needs them, else snakemake takes what follows from them as new (docs/releases.md).
+rule restore:
+    input:
+        expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs),
+        chunk_files(schema.SPLITS),
