@@ -25,6 +25,7 @@ from lensvit.psf import kernel
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
 
 PSF_RADII = (0.1, 0.25, 0.5)  # arcsec
+RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
     "hst_acs": ("spectral_index", "despace_um"),
     "keck_ao": ("r0", "residual_nm", "jitter_mas"),
@@ -94,7 +95,9 @@ def _dataset(config: Mapping[str, Any], systems: pd.DataFrame) -> dict[str, Any]
         "redraws": int(systems["redraws"].sum()),
         "external_shear": config["simulation"]["external_shear"],
         "supersampling": config["simulation"]["supersampling"],
-        "multiplicity": [{"images": int(images), "fraction": float(share)} for images, share in shares.items()],
+        "multiplicity": [
+            {"images": int(images), "fraction": float(share)} for images, share in shares.items() if share >= RARE
+        ],
         **scene,
     }
 
