@@ -1,5 +1,4 @@
 import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -31,13 +30,14 @@ def test_records_of_other_runs_are_neither_read_nor_touched(tmp_path):
 def clone(tmp_path):
     """One module, one rule, and the records of a result and of the paper's LaTeX made with them."""
     module, rule = tmp_path / "src/lensvit/train.py", tmp_path / "rules/train.smk"
-    for path, text in [(module, "x = 1\n"), (rule, 'rule train:\n    shell:\n        "train {input}"\n        " > {log}"\n')]:
+    shell = 'rule train:\n    shell:\n        "train {input}"\n        " > {log}"\n'
+    for path, text in [(module, "x = 1\n"), (rule, shell)]:
         path.parent.mkdir(parents=True)
         path.write_text(text)
     checksum = "sha256:" + hashlib.sha256(module.read_bytes()).hexdigest()
     record = {"rule": "train", "code": "train {input} > {log}", "input_checksums": {
         "src/lensvit/train.py": checksum, "results/r/scaler.json": "sha256:0"}}  # fmt: skip
-    return tmp_path, {"results/r/weights": record, "results/r/paper/paper.tex": json.loads(json.dumps(record))}
+    return tmp_path, {"results/r/weights": record, "results/r/paper/paper.tex": {**record}}
 
 
 def test_records_of_unchanged_code_are_kept(clone):

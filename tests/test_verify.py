@@ -82,7 +82,7 @@ def test_against_a_release_three_standard_errors_both_ways(runs, tmp_path, ratio
 
 
 @pytest.mark.parametrize("ratio, passes", [(1.009, True), (1.011, False)])
-def test_against_a_release_the_relative_tolerance_counts_where_errors_are_small(runs, tmp_path, ratio, passes):
+def test_against_a_release_the_relative_tolerance_holds_for_small_errors(runs, tmp_path, ratio, passes):
     table = module.read_folder(runs("a", change={("e1", "prior"): ratio}, error=1e-5))
     cells = module.against_release(table, module.read_folder(runs("b", error=1e-5)), 0.01, 3)
     assert cells["passes"].all() == passes

@@ -73,7 +73,8 @@ def still_valid(
     always : beginning of a path.
     root : the clone, with src/ and rules/.
     """
-    shells = re.sub(r'"\s*"', "", "\n".join(path.read_text("utf-8") for path in sorted(root.glob("rules/*.smk"))))
+    rules = "\n".join(path.read_text(encoding="utf-8") for path in sorted(root.glob("rules/*.smk")))
+    shells = re.sub(r'"\s*"', "", rules)  # strings over several lines, joined as Python joins them
     kept, changed = {}, set()
     for output, record in known.items():
         different = {

@@ -43,9 +43,10 @@ SMALL = (
 OPTIONAL = ("catalog.parquet", "predictions/*.h5", "psf/*.fits")  # in this order while the budget lasts
 LARGE = "models/*/weights.safetensors"
 REQUIRED = (
-    "settings/numbers.yaml", "scaler.json", "models/*/config.json", "models/*/history.csv", "models/*/provenance.json",
-    LARGE, "predictions/*.parquet", "tables/table1.csv", "tables/table1_errors.csv", "figures/*.pdf", "numbers.json",
-    "catalog.parquet", "catalog.parquet.sha256", "paper/paper.tex", "paper/paper.pdf", "paper/paper-source.tar.gz",
+    "settings/numbers.yaml", "catalog.parquet", "catalog.parquet.sha256", "scaler.json", "models/*/config.json",
+    "models/*/history.csv", "models/*/provenance.json", LARGE, "predictions/*.parquet", "tables/table1.csv",
+    "tables/table1_errors.csv", "figures/*.pdf", "numbers.json", "paper/paper.tex", "paper/paper.pdf",
+    "paper/paper-source.tar.gz",
 )  # fmt: skip
 REBUILT = "paper/paper.tex"  # made anew after adopting wherever the templates have changed
 
@@ -77,7 +78,8 @@ def release(run: str, results: Path = Path("results"), output: Path = Path("rele
         _check_manifest(path)
     parts = {f"{run}/{path.relative_to(folder).as_posix()}": path for path in small}
     known = json.dumps(records.read(results, run), indent=1, sort_keys=True).encode()
-    manifest = _dump({**_provenance(folder, run), "kind": "results", "files": _hashes(parts, {RECORDS: known})})
+    content = {**_provenance(folder, run), "kind": "results", "files": _hashes(parts, {RECORDS: known})}
+    manifest = _dump(content)
     name = f"{run}-{_short(manifest)}"
     _pack(Path(output) / f"{name}.tar.gz", {MANIFEST: manifest, RECORDS: known}, parts, level=9)
 
@@ -96,7 +98,7 @@ def _check_finished(folder: Path, run: str) -> None:
     missing = [pattern for pattern in REQUIRED if not any(folder.glob(pattern))]
     if missing:
         raise LensvitError(
-            f"{folder} is not a finished run, it has no {', '.join(missing)}: make paper RUN={run} finishes it"
+            f"{folder} is not a finished run, it lacks {', '.join(missing)}: make paper RUN={run} ends it"
         )
 
 
@@ -116,9 +118,8 @@ def _select(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _found(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    return sorted({
-        path for pattern in patterns for path in folder.glob(pattern) if path.is_file() and path.name[0] != "."
-    })  # fmt: skip
+    paths = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in paths if path.is_file() and path.name[0] != ".")
 
 
 def _compressed_size(path: Path) -> int:
@@ -145,7 +146,7 @@ def _provenance(folder: Path, run: str) -> dict[str, Any]:
         for path in folder.glob("models/*/provenance.json")
     }
     durations = {
-        path.relative_to(folder / "benchmarks").with_suffix("").as_posix(): float(pd.read_csv(path, sep="\t")["s"][0])
+        path.relative_to(folder / "benchmarks").with_suffix("").as_posix(): _seconds(path)
         for path in _found(folder, ["benchmarks/**/*.tsv"])
     }
     absent = {
@@ -163,9 +164,15 @@ def _provenance(folder: Path, run: str) -> dict[str, Any]:
     }
 
 
+def _seconds(benchmark: Path) -> float:
+    return float(pd.read_csv(benchmark, sep="\t")["s"].iloc[0])
+
+
 def _hashes(parts: Mapping[str, Path], texts: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
-    found = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in texts.items()}
-    return found | {name: {"sha256": sha256(path), "size": path.stat().st_size} for name, path in parts.items()}
+    """Name in the archive -> sha256 and size [bytes]."""
+    found = {name: (sha256(path), path.stat().st_size) for name, path in parts.items()}
+    found |= {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in texts.items()}
+    return {name: {"sha256": digest, "size": size} for name, (digest, size) in found.items()}
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:
@@ -263,8 +270,8 @@ def _install_weights(file: Path, manifest: Mapping[str, Any], staging: Path, res
         raise LensvitError(f"no {results / run}: adopt {manifest['release']}.tar.gz first, then its weights")
     names = [name for name in manifest["files"] if name.startswith(f"{run}/")]
     for name in names:
-        beside = manifest_path(results / name)
-        if not beside.exists() or beside.read_text(encoding="utf-8").split()[0] != manifest["files"][name]["sha256"]:
+        beside, digest = manifest_path(results / name), manifest["files"][name]["sha256"]
+        if not beside.exists() or beside.read_text(encoding="utf-8").split()[:1] != [digest]:
             raise LensvitError(
                 f"{name} in {file} is not that of the run in {results / run}: these are the weights of "
                 f"{manifest['release']}"
@@ -277,7 +284,7 @@ def _install_weights(file: Path, manifest: Mapping[str, Any], staging: Path, res
 
 
 def _date(folder: Path) -> None:
-    """One date for all files, so that none is newer than what was made from it; an old one for the rebuilt."""
+    """One date for all files, so that none is newer than what was made from it; an old one for REBUILT."""
     now = (folder / "numbers.json").stat().st_mtime_ns
     for path in folder.rglob("*"):
         if path.is_file():
@@ -317,7 +324,7 @@ def unpack(file: Path, folder: Path) -> dict[str, Any]:
         raise LensvitError(f"{file} is truncated or damaged ({error}): fetch it again") from error
     missing = sorted(set(manifest["files"]) - found)
     if missing:
-        raise LensvitError(f"{file} is truncated or damaged, it lacks {', '.join(missing[:3])}: fetch it again")
+        raise LensvitError(f"{file} is truncated or damaged, {missing[0]} is not in it: fetch it again")
     return manifest
 
 
@@ -362,7 +369,9 @@ def _extract(
     """Write one member, if it is what the manifest says; return its name."""
     expected = manifest["files"].get(member.name)
     if expected is None or not member.isfile():
-        raise LensvitError(f"{file} is not to be trusted: {member.name!r} is not in its manifest, or is no plain file")
+        raise LensvitError(
+            f"{file} is not to be trusted: {member.name!r} is not in its manifest, or is no plain file"
+        )
     path = folder / member.name
     if path.exists():
         raise LensvitError(f"{file} is not to be trusted: it holds {member.name} twice")

@@ -80,10 +80,11 @@ def verify(
 
 def _conclude(run: str, counted: list[pd.DataFrame]) -> None:
     if not counted:
-        raise LensvitError(f"{run} has no model of a published family: give a release to compare with (AGAINST=...)")
+        raise LensvitError(f"{run} has no model of a published family: compare it with a release (AGAINST=...)")
     passed = np.concatenate([cells["passes"] for cells in counted])
     if not passed.all():
-        raise LensvitError(f"fail: {np.sum(~passed)} of {len(passed)} cells of {run} are outside the tolerance")
+        count = f"{np.sum(~passed)} of {len(passed)} cells"
+        raise LensvitError(f"fail: {count} of {run} are outside the tolerance")
     print(f"pass: all {len(passed)} cells of {run} are within the tolerance")
 
 
@@ -157,11 +158,11 @@ def read_folder(folder: Path, name: str | None = None) -> Table:
         If the run has none.
     """
     try:
-        values, errors = (
-            pd.read_csv(folder / "tables" / file, index_col="target") for file in ("table1.csv", "table1_errors.csv")
-        )
+        tables = (folder / "tables" / name for name in ("table1.csv", "table1_errors.csv"))
+        values, errors = (pd.read_csv(path, index_col="target") for path in tables)
         settings = yaml.safe_load((folder / "settings/numbers.yaml").read_text(encoding="utf-8"))
-        families = {model: _family(folder / "models" / model / "config.json") for model in errors if model != "prior"}
+        models = [column for column in errors if column != "prior"]
+        families = {model: _family(folder / "models" / model / "config.json") for model in models}
     except FileNotFoundError as error:
         raise LensvitError(f"no {error.filename}: make paper RUN={folder.name} makes it") from error
     return Table(name or folder.name, values, errors, families, settings["scale"])

@@ -11,9 +11,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 def lensvit(clone, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(clone.path / "src")}
-    done = subprocess.run(
-        [sys.executable, "-m", "lensvit", *arguments], cwd=clone.path, env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "lensvit", *arguments]
+    done = subprocess.run(command, cwd=clone.path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
