@@ -10,6 +10,7 @@ sys.path.insert(0, str(SOURCE))
 
 from lensvit import config as schema
 from lensvit.errors import LensvitError
+from lensvit.locks import free_stale
 from lensvit.modules import closure
 
 try:
@@ -39,6 +40,11 @@ Path("results/.metadata").mkdir(parents=True, exist_ok=True)
 if not Path(".snakemake/metadata").exists():
     Path(".snakemake").mkdir(exist_ok=True)
     Path(".snakemake/metadata").symlink_to("../results/.metadata")
+
+
+# A snakemake that was killed holds no locks: the same command goes on.
+if workflow.is_main_process:
+    free_stale(Path(".snakemake"))
 
 
 wildcard_constraints:

@@ -187,12 +187,10 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words
 
 
 def test_an_unknown_model_fails_with_its_message_and_leaves_no_half_output(smoke):
-    name = "models: {vit: {architecture: nonsense}, resnet: null}\n"
-    (smoke.path / "wrong.yaml").write_text(name)
+    (smoke.path / "wrong.yaml").write_text("run: wrong\nmodels: {vit: {architecture: nonsense}, resnet: null}\n")
     copy = smoke.path / "results" / "wrong"
-    (smoke.path / "wrong.yaml").write_text(name + "run: wrong\n")
     shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "predictions"))
-    done = smoke.snakemake("--cores", "2", "results/wrong/models/vit/config.json", configs=[*("runs/smoke.yaml",), "wrong.yaml"])
+    done = smoke.snakemake("--cores", "2", "results/wrong/models/vit/config.json", configs=["runs/smoke.yaml", "wrong.yaml"])
     assert done.returncode != 0
     assert "transformers has no model type 'nonsense'" in done.stdout + done.stderr
     assert not list(copy.glob("models/vit/*"))
@@ -200,7 +198,7 @@ def test_an_unknown_model_fails_with_its_message_and_leaves_no_half_output(smoke
 
 
 def test_snakemake_killed_in_training_and_the_same_command_again(smoke, tmp_path):
-    """kill -9 of the whole process group; the lock of the dead snakemake is released as it says."""
+    """kill -9 of the whole process group."""
     overlay = "models: {vit: {changes: {epochs: 60}}, resnet: null}\nfigures: {attention_model: vit}\n"
     (smoke.path / "long.yaml").write_text(overlay)
     configs = ["runs/smoke.yaml", "long.yaml"]
@@ -219,7 +217,6 @@ def test_snakemake_killed_in_training_and_the_same_command_again(smoke, tmp_path
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    smoke.snakemake("--unlock", configs=configs)
     smoke.run(target, configs=configs)
     assert "resumed from" in (smoke.path / "results/smoke/logs/train/vit.log").read_text()
     assert json.loads((model / "vit/config.json").read_text())["recipe"]["epochs"] == 60
