@@ -56,7 +56,7 @@ def lock_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"lensvit-gpus-{platform.node()}-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise LensvitError(f"{folder}, where GPU locks lie, belongs to another user: set TMPDIR to a folder of yours")
+        raise LensvitError(f"{folder}, for GPU locks, belongs to another user: set TMPDIR to a folder of yours")
     return folder
 
 
@@ -98,7 +98,6 @@ def _lock(path: Path) -> int | None:
 
 
 def _wait_message(slots: Sequence[int], folder: Path) -> str:
-    holders = [
-        f"GPU {slot} by process {(folder / f'gpu{slot}.lock').read_text(encoding='ascii') or '?'}" for slot in slots
-    ]
+    processes = {slot: (folder / f"gpu{slot}.lock").read_text(encoding="ascii") or "?" for slot in slots}
+    holders = [f"GPU {slot} by process {process}" for slot, process in processes.items()]
     return f"waiting for a GPU of this machine: taken are {', '.join(holders)}"
