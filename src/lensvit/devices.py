@@ -56,7 +56,7 @@ def lock_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"lensvit-gpus-{platform.node()}-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise LensvitError(f"{folder}, for GPU locks, belongs to another user: set TMPDIR to a folder of yours")
+        raise LensvitError(f"{folder}, for GPU locks, belongs to another user: set TMPDIR to one of yours")
     return folder
 
 
