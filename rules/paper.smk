@@ -133,8 +133,7 @@ rule numbers:
         provenance=expand(f"{RUN}/models/{{model}}/provenance.json", model=CONFIG.models),
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
-        psfs=ancient(expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs)),
-        psf_manifests=expand(manifest(f"{RUN}/psf/{{psf}}.fits"), psf=CONFIG.psfs),
+        psfs=expand(f"{RUN}/psf/{{psf}}.json", psf=CONFIG.psfs),
         predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
         prediction_manifests=expand(manifest(f"{RUN}/predictions/{{model}}.parquet"), model=CONFIG.models),
     output:

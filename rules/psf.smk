@@ -32,6 +32,7 @@ rule psf:
         file=lambda wildcards: getattr(CONFIG.psfs[wildcards.psf], "path", []),
     output:
         kernel=f"{RUN}/psf/{{psf}}.fits",
+        summary=f"{RUN}/psf/{{psf}}.json",
         manifest=manifest(f"{RUN}/psf/{{psf}}.fits"),
     log:
         f"{RUN}/logs/psf/{{psf}}.log",

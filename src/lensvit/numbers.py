@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from astropy.io import fits
 
 from lensvit import frames
 from lensvit.errors import LensvitError
@@ -21,10 +20,8 @@ from lensvit.figures.examples import choose
 from lensvit.files import write_text
 from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
 from lensvit.provenance import packages
-from lensvit.psf import kernel
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
 
-PSF_RADII = (0.1, 0.25, 0.5)  # arcsec
 RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
     "hst_acs": ("spectral_index", "despace_um"),
@@ -54,7 +51,7 @@ def numbers(
     models : models/{model}/config.json, with history.csv and provenance.json beside.
     predictions : predictions/{model}.parquet.
     catalog : catalog.parquet.
-    psfs : psf/{name}.fits.
+    psfs : psf/{name}.json, of one kernel each.
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
     """
@@ -63,14 +60,15 @@ def numbers(
     systems = frames.read(catalog)
     rmse = pd.read_csv(table, index_col="target")
     durations = _durations(Path(benchmarks), config["models"])
+    kernels = [_psf(path, config, systems) for path in psfs]
     trained = {path.parent.name: _model(path, config, durations) for path in models}
     result = {
         "run": {"name": config["run"], "scale": content["scale"], "seed": config["seed"]},
         "dataset": _dataset(config, systems),
         "priors": _priors(config, systems),
         "instruments": [{"name": name, **entry} for name, entry in config["instruments"].items()],
-        "psf_radii": PSF_RADII,
-        "psfs": [_psf(path, config, systems) for path in psfs],
+        "psf_radii": kernels[0]["radii"],
+        "psfs": kernels,
         "models": list(trained.values()),
         "evaluation": {key: config["evaluation"][key] for key in ("passes", "batch_norm")},
         "columns": _columns(config, trained, rmse.columns),
@@ -122,18 +120,13 @@ def _priors(config: Mapping[str, Any], systems: pd.DataFrame) -> list[dict[str, 
 def _psf(path: Path, config: Mapping[str, Any], systems: pd.DataFrame) -> dict[str, Any]:
     name = path.stem
     entry = config["psfs"][name]
-    read = kernel.read(path)
     counts = systems.loc[systems["psf"] == name, "split"].value_counts()
     return {
         "name": name,
         "instrument": entry["instrument"],
         "kind": entry["kind"],
-        "pixels": read.native.shape[0],
-        "pixel_scale": read.pixel_scale,
         "settings": {key: entry[key] for key in PSF_SETTINGS[entry["kind"]]},
-        "fwhm": kernel.fwhm(read.native, read.pixel_scale),
-        "enclosed": [kernel.encircled_energy(read.native, read.pixel_scale, radius) for radius in PSF_RADII],
-        "strehl": fits.getheader(path).get("STREHL"),
+        **json.loads(path.read_text(encoding="utf-8")),
         **{split: int(counts.get(split, 0)) for split in ("train", "validation", "test")},
     }
 

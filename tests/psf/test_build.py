@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -102,3 +104,14 @@ def test_refusal_leaves_no_file_and_one_line(settings_file, stars, tmp_path, cap
 def test_unknown_kind(settings_file, tmp_path):
     with pytest.raises(LensvitError, match=r"psfs.mine.kind: 'gauss' is not known; there are: hst_acs"):
         build(settings_file(tmp_path, "mine", kind="gauss", pixel_scale=0.05), tmp_path / "a.fits")
+
+
+def test_the_summary_says_what_the_paper_prints(paper_psfs):
+    summary = json.loads(paper_psfs["keck_b"].with_suffix(".json").read_text())
+    psf = kernel.read(paper_psfs["keck_b"])
+    assert (summary["pixels"], summary["pixel_scale"]) == (201, 0.02)
+    assert summary["fwhm"] == pytest.approx(0.056, rel=0.1) and summary["strehl"] == pytest.approx(0.31, rel=0.1)
+    assert summary["enclosed"] == pytest.approx(
+        [kernel.encircled_energy(psf.native, 0.02, radius) for radius in summary["radii"]]
+    )
+    assert json.loads(paper_psfs["hst_a"].with_suffix(".json").read_text())["strehl"] is None

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from lensvit import settings as stage_settings
 from lensvit.errors import LensvitError
+from lensvit.files import write_text
 from lensvit.psf import hst, keck, kernel, user
 from lensvit.psf.kernel import Cards, Kernel
 
+RADII = (0.1, 0.25, 0.5)  # arcsec
+
 
 def build(settings: Path, output: Path) -> None:
-    """Build one PSF kernel and write it, with its header, as FITS.
+    """Build one PSF kernel and write it, with its header, as FITS; what the paper says of it as JSON.
 
     Parameters
     ----------
     settings : YAML with name, kind (hst_acs, keck_ao or fits), pixel_scale [arcsec] and what the
         kind needs; see ``lensvit.config``.
-    output : the FITS file; its manifest is written beside it.
+    output : the FITS file; its manifest and its summary (.json) are written beside it.
 
     Raises
     ------
@@ -32,6 +37,19 @@ def build(settings: Path, output: Path) -> None:
         )
     result, cards = _KINDS[options.kind](options)
     kernel.write(output, result, {**cards, **_settings_cards(options)})
+    summary = {**_measured(result), "strehl": cards["STREHL"][0] if "STREHL" in cards else None}
+    write_text(Path(output).with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
+
+
+def _measured(result: Kernel) -> dict[str, Any]:
+    """Side [pixel], full width at half maximum [arcsec], share of the flux within each of RADII."""
+    return {
+        "pixels": result.native.shape[0],
+        "pixel_scale": result.pixel_scale,
+        "fwhm": float(kernel.fwhm(result.native, result.pixel_scale)),
+        "radii": RADII,
+        "enclosed": [float(kernel.encircled_energy(result.native, result.pixel_scale, radius)) for radius in RADII],
+    }
 
 
 def _hst(options: SimpleNamespace) -> tuple[Kernel, Cards]:
