@@ -168,10 +168,10 @@ def test_the_whole_run_on_the_cluster(finished):
 def test_jobs_get_the_gpu_they_ask_for_and_others_none(finished):
     project, _ = finished
     for job in jobs(project, "train"):
-        assert "gres/gpu=1" in job["TRES"] and "cpu=1" in job["TRES"], job
+        assert job["TresPerJob"] == "gres:gpu:1" and job["TRES"].startswith("cpu=1,mem=8000M,"), job
     for rule in ("evaluate", "simulate", "pdf"):
         for job in jobs(project, rule):
-            assert "gpu" not in job["TRES"] and "TresPerJob" not in job, job
+            assert "gpu" not in job.get("TresPerJob", ""), job
 
 
 def test_scancel_then_the_same_command(project, undisturbed):
