@@ -28,7 +28,8 @@ rule train:
         f"{RUN}/benchmarks/train/{{model}}.tsv"
     threads: network_threads(8)
     resources:
-        gpu=int(CONFIG.device == "gpu"),
+        gpu=lambda wildcards: CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 0,
+        processes=lambda wildcards: CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 1,
         mem_mb=20000 if CONFIG.device == "gpu" else 8000,
         runtime=720,
         device=CONFIG.device,
@@ -37,4 +38,5 @@ rule train:
     shell:
         "python -m lensvit train --settings {input.settings} --catalog {input.catalog} --scaler {input.scaler}"
         " --images {params.images} --output {params.output} --state {params.state}"
-        " --device {resources.device} --threads {threads} > {log} 2>&1"
+        " --device {resources.device} --threads {threads}"
+        " --processes {resources.processes} > {log} 2>&1"

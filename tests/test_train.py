@@ -9,6 +9,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
 from lensvit.errors import LensvitError
@@ -167,7 +168,7 @@ def test_the_schedule(tiny_run, train_settings):
         trainer = stage.Trainer(
             stage_settings.read(train_settings(epochs=10, learning_rate=1e-2, **changes)),
             *(tiny_run / name for name in ("catalog.parquet", "scaler.json", "images")),
-            "cpu",
+            Fabric(accelerator="cpu", devices=1),
         )
         return [trainer.learning_rate(step) for step in range(10 * trainer.steps)]
 
@@ -193,3 +194,28 @@ def test_truncated_weights_are_said(tiny_run, train_settings, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-500])
     with pytest.raises(LensvitError, match="weights.safetensors is truncated"):
         load(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2])
+def test_several_processes_end_where_one_does(tiny_run, train_settings, tmp_path, processes):
+    """Two on the CPU, over gloo; without dropout, whose masks differ. The last batch is one image."""
+    settings = train_settings(epochs=2, batch_size=19)
+    text = settings.read_text().replace("dropout: 0.1", "dropout: 0.0")
+    settings.write_text(text)
+    found = {}
+    for count in (1, processes):
+        folder = tmp_path / str(count)
+        command = [
+            sys.executable, "-m", "lensvit", "train", "--settings", settings, "--catalog",
+            tiny_run / "catalog.parquet", "--scaler", tiny_run / "scaler.json", "--images", tiny_run / "images",
+            "--output", folder / "model", "--state", folder / "state", "--processes", str(count),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found[count] = load_file(folder / "model" / "weights.safetensors")
+        history = pd.read_csv(folder / "model" / "history.csv")
+        found[f"loss {count}"] = history[["train_loss", "validation_mse"]].to_numpy()
+    assert found[f"loss {processes}"] == pytest.approx(found["loss 1"], rel=1e-4)
+    for name, weights in found[1].items():
+        assert torch.allclose(found[processes][name], weights, atol=2e-4), name

@@ -193,6 +193,7 @@ class Network(Part):
         1, ge=1, le=32, description="torchvision: side of the grid that the last pooling leaves (1: its own)"
     )
     image_size: int = Field(ge=16, le=1024, description="side of the network's input [pixel]")
+    gpus: int = Field(1, ge=1, le=64, description="GPUs of one machine that train it together; no CPU setting")
     recipe: Name
     changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ for this model")
 
@@ -414,7 +415,7 @@ def _train(config: Config, name: str) -> dict[str, Any]:
     model = config.models[name]
     return {
         "seed": config.seed,
-        "network": model.model_dump(exclude={"label", "recipe", "changes"}),
+        "network": model.model_dump(exclude={"label", "gpus", "recipe", "changes"}),
         "recipe": config.recipe(name),
     }
 

@@ -23,18 +23,19 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 import torch
+from lightning.fabric import Fabric
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from lensvit import frames
 from lensvit import settings as stage_settings
-from lensvit.devices import pick
 from lensvit.errors import LensvitError
 from lensvit.files import atomic, manifest_path, write_manifest, write_text
 from lensvit.losses import gaussian_nll, mean_squared_error
 from lensvit.modules import closure
 from lensvit.networks import build, family, trainable_parameters
+from lensvit.parallel import launch
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.provenance import provenance
@@ -72,6 +73,7 @@ def train(
     state: Path,
     device: str = "cpu",
     threads: int = 1,
+    processes: int = 1,
 ) -> None:
     """Train one network and write weights.safetensors, config.json, history.csv and provenance.json.
 
@@ -82,7 +84,9 @@ def train(
     output : folder of the model.
     state : folder for checkpoints; those of other inputs in it are left alone.
     device : "cpu" or "gpu".
-    threads : of the CPU.
+    threads : of the CPU, for each process.
+    processes : one a device. Each takes its share of every batch, so that batch and result are
+        those of one device, but for dropout masks and rounding.
 
     Raises
     ------
@@ -91,11 +95,12 @@ def train(
         SIGTERM or SIGUSR1 ends the training, once its checkpoint is written.
     """
     torch.set_num_threads(threads)
-    with pick(device) as place:
-        trainer = Trainer(stage_settings.read(settings), catalog, scaler, images, place)
+    with launch(device, processes) as fabric:
+        trainer = Trainer(stage_settings.read(settings), catalog, scaler, images, fabric)
         trainer.state = Path(state) / _key(settings, catalog, scaler)
         trainer.run()
-        trainer.write(Path(output))
+        if fabric.is_global_zero:
+            trainer.write(Path(output))
 
 
 def _key(settings: Path, catalog: Path, scaler: Path) -> str:
@@ -109,22 +114,25 @@ def _key(settings: Path, catalog: Path, scaler: Path) -> str:
 class Trainer:
     """A network with its data, its optimiser and its progress."""
 
-    def __init__(self, settings: SimpleNamespace, catalog: Path, scaler: Path, images: Path, device: str) -> None:
+    def __init__(self, settings: SimpleNamespace, catalog: Path, scaler: Path, images: Path, fabric: Fabric) -> None:
         self.settings, self.recipe, self.seed = settings, settings.recipe, settings.seed
-        self.device, self.state = device, Path()
+        self.fabric, self.device, self.state = fabric, str(fabric.device), Path()
         self.scaler = json.loads(Path(scaler).read_text(encoding="utf-8"))
         rows = frames.read(catalog)
         size = settings.network.image_size
         fresh = self.recipe.noise == "fresh"
         train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
-        self.train_inputs = Inputs(train, images, self.recipe, size, fresh=fresh, device=device)
+        self.train_inputs = Inputs(train, images, self.recipe, size, fresh=fresh, device=self.device)
         self.train_targets = self._standardised(train)  # (N, K)
-        self.validation_inputs = Inputs(validation, images, self.recipe, size, device=device)
+        self.validation_inputs = Inputs(validation, images, self.recipe, size, device=self.device)
         self.validation_targets = self._standardised(validation)
 
         torch.manual_seed(derive(self.seed, "weights"))
-        self.network = build(settings.network, 2 * len(TARGET_NAMES)).to(device)
-        self.optimizer = _optimizer(self.network, self.recipe)
+        self.network = build(settings.network, 2 * len(TARGET_NAMES)).to(self.device)
+        if fabric.world_size > 1 and self.device != "cpu":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+        # `parallel` is the same network; its gradients are averaged over all processes
+        self.parallel, self.optimizer = fabric.setup(self.network, _optimizer(self.network, self.recipe))
         self.steps = math.ceil(len(train) / self.recipe.batch_size)  # an epoch
         self.progress = Progress()
         self.signals: list[int] = []  # that ask to stop
@@ -140,9 +148,9 @@ class Trainer:
     def run(self) -> None:
         """Train to the last epoch, from the checkpoint where there is one."""
         self.resume()
-        print(
+        self.fabric.print(
             f"{self.settings.network.architecture}: {trainable_parameters(self.network):,} trainable parameters, "
-            f"{len(self.train_inputs)} training images on {self.device}, from epoch {self.progress.epoch}",
+            f"{len(self.train_inputs)} training images on {self.fabric.world_size} x {self.device}, from epoch {self.progress.epoch}",
             flush=True,
         )
         with _stop_signals() as self.signals:
@@ -157,7 +165,7 @@ class Trainer:
         order = self._order(progress.epoch)
         started = saved = time.monotonic()
         before = progress.seconds
-        self.network.train()
+        self.parallel.train()
         bar = tqdm(
             range(progress.step, self.steps),
             initial=progress.step,
@@ -165,6 +173,7 @@ class Trainer:
             desc=f"epoch {progress.epoch + 1}/{self.recipe.epochs}",
             mininterval=0.1 if sys.stderr.isatty() else 20,
             leave=False,
+            disable=not self.fabric.is_global_zero,
         )
         for step in bar:
             rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
@@ -181,20 +190,25 @@ class Trainer:
 
     def train_step(self, rows: Tensor, step: int) -> float:
         """One step of the optimiser; the loss before it."""
-        epoch = self.progress.epoch
-        torch.manual_seed(derive(self.seed, "dropout", epoch, step))
+        epoch, rank, size = self.progress.epoch, self.fabric.global_rank, self.fabric.world_size
+        torch.manual_seed(derive(self.seed, "dropout", epoch, step * size + rank))
         generator = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", epoch, step))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(epoch * self.steps + step)
-        loss = gaussian_nll(self.network(self.train_inputs.batch(rows, generator)), self.train_targets[rows])
-        value = loss.item()
+        # noise is drawn for the whole batch, so that it does not depend on who takes which share;
+        # a process without a share goes along with the first image at no weight
+        share = slice(rank, None, size) if rank < len(rows) else slice(0, 1)
+        weight = len(rows[rank::size]) * size / len(rows)
+        output = self.parallel(self.train_inputs.batch(rows, generator)[share])
+        loss = weight * gaussian_nll(output, self.train_targets[rows[share]])
+        value = self.fabric.all_reduce(loss.detach(), reduce_op="mean").item()
         if not math.isfinite(value):
             raise LensvitError(
                 f"the loss is {value} at epoch {epoch + 1}, step {step + 1}: lower the recipe's learning_rate "
                 f"({self.recipe.learning_rate}), set clip_norm, or choose another stretch than {self.recipe.stretch}"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.fabric.backward(loss)
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -241,11 +255,12 @@ class Trainer:
                 "images_per_second": progress.images / max(progress.seconds, 1e-9),
             }
         )
-        print(_line(progress.history[-1]), flush=True)
+        self.fabric.print(_line(progress.history[-1]), flush=True)
         score = validation_mse if self.recipe.criterion == "mse" else validation_loss
         if score < progress.best:
             progress.best, progress.best_epoch = score, progress.epoch
-            _save_weights(self.network, self.state / "best.safetensors")
+            if self.fabric.is_global_zero:
+                _save_weights(self.network, self.state / "best.safetensors")
         _stop_if_diverged(progress.history, self.recipe)
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
@@ -253,7 +268,9 @@ class Trainer:
     # ------------------------------------------------------------ checkpoint and result
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all; the first process does it for all."""
+        if not self.fabric.is_global_zero:
+            return
         with atomic(self.state / "checkpoint.pt") as path:
             torch.save(
                 {
@@ -284,7 +301,7 @@ class Trainer:
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.progress = Progress(**saved["progress"])
-        print(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}", flush=True)
+        self.fabric.print(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}", flush=True)
 
     def write(self, output: Path) -> None:
         """The model's files: the best epoch's weights, what they are, and how they came about."""
@@ -306,7 +323,7 @@ class Trainer:
         write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
         write_text(output / "provenance.json", self._provenance())
         write_text(output / "config.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
-        print(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}", flush=True)
+        self.fabric.print(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}", flush=True)
 
 
     def _provenance(self) -> str:
