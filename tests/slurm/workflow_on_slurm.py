@@ -137,7 +137,7 @@ def jobs(project, rule):
 def training(project):
     """The process of the training in a project; None where there is none."""
     for process in psutil.process_iter(["cmdline", "cwd"]):
-        if process.info["cwd"] == str(project) and process.info["cmdline"][1:4] == ["-m", "lensvit", "train"]:
+        if process.info["cwd"] == str(project) and (process.info["cmdline"] or [])[1:4] == ["-m", "lensvit", "train"]:
             return process
     return None
 
