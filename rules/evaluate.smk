@@ -2,7 +2,7 @@
 
 
 rule evaluate:
-    message: "MC dropout with {wildcards.model}"
+    message: "MC dropout with {wildcards.model} ({resources.gpu} GPU)"
     input:
         modules=modules("lensvit.evaluate"),
         settings=f"{RUN}/settings/evaluate/{{model}}.yaml",

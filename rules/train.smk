@@ -2,7 +2,7 @@
 
 
 rule train:
-    message: "training {wildcards.model}"
+    message: "training {wildcards.model} ({resources.gpu} GPU)"
     input:
         modules=modules("lensvit.train"),
         settings=f"{RUN}/settings/train/{{model}}.yaml",

@@ -76,6 +76,12 @@ NETWORKS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def tiny_networks():
+    """Settings of two networks that train in a second."""
+    return NETWORKS
+
+
 @pytest.fixture
 def train_settings(tmp_path):
     """Write the settings of the training stage for a tiny network; keywords change the recipe."""

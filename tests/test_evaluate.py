@@ -13,15 +13,13 @@ from lensvit.parameters import TARGET_NAMES
 
 
 @pytest.fixture(scope="module")
-def model(tiny_run, tmp_path_factory):
+def model(tiny_run, tiny_networks, tmp_path_factory):
     """A network of dropout 0.1, trained a little."""
-    import conftest
-
     folder = tmp_path_factory.mktemp("model")
     content = {
         "seed": 5,
         "network": {
-            **conftest.NETWORKS["vit"], "weights": "scratch", "dropout": 0.1, "attention_dropout": 0.0, "pool_grid": 1,
+            **tiny_networks["vit"], "weights": "scratch", "dropout": 0.1, "attention_dropout": 0.0, "pool_grid": 1,
             "image_size": 24,
         },
         "recipe": {

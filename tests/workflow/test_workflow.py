@@ -147,14 +147,14 @@ def test_the_papers_scale_is_planned_in_ten_seconds(fresh):
     assert done.returncode == 0, done.stderr[-3000:]
     text = done.stdout + done.stderr
     assert int(dict(line.split()[:2] for line in text.splitlines() if line.startswith("simulate "))["simulate"]) == 66
-    assert text.count("gpu=1") == 4  # two trainings, two evaluations
+    assert text.count("(1 GPU)") == 4  # two trainings, two evaluations
     assert seconds < 10
 
 
 def test_the_report_has_table_figures_and_captions(smoke):
     smoke.run("--report", "report.html")
     html = (smoke.path / "report.html").read_text(encoding="utf-8")
-    assert all(name in html for name in ("table1.csv", "figure1.png", "figure3.png", "paper.pdf", "MC dropout"))
+    assert all(name in html for name in ("table1.csv", "figure1.png", "figure3.png", "paper.pdf", "one panel a target"))
 
 
 def test_a_users_own_psf(fresh, smoke):
@@ -189,8 +189,9 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words
 def test_an_unknown_model_fails_with_its_message_and_leaves_no_half_output(smoke):
     (smoke.path / "wrong.yaml").write_text("run: wrong\nmodels: {vit: {architecture: nonsense}, resnet: null}\n")
     copy = smoke.path / "results" / "wrong"
-    shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "predictions"))
-    done = smoke.snakemake("--cores", "2", "results/wrong/models/vit/config.json", configs=["runs/smoke.yaml", "wrong.yaml"])
+    shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "train"))
+    target = "results/wrong/models/vit/config.json"
+    done = smoke.snakemake("--cores", "2", target, configs=["runs/smoke.yaml", "wrong.yaml"])
     assert done.returncode != 0
     assert "transformers has no model type 'nonsense'" in done.stdout + done.stderr
     assert not list(copy.glob("models/vit/*"))

@@ -84,8 +84,8 @@ def _panel(
     axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
     axes.set_xlabel(style.quantity(parameter, before="True"))
     axes.set_ylabel(style.quantity(parameter, before="Predicted"))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4, min_n_ticks=3, steps=[1, 2, 5, 10]))
+    for axis, intervals in ((axes.xaxis, 3), (axes.yaxis, 4)):  # labels side by side want more room
+        axis.set_major_locator(MaxNLocator(intervals, min_n_ticks=2, steps=[1, 2, 2.5, 4, 5, 10]))
         axis.get_major_formatter().set_useOffset(False)
 
 
