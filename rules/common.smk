@@ -97,6 +97,11 @@ def network_threads(fewest):
     return max(1, cores // len(CONFIG.models))
 
 
+def gpus(model):
+    """GPUs of one machine that a model's jobs ask for."""
+    return CONFIG.models[model].gpus if CONFIG.device == "gpu" else 0
+
+
 def model_files(model):
     """A trained model as inputs of a rule; nothing for no model."""
     if model is None:

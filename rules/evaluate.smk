@@ -27,7 +27,8 @@ rule evaluate:
         f"{RUN}/benchmarks/evaluate/{{model}}.tsv"
     threads: network_threads(4)
     resources:
-        gpu=int(CONFIG.device == "gpu"),
+        gpu=lambda wildcards: gpus(wildcards.model),
+        processes=lambda wildcards: max(1, gpus(wildcards.model)),
         mem_mb=16000 if CONFIG.device == "gpu" else 6000,
         runtime=240,
         device=CONFIG.device,
@@ -36,4 +37,4 @@ rule evaluate:
     shell:
         "python -m lensvit evaluate --settings {input.settings} --catalog {input.catalog}"
         " --images {params.images} --model {params.model} --output {output.draws}"
-        " --device {resources.device} --threads {threads} > {log} 2>&1"
+        " --device {resources.device} --threads {threads} --processes {resources.processes} > {log} 2>&1"

@@ -139,3 +139,17 @@ def test_a_lock_folder_of_somebody_else_is_refused(gpus, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: next(answers))
     with pytest.raises(LensvitError, match="another user: set TMPDIR"):
         devices.lock_folder()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)
+def test_out_of_memory_names_the_setting_to_lower(error):
+    with pytest.raises(LensvitError, match=r"out of memory: lower batch_size \(64\)"), devices.memory_advice("batch_size (64)"):
+        raise error
+
+
+def test_other_errors_stay_as_they_are():
+    with pytest.raises(RuntimeError, match="a bug"), devices.memory_advice("batch_size"):
+        raise RuntimeError("a bug")

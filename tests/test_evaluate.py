@@ -1,15 +1,23 @@
 """MC dropout: draws with the moments of their summary, the same however passes are grouped."""
 
+import shutil
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from lensvit import evaluate as stage
 from lensvit import train as training
-from lensvit.evaluate import Passes
+from lensvit.errors import LensvitError
 from lensvit.parameters import TARGET_NAMES
+
+
+FLOAT32 = {"precision": "32-true", "compile": False}
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +34,7 @@ def model(tiny_run, tiny_networks, tmp_path_factory):
             "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fixed", "optimizer": "adamw",
             "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "clip_norm": 5.0,
             "batch_size": 16, "epochs": 3, "criterion": "mse",
+            "precision": "32-true", "compile": False,
         },
     }  # fmt: skip
     (folder / "s.yaml").write_text(yaml.safe_dump(content))
@@ -36,7 +45,7 @@ def model(tiny_run, tiny_networks, tmp_path_factory):
 
 def evaluate(run, model, folder, **changes):
     folder.mkdir(exist_ok=True)
-    settings = {"seed": 7, "passes": 40, "batch_size": 24, "batch_norm": "frozen", **changes}
+    settings = {"seed": 7, "passes": 40, "batch_size": 24, "batch_norm": "frozen", **FLOAT32, **changes}
     (folder / "s.yaml").write_text(yaml.safe_dump(settings))
     output = folder / "vit.h5"
     stage.evaluate(folder / "s.yaml", run / "catalog.parquet", run / "images", model, output)
@@ -73,16 +82,6 @@ def test_a_pass_has_its_own_seed_whatever_came_before(tiny_run, model, tmp_path)
     assert len({passed.tobytes() for passed in many}) == 9
 
 
-def test_passes_add_up_as_numpy_does():
-    rng = np.random.default_rng(0)
-    means, variances = rng.normal(3, 1, size=(50, 4, 8)), rng.uniform(1, 2, size=(50, 4, 8))
-    passes = Passes(0, *(np.zeros((4, 8)) for _ in range(3)))
-    for mean, variance in zip(means, variances, strict=True):
-        passes.add(mean, variance)
-    assert passes.epistemic() == pytest.approx(means.std(0))
-    assert passes.aleatoric() == pytest.approx(np.sqrt(variances.mean(0)))
-
-
 def test_a_failed_evaluation_leaves_nothing_behind(tiny_run, model, tmp_path, monkeypatch):
     def breaking(*_):
         yield from ()
@@ -92,3 +91,49 @@ def test_a_failed_evaluation_leaves_nothing_behind(tiny_run, model, tmp_path, mo
     with pytest.raises(RuntimeError):
         evaluate(tiny_run, model, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
+def test_processes_share_the_passes_and_the_draws_are_those_of_one(tiny_run, model, tmp_path):
+    """Started as a user does, since the second process starts itself with the same command."""
+    alone, _, summary = evaluate(tiny_run, model, tmp_path, passes=7, batch_size=10)
+    command = [
+        sys.executable, "-m", "lensvit", "evaluate", "--settings", tmp_path / "s.yaml",
+        "--catalog", tiny_run / "catalog.parquet", "--images", tiny_run / "images", "--model", model,
+        "--output", tmp_path / "two.h5", "--processes", "2",
+    ]  # fmt: skip
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    with h5py.File(tmp_path / "two.h5") as file:
+        assert np.array_equal(file["draws"][:], alone)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "two.parquet"), summary)
+
+
+def test_another_split(tiny_run, model, tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        yaml.safe_dump({"seed": 7, "passes": 3, "batch_size": 5, "batch_norm": "frozen", **FLOAT32})
+    )
+    inputs = tmp_path / "s.yaml", tiny_run / "catalog.parquet", tiny_run / "images", model
+    stage.evaluate(*inputs, tmp_path / "vit.h5", split="validation")
+    systems = pd.read_parquet(tiny_run / "catalog.parquet")
+    expected = systems.loc[systems["split"] == "validation", "id"]
+    assert list(pd.read_parquet(tmp_path / "vit.parquet")["id"]) == list(expected)
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16-mixed"}, {"compile": True}])
+def test_faster_arithmetic_gives_nearly_the_same(tiny_run, model, tmp_path, changes):
+    if changes.get("compile") and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler on the CPU")
+    plain, _, _ = evaluate(tiny_run, model, tmp_path / "plain", passes=300)
+    other, _, _ = evaluate(tiny_run, model, tmp_path / "other", passes=300, **changes)
+    shift = (other.mean(0) - plain.mean(0)) / plain.std(0)
+    assert not np.array_equal(plain, other)
+    assert np.abs(shift).max() < 0.5 and np.sqrt(np.mean(shift**2)) < 0.15
+    assert other.std(0) / plain.std(0) == pytest.approx(np.ones((24, 8)), abs=0.3)
+
+
+def test_out_of_memory_names_the_setting(tiny_run, model, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(stage, "predict", full)
+    with pytest.raises(LensvitError, match=r"out of memory: lower evaluation.batch_size \(24\)"):
+        evaluate(tiny_run, model, tmp_path)

@@ -11,9 +11,11 @@ from lensvit.errors import LensvitError
 from lensvit.networks import (
     ActivationDropout,
     attentions,
+    before_dropout,
     build,
     family,
     monte_carlo,
+    remembering,
     trainable_parameters,
 )
 
@@ -125,6 +127,31 @@ def test_the_original_batch_norm_makes_a_prediction_depend_on_its_neighbours():
         assert torch.allclose(frozen(images)[:2], frozen(images[:2]), atol=1e-5)
         batch = monte_carlo(model, "batch")
         assert not torch.allclose(batch(images)[:2], batch(images[:2]), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("choice", "known"),
+    [
+        (network(), {"classifier.vit.embeddings.patch_embeddings.projection"}),
+        (resnet(), {"conv1", "bn1", "relu.activation"}),
+        (resnet(dropout=0.0), None),
+    ],
+    ids=["vit", "resnet", "nothing random"],
+)
+def test_what_comes_before_dropout_is_computed_once(choice, known):
+    model = monte_carlo(build(choice, 6))
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.manual_seed(1)
+        output, parts = before_dropout(model, images)
+        names = {name for name, module in model.named_modules() if module in parts}
+        assert known is None or names == known
+        torch.manual_seed(1)
+        with remembering(parts):
+            assert torch.equal(model(torch.full_like(images, torch.nan)), output)
+        torch.manual_seed(1)
+        assert torch.equal(model(images), output)
+        assert not torch.equal(model(images + 1), output)
 
 
 def test_attention_dropout_is_separate():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from lensvit import pipeline
 from lensvit.errors import LensvitError
 from lensvit.noise import noise, variance
 from lensvit.pipeline import IMAGENET_MEAN, IMAGENET_SD, Inputs, resize, stretch
@@ -106,3 +107,18 @@ def test_a_truncated_image_file_is_named(tiny_run, rows, recipe, tmp_path):
     broken.unlink()
     with pytest.raises(LensvitError, match="no image file .*test-0000.h5"):
         Inputs(rows, tmp_path / "images", recipe(), 12)
+
+
+def test_images_stay_off_a_gpu_that_is_too_small(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * 10**9, 80 * 10**9))
+    assert pipeline._fits(4 * 10**9, "cuda:0")
+    assert not pipeline._fits(6 * 10**9, "cuda:0")
+    assert pipeline._fits(10**15, "cpu")
+
+
+def test_the_log_says_how_many_images_lie_where(tiny_run, rows, recipe):
+    inputs = Inputs(rows, tiny_run / "images", recipe(), 12)
+    assert inputs.bytes == 24 * 12 * 12 * 4
+    assert str(inputs) == "24 images, 0.00 GB, on cpu"
+    inputs.device = "cuda:0"
+    assert str(inputs).endswith("in the computer's memory, sent batch by batch")

@@ -152,6 +152,10 @@ class Simulation(Part):
     external_shear: bool = Field(description="the notebook has it, the paper's text does not")
 
 
+Precision = Literal["32-true", "bf16-mixed"]
+PRECISION = "arithmetic, by Lightning's name: float32, or float32 weights with bfloat16 products, a GPU's fast way"
+
+
 class Recipe(Part):
     """From image to input, and from loss to weights."""
 
@@ -177,6 +181,8 @@ class Recipe(Part):
     batch_size: int = Field(ge=1, le=65536)
     epochs: int = Field(ge=1, le=100_000)
     criterion: Literal["mse", "nll"] = Field(description="validation score that picks the best epoch")
+    precision: Precision = Field(description=PRECISION)
+    compile: bool = Field(description="torch.compile the network: minutes at first, faster steps on a GPU")
 
 
 class Network(Part):
@@ -206,6 +212,8 @@ class Evaluation(Part):
     batch_norm: Literal["frozen", "batch"] = Field(
         description="frozen: running statistics; batch: those of the test batch, as the original code"
     )
+    precision: Precision = Field(description=PRECISION)
+    compile: bool = Field(description="torch.compile the network")
 
 
 class Figures(Part):

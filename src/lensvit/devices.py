@@ -101,3 +101,21 @@ def _wait_message(slots: Sequence[int], folder: Path) -> str:
     processes = {slot: (folder / f"gpu{slot}.lock").read_text(encoding="ascii") or "?" for slot in slots}
     holders = [f"GPU {slot} by process {process}" for slot, process in processes.items()]
     return f"waiting for a GPU of this machine: taken are {', '.join(holders)}"
+
+
+@contextmanager
+def memory_advice(setting: str) -> Iterator[None]:
+    """Turn an out-of-memory error into a message that names the ``setting`` to lower.
+
+    Raises
+    ------
+    LensvitError
+        Where torch runs out of memory, on a GPU or in the computer's own.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator has no class of its own
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise LensvitError(f"out of memory: lower {setting}, or take a device with more ({reason})") from error

@@ -1,8 +1,9 @@
-"""Monte-Carlo dropout: from a trained network to draws of the parameters of the test systems.
+"""Monte-Carlo dropout: from a trained network to draws of the parameters of a split's systems.
 
-Each pass runs the network once over the test set with dropout on and draws one value from
-the Gaussian that it predicts (Perreault Levasseur, Hezaveh & Wechsler 2017). Every pass has
-a seed of its own, so the draws do not depend on how passes are grouped into calls or jobs.
+Each pass runs the network once over the systems with dropout on and draws one value from
+the Gaussian that it predicts (Perreault Levasseur, Hezaveh & Wechsler 2017). Every pass over
+a batch has a seed of its own, so the draws do not depend on how many passes there are, nor on
+how they are shared among devices.
 """
 
 from __future__ import annotations
@@ -10,55 +11,29 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pandas as pd
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from lensvit import frames
 from lensvit import settings as stage_settings
-from lensvit.devices import pick
+from lensvit.devices import memory_advice
 from lensvit.files import atomic, write_manifest
-from lensvit.losses import split
-from lensvit.networks import load, monte_carlo
+from lensvit.losses import split as split_outputs
+from lensvit.networks import before_dropout, load, monte_carlo, remembering
+from lensvit.parallel import launch
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.seeds import derive
 
-
-@dataclass
-class Passes:
-    """Running sums over the passes, in standardised units, so that memory does not grow with them.
-
-    mean, square : (n, K) sums of the predicted means and of their squares.
-    variance : (n, K) sum of the predicted variances.
-    """
-
-    count: int
-    mean: np.ndarray
-    square: np.ndarray
-    variance: np.ndarray
-
-    def add(self, mean: np.ndarray, variance: np.ndarray) -> None:
-        """Book one pass: (n, K) each."""
-        self.count += 1
-        self.mean += mean
-        self.square += mean**2
-        self.variance += variance
-
-    def epistemic(self) -> np.ndarray:
-        """(n, K) standard deviation of the predicted means over the passes."""
-        mean = self.mean / self.count
-        return np.sqrt(np.maximum(self.square / self.count - mean**2, 0))
-
-    def aleatoric(self) -> np.ndarray:
-        """(n, K) root of the mean predicted variance."""
-        return np.sqrt(self.variance / self.count)
+CHUNK_PASSES = 64  # passes in one chunk of the HDF5 file
 
 
 def evaluate(
@@ -67,39 +42,47 @@ def evaluate(
     images: Path,
     model: Path,
     output: Path,
+    split: str = "test",
     device: str = "cpu",
     threads: int = 1,
+    processes: int = 1,
 ) -> None:
-    """Predict the test split with MC dropout: draws in ``output`` (.h5), their summary beside it (.parquet).
+    """Predict a split with MC dropout: draws in ``output`` (.h5), their summary beside it (.parquet).
 
     Parameters
     ----------
-    settings : the stage's settings: seed, passes, batch_size, batch_norm.
+    settings : the stage's settings: seed, passes, batch_size, batch_norm, precision, compile.
     catalog, images : the run's catalogue and folder of images.
     model : folder with weights.safetensors and config.json.
     output : predictions/{model}.h5.
+    split : test or validation.
     device : "cpu" or "gpu".
-    threads : of the CPU.
+    threads : of the CPU, for each process.
+    processes : one a device; passes are shared among them, and the draws are those of one.
 
     Raises
     ------
     LensvitError
-        If files are broken, or no GPU is there.
+        If files are broken, no GPU is there, or its memory is too small.
     """
     torch.set_num_threads(threads)
     choice = stage_settings.read(settings)
     rows = frames.read(catalog)
-    rows = rows[rows["split"] == "test"].reset_index(drop=True)
-    with pick(device) as place:
+    rows = rows[rows["split"] == split].reset_index(drop=True)
+    with launch(device, processes, choice.precision) as fabric, memory_advice(f"evaluation.batch_size ({choice.batch_size})"):
         network, config = load(model)
-        network = monte_carlo(network.to(place), choice.batch_norm)
-        inputs = Inputs(rows, images, config.recipe, config.network.image_size, device=place)
+        network = monte_carlo(network.to(fabric.device), choice.batch_norm)
+        inputs = Inputs(rows, images, config.recipe, config.network.image_size, device=str(fabric.device))
+        batches = predict(network, inputs, choice, fabric)
+        if not fabric.is_global_zero:
+            for _ in batches:
+                pass
+            return
         scale = _Scale(config.scaler)
         with atomic(Path(output)) as path:
-            summary = _write_draws(path, network, inputs, choice, scale, rows["id"])
-    table = _summary(rows, *summary)
+            moments = _write_draws(path, batches, choice, scale, rows["id"])
     with atomic(Path(output).with_suffix(".parquet")) as path:
-        table.to_parquet(path, index=False)
+        _summary(rows, *moments).to_parquet(path, index=False)
     write_manifest(Path(output))
     write_manifest(Path(output).with_suffix(".parquet"))
 
@@ -113,50 +96,107 @@ class _Scale:
         self.sd = np.array([content["sd"][name] for name in TARGET_NAMES])
 
 
-def _write_draws(path: Path, network, inputs: Inputs, choice, scale: _Scale, ids: pd.Series):
-    """Stream the passes into an HDF5 file; (mean, sigma, aleatoric, epistemic), each (n, K), physical."""
-    shape = (len(inputs), len(TARGET_NAMES))
-    passes = Passes(0, np.zeros(shape), np.zeros(shape), np.zeros(shape))
-    total, square = np.zeros(shape), np.zeros(shape)  # of the draws, standardised
+Moments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _write_draws(
+    path: Path,
+    batches: Iterator[tuple[Tensor, np.ndarray, np.ndarray]],
+    choice: SimpleNamespace,
+    scale: _Scale,
+    ids: pd.Series,
+) -> Moments:
+    """Stream batches into an HDF5 file; (mean, sigma, aleatoric, epistemic), each (n, K), physical."""
+    shape = (choice.passes, len(ids), len(TARGET_NAMES))
+    chunks = (min(CHUNK_PASSES, choice.passes), min(choice.batch_size, len(ids)), len(TARGET_NAMES))
+    moments: list[Moments] = []
     with h5py.File(path, "w") as file:
         file["id"] = ids.to_list()
         file.attrs["targets"] = json.dumps(TARGET_NAMES)
-        draws = file.create_dataset("draws", (choice.passes, *shape), "f4", chunks=(1, *shape))
-        for number, (mean, variance) in enumerate(predict(network, inputs, choice)):
-            passes.add(mean, variance)
-            normal = np.random.default_rng(derive(choice.seed, "draw", number)).standard_normal(shape)
-            draw = mean + np.sqrt(variance) * normal
-            total += draw
-            square += draw**2
-            draws[number] = scale.mean + scale.sd * draw
-    mean = total / choice.passes
-    sigma = np.sqrt(np.maximum(square / choice.passes - mean**2, 0))
-    return (
-        scale.mean + scale.sd * mean,
-        scale.sd * sigma,
-        scale.sd * passes.aleatoric(),
-        scale.sd * passes.epistemic(),
-    )
+        draws = file.create_dataset("draws", shape, "f4", chunks=chunks)
+        for number, (rows, mean, variance) in enumerate(batches):
+            normal = [
+                np.random.default_rng(derive(choice.seed, "draw", one, number)).standard_normal(mean.shape[1:])
+                for one in range(choice.passes)
+            ]
+            draw = mean + np.sqrt(variance) * np.stack(normal)  # (passes, B, K), standardised
+            draws[:, rows[0] : rows[-1] + 1] = scale.mean + scale.sd * draw
+            moments.append(
+                (
+                    scale.mean + scale.sd * draw.mean(0),
+                    scale.sd * draw.std(0),
+                    scale.sd * np.sqrt(variance.mean(0)),
+                    scale.sd * mean.std(0),
+                )
+            )
+    return tuple(np.concatenate(part) for part in zip(*moments, strict=True))
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, inputs: Inputs, choice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the (mean, variance) of each pass, (n, K) each, standardised, float64.
+def predict(
+    network: nn.Module, inputs: Inputs, choice: SimpleNamespace, fabric: Fabric
+) -> Iterator[tuple[Tensor, np.ndarray, np.ndarray]]:
+    """Yield (rows (B,), mean, variance), (passes, B, K) each, standardised, float64, of each batch.
 
-    The inputs are prepared once: they do not change from pass to pass.
+    A process runs every world_size-th pass. What the network computes before its first dropout is
+    the same in all passes, and computed once, if the first batch shows that this changes no bit.
     """
-    everything = torch.arange(len(inputs), device=inputs.device)
-    batches = [inputs.batch(rows) for rows in everything.split(choice.batch_size)]
-    bar = tqdm(range(choice.passes), desc="passes", mininterval=0.1 if sys.stderr.isatty() else 20, leave=False)
-    for number in bar:
-        torch.manual_seed(derive(choice.seed, "pass", number))
-        output = torch.cat([network(batch) for batch in batches]).float()
-        yield _numpy(output)
+    forward = torch.compile(network) if choice.compile else network
+    everything = torch.arange(len(inputs)).split(choice.batch_size)
+    share = range(fabric.global_rank, choice.passes, fabric.world_size)
+    remember = None
+    bar = _bar(len(everything) * choice.passes, fabric)
+    for number, rows in enumerate(everything):
+        with fabric.autocast():
+            batch = inputs.batch(rows)
+            if remember is None:
+                remember = not choice.compile and _safe_to_remember(network, batch)
+            mine: list[Tensor] = []
+            known: dict[nn.Module, Tensor] = {}
+            for one in share:
+                torch.manual_seed(derive(choice.seed, "pass", one, number))
+                if remember and not mine:
+                    output, known = before_dropout(network, batch)
+                else:
+                    with remembering(known):
+                        output = forward(batch)
+                mine.append(output.float())
+                bar.update(fabric.world_size)
+        mean, log_variance = split_outputs(_gathered(mine, len(rows), choice.passes, fabric).double().cpu())
+        yield rows, mean.numpy(), log_variance.exp().numpy()
+    bar.close()
 
 
-def _numpy(output: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    mean, log_variance = split(output.double().cpu())
-    return mean.numpy(), log_variance.exp().numpy()
+def _safe_to_remember(network: nn.Module, batch: Tensor) -> bool:
+    """Whether remembered parts change no bit of the output, twice over: nothing writes into them in place."""
+    few = batch[:2]
+
+    def output() -> Tensor:
+        torch.manual_seed(0)
+        return network(few)
+
+    plain = output()
+    _, known = before_dropout(network, few)
+    with remembering(known):
+        return torch.equal(output(), plain) and torch.equal(output(), plain)
+
+
+def _gathered(mine: list[Tensor], count: int, passes: int, fabric: Fabric) -> Tensor:
+    """The outputs of all passes (passes, B, 2 K), in their order, from the passes of each process."""
+    size = fabric.world_size
+    if size == 1:
+        return torch.stack(mine)
+    share = -(-passes // size)
+    padded = torch.zeros(share, count, 2 * len(TARGET_NAMES), device=fabric.device)
+    if mine:
+        padded[: len(mine)] = torch.stack(mine)
+    everyone = fabric.all_gather(padded)  # (size, share, B, 2 K)
+    return everyone.transpose(0, 1).reshape(size * share, *padded.shape[1:])[:passes]
+
+
+def _bar(total: int, fabric: Fabric) -> tqdm:
+    interval = 0.1 if sys.stderr.isatty() else 20
+    return tqdm(total=total, desc="passes", mininterval=interval, leave=False, disable=not fabric.is_global_zero)
 
 
 def _summary(

@@ -28,21 +28,34 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 REFERENCE_SCALE = 0.05  # arcsec: `per_area` brightness is per pixel of this side, HST's
 READ_BATCH = 256  # images resized at once while reading
+SHARE_OF_GPU = 0.5  # of its free memory, that images may take
+
+
+# how far the images of a stack are prepared
+DONE = "done"  # small, with noise
+SMALL = "small"  # small, noise-free, with the variance of the noise
+NATIVE = "native"  # as simulated
 
 
 @dataclass
-class Camera:
-    """The native images of one camera.
+class Stack:
+    """Images of one kind, in one place.
 
-    images : (n, ny, nx) noise-free, counts/s per pixel. scale : to the recipe's brightness.
+    kind : DONE, SMALL or NATIVE. image : (n, side, side). variance : of the noise (SMALL), or
+    None. scale : from counts/s per pixel to the recipe's brightness (NATIVE).
     """
 
-    images: Tensor
+    kind: str
+    image: Tensor
+    variance: Tensor | None
     scale: float
 
 
 class Inputs:
     """The inputs of one split: ``batch(rows)`` gives (B, 3, S, S) float32 on the device.
+
+    Images are kept on the device where they fit, and otherwise in the computer's memory, from
+    where batches are sent; ``home`` says which.
 
     Parameters
     ----------
@@ -70,79 +83,104 @@ class Inputs:
         device: str = "cpu",
     ) -> None:
         self.recipe, self.size, self.fresh, self.device = recipe, size, fresh, device
-        self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32), device=device)
-        self.mean = torch.zeros(len(rows), size, size, device=device)
-        self.variance = torch.zeros_like(self.mean) if fresh else None
-        # where a row's native image is: which camera (-1: nowhere), which of its images
-        self.camera = torch.full((len(rows),), -1, device=device)
-        self.member = torch.zeros(len(rows), dtype=torch.long, device=device)
-        native: dict[tuple[int, float], list[Chunk]] = {}
+        self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32))
+        # where a row's image is: which stack, which of its images
+        self.stack = torch.zeros(len(rows), dtype=torch.long)
+        self.member = torch.zeros(len(rows), dtype=torch.long)
+        parts: dict[tuple, list[tuple[Tensor, Tensor | None]]] = {}
         for chunk in _chunks(rows, images):
-            self._add(chunk, rows, native)
-        self.cameras = [self._keep(number, chunks) for number, chunks in enumerate(native.values())]
+            self.exposure = chunk.exposure
+            key, part = self._prepared(chunk, rows)
+            stored = parts.setdefault(key, [])
+            index = torch.tensor(chunk.index)
+            self.stack[index] = list(parts).index(key)
+            self.member[index] = torch.arange(len(index)) + sum(len(image) for image, _ in stored)
+            stored.append(part)
+        self.bytes = sum(array.nbytes for stored in parts.values() for part in stored for array in part if array is not None)
+        self.home = device if _fits(self.bytes, device) else "cpu"
+        # each stack gives up its parts as it is made: memory holds the images once, and one stack twice
+        self.stacks = [self._stack(key, parts.pop(key)) for key in list(parts)]
 
-    def _add(self, chunk: Chunk, rows: pd.DataFrame, native: dict[tuple[int, float], list[Chunk]]) -> None:
-        """Resize a chunk once and for all; where noise needs the native images, put it among ``native``."""
-        self.exposure = chunk.exposure
+    def _prepared(self, chunk: Chunk, rows: pd.DataFrame) -> tuple[tuple, tuple[Tensor, Tensor | None]]:
+        """A chunk as it is stored, and its stack's key: (noise drawn at each use, side, scale)."""
         scale = self._scale(chunk)
-        index = torch.tensor(chunk.index, device=self.device)
+        picked = rows.iloc[chunk.index]
         if not self.fresh:
-            picked = rows.iloc[chunk.index]
             noisy = [
                 noise(image, sigma, chunk.exposure, seed)
                 for image, sigma, seed in zip(chunk.image, picked["sigma_bkg"], picked["seed"], strict=True)
             ]
-            self.mean[index] = self._resized(np.stack(noisy)) * scale
-        elif self._whole_blocks(chunk.image.shape[-1]):
-            block = (chunk.image.shape[-1] // self.size) ** 2
-            each = variance(torch.as_tensor(chunk.image), self.sigma[index].cpu()[:, None, None], chunk.exposure)
-            self.mean[index] = self._resized(chunk.image) * scale
-            self.variance[index] = self._resized(each) / block * scale**2
-        else:
-            native.setdefault((chunk.image.shape[-1], scale), []).append(chunk)
+            return (DONE, self.size, 1.0), (self._resized(np.stack(noisy)) * scale, None)
+        pixels = chunk.image.shape[-1]
+        if not self._whole_blocks(pixels):
+            return (NATIVE, pixels, scale), (torch.as_tensor(chunk.image), None)
+        sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
+        each = variance(torch.as_tensor(chunk.image), sigma, chunk.exposure)
+        block = (pixels // self.size) ** 2
+        part = self._resized(chunk.image) * scale, self._resized(each) / block * scale**2
+        return (SMALL, self.size, 1.0), part
 
     def _scale(self, chunk: Chunk) -> float:
         return (REFERENCE_SCALE / chunk.pixel_scale) ** 2 if self.recipe.brightness == "per_area" else 1.0
 
-    def _keep(self, number: int, chunks: list[Chunk]) -> Camera:
-        """The native images of a camera, all on the device."""
-        index = torch.tensor(np.concatenate([chunk.index for chunk in chunks]), device=self.device)
-        self.camera[index] = number
-        self.member[index] = torch.arange(len(index), device=self.device)
-        images = torch.as_tensor(np.concatenate([chunk.image for chunk in chunks]), device=self.device)
-        return Camera(images, self._scale(chunks[0]))
+    def _stack(self, key: tuple, parts: list[tuple[Tensor, Tensor | None]]) -> Stack:
+        image, spread = zip(*parts, strict=True)
+        mean = torch.cat(image).to(self.home)
+        return Stack(key[0], mean, None if spread[0] is None else torch.cat(spread).to(self.home), key[2])
 
     def _whole_blocks(self, pixels: int) -> bool:
         return self.recipe.resize == "area" and pixels % self.size == 0
 
     def _resized(self, images: np.ndarray | Tensor) -> Tensor:
-        """(n, ny, nx) to (n, S, S)."""
+        """(n, ny, nx) to (n, S, S), computed on the device, kept in the computer's memory."""
         parts = torch.as_tensor(images, dtype=torch.float32).split(READ_BATCH)
-        return torch.cat([resize(part.to(self.device), self.size, self.recipe.resize) for part in parts])
+        return torch.cat([resize(part.to(self.device), self.size, self.recipe.resize).cpu() for part in parts])
 
     def __len__(self) -> int:
-        return len(self.mean)
+        return len(self.sigma)
+
+    def __str__(self) -> str:
+        where = f"on {self.home}" if self.home == self.device else "in the computer's memory, sent batch by batch"
+        return f"{len(self)} images, {self.bytes / 1e9:.2f} GB, {where}"
 
     def batch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The inputs of ``rows`` (B,), an index on the device; ``generator`` feeds fresh noise."""
-        image = self.mean[rows]  # (B, S, S)
-        if self.fresh:
-            image = image + self._normal(image, generator) * self.variance[rows].sqrt()
-            for number, camera in enumerate(self.cameras):
-                place = torch.nonzero(self.camera[rows] == number)[:, 0]
-                image[place] = self._draw_native(camera, rows[place], generator)
+        """The inputs of ``rows`` (B,), an index on the CPU; ``generator``, on the device, feeds fresh noise."""
+        image = torch.empty(len(rows), self.size, self.size, device=self.device)
+        of = self.stack[rows]
+        for number, stack in enumerate(self.stacks):
+            place = torch.nonzero(of == number)[:, 0]
+            if len(place):
+                drawn = self._draw(stack, rows[place], generator)
+                if len(place) == len(rows):
+                    image = drawn
+                else:
+                    image[place.to(self.device)] = drawn
         return stretch(image, self.recipe.stretch)
 
-    def _draw_native(self, camera: Camera, rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Draw noise on the native images of rows of one camera: (b, S, S)."""
-        native = camera.images[self.member[rows]]  # (b, ny, nx)
-        sd = variance(native, self.sigma[rows][:, None, None], self.exposure).sqrt()
-        noisy = native + self._normal(native, generator) * sd
-        return resize(noisy, self.size, self.recipe.resize) * camera.scale
+    def _draw(self, stack: Stack, rows: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The small images of rows of one stack, with noise: (b, S, S) on the device."""
+        members = self.member[rows].to(self.home)
+        image = stack.image[members].to(self.device, non_blocking=True)  # (b, S, S) or (b, ny, nx)
+        if stack.kind == DONE:
+            return image
+        if stack.kind == SMALL:
+            spread = stack.variance[members].to(self.device, non_blocking=True)
+            return image + self._normal(image, generator) * spread.sqrt()
+        sigma = self.sigma[rows].to(self.device)[:, None, None]
+        noisy = image + self._normal(image, generator) * variance(image, sigma, self.exposure).sqrt()
+        return resize(noisy, self.size, self.recipe.resize) * stack.scale
 
     @staticmethod
     def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
         return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+
+def _fits(size: int, device: str) -> bool:
+    """Whether ``size`` bytes leave a GPU room for the network and its activations."""
+    if torch.device(device).type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return size < SHARE_OF_GPU * free
 
 
 def resize(images: Tensor, size: int, how: str) -> Tensor:

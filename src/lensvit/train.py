@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from lensvit import frames
 from lensvit import settings as stage_settings
+from lensvit.devices import memory_advice
 from lensvit.errors import LensvitError
 from lensvit.files import atomic, manifest_path, write_manifest, write_text
 from lensvit.losses import gaussian_nll, mean_squared_error
@@ -45,6 +46,7 @@ CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
 DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
 DIVERGED_EPOCHS = 3  # in a row
 VALIDATION_BATCH = 256
+LOSSES_PENDING = 20  # steps of a GPU before their losses are read
 
 
 @dataclass
@@ -95,8 +97,11 @@ def train(
         SIGTERM or SIGUSR1 ends the training, once its checkpoint is written.
     """
     torch.set_num_threads(threads)
-    with launch(device, processes) as fabric:
-        trainer = Trainer(stage_settings.read(settings), catalog, scaler, images, fabric)
+    choice = stage_settings.read(settings)
+    recipe = choice.recipe
+    advice = memory_advice(f"the recipe's batch_size ({recipe.batch_size})")
+    with launch(device, processes, recipe.precision) as fabric, advice:
+        trainer = Trainer(choice, catalog, scaler, images, fabric)
         trainer.state = Path(state) / _key(settings, catalog, scaler)
         trainer.run()
         if fabric.is_global_zero:
@@ -129,13 +134,18 @@ class Trainer:
 
         torch.manual_seed(derive(self.seed, "weights"))
         self.network = build(settings.network, 2 * len(TARGET_NAMES)).to(self.device)
+        self.format = torch.channels_last if family(self.network) == "convolutional" else torch.contiguous_format
+        self.network.to(memory_format=self.format)
         if fabric.world_size > 1 and self.device != "cpu":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         # `parallel` is the same network; its gradients are averaged over all processes
-        self.parallel, self.optimizer = fabric.setup(self.network, _optimizer(self.network, self.recipe))
+        forward = torch.compile(self.network) if self.recipe.compile else self.network
+        self.parallel, self.optimizer = fabric.setup(forward, _optimizer(self.network, self.recipe))
         self.steps = math.ceil(len(train) / self.recipe.batch_size)  # an epoch
         self.progress = Progress()
         self.signals: list[int] = []  # that ask to stop
+        self.pending: list[tuple[Tensor, int]] = []  # losses not yet read, and of how many images
+        self.wait = 1 if self.device == "cpu" else LOSSES_PENDING
 
     def _standardised(self, rows: pd.DataFrame) -> Tensor:
         mean = np.array([self.scaler["mean"][name] for name in TARGET_NAMES])
@@ -150,7 +160,8 @@ class Trainer:
         self.resume()
         self.fabric.print(
             f"{self.settings.network.architecture}: {trainable_parameters(self.network):,} trainable parameters, "
-            f"{len(self.train_inputs)} training images on {self.fabric.world_size} x {self.device}, from epoch {self.progress.epoch}",
+            f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.train_inputs}, "
+            f"from epoch {self.progress.epoch}",
             flush=True,
         )
         with _stop_signals() as self.signals:
@@ -177,19 +188,36 @@ class Trainer:
         )
         for step in bar:
             rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
-            loss = self.train_step(rows, step)
-            progress.loss_sum += loss * len(rows)
-            progress.images += len(rows)
+            self.pending.append((self.train_step(rows, step), len(rows)))
             progress.step = step + 1
+            if len(self.pending) >= self.wait:
+                self.book_losses()
             progress.seconds = before + time.monotonic() - started
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self.save()
                 saved = time.monotonic()
             if self.signals:
                 self.stop()
+        self.book_losses()
+        progress.seconds = before + time.monotonic() - started
 
-    def train_step(self, rows: Tensor, step: int) -> float:
-        """One step of the optimiser; the loss before it."""
+    def book_losses(self) -> None:
+        """Add the losses of the last steps to the epoch's; to read one waits for the device."""
+        progress = self.progress
+        for number, (loss, count) in enumerate(self.pending, start=progress.step + 1 - len(self.pending)):
+            value = self.fabric.all_reduce(loss, reduce_op="mean").item()
+            if not math.isfinite(value):
+                raise LensvitError(
+                    f"the loss is {value} at epoch {progress.epoch + 1}, step {number}: lower the recipe's "
+                    f"learning_rate ({self.recipe.learning_rate}), set clip_norm, or choose another stretch than "
+                    f"{self.recipe.stretch}"
+                )
+            progress.loss_sum += value * count
+            progress.images += count
+        self.pending.clear()
+
+    def train_step(self, rows: Tensor, step: int) -> Tensor:
+        """One step of the optimiser; this process's part of the loss before it, a scalar on the device."""
         epoch, rank, size = self.progress.epoch, self.fabric.global_rank, self.fabric.world_size
         torch.manual_seed(derive(self.seed, "dropout", epoch, step * size + rank))
         generator = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", epoch, step))
@@ -199,24 +227,18 @@ class Trainer:
         # a process without a share goes along with the first image at no weight
         share = slice(rank, None, size) if rank < len(rows) else slice(0, 1)
         weight = len(rows[rank::size]) * size / len(rows)
-        output = self.parallel(self.train_inputs.batch(rows, generator)[share])
-        loss = weight * gaussian_nll(output, self.train_targets[rows[share]])
-        value = self.fabric.all_reduce(loss.detach(), reduce_op="mean").item()
-        if not math.isfinite(value):
-            raise LensvitError(
-                f"the loss is {value} at epoch {epoch + 1}, step {step + 1}: lower the recipe's learning_rate "
-                f"({self.recipe.learning_rate}), set clip_norm, or choose another stretch than {self.recipe.stretch}"
-            )
+        images = self.train_inputs.batch(rows, generator)[share].contiguous(memory_format=self.format)
+        loss = weight * gaussian_nll(self.parallel(images).float(), self.train_targets[rows[share].to(self.device)])
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
-        return value
+        return loss.detach()
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
-        return torch.randperm(len(self.train_inputs), generator=generator).to(self.device)
+        return torch.randperm(len(self.train_inputs), generator=generator)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate at a step counted over the whole training."""
@@ -232,10 +254,10 @@ class Trainer:
     def validate(self) -> tuple[float, float]:
         """(loss, mean squared error) on the validation split, dropout off."""
         self.network.eval()
-        everything = torch.arange(len(self.validation_inputs), device=self.device)
-        output = torch.cat(
-            [self.network(self.validation_inputs.batch(rows)) for rows in everything.split(VALIDATION_BATCH)]
-        )
+        everything = torch.arange(len(self.validation_inputs)).split(VALIDATION_BATCH)
+        with self.fabric.autocast():
+            batches = (self.validation_inputs.batch(rows).contiguous(memory_format=self.format) for rows in everything)
+            output = torch.cat([self.network(batch).float() for batch in batches])
         return (
             gaussian_nll(output, self.validation_targets).item(),
             mean_squared_error(output, self.validation_targets).item(),
@@ -269,6 +291,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all; the first process does it for all."""
+        self.book_losses()
         if not self.fabric.is_global_zero:
             return
         with atomic(self.state / "checkpoint.pt") as path:

@@ -1,36 +1,33 @@
-"""MC-dropout evaluation against the bare forward passes of the same network, in turn."""
+"""MC-dropout evaluation of every model of a config against the bare forward passes of the same network, in turn."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from lightning.fabric import Fabric
+from torch import Tensor, nn
 
-from lensvit.evaluate import _Scale, _write_draws
-from lensvit.files import write_text
+from lensvit import settings as stage_settings
+from lensvit.bench.device import operations, row, timed
+from lensvit.bench.table import publish
+from lensvit.config import Config
+from lensvit.config import stage_settings as cut
+from lensvit.evaluate import _Scale, _write_draws, predict
 from lensvit.networks import build, monte_carlo
+from lensvit.parallel import launch
 from lensvit.parameters import TARGET_NAMES
 
-SIZE = 60
 PASSES = 20
 ROUNDS = 5
-NETWORKS = {
-    "vit": ("transformers", "vit", {"patch_size": 10, "hidden_size": 128, "num_hidden_layers": 4,
-                                    "num_attention_heads": 4, "intermediate_size": 512}),
-    "resnet": ("torchvision", "ResNet", {"block": "BasicBlock", "layers": [1, 1, 1, 1]}),
-}  # fmt: skip
 
 
 class _Prepared:
     """Inputs that are there already, so that both ways measure the passes alone."""
-
-    device = "cpu"
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -42,38 +39,52 @@ class _Prepared:
         return self.images[rows]
 
 
-def run(images: int, output: Path | None) -> None:
-    """Print seconds of both ways and their ratio, the median over rounds."""
-    lines = ["network,bare_seconds,evaluation_seconds,ratio"]
-    for name, (library, architecture, options) in NETWORKS.items():
-        network = monte_carlo(build(_settings(library, architecture, options), 2 * len(TARGET_NAMES)))
-        pairs = [_pair(network, images) for _ in range(ROUNDS + 1)][1:]  # the first warms up
+def run(images: int, output: Path | None, config: Config, device: str) -> None:
+    """Measure passes over ``images`` images: two rows a model, the ratio in the second."""
+    table: list[dict[str, object]] = []
+    for model in config.models:
+        table += _model(config, model, images, device)
+    publish(table, output)
+
+
+def _model(config: Config, model: str, images: int, device: str) -> list[dict[str, object]]:
+    settings = stage_settings.namespace(cut(config, f"train/{model}")).network
+    choice = stage_settings.namespace({**cut(config, f"evaluate/{model}"), "passes": PASSES})
+    with launch(device, 1, choice.precision) as fabric:
+        place = str(fabric.device)
+        network = monte_carlo(build(settings, 2 * len(TARGET_NAMES)).to(place), choice.batch_norm)
+        inputs = torch.randn(images, 3, settings.image_size, settings.image_size, device=place)
+        pairs = [_pair(network, inputs, choice, fabric) for _ in range(ROUNDS + 1)][1:]  # the first warms up
+        flop = operations(network, inputs[:1])
         bare, ours = (float(np.median(column)) for column in zip(*pairs, strict=True))
-        ratio = float(np.median([evaluation / forward for forward, evaluation in pairs]))
-        lines.append(f"{name},{bare:.3f},{ours:.3f},{ratio:.3f}")
-    print("\n".join(lines))
-    if output is not None:
-        write_text(output, "\n".join(lines) + "\n")
+        case = f"{model}, batch {choice.batch_size}, {settings.image_size} px, {choice.precision}"
+        rows = [
+            row(f"{way} {case}", PASSES * images, seconds, flop, place, choice.precision)
+            for way, seconds in (("bare passes of", bare), ("evaluating", ours))
+        ]
+    rows[1]["ratio"] = float(np.median([forward / evaluation for forward, evaluation in pairs]))
+    return rows
 
 
-def _settings(library: str, architecture: str, options: dict) -> SimpleNamespace:
-    return SimpleNamespace(
-        library=library, architecture=architecture, options=options, weights="scratch", dropout=0.1,
-        attention_dropout=0.0, pool_grid=1, image_size=SIZE,
-    )  # fmt: skip
-
-
-def _pair(network: torch.nn.Module, count: int) -> tuple[float, float]:
+def _pair(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: Fabric) -> tuple[float, float]:
     """Seconds of the bare passes and of the evaluation, one after the other."""
-    images = torch.randn(count, 3, SIZE, SIZE)
-    started = time.perf_counter()
-    with torch.inference_mode():
-        for _ in range(PASSES):
-            network(images)
-    middle = time.perf_counter()
-    choice = SimpleNamespace(seed=1, passes=PASSES, batch_size=count)
+    place = str(fabric.device)
+    bare = timed(lambda: _bare(network, inputs, choice, fabric), place)
+    return bare, timed(lambda: _evaluated(network, inputs, choice, fabric), place)
+
+
+@torch.inference_mode()
+def _bare(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: Fabric) -> None:
+    with fabric.autocast():
+        for _ in range(choice.passes):
+            for batch in inputs.split(choice.batch_size):
+                network(batch)
+
+
+def _evaluated(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: Fabric) -> None:
+    """All that the stage does once the inputs are there, the file of draws included."""
     scale = _Scale(SimpleNamespace(mean=dict.fromkeys(TARGET_NAMES, 0.0), sd=dict.fromkeys(TARGET_NAMES, 1.0)))
-    ids = pd.Series([str(number) for number in range(count)])
+    ids = pd.Series([str(number) for number in range(len(inputs))])
     with tempfile.TemporaryDirectory() as folder:
-        _write_draws(Path(folder) / "draws.h5", network, _Prepared(images), choice, scale, ids)
-    return middle - started, time.perf_counter() - middle
+        batches = predict(network, _Prepared(inputs), choice, fabric)
+        _write_draws(Path(folder) / "draws.h5", batches, choice, scale, ids)

@@ -1,4 +1,4 @@
-"""The input pipeline of training: from files to a network's input, against one item at a time.
+"""Training: the input pipeline against one item at a time, and the steps of every model of a config.
 
 The original code keeps one .npy file an image and, for every batch of every epoch, loads
 each, zooms it with scipy to 3 x 224 x 224 and stacks the batch. Ours reads and resizes an
@@ -8,7 +8,6 @@ image once and serves batches from memory; its first epoch pays for that.
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,74 +17,91 @@ import pandas as pd
 import torch
 from scipy import ndimage
 
-from lensvit.files import write_text
+from lensvit import settings as stage_settings
+from lensvit.bench import data
+from lensvit.bench.device import operations, row, timed
+from lensvit.bench.table import publish
+from lensvit.config import Config
+from lensvit.config import stage_settings as cut
 from lensvit.noise import noise
+from lensvit.parallel import launch
 from lensvit.pipeline import Inputs
+from lensvit.train import Trainer
 
 SIZE = 224
 BATCH = 20
-CAMERAS = {"hst": (120, 0.05), "keck": (300, 0.02)}
+EPOCHS = 100
+WARM_UP = 3  # steps that are not counted
+FEWEST_STEPS = 5
 PAPER = SimpleNamespace(resize="bilinear", brightness="per_pixel", stretch="raw", noise="fixed")
 
 
-def run(images: int, output: Path | None) -> None:
-    """Measure both ways over ``images`` images, half of each camera; two epochs of ours."""
-    torch.set_num_threads(2)
+def run(images: int, output: Path | None, config: Config, device: str) -> None:
+    """Measure the input pipeline over ``images`` images, then steps of every model over as many or more."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = _write(folder, images // 2)
-        ways = {"one item at a time": _timed(lambda: _original(folder, rows))}
-        ways |= _ours(folder, rows)
-    slow = ways["one item at a time"]
-    lines = ["way,images_per_second,ratio"]
-    lines += [f"{way},{len(rows) / seconds:.1f},{slow / seconds:.1f}" for way, seconds in ways.items()]
-    print("\n".join(lines))
-    if output is not None:
-        write_text(output, "\n".join(lines) + "\n")
+        rows = data.write(folder, max(2, images // 2))
+        table = _pipeline(folder, rows[rows["split"] == "train"].reset_index(drop=True))
+        for model in config.models:
+            table.append(_model(folder, config, model, images, device))
+    publish(table, output)
 
 
-def _timed(work) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def _pipeline(folder: Path, rows: pd.DataFrame) -> list[dict[str, object]]:
+    """From files to inputs: the original's way, and ours in the first epoch, later, and over many."""
+    arrays = _npy_files(folder, rows)
+    slow = timed(lambda: _original(arrays), "cpu")
+    made: list[Inputs] = []
+    reading = timed(lambda: made.append(Inputs(rows, folder / "images", PAPER, SIZE)), "cpu")
+    serving = timed(lambda: [made[0].batch(index) for index in torch.arange(len(rows)).split(BATCH)], "cpu")
+    ways = {
+        "input, one item at a time": slow,
+        "input, first epoch": reading + serving,
+        "input, later epochs": serving,
+        f"input, mean of {EPOCHS} epochs": (reading + EPOCHS * serving) / EPOCHS,
+    }
+    return [
+        {"case": way, "images_per_second": len(rows) / seconds, "ratio": slow / seconds}
+        for way, seconds in ways.items()
+    ]
 
 
-def _write(folder: Path, count: int) -> pd.DataFrame:
-    """The same images for both ways: .npy files with noise, HDF5 files without."""
-    rng = np.random.default_rng(0)
-    parts = []
-    for psf, (pixels, scale) in CAMERAS.items():
-        clean = rng.gamma(0.5, 4.0, size=(count, pixels, pixels)).astype(np.float32)
-        rows = pd.DataFrame({"psf": psf, "chunk": "train-0000", "row": range(count), "sigma_bkg": 1.0})
-        rows["seed"] = rng.integers(1 << 40, size=count)
-        (folder / psf).mkdir()
-        with h5py.File(folder / psf / "train-0000.h5", "w") as file:
-            file["image"] = clean
-            file.attrs.update(pixel_scale=scale, exposure=1000.0)
-        for number, image in enumerate(clean):
-            np.save(folder / f"{psf}-{number}.npy", noise(image, 1.0, 1000.0, int(rows["seed"][number])))
-        parts.append(rows)
-    return pd.concat(parts, ignore_index=True)
+def _npy_files(folder: Path, rows: pd.DataFrame) -> list[Path]:
+    """The same images for the original's way: one .npy file each, with noise."""
+    paths = []
+    for camera, part in rows.groupby("psf"):
+        with h5py.File(folder / "images" / camera / f"{part['chunk'].iloc[0]}.h5") as file:
+            for number, seed in zip(part["row"], part["seed"], strict=True):
+                paths.append(folder / f"{camera}-{number}.npy")
+                np.save(paths[-1], noise(file["image"][number], 1.0, 1000.0, int(seed)))
+    return paths
 
 
-def _original(folder: Path, rows: pd.DataFrame) -> None:
-    for start in range(0, len(rows), BATCH):
+def _original(paths: list[Path]) -> None:
+    for start in range(0, len(paths), BATCH):
         items = []
-        for row in rows.iloc[start : start + BATCH].itertuples():
-            image = np.load(folder / f"{row.psf}-{row.row}.npy")[None]
+        for path in paths[start : start + BATCH]:
+            image = np.load(path)[None]
             zoom = (3, SIZE / image.shape[1], SIZE / image.shape[2])
             items.append(ndimage.zoom(image, zoom, order=1))
         torch.as_tensor(np.stack(items), dtype=torch.float32)
 
 
-def _ours(folder: Path, rows: pd.DataFrame) -> dict[str, float]:
-    """Seconds of reading and of an epoch of batches."""
-    made: list[Inputs] = []
-    reading = _timed(lambda: made.append(Inputs(rows, folder, PAPER, SIZE)))
-    serving = _timed(lambda: [made[0].batch(index) for index in torch.arange(len(rows)).split(BATCH)])
-    epochs = 100
-    return {
-        "ours, first epoch": reading + serving,
-        "ours, later epochs": serving,
-        f"ours, {epochs} epochs": (reading + epochs * serving) / epochs,
-    }
+def _model(folder: Path, config: Config, model: str, images: int, device: str) -> dict[str, object]:
+    """Steps of one model's training, from the input pipeline to the optimiser."""
+    settings = stage_settings.namespace(cut(config, f"train/{model}"))
+    recipe = settings.recipe
+    steps = max(FEWEST_STEPS, images // recipe.batch_size)
+    with launch(device, 1, recipe.precision) as fabric:
+        place = str(fabric.device)
+        trainer = Trainer(settings, folder / "catalog.parquet", folder / "scaler.json", folder / "images", fabric)
+        trainer.network.train()
+        rows = torch.randint(len(trainer.train_inputs), (WARM_UP + steps, recipe.batch_size))
+        for step in range(WARM_UP):
+            trainer.train_step(rows[step], step)
+        seconds = timed(lambda: [trainer.train_step(rows[step], step) for step in range(WARM_UP, WARM_UP + steps)], place)
+        size = settings.network.image_size
+        # a step back takes twice the products of a step forward
+        flop = 3 * operations(trainer.network.eval(), torch.zeros(1, 3, size, size, device=place))
+        case = f"training {model}, batch {recipe.batch_size}, {size} px, {recipe.precision}"
+        return row(case, steps * recipe.batch_size, seconds, flop, place, recipe.precision)
