@@ -12,6 +12,7 @@ include: "rules/psf.smk"
 include: "rules/simulate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/calibrate.smk"
 include: "rules/paper.smk"
 
 
