@@ -16,8 +16,8 @@ from lensvit.errors import LensvitError
 from lensvit.files import sha256
 from lensvit.networks import load
 from lensvit.parameters import TARGET_NAMES
+from lensvit.symmetries import augment
 from lensvit import train as stage
-
 
 
 def train(run, settings, folder, state=None):
@@ -219,3 +219,37 @@ def test_several_processes_end_where_one_does(tiny_run, train_settings, tmp_path
     assert found[f"loss {processes}"] == pytest.approx(found["loss 1"], rel=1e-4)
     for name, weights in found[1].items():
         assert torch.allclose(found[processes][name], weights, atol=2e-4), name
+
+
+def test_what_is_kept_is_the_average_of_the_weights(tiny_run, train_settings, tmp_path, monkeypatch):
+    """The recursion by hand, from the weights before and after every step of one epoch."""
+    name = "classifier.vit.embeddings.patch_embeddings.projection.weight"
+    steps = []
+    follow = stage.Trainer._follow
+
+    def spy(trainer, step):
+        if not steps:
+            steps.append(trainer.averaged.state_dict()[name].clone())
+        steps.append(trainer.network.state_dict()[name].clone())
+        follow(trainer, step)
+
+    monkeypatch.setattr(stage.Trainer, "_follow", spy)
+    model = train(tiny_run, train_settings(average=0.4, epochs=1), tmp_path)
+    expected = steps[0]
+    for step, weights in enumerate(steps[1:]):
+        decay = min(0.4, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weights
+    kept = load_file(model / "weights.safetensors")[name]
+    assert len(steps) > 4 and torch.allclose(kept, expected, atol=1e-7)
+    assert not torch.allclose(kept, steps[-1], atol=1e-5)
+
+
+def test_images_and_targets_are_turned_together(tiny_run, train_settings, tmp_path, monkeypatch):
+    """Every image of a step comes with the targets of its own symmetry, and all four occur."""
+    seen = []
+    monkeypatch.setattr(stage, "augment", lambda *arguments: seen.append(arguments) or augment(*arguments))
+    train(tiny_run, train_settings(epochs=1, symmetries="source"), tmp_path)
+    assert {int(one) for _, _, chosen, _ in seen for one in chosen} == {0, 1, 2, 3}
+    seen.clear()
+    train(tiny_run, train_settings(epochs=1, symmetries="half_turn"), tmp_path / "half")
+    assert {int(one) for _, _, chosen, _ in seen for one in chosen} == {0, 1}

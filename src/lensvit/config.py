@@ -172,12 +172,17 @@ class Recipe(Part):
     noise: Literal["fixed", "fresh"] = Field(
         description="training noise: one realisation an image (the paper) or a new one every epoch"
     )
+    symmetries: Literal["none", "half_turn", "source"] = Field(
+        description="turns and reflections of training images with their targets: none, the half turn, or all four "
+        "that keep the source's ellipticity"
+    )
     optimizer: Literal["adam", "adamw"]
     learning_rate: float = Field(gt=0, le=1, description="peak learning rate")
     schedule: Literal["constant", "cosine"]
     warmup: float = Field(ge=0, lt=1, description="share of all steps with a linear warm-up")
     weight_decay: float = Field(ge=0, le=1, description="AdamW's; 0 with Adam")
     clip_norm: float | None = Field(gt=0, description="largest gradient norm; null: no clipping")
+    average: float = Field(ge=0, lt=1, description="decay a step of the moving average of the weights; 0: none")
     batch_size: int = Field(ge=1, le=65536)
     epochs: int = Field(ge=1, le=100_000)
     criterion: Literal["mse", "nll"] = Field(description="validation score that picks the best epoch")

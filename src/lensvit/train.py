@@ -7,6 +7,7 @@ last checkpoint and, on one machine's CPU, ends in the same weights.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -41,6 +42,7 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.provenance import provenance
 from lensvit.seeds import derive
+from lensvit.symmetries import GROUPS, augment, target_matrices
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
 DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
@@ -128,9 +130,9 @@ class Trainer:
         fresh = self.recipe.noise == "fresh"
         train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
         self.train_inputs = Inputs(train, images, self.recipe, size, fresh=fresh, device=self.device)
-        self.train_targets = self._standardised(train)  # (N, K)
+        self.train_targets = self._targets(train)  # (N, K), physical
         self.validation_inputs = Inputs(validation, images, self.recipe, size, device=self.device)
-        self.validation_targets = self._standardised(validation)
+        self.validation_targets = self._standardised(self._targets(validation))
 
         torch.manual_seed(derive(self.seed, "weights"))
         self.network = build(settings.network, 2 * len(TARGET_NAMES)).to(self.device)
@@ -139,6 +141,9 @@ class Trainer:
         if fabric.world_size > 1 and self.device != "cpu":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         # `parallel` is the same network; its gradients are averaged over all processes
+        # what is validated and kept: the average of the weights over the last steps, or the weights
+        self.averaged = copy.deepcopy(self.network) if self.recipe.average > 0 else self.network
+        self.matrices = target_matrices(TARGET_NAMES).to(self.train_targets)
         forward = torch.compile(self.network) if self.recipe.compile else self.network
         self.parallel, self.optimizer = fabric.setup(forward, _optimizer(self.network, self.recipe))
         self.steps = math.ceil(len(train) / self.recipe.batch_size)  # an epoch
@@ -147,11 +152,13 @@ class Trainer:
         self.pending: list[tuple[Tensor, int]] = []  # losses not yet read, and of how many images
         self.wait = 1 if self.device == "cpu" else LOSSES_PENDING
 
-    def _standardised(self, rows: pd.DataFrame) -> Tensor:
-        mean = np.array([self.scaler["mean"][name] for name in TARGET_NAMES])
-        sd = np.array([self.scaler["sd"][name] for name in TARGET_NAMES])
-        values = (rows[list(TARGET_NAMES)].to_numpy() - mean) / sd
-        return torch.as_tensor(values.astype(np.float32), device=self.device)
+    def _targets(self, rows: pd.DataFrame) -> Tensor:
+        return torch.tensor(rows[list(TARGET_NAMES)].to_numpy(np.float64), device=self.device)
+
+    def _standardised(self, targets: Tensor) -> Tensor:
+        """(B, K) float32 from physical targets."""
+        mean, sd = (torch.tensor([self.scaler[key][name] for name in TARGET_NAMES]) for key in ("mean", "sd"))
+        return ((targets - mean.to(targets)) / sd.to(targets)).float()
 
     # ------------------------------------------------------------ the loop
 
@@ -227,14 +234,35 @@ class Trainer:
         # a process without a share goes along with the first image at no weight
         share = slice(rank, None, size) if rank < len(rows) else slice(0, 1)
         weight = len(rows[rank::size]) * size / len(rows)
-        images = self.train_inputs.batch(rows, generator)[share].contiguous(memory_format=self.format)
-        loss = weight * gaussian_nll(self.parallel(images).float(), self.train_targets[rows[share].to(self.device)])
+        images, targets = self.train_inputs.batch(rows, generator), self.train_targets[rows.to(self.device)]
+        images, targets = augment(images, targets, self._symmetries(len(rows), step), self.matrices)
+        images = images[share].contiguous(memory_format=self.format)
+        loss = weight * gaussian_nll(self.parallel(images).float(), self._standardised(targets[share]))
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
+        if self.recipe.average > 0:
+            self._follow(epoch * self.steps + step)
         return loss.detach()
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992), faster in the first steps."""
+        decay = min(self.recipe.average, (1 + step) / (10 + step))
+        theirs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
+        for average, present in theirs:
+            if average.dtype.is_floating_point:
+                average.lerp_(present, 1 - decay)
+            else:
+                average.copy_(present)
+
+    def _symmetries(self, count: int, step: int) -> Tensor:
+        """Which symmetry (count,) each image of a batch goes through."""
+        group = torch.tensor(GROUPS[self.recipe.symmetries])
+        generator = torch.Generator().manual_seed(derive(self.seed, "symmetry", self.progress.epoch, step))
+        return group[torch.randint(len(group), (count,), generator=generator)]
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
@@ -253,11 +281,11 @@ class Trainer:
     @torch.inference_mode()
     def validate(self) -> tuple[float, float]:
         """(loss, mean squared error) on the validation split, dropout off."""
-        self.network.eval()
+        self.averaged.eval()
         everything = torch.arange(len(self.validation_inputs)).split(VALIDATION_BATCH)
         with self.fabric.autocast():
             batches = (self.validation_inputs.batch(rows).contiguous(memory_format=self.format) for rows in everything)
-            output = torch.cat([self.network(batch).float() for batch in batches])
+            output = torch.cat([self.averaged(batch).float() for batch in batches])
         return (
             gaussian_nll(output, self.validation_targets).item(),
             mean_squared_error(output, self.validation_targets).item(),
@@ -282,7 +310,7 @@ class Trainer:
         if score < progress.best:
             progress.best, progress.best_epoch = score, progress.epoch
             if self.fabric.is_global_zero:
-                _save_weights(self.network, self.state / "best.safetensors")
+                _save_weights(self.averaged, self.state / "best.safetensors")
         _stop_if_diverged(progress.history, self.recipe)
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
@@ -298,6 +326,7 @@ class Trainer:
             torch.save(
                 {
                     "network": self.network.state_dict(),
+                    "averaged": self.averaged.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "progress": asdict(self.progress),
                 },
@@ -322,6 +351,7 @@ class Trainer:
         except Exception as error:  # torch reports broken files with many classes
             raise LensvitError(f"the checkpoint {path} is broken: delete {self.state} to start afresh") from error
         self.network.load_state_dict(saved["network"])
+        self.averaged.load_state_dict(saved["averaged"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.progress = Progress(**saved["progress"])
         self.fabric.print(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}", flush=True)

@@ -1,0 +1,74 @@
+"""Exact symmetries of the scene: turns and reflections of the sky with the parameters transformed along.
+
+A lens that is turned or reflected is a lens again, with other parameters. The source's
+ellipticity is the same in all systems (e1 = 0, e2 = 0.5), which only four of the square's
+eight symmetries leave as it is: the identity, the half turn, and the reflections at the two
+diagonals. Exact they are for a PSF that is transformed likewise; as augmentation, with the
+PSF as it is, they hold as far as the PSF has them too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+# name of an augmentation -> the symmetries that it draws from
+GROUPS = {"none": (0,), "half_turn": (0, 1), "source": (0, 1, 2, 3)}
+IDENTITY, HALF_TURN, DIAGONAL, ANTIDIAGONAL = range(4)
+
+
+def turn_image(image: Tensor, symmetry: int) -> Tensor:
+    """Images (..., ny, nx), ny = nx, after one of the four symmetries; a view where it can be."""
+    if symmetry == HALF_TURN:
+        return image.flip(-1, -2)
+    if symmetry == DIAGONAL:
+        return image.transpose(-1, -2)
+    if symmetry == ANTIDIAGONAL:
+        return image.transpose(-1, -2).flip(-1, -2)
+    return image
+
+
+def turn_parameters(parameters: Mapping[str, float], symmetry: int) -> dict[str, float]:
+    """The parameters by name, some or all of the 14, of the system that the turned image shows."""
+    turned = dict(parameters)
+    for x, y in (("center_x", "center_y"), ("source_x", "source_y")):
+        if x in turned and y in turned:
+            turned[x], turned[y] = _turn_point(turned[x], turned[y], symmetry)
+    if symmetry in (DIAGONAL, ANTIDIAGONAL):
+        if "e1" in turned:
+            turned["e1"] = -turned["e1"]
+        if "psi_ext" in turned:
+            turned["psi_ext"] = (math.pi / 2 - turned["psi_ext"]) % (2 * math.pi)
+    return turned
+
+
+def _turn_point(x: float, y: float, symmetry: int) -> tuple[float, float]:
+    if symmetry in (DIAGONAL, ANTIDIAGONAL):
+        x, y = y, x
+    return (-x, -y) if symmetry in (HALF_TURN, ANTIDIAGONAL) else (x, y)
+
+
+def target_matrices(names: Sequence[str]) -> Tensor:
+    """(4, K, K): what each symmetry does to a vector of the targets ``names``, in their own units.
+
+    All that it does is exchange and change of sign, so that a matrix says it.
+    """
+    columns = [
+        [list(turn_parameters({name: float(name == one) for name in names}, symmetry).values()) for one in names]
+        for symmetry in range(4)
+    ]
+    return torch.tensor(columns).transpose(1, 2)
+
+
+def augment(images: Tensor, targets: Tensor, chosen: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Images (B, ny, nx) and targets (B, K) after the symmetries ``chosen`` (B,), a tensor on the CPU."""
+    images, targets = images.clone(), targets.clone()
+    for symmetry in (HALF_TURN, DIAGONAL, ANTIDIAGONAL):
+        rows = torch.nonzero(chosen == symmetry)[:, 0].to(images.device)
+        if len(rows):
+            images[rows] = turn_image(images[rows], symmetry)
+            targets[rows] = targets[rows] @ matrices[symmetry].T
+    return images, targets
