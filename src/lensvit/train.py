@@ -37,7 +37,7 @@ from lensvit.files import atomic, manifest_path, write_manifest, write_text
 from lensvit.losses import gaussian_nll, mean_squared_error
 from lensvit.modules import closure
 from lensvit.networks import build, family, trainable_parameters
-from lensvit.parallel import launch
+from lensvit.parallel import agree, launch
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.provenance import provenance
@@ -78,6 +78,7 @@ def train(
     device: str = "cpu",
     threads: int = 1,
     processes: int = 1,
+    nodes: int = 1,
 ) -> None:
     """Train one network and write weights.safetensors, config.json, history.csv and provenance.json.
 
@@ -91,6 +92,7 @@ def train(
     threads : of the CPU, for each process.
     processes : one a device. Each takes its share of every batch, so that batch and result are
         those of one device, but for dropout masks and rounding.
+    nodes : machines of a SLURM job, on each of which srun has started so many processes.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def train(
     choice = stage_settings.read(settings)
     recipe = choice.recipe
     advice = memory_advice(f"the recipe's batch_size ({recipe.batch_size})")
-    with launch(device, processes, recipe.precision) as fabric, advice:
+    with launch(device, processes, recipe.precision, nodes) as fabric, advice:
         trainer = Trainer(choice, catalog, scaler, images, fabric)
         trainer.state = Path(state) / _key(settings, catalog, scaler)
         trainer.run()
@@ -200,11 +202,13 @@ class Trainer:
             if len(self.pending) >= self.wait:
                 self.book_losses()
             progress.seconds = before + time.monotonic() - started
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            late = time.monotonic() - saved > CHECKPOINT_SECONDS
+            late, number = agree(self.fabric, late, self.signals[0] if self.signals else 0)
+            if number:
+                self.stop(signal.Signals(number))
+            if late:
                 self.save()
                 saved = time.monotonic()
-            if self.signals:
-                self.stop()
         self.book_losses()
         progress.seconds = before + time.monotonic() - started
 
@@ -333,19 +337,30 @@ class Trainer:
                 path,
             )
 
-    def stop(self) -> NoReturn:
+    def stop(self, number: signal.Signals) -> NoReturn:
         """Write the checkpoint and end, as a scheduler's signal asks."""
         self.save()
+        self.fabric.barrier()  # where one process ends, SLURM ends the others
         raise LensvitError(
-            f"stopped by {signal.Signals(self.signals[0]).name} in epoch {self.progress.epoch + 1} after step "
+            f"stopped by {number.name} in epoch {self.progress.epoch + 1} after step "
             f"{self.progress.step}; the checkpoint is written and the same command goes on from it"
         )
 
     def resume(self) -> None:
         """Take up the checkpoint of the same inputs, if there is one."""
         path = self.state / "checkpoint.pt"
-        if not path.exists():
-            return
+        if path.exists():
+            self._load(path)
+        done = self.progress.epoch * self.steps + self.progress.step
+        most, least = agree(self.fabric, done, -done)
+        if most != -least:
+            raise LensvitError(f"the nodes do not see the same {path}: their shared disk lags; start the job again")
+        if done:
+            self.fabric.print(
+                f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}", flush=True
+            )
+
+    def _load(self, path: Path) -> None:
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
         except Exception as error:  # torch reports broken files with many classes
@@ -354,7 +369,6 @@ class Trainer:
         self.averaged.load_state_dict(saved["averaged"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.progress = Progress(**saved["progress"])
-        self.fabric.print(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}", flush=True)
 
     def write(self, output: Path) -> None:
         """The model's files: the best epoch's weights, what they are, and how they came about."""
