@@ -1,6 +1,6 @@
 # predictions -> tables/table1.csv, figures/ -> numbers.json -> paper/paper.tex -> paper/paper.pdf
 
-FIGURES = ["figure1", "figure2", "figure3"]
+FIGURES = ["figure1", "figure2", "figure3", "figure4"]
 TEMPLATES = sorted(str(path) for path in Path("paper").iterdir() if path.suffix in (".j2", ".bib"))
 
 
@@ -128,6 +128,7 @@ rule numbers:
         settings=f"{RUN}/settings/numbers.yaml",
         table=f"{RUN}/tables/table1.csv",
         errors=f"{RUN}/tables/table1_errors.csv",
+        calibration=f"{RUN}/tables/calibration.csv",
         models=expand(f"{RUN}/models/{{model}}/config.json", model=CONFIG.models),
         histories=expand(f"{RUN}/models/{{model}}/history.csv", model=CONFIG.models),
         provenance=expand(f"{RUN}/models/{{model}}/provenance.json", model=CONFIG.models),
@@ -153,7 +154,7 @@ rule numbers:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
-        " --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
+        " --calibration {input.calibration} --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
         " --psfs {input.psfs} --benchmarks {params.benchmarks} --output {output} > {log} 2>&1"
 
 

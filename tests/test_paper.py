@@ -45,10 +45,14 @@ def with_models(count: int) -> Numbers:
             for key in ("coverage", "epistemic_share", "percent_error"):
                 if row[key]:
                     row[key][name] = row[key]["vit"]
+        content["calibration"]["models"].append(content["calibration"]["models"][1] | {"key": name})
     content["models"] = content["models"][:count]
     content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
-    for model, column, label in zip(content["models"], content["columns"], labels, strict=False):
-        model["label"] = column["label"] = label
+    content["calibration"]["models"] = content["calibration"]["models"][:count]
+    parts = (content["models"], content["columns"], content["calibration"]["models"])
+    for *same, label in zip(*parts, labels, strict=False):
+        for part in same:
+            part["label"] = label
     return content
 
 
@@ -86,7 +90,7 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3)]
+    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})
@@ -153,7 +157,7 @@ def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
 
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
-    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == ["figure1.pdf", "figure2.pdf", "figure3.pdf"]
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == ["figure1.pdf", "figure2.pdf", "figure3.pdf", "figure4.pdf"]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
@@ -301,7 +305,7 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     unpacked = tmp_path / "unpacked"
     with tarfile.open(output) as tar:
         tar.extractall(unpacked, filter="data")
-    names = ["figure1.pdf", "figure2.pdf", "figure3.pdf", "paper.tex", "references.bib"]
+    names = ["figure1.pdf", "figure2.pdf", "figure3.pdf", "figure4.pdf", "paper.tex", "references.bib"]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert paper.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
 

@@ -152,8 +152,11 @@ class Simulation(Part):
     external_shear: bool = Field(description="the notebook has it, the paper's text does not")
 
 
-Precision = Literal["32-true", "bf16-mixed"]
-PRECISION = "arithmetic, by Lightning's name: float32, or float32 weights with bfloat16 products, a GPU's fast way"
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+PRECISION = (
+    "arithmetic, by Lightning's name: float32, or float32 weights with bfloat16 products; auto: these on a GPU, "
+    "float32 on a CPU"
+)
 
 
 class Recipe(Part):
@@ -212,7 +215,8 @@ class Network(Part):
 class Evaluation(Part):
     """Monte-Carlo dropout on the test set."""
 
-    passes: int = Field(ge=2, le=100_000, description="stochastic forward passes")
+    passes: int = Field(ge=2, le=100_000, description="stochastic forward passes over the test split")
+    validation_passes: int = Field(ge=4, le=100_000, description="passes over the validation split, for the calibration")
     batch_size: int = Field(ge=1, le=65536, description="images in one forward pass")
     batch_norm: Literal["frozen", "batch"] = Field(
         description="frozen: running statistics; batch: those of the test batch, as the original code"
@@ -434,7 +438,11 @@ def _train(config: Config, name: str) -> dict[str, Any]:
 
 
 def _evaluate(config: Config, name: str) -> dict[str, Any]:
-    return {"seed": config.seed, **config.evaluation.model_dump()}
+    return {"seed": config.seed, **config.evaluation.model_dump(exclude={"validation_passes"})}
+
+
+def _evaluate_validation(config: Config, name: str) -> dict[str, Any]:
+    return {**_evaluate(config, name), "passes": config.evaluation.validation_passes}
 
 
 def _labels(config: Config) -> dict[str, str]:
@@ -471,9 +479,11 @@ _PARTS = {
     "simulate": _simulate,
     "train": _train,
     "evaluate": _evaluate,
+    "evaluate_validation": _evaluate_validation,
     "figure1": _figure1,
     "figure2": _figure2,
     "figure3": _figure3,
+    "figure4": _figure3,
     "numbers": _numbers,
 }
 

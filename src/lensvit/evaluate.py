@@ -28,7 +28,7 @@ from lensvit.devices import memory_advice
 from lensvit.files import atomic, write_manifest
 from lensvit.losses import split as split_outputs
 from lensvit.networks import before_dropout, load, monte_carlo, remembering
-from lensvit.parallel import launch
+from lensvit.parallel import arithmetic, launch
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.seeds import derive
@@ -69,7 +69,8 @@ def evaluate(
     choice = stage_settings.read(settings)
     rows = frames.read(catalog)
     rows = rows[rows["split"] == split].reset_index(drop=True)
-    with launch(device, processes, choice.precision) as fabric, memory_advice(f"evaluation.batch_size ({choice.batch_size})"):
+    advice = memory_advice(f"evaluation.batch_size ({choice.batch_size})")
+    with launch(device, processes, arithmetic(choice.precision, device)) as fabric, advice:
         network, config = load(model)
         network = monte_carlo(network.to(fabric.device), choice.batch_norm)
         inputs = Inputs(rows, images, config.recipe, config.network.image_size, device=str(fabric.device))

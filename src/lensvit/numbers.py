@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from lensvit import frames
+from lensvit.calibration_claims import calibration_numbers
 from lensvit.errors import LensvitError
 from lensvit.figures.examples import choose
 from lensvit.files import write_text
@@ -35,6 +36,7 @@ def numbers(
     settings: Path,
     table: Path,
     errors: Path,
+    calibration: Path,
     models: list[Path],
     predictions: list[Path],
     catalog: Path,
@@ -48,6 +50,7 @@ def numbers(
     ----------
     settings : the whole config and the scale that it has.
     table, errors : Table 1 and the standard errors of its entries.
+    calibration : calibration.csv.
     models : models/{model}/config.json, with history.csv and provenance.json beside.
     predictions : predictions/{model}.parquet.
     catalog : catalog.parquet.
@@ -74,6 +77,9 @@ def numbers(
         "columns": _columns(config, trained, rmse.columns),
         "table": _table(rmse, pd.read_csv(errors, index_col="target")),
         "uncertainty": _uncertainty(frames.predictions(predictions)),
+        "calibration": calibration_numbers(
+            calibration, {name: entry["label"] for name, entry in config["models"].items()}
+        ),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),

@@ -16,6 +16,13 @@ from lensvit.devices import pick
 from lensvit.errors import LensvitError
 
 
+def arithmetic(precision: str, device: str) -> str:
+    """Fabric's name of the arithmetic: "auto" is bf16-mixed on a "gpu", 32-true on a "cpu"."""
+    if precision == "auto":
+        return "bf16-mixed" if device == "gpu" else "32-true"
+    return precision
+
+
 @contextmanager
 def launch(device: str, processes: int, precision: str = "32-true", nodes: int = 1) -> Iterator[Fabric]:
     """Yield the Fabric of this process, one of ``processes * nodes``.

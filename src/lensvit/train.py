@@ -37,7 +37,7 @@ from lensvit.files import atomic, manifest_path, write_manifest, write_text
 from lensvit.losses import gaussian_nll, mean_squared_error
 from lensvit.modules import closure
 from lensvit.networks import build, family, trainable_parameters
-from lensvit.parallel import agree, launch
+from lensvit.parallel import agree, arithmetic, launch
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.provenance import provenance
@@ -104,7 +104,7 @@ def train(
     choice = stage_settings.read(settings)
     recipe = choice.recipe
     advice = memory_advice(f"the recipe's batch_size ({recipe.batch_size})")
-    with launch(device, processes, recipe.precision, nodes) as fabric, advice:
+    with launch(device, processes, arithmetic(recipe.precision, device), nodes) as fabric, advice:
         trainer = Trainer(choice, catalog, scaler, images, fabric)
         trainer.state = Path(state) / _key(settings, catalog, scaler)
         trainer.run()

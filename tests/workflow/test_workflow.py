@@ -14,7 +14,10 @@ import pytest
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-AFTER_DRAWS = {"table": 1, "figure2": 1, "figure3": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
+EVALUATIONS = {"evaluate": 2, "evaluate_validation": 2}
+AFTER_DRAWS = {
+    "table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1,
+}  # fmt: skip
 
 
 def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
@@ -25,7 +28,7 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
         rows = list(csv.DictReader(stream))
     assert [row["target"] for row in rows][:2] == ["overall", "theta_E"] and len(rows) == 9
     assert list(rows[0]) == ["target", "vit", "resnet", "prior", "published_vit", "published_resnet"]
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 4):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
     catalog = pd.read_parquet(run / "catalog.parquet")
@@ -76,7 +79,7 @@ models:
 def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
     planned = smoke.planned(overlay=THIRD)
     planned.pop("settings")
-    assert planned == {"train": 1, "evaluate": 1, **AFTER_DRAWS}
+    assert planned == {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS}
 
 
 @pytest.mark.parametrize(
@@ -85,9 +88,9 @@ def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
         ("figures/figure2.py", {"figure2": 1, "pdf": 1, "archive": 1}),
         ("table.py", {"table": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}),
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
-        ("evaluate.py", {"evaluate": 2, **AFTER_DRAWS}),
-        ("train.py", {"train": 2, "evaluate": 2, "figure1": 1, **AFTER_DRAWS}),
-        ("simulate.py", {"simulate": 6, "catalog": 1, "train": 2, "evaluate": 2, "figure1": 1, **AFTER_DRAWS}),
+        ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS}),
+        ("train.py", {"train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
+        ("simulate.py", {"simulate": 6, "catalog": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
         ("config.py", {}),
         ("cli.py", {}),
     ],
@@ -105,7 +108,7 @@ def test_one_psf_changed_leaves_the_other_cameras_images(smoke):
 def test_more_images_simulate_only_the_new_chunks(smoke):
     planned = smoke.planned(overlay="data: {train: 90, test: 16}")
     planned.pop("settings")
-    assert planned == {"simulate": 2, "catalog": 1, "train": 2, "evaluate": 2, "figure1": 1, **AFTER_DRAWS}
+    assert planned == {"simulate": 2, "catalog": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
 
 
 def test_touched_files_run_nothing(smoke):

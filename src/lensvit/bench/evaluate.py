@@ -19,7 +19,7 @@ from lensvit.config import Config
 from lensvit.config import stage_settings as cut
 from lensvit.evaluate import _Scale, _write_draws, predict
 from lensvit.networks import build, monte_carlo
-from lensvit.parallel import launch
+from lensvit.parallel import arithmetic, launch
 from lensvit.parameters import TARGET_NAMES
 
 PASSES = 20
@@ -50,16 +50,17 @@ def run(images: int, output: Path | None, config: Config, device: str) -> None:
 def _model(config: Config, model: str, images: int, device: str) -> list[dict[str, object]]:
     settings = stage_settings.namespace(cut(config, f"train/{model}")).network
     choice = stage_settings.namespace({**cut(config, f"evaluate/{model}"), "passes": PASSES})
-    with launch(device, 1, choice.precision) as fabric:
+    precision = arithmetic(choice.precision, device)
+    with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
         network = monte_carlo(build(settings, 2 * len(TARGET_NAMES)).to(place), choice.batch_norm)
         inputs = torch.randn(images, 3, settings.image_size, settings.image_size, device=place)
         pairs = [_pair(network, inputs, choice, fabric) for _ in range(ROUNDS + 1)][1:]  # the first warms up
         flop = operations(network, inputs[:1])
         bare, ours = (float(np.median(column)) for column in zip(*pairs, strict=True))
-        case = f"{model}, batch {choice.batch_size}, {settings.image_size} px, {choice.precision}"
+        case = f"{model}, batch {choice.batch_size}, {settings.image_size} px, {precision}"
         rows = [
-            row(f"{way} {case}", PASSES * images, seconds, flop, place, choice.precision)
+            row(f"{way} {case}", PASSES * images, seconds, flop, place, precision)
             for way, seconds in (("bare passes of", bare), ("evaluating", ours))
         ]
     rows[1]["ratio"] = float(np.median([forward / evaluation for forward, evaluation in pairs]))

@@ -24,7 +24,7 @@ from lensvit.bench.table import publish
 from lensvit.config import Config
 from lensvit.config import stage_settings as cut
 from lensvit.noise import noise
-from lensvit.parallel import launch
+from lensvit.parallel import arithmetic, launch
 from lensvit.pipeline import Inputs
 from lensvit.train import Trainer
 
@@ -92,7 +92,8 @@ def _model(folder: Path, config: Config, model: str, images: int, device: str) -
     settings = stage_settings.namespace(cut(config, f"train/{model}"))
     recipe = settings.recipe
     steps = max(FEWEST_STEPS, images // recipe.batch_size)
-    with launch(device, 1, recipe.precision) as fabric:
+    precision = arithmetic(recipe.precision, device)
+    with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
         trainer = Trainer(settings, folder / "catalog.parquet", folder / "scaler.json", folder / "images", fabric)
         trainer.network.train()
@@ -103,5 +104,5 @@ def _model(folder: Path, config: Config, model: str, images: int, device: str) -
         size = settings.network.image_size
         # a step back takes twice the products of a step forward
         flop = 3 * operations(trainer.network.eval(), torch.zeros(1, 3, size, size, device=place))
-        case = f"training {model}, batch {recipe.batch_size}, {size} px, {recipe.precision}"
-        return row(case, steps * recipe.batch_size, seconds, flop, place, recipe.precision)
+        case = f"training {model}, batch {recipe.batch_size}, {size} px, {precision}"
+        return row(case, steps * recipe.batch_size, seconds, flop, place, precision)
