@@ -1,6 +1,36 @@
 # catalog.parquet, images -> models/{model}/
 
 
+def processes(wildcards):
+    """Processes of a training on each node: one a GPU."""
+    return CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 1
+
+
+def over_nodes(name):
+    """A resource that only trainings over several nodes have.
+
+    `mpi` leaves the start of the processes, which snakemake's plugin takes on itself else, to the
+    shell command: there `start` is srun inside of a SLURM job and nothing outside, where lensvit
+    says what is missing.
+    """
+
+    def value(wildcards, threads):
+        nodes, each = CONFIG.models[wildcards.model].nodes, processes(wildcards)
+        if nodes == 1:
+            return "" if name == "start" else None
+        srun = f"srun --kill-on-bad-exit=1 --nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads}"
+        return {
+            "mpi": "srun",
+            # the plugin takes the first for more than one process a node alone
+            "tasks_per_node": each if each > 1 else None,
+            "tasks": nodes if each == 1 else None,
+            "tasks_per_gpu": 0 if each == 1 else None,
+            "start": f"${{SLURM_JOB_ID:+{srun}}} ",
+        }[name]
+
+    return value
+
+
 rule train:
     message: "training {wildcards.model} ({resources.gpu} GPU)"
     input:
@@ -28,15 +58,22 @@ rule train:
         f"{RUN}/benchmarks/train/{{model}}.tsv"
     threads: network_threads(8)
     resources:
-        gpu=lambda wildcards: CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 0,
-        processes=lambda wildcards: CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 1,
+        gpu=lambda wildcards: CONFIG.models[wildcards.model].nodes * processes(wildcards) * (CONFIG.device == "gpu"),
+        nodes=lambda wildcards: CONFIG.models[wildcards.model].nodes,
+        processes=processes,
+        mpi=over_nodes("mpi"),
+        tasks=over_nodes("tasks"),
+        tasks_per_node=over_nodes("tasks_per_node"),
+        tasks_per_gpu=over_nodes("tasks_per_gpu"),
+        start=over_nodes("start"),
         mem_mb=20000 if CONFIG.device == "gpu" else 8000,
         runtime=720,
         device=CONFIG.device,
     conda:
         "../envs/network.yaml"
     shell:
-        "python -m lensvit train --settings {input.settings} --catalog {input.catalog} --scaler {input.scaler}"
+        "{resources.start}python -m lensvit train"
+        " --settings {input.settings} --catalog {input.catalog} --scaler {input.scaler}"
         " --images {params.images} --output {params.output} --state {params.state}"
         " --device {resources.device} --threads {threads}"
-        " --processes {resources.processes} > {log} 2>&1"
+        " --processes {resources.processes} --nodes {resources.nodes} > {log} 2>&1"

@@ -208,6 +208,7 @@ class Network(Part):
     )
     image_size: int = Field(ge=16, le=1024, description="side of the network's input [pixel]")
     gpus: int = Field(1, ge=1, le=64, description="GPUs of one machine that train it together; no CPU setting")
+    nodes: int = Field(1, ge=1, le=1024, description="SLURM nodes, each with so many GPUs, that train it together")
     recipe: Name
     changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ for this model")
 
@@ -432,7 +433,7 @@ def _train(config: Config, name: str) -> dict[str, Any]:
     model = config.models[name]
     return {
         "seed": config.seed,
-        "network": model.model_dump(exclude={"label", "gpus", "recipe", "changes"}),
+        "network": model.model_dump(exclude={"label", "gpus", "nodes", "recipe", "changes"}),
         "recipe": config.recipe(name),
     }
 

@@ -162,16 +162,20 @@ class Trainer:
         mean, sd = (torch.tensor([self.scaler[key][name] for name in TARGET_NAMES]) for key in ("mean", "sd"))
         return ((targets - mean.to(targets)) / sd.to(targets)).float()
 
+    def say(self, line: str) -> None:
+        """Print a line, once for all processes (Fabric's own print does it once a node)."""
+        if self.fabric.is_global_zero:
+            print(line, flush=True)
+
     # ------------------------------------------------------------ the loop
 
     def run(self) -> None:
         """Train to the last epoch, from the checkpoint where there is one."""
         self.resume()
-        self.fabric.print(
+        self.say(
             f"{self.settings.network.architecture}: {trainable_parameters(self.network):,} trainable parameters, "
             f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.train_inputs}, "
-            f"from epoch {self.progress.epoch}",
-            flush=True,
+            f"from epoch {self.progress.epoch}"
         )
         with _stop_signals() as self.signals:
             while self.progress.epoch < self.recipe.epochs:
@@ -309,7 +313,7 @@ class Trainer:
                 "images_per_second": progress.images / max(progress.seconds, 1e-9),
             }
         )
-        self.fabric.print(_line(progress.history[-1]), flush=True)
+        self.say(_line(progress.history[-1]))
         score = validation_mse if self.recipe.criterion == "mse" else validation_loss
         if score < progress.best:
             progress.best, progress.best_epoch = score, progress.epoch
@@ -356,9 +360,7 @@ class Trainer:
         if most != -least:
             raise LensvitError(f"the nodes do not see the same {path}: their shared disk lags; start the job again")
         if done:
-            self.fabric.print(
-                f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}", flush=True
-            )
+            self.say(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}")
 
     def _load(self, path: Path) -> None:
         try:
@@ -390,7 +392,7 @@ class Trainer:
         write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
         write_text(output / "provenance.json", self._provenance())
         write_text(output / "config.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
-        self.fabric.print(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}", flush=True)
+        self.say(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}")
 
 
     def _provenance(self) -> str:
