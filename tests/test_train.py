@@ -223,7 +223,7 @@ def test_several_processes_end_where_one_does(tiny_run, train_settings, tmp_path
 
 def test_what_is_kept_is_the_average_of_the_weights(tiny_run, train_settings, tmp_path, monkeypatch):
     """The recursion by hand, from the weights before and after every step of one epoch."""
-    name = "classifier.vit.embeddings.patch_embeddings.projection.weight"
+    name = "network.classifier.vit.embeddings.patch_embeddings.projection.weight"
     steps = []
     follow = stage.Trainer._follow
 

@@ -172,6 +172,9 @@ class Recipe(Part):
         description="raw counts thrice (the original code), ImageNet's mean and standard deviation (the "
         "paper's text), one asinh thrice, or three stretches for sky, arc and quasar peaks"
     )
+    normalise: Literal["none", "pixel"] = Field(
+        description="pixel: each input pixel by its mean and standard deviation over training images"
+    )
     noise: Literal["fixed", "fresh"] = Field(
         description="training noise: one realisation an image (the paper) or a new one every epoch"
     )

@@ -28,7 +28,7 @@ KNOWN_TYPES = {"google/vit-base-patch16-224": "vit", "google/vit-base-patch16-22
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.LeakyReLU, nn.ELU)
 
 
-def build(network: SimpleNamespace, outputs: int) -> nn.Module:
+def build(network: SimpleNamespace, outputs: int, normalise: str = "none") -> nn.Module:
     """A network that maps images (B, 3, S, S) to (B, ``outputs``).
 
     Parameters
@@ -37,6 +37,7 @@ def build(network: SimpleNamespace, outputs: int) -> nn.Module:
         or a path), ``options``, ``dropout``, ``attention_dropout``, ``pool_grid``,
         ``image_size``.
     outputs : two a target: means first, then log-variances.
+    normalise : "pixel" puts a :class:`PixelNorm` before it, "none" nothing.
 
     Raises
     ------
@@ -44,9 +45,9 @@ def build(network: SimpleNamespace, outputs: int) -> nn.Module:
         For an unknown name, options that the model does not have, weights that cannot be
         had or do not fit.
     """
-    if network.library == "transformers":
-        return _transformers(network, outputs)
-    return _torchvision(network, outputs)
+    make = _transformers if network.library == "transformers" else _torchvision
+    built = make(network, outputs)
+    return Normalised(built, network.image_size) if normalise == "pixel" else built
 
 
 def trainable_parameters(network: nn.Module) -> int:
@@ -73,6 +74,44 @@ def monte_carlo(network: nn.Module, batch_norm: str = "frozen") -> nn.Module:
             if isinstance(module, _BatchNorm):
                 module.eval()
     return network
+
+
+class PixelNorm(nn.Module):
+    """Standardises each input pixel by its mean and its standard deviation over training images.
+
+    Lenses lie in the middle of the image, so that a pixel has a typical brightness; what tells
+    systems apart may be a few per cent of it. Values beyond ``LIMIT`` standard deviations are
+    set to it.
+    """
+
+    LIMIT = 6.0
+    FLOOR = 1e-3  # least standard deviation
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3, size, size))
+        self.register_buffer("sd", torch.ones(3, size, size))
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Take mean and standard deviation from images (n, 3, S, S), n of 2 or more."""
+        self.mean.copy_(images.mean(0))
+        self.sd.copy_(images.std(0).clamp_min(self.FLOOR))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.sd).clamp(-self.LIMIT, self.LIMIT)
+
+
+class Normalised(nn.Module):
+    """A network behind a :class:`PixelNorm`."""
+
+    def __init__(self, network: nn.Module, size: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(size)
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(self.norm(images))
 
 
 class _UntilRandom(TorchDispatchMode):
@@ -241,6 +280,8 @@ def attentions(network: nn.Module, images: Tensor) -> Tensor:
     LensvitError
         If the network has none.
     """
+    if isinstance(network, Normalised):
+        return attentions(network.network, network.norm(images))
     classifier = getattr(network, "classifier", None)
     if not isinstance(network, Logits) or not hasattr(classifier, "set_attn_implementation"):
         raise LensvitError("this network has no attention maps: choose a transformer for figures.attention_model")
@@ -410,7 +451,7 @@ def load(folder: Path) -> tuple[nn.Module, SimpleNamespace]:
     folder = Path(folder)
     config = namespace(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     scratch = SimpleNamespace(**{**vars(config.network), "weights": "scratch"})
-    network = build(scratch, 2 * len(config.targets))
+    network = build(scratch, 2 * len(config.targets), config.recipe.normalise)
     path = folder / "weights.safetensors"
     try:
         network.load_state_dict(load_file(path))

@@ -36,18 +36,19 @@ from lensvit.errors import LensvitError
 from lensvit.files import atomic, manifest_path, write_manifest, write_text
 from lensvit.losses import gaussian_nll, mean_squared_error
 from lensvit.modules import closure
-from lensvit.networks import build, family, trainable_parameters
+from lensvit.networks import Normalised, build, family, trainable_parameters
 from lensvit.parallel import agree, arithmetic, launch
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.provenance import provenance
 from lensvit.seeds import derive
-from lensvit.symmetries import GROUPS, augment, target_matrices
+from lensvit.symmetries import GROUPS, augment, target_matrices, turn_image
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
 DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
 DIVERGED_EPOCHS = 3  # in a row
 VALIDATION_BATCH = 256
+SAMPLE = 1000  # training images that a PixelNorm is fitted to
 LOSSES_PENDING = 20  # steps of a GPU before their losses are read
 
 
@@ -137,7 +138,9 @@ class Trainer:
         self.validation_targets = self._standardised(self._targets(validation))
 
         torch.manual_seed(derive(self.seed, "weights"))
-        self.network = build(settings.network, 2 * len(TARGET_NAMES)).to(self.device)
+        self.network = build(settings.network, 2 * len(TARGET_NAMES), self.recipe.normalise).to(self.device)
+        if isinstance(self.network, Normalised):
+            self.network.norm.fit(self._sample())
         self.format = torch.channels_last if family(self.network) == "convolutional" else torch.contiguous_format
         self.network.to(memory_format=self.format)
         if fabric.world_size > 1 and self.device != "cpu":
@@ -153,6 +156,14 @@ class Trainer:
         self.signals: list[int] = []  # that ask to stop
         self.pending: list[tuple[Tensor, int]] = []  # losses not yet read, and of how many images
         self.wait = 1 if self.device == "cpu" else LOSSES_PENDING
+
+    def _sample(self) -> Tensor:
+        """Training images (n, 3, S, S) as the network sees them, symmetries included, of seeds of their own."""
+        generator = torch.Generator().manual_seed(derive(self.seed, "sample"))
+        rows = torch.randperm(len(self.train_inputs), generator=generator)[:SAMPLE]
+        noise = torch.Generator(self.device).manual_seed(derive(self.seed, "sample noise"))
+        images = torch.cat([self.train_inputs.batch(part, noise) for part in rows.split(VALIDATION_BATCH)])
+        return torch.cat([turn_image(images, symmetry) for symmetry in GROUPS[self.recipe.symmetries]])
 
     def _targets(self, rows: pd.DataFrame) -> Tensor:
         return torch.tensor(rows[list(TARGET_NAMES)].to_numpy(np.float64), device=self.device)

@@ -17,7 +17,7 @@ from lensvit.figures import attention, figure1
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 
-RECIPE = {"resize": "area", "brightness": "native", "stretch": "asinh", "noise": "fixed"}
+RECIPE = {"resize": "area", "brightness": "native", "stretch": "asinh", "noise": "fixed", "normalise": "none"}
 VIT = {
     "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2, "patch_size": 4,
 }  # fmt: skip
