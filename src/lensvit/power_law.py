@@ -28,6 +28,7 @@ from lensvit.parameters import NAMES
 FLATTEST = 0.995  # largest |e|: beyond it the number of terms grows without bound
 STEEPEST = 2.98  # largest slope; at 3 the mass within any radius is infinite
 SHALLOWEST = 1.02  # least slope; at 1 the mass is a uniform sheet
+CENTRE = 1e-9  # nearer to the centre [arcsec] the deflection falls to 0, its value there in lenstronomy
 MASS = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2", "gamma_ext", "psi_ext")  # of the deflection
 
 
@@ -49,25 +50,30 @@ def terms(ellipticity: Tensor, tolerance: float) -> Tensor:
     return (torch.log(torch.as_tensor(tolerance)) / gain).ceil().long() + 1
 
 
-def quadrature(slope: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Nodes and weights of F, and their derivatives by t: four tensors (B, count).
+def quadrature(slope: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of F, (B, count) each.
 
     Golub & Welsch (1969) for the weight x^(t/2 - 1) (1 - x)^(1 - t) on [0, 1], of integral 1. ``slope``
     is t (B,), float64, between 0 and 2.
     """
+    x, vectors = torch.linalg.eigh(_recurrence(slope, count))
+    return x, vectors[:, 0] ** 2
+
+
+def quadrature_slopes(slope: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Derivatives by t of the nodes and weights of :func:`quadrature`, (B, count) each."""
     step = 1e-100  # of a derivative along the imaginary axis, which has no rounding error
     jacobi = _recurrence(slope + 1j * step, count)
     x, vectors = torch.linalg.eigh(jacobi.real)
     change = vectors.mT @ (jacobi.imag / step) @ vectors
     gap = x[:, None, :] - x[:, :, None]
     gap.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    first = vectors[:, 0]
     first_change = (vectors[:, :1] @ (change / gap))[:, 0]
-    return x, first**2, change.diagonal(dim1=1, dim2=2), 2 * first * first_change
+    return change.diagonal(dim1=1, dim2=2), 2 * vectors[:, 0] * first_change
 
 
 def _recurrence(slope: Tensor, count: int) -> Tensor:
-    """Jacobi matrices (B, count, count) of the orthogonal polynomials on [0, 1]; ``slope`` is complex."""
+    """Jacobi matrices (B, count, count) of the orthogonal polynomials on [0, 1] for t (B,)."""
     k = torch.arange(count, dtype=torch.float64, device=slope.device)
     alpha, beta = 1 - slope[:, None], slope[:, None] / 2 - 1
     sum_, twice = alpha + beta, 2 * k + alpha + beta
@@ -98,12 +104,15 @@ class PowerLaw:
     parameters : (B, 14) in the order of ``parameters.NAMES``, or more columns, which count for nothing here;
         :func:`inside` must hold.
     tolerance : relative error of the deflection that the number of terms is chosen for.
+    slopes : whether :meth:`expansion` is needed.
 
     Attributes are tensors (B, 1), and ``nodes``, ``weights`` (B, n) with their derivatives by t; systems that
-    need fewer terms than n have weights of 0. ``count`` (B,) is their number.
+    need fewer terms than n have weights of 0. ``count`` (B,) is their number. ``forms`` (B, n, 2) are the
+    quadratic forms \\|V_j\\|^2 in (Re W, Im W)^2 of the denominators V_j of the terms, in the frame of the axes;
+    ``factors`` (B, 2, n) is what the 1 / \\|V_j\\|^2 are summed with for the two components of the deflection.
     """
 
-    def __init__(self, parameters: Tensor, tolerance: float = 1e-15) -> None:
+    def __init__(self, parameters: Tensor, tolerance: float = 1e-15, slopes: bool = True) -> None:
         column = dict(zip(NAMES, parameters.double()[..., None].unbind(1), strict=False))  # each (B, 1)
         self.theta_E, self.t = column["theta_E"], column["gamma"] - 1
         self.center = torch.complex(column["center_x"], column["center_y"])
@@ -114,21 +123,30 @@ class PowerLaw:
         self.shear_size = column["gamma_ext"]
         self.shear_turn = torch.polar(torch.ones_like(self.size), 2 * column["psi_ext"])
         self.count = terms(self.size[:, 0], tolerance)
-        self.nodes, self.weights, self.node_slopes, self.weight_slopes = self._quadrature()
+        self.nodes, self.weights = self._each(quadrature)
+        if slopes:
+            self.node_slopes, self.weight_slopes = self._each(quadrature_slopes)
+        product = self.nodes * self.size
+        self.forms = torch.stack([1 + product, 1 - product], 2) ** 2
+        self.factors = torch.stack([self.weights * (1 + product), self.weights * (1 - product)], 1)
 
-    def _quadrature(self) -> Tensor:
-        result = self.t.new_zeros(4, len(self.t), int(self.count.max()))
-        for count in self.count.unique().tolist():
-            chosen = self.count == count
-            result[:, chosen, :count] = torch.stack(quadrature(self.t[chosen, 0], count))
+    def _each(self, rule: Callable[[Tensor, int], tuple[Tensor, Tensor]]) -> Tensor:
+        """A rule for all lenses, (2, B, n), those with the same number of terms at once."""
+        counts = self.count.tolist()
+        result = self.t.new_zeros(2, len(counts), max(counts))
+        for count in set(counts):
+            rows = torch.tensor([row for row, other in enumerate(counts) if other == count], device=self.t.device)
+            result[:, rows, :count] = torch.stack(rule(self.t[rows, 0], count))
         return result
 
     def __getitem__(self, rows: slice | Tensor) -> PowerLaw:
         """Some of the lenses, with no more terms than they need."""
         part = self._map(lambda tensor: tensor[rows])
-        count = int(part.count.max())
-        for name in ("nodes", "weights", "node_slopes", "weight_slopes"):
-            setattr(part, name, getattr(part, name)[:, :count])
+        count = max(part.count.tolist(), default=1)
+        for name in ("nodes", "weights", "node_slopes", "weight_slopes", "forms"):
+            if hasattr(part, name):
+                setattr(part, name, getattr(part, name)[:, :count])
+        part.factors = part.factors[:, :, :count]
         return part
 
     def to(self, dtype: torch.dtype) -> PowerLaw:
@@ -146,83 +164,79 @@ class PowerLaw:
         turned = offset * self.axis.conj()
         return torch.complex((1 - self.size) * turned.real, (1 + self.size) * turned.imag)
 
-    def forms(self) -> Tensor:
-        """(B, n, 2): the quadratic forms \\|V_j\\|^2 in (Re W, Im W)^2, V_j the denominators of the terms."""
-        product = self.nodes * self.size
-        return torch.stack([1 + product, 1 - product], 2) ** 2
-
-    def factors(self) -> Tensor:
-        """(B, 2, n): what the 1 / \\|V_j\\|^2 are summed with, for the two components of the deflection."""
-        product = self.nodes * self.size
-        return torch.stack([self.weights * (1 + product), self.weights * (1 - product)], 1)
-
     def deflection(self, position: Tensor) -> Tensor:
         """Deflection (B, P) complex [arcsec] at positions (B, P)."""
-        along = self.along(position - self.center)
+        return self.mass_deflection(position - self.center) + self.shear_size * self.shear_turn * position.conj()
+
+    def focusing(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Deflection (complex), convergence and shear (complex), (B, P), at positions (B, P)."""
+        offset = position - self.center
+        alpha = self.mass_deflection(offset)
+        norm = (offset - self.ellipticity * offset.conj()).abs() ** 2
+        kappa = (1 - self.t / 2) * (self.theta_E**2 * self.squash / norm) ** (self.t / 2)
+        gamma = ((1 - self.t) * alpha - kappa * offset) / offset.conj()  # see moving_images
+        shear = self.shear_size * self.shear_turn
+        return alpha + shear * position.conj(), kappa, gamma + shear
+
+    def mass_deflection(self, offset: Tensor) -> Tensor:
+        """Deflection (B, P) complex [arcsec] by the mass alone, at offsets from its centre."""
+        along = self.along(offset)
         squares = torch.stack([along.real, along.imag], 1) ** 2  # (B, 2, P)
-        sums = self.factors() @ (self.forms() @ squares).reciprocal_()  # (B, 2, P)
-        norm = squares.sum(1)
+        sums = self.factors @ (self.forms @ squares).clamp_min_(CENTRE**2).reciprocal_()  # (B, 2, P)
+        norm = squares.sum(1).clamp_min_(CENTRE**2)
         scale = norm * (self.theta_E**2 * self.squash / norm) ** (self.t / 2)
-        alpha = scale * torch.complex(along.real * sums[:, 0], along.imag * sums[:, 1]) * self.axis
-        return alpha + self.shear_size * self.shear_turn * position.conj()
+        return scale * torch.complex(along.real * sums[:, 0], along.imag * sums[:, 1]) * self.axis
 
     def expansion(self, position: Tensor) -> Expansion:
         """Deflection with its derivatives by position and by parameters, at positions (B, P) complex."""
-        offset, epsilon = position - self.center, self.ellipticity
+        offset, epsilon, half = position - self.center, self.ellipticity, self.t / 2
         flat = offset - epsilon * offset.conj()  # W
-        along = self.along(offset)
-        norm = along.real**2 + along.imag**2
-        turn = flat / flat.conj()
-        u = -epsilon.conj() * turn
-        F, F_u, F_t = self._angular(along, norm, u)
+        norm = (flat.real**2 + flat.imag**2).clamp_min_(CENTRE**2)
         log_ratio = torch.log(self.theta_E**2 * self.squash / norm)
-        half = self.t / 2
         scale = torch.exp(half * log_ratio)  # Lambda
-        alpha = scale * flat * F
-        by_flat = scale * ((1 - half) * F + u * F_u)
-        by_conjugate = -scale * (half * F + u * F_u) * turn
+        alpha, moment, alpha_t = self._angular(self.along(offset), scale * norm)
         kappa = (1 - half) * scale
-        gamma = by_conjugate - epsilon * by_flat
-        shared = half / self.squash * alpha
-        by_e = -offset.conj() * by_flat - shared * epsilon.conj()
-        by_e_conjugate = -offset * by_conjugate - scale * F_u * flat * turn - shared * epsilon
+        phase = (offset.real**2 + offset.imag**2).clamp_min_(CENTRE**2).reciprocal_() * offset  # 1 / conj(z), quickly
+        gamma = ((1 - self.t) * alpha - kappa * offset) * phase  # see moving_images
+        by_flat = kappa + epsilon.conj() * gamma  # N times the derivative by W, for kappa and gamma are those by z
+        by_conjugate = gamma + epsilon * kappa
+        bent = half * alpha
+        by_e = offset.conj() * by_flat + epsilon.conj() * bent
+        by_e_conjugate = offset * by_conjugate + epsilon * bent + (bent - (1 - half) * moment) * flat * phase
         twist = self.shear_turn * position.conj()
         partial = (
             self.t / self.theta_E * alpha,
-            alpha * log_ratio / 2 + scale * flat * F_t,
+            alpha * log_ratio / 2 + alpha_t,
             -(kappa + gamma),
             -1j * (kappa - gamma),
-            by_e + by_e_conjugate,
-            1j * (by_e - by_e_conjugate),
+            (by_e + by_e_conjugate) * (-1 / self.squash),
+            (by_e_conjugate - by_e) * (1j / self.squash),
             twist,
             2j * self.shear_size * twist,
         )
         shear = self.shear_size * self.shear_turn
         return Expansion(alpha + self.shear_size * twist, kappa, gamma + shear, partial)
 
-    def _angular(self, along: Tensor, norm: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """F and its derivatives by u and t, (B, P) complex.
+    def _angular(self, along: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Lambda W times F, Q = (F - 1) / u and the derivative of F by t: (B, P) complex.
 
-        F' follows from F by the differential equation of the first order that the hypergeometric function
-        with a = 1 obeys; written with (F - 1) / u, which is a sum of its own, it holds at u = 0 too.
+        With F' = (t / 2 F - (1 - t / 2) Q) / (1 - u), the differential equation of the first order that a
+        hypergeometric function with a = 1 obeys, F and Q give the derivative by u, where u = 0 too.
+        ``along`` is W in the frame of the axes, ``scale`` is Lambda \\|W\\|^2.
         """
-        squares = torch.stack([along.real, along.imag], 1) ** 2
-        inverse = (self.forms() @ squares).reciprocal_()  # (B, n, P)
-        product, moment = self.nodes * self.size, self.weights * self.nodes
-        pairs = [self.weights, moment, self.weight_slopes]
-        rows = [pair * (1 + sign * product) for pair in pairs for sign in (1, -1)]
+        x, y = along.real, along.imag
+        squares = torch.stack([x, y], 1) ** 2  # (B, 2, P)
+        inverse = (self.forms @ squares).clamp_min_(CENTRE**2).reciprocal_()  # (B, n, P)
+        product, weights = self.nodes * self.size, [self.weights, self.weights * self.nodes, self.weight_slopes]
+        rows = [weight * (1 + sign * product) for weight in weights for sign in (1, -1)]
         sums = torch.stack(rows, 1) @ inverse  # (B, 6, P)
-        back = along.conj()
-        F, Q, F_t = (
-            back * torch.complex(along.real * sums[:, row], along.imag * sums[:, row + 1]) for row in (0, 2, 4)
-        )
+        F, Q, F_t = (torch.complex(x * sums[:, row], y * sums[:, row + 1]) for row in (0, 2, 4))
         drift = self.weights * self.node_slopes
-        rows = [drift * (1 + product) ** 2, drift * (1 - product) ** 2, 2 * drift * (1 - product**2)]
+        rows = [drift * (1 + product) ** 2, -drift * (1 - product) ** 2, 2 * drift * (1 - product**2)]
         sums = torch.stack(rows, 1) @ inverse.square_()
-        real = squares[:, 0] * sums[:, 0] - squares[:, 1] * sums[:, 1]
-        moved = torch.complex(real, along.real * along.imag * sums[:, 2])
-        half = self.t / 2
-        return F, (half * F - (1 - half) * Q) / (1 - u), F_t - self.size * norm * moved
+        moved = torch.complex(squares[:, 0] * sums[:, 0] + squares[:, 1] * sums[:, 1], x * y * sums[:, 2])
+        factor = scale * self.axis
+        return F * factor, Q * factor, (F_t - self.size * along * moved) * factor
 
     def moving_images(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """How images of the source's centre move and brighten when a parameter changes.

@@ -7,7 +7,7 @@ only pixels are computed in the chosen precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -17,14 +17,14 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from lensvit.parameters import NAMES
-from lensvit.power_law import MASS, PowerLaw
-from lensvit.scene import System
+from lensvit.power_law import CENTRE, MASS, PowerLaw, inside
+from lensvit.scene import Renderer, System
 
 AMPLITUDES = ("source_amp", "lens_amp", "quasar_amp")  # further columns of the parameters, where they vary
 COLUMNS = NAMES + AMPLITUDES
 SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
-TOLERANCE = {torch.float32: 1e-8, torch.float64: 1e-15}  # relative error of the deflection
-BLOCK = {"cpu": 16384, "cuda": 2**23}  # pixels computed at once: temporary arrays stay in the CPU's cache
+TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection
+GPU_BLOCK = 2**23  # pixels, of all channels, that a GPU computes at once
 LARGEST = 1e4  # of (R / R_sersic)^(1/n): the light is 0 beyond, for every n of 0.2 and more
 
 
@@ -57,6 +57,7 @@ class BatchedRenderer:
         device: str | torch.device = "cpu",
     ) -> None:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
+        self.exact = Renderer(pixels, pixel_scale, kernel, scene, fine_kernel)
         self.dtype, self.device = dtype, torch.device(device)
         self.axis = (torch.arange(pixels, dtype=torch.float64, device=self.device) - (pixels - 1) / 2) * pixel_scale
         self.blur = Convolution(kernel, pixels, dtype, self.device)
@@ -64,16 +65,29 @@ class BatchedRenderer:
         self.points = PointSources(fine, len(fine) // len(kernel), pixels, dtype, self.device)
 
     def render(self, systems: Sequence[System]) -> np.ndarray:
-        """Images (n, ny, nx) in the renderer's precision, counts/s per pixel."""
-        return self.images(*system_tensors(systems, self.device)).cpu().numpy()
+        """Images (n, ny, nx) in the renderer's precision, counts/s per pixel.
+
+        lenstronomy renders the systems that ``power_law.inside`` leaves out.
+        """
+        parameters, *quasars = system_tensors(systems, self.device)
+        fit = inside(parameters)
+        images = self.images(parameters[fit], *(part[fit] for part in quasars)).cpu().numpy()
+        if len(images) == len(systems):
+            return images
+        fit = fit.cpu().numpy()
+        result = np.empty((len(systems), *images.shape[1:]), images.dtype)
+        result[fit] = images
+        result[~fit] = self.exact.render([system for system, fits in zip(systems, fit, strict=True) if not fits])
+        return result
 
     @torch.no_grad()
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, ny, nx) [counts/s per pixel]."""
         parameters = self._complete(parameters)
         galaxies = _Galaxies(parameters, self.axis, self.scene, self.dtype)
-        stencil = self._stencil(parameters, positions, magnification)
-        return self._computed(len(parameters), 1, stencil, lambda rows, lines: galaxies.light(rows, lines)[:, None])[:, 0]
+        flux = (parameters[:, -1:] * magnification.abs())[..., None]  # (B, M, 1)
+        stencil = self.points.stencil(self._pixel(positions), lambda within: (flux * bilinear(within)[0])[:, None])
+        return self._computed(1, stencil, galaxies.light)[:, 0]
 
     @torch.no_grad()
     def jacobian(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,33 +97,32 @@ class BatchedRenderer:
         As a point source is a bilinear shift of the kernel, the derivative jumps where one crosses the
         centre of a (fine) pixel; in between it is that of the image, exactly.
         """
-        given, parameters = parameters.shape[1], self._complete(parameters)
-        law = PowerLaw(parameters, TOLERANCE[self.dtype])
-        stencil = self._moving_stencil(parameters, positions, magnification, given)
-        law, parameters = law.to(self.dtype), parameters.to(self.dtype)
+        channels, parameters = 1 + parameters.shape[1], self._complete(parameters)
+        law = PowerLaw(parameters, TOLERANCE[self.dtype]).to(self.dtype)
+        moving = self._moving_points(parameters, positions, magnification)
+        stencil = self.points.stencil(self._pixel(positions), lambda within: moving(within)[:, :channels])
+        axis, single = self.axis.to(self.dtype), parameters.to(self.dtype)
+        position = torch.complex(axis.expand(len(axis), -1), axis[:, None].expand(-1, len(axis))).view(1, -1)
 
-        def channels(rows: slice, lines: slice) -> Tensor:
-            position = torch.complex(*torch.meshgrid(self.axis, self.axis[lines], indexing="xy")).to(law.axis.dtype)
-            light = galaxy_derivatives(law[rows], parameters[rows], position.reshape(1, -1), self.scene)
-            light = light[:, : 1 + given]
-            return light.reshape(*light.shape[:2], -1, self.pixels)
+        def light(rows: slice) -> Tensor:
+            return galaxy_derivatives(law[rows], single[rows], position, self.scene)[:, :channels]
 
-        result = self._computed(len(parameters), 1 + given, stencil, channels)
+        result = self._computed(channels, stencil, light)
         return result[:, 0], result[:, 1:]
 
-    def _computed(self, count, channels, stencil, light):
-        """Images (B, C, ny, nx), from the galaxies' light before the PSF in pieces and from point sources."""
-        result = torch.empty((count, channels, self.pixels, self.pixels), dtype=self.dtype, device=self.device)
+    def _computed(self, channels: int, stencil: Stencil, light: Callable[[slice], Tensor]) -> Tensor:
+        """Images (B, C, ny, nx) from point sources and the galaxies' light before the PSF.
+
+        ``light`` gives that of a slice of the systems, of as many elements as (b, C, ny, nx).
+        """
+        count = len(stencil.place)
+        result = torch.empty(count, channels, self.pixels, self.pixels, dtype=self.dtype, device=self.device)
         for rows in self._tiles(count, channels):
-            chosen = stencil[rows]
-            canvas = self.points.canvas(chosen)
-            for lines in self._lines():
-                canvas[:, :, lines, : self.pixels] = light(rows, lines)
-            canvas *= self.pixel_scale**2
-            self.points.add_before(canvas, chosen)
-            image = self.blur(canvas)
-            self.points.add_after(image, chosen)
-            result[rows] = image
+            image = torch.empty_like(result[rows])
+            torch.mul(light(rows).view_as(image), self.pixel_scale**2, out=image)
+            self.points.add_before(image, stencil, rows)
+            self.blur(image, result[rows])
+        self.points.add_after(result, stencil)
         return result
 
     def _complete(self, parameters: Tensor) -> Tensor:
@@ -122,39 +135,32 @@ class BatchedRenderer:
 
     def _tiles(self, count: int, channels: int) -> Iterator[slice]:
         """Systems that are computed together: one on a CPU, so that an image never depends on its company."""
-        block = BLOCK[self.device.type] // (self.pixels**2 * channels)
-        size = 1 if self.device.type == "cpu" else max(1, block)
+        size = 1 if self.device.type == "cpu" else max(1, GPU_BLOCK // (self.pixels**2 * channels))
         for start in range(0, count, size):
             yield slice(start, min(start + size, count))
 
-    def _lines(self) -> Iterator[slice]:
-        size = max(1, BLOCK[self.device.type] // self.pixels)
-        for start in range(0, self.pixels, size):
-            yield slice(start, min(start + size, self.pixels))
+    def _pixel(self, positions: Tensor) -> Tensor:
+        return positions / self.pixel_scale + (self.pixels - 1) / 2
 
-    def _stencil(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Stencil:
-        flux = parameters[:, -1:] * magnification.abs()  # (B, M)
-        corner, within = self.points.place(positions / self.pixel_scale + (self.pixels - 1) / 2)
-        return Stencil(corner, (flux[..., None] * bilinear(within)[0])[:, None])
-
-    def _moving_stencil(self, parameters: Tensor, positions: Tensor, magnification: Tensor, given: int) -> Stencil:
-        """The point sources and, in P further channels, their derivatives."""
+    def _moving_points(
+        self, parameters: Tensor, positions: Tensor, magnification: Tensor
+    ) -> Callable[[Tensor], Tensor]:
+        """The light (B, 18, M, 4) of the point sources and its derivatives, from the distance to a pixel."""
         law, present = PowerLaw(parameters), magnification != 0
         position = torch.complex(positions[..., 0], positions[..., 1])
         position = torch.where(present, position, law.center + law.theta_E)  # anywhere but at the centre
-        moved, brightened = law.moving_images(position)  # (B, M, 14)
-        flux = parameters[:, -1:] * magnification.abs()
-        corner, within = self.points.place(positions / self.pixel_scale + (self.pixels - 1) / 2)
-        weights, by_x, by_y = bilinear(within)  # (B, M, 4)
-        step = self.points.supersampling / self.pixel_scale
-        shifted = (moved.real[..., None] * by_x[:, :, None] + moved.imag[..., None] * by_y[:, :, None]) * step
-        channels = torch.zeros(*flux.shape, 1 + len(COLUMNS), 4, dtype=flux.dtype, device=flux.device)
-        channels[:, :, 0] = flux[..., None] * weights
-        channels[:, :, 1 : 1 + len(NAMES)] = flux[..., None, None] * (
-            brightened[..., None] * weights[:, :, None] + shifted
-        )
-        channels[:, :, -1] = magnification.abs()[..., None] * weights
-        return Stencil(corner, channels[:, :, : 1 + given].transpose(1, 2))
+        moved, brightened = (part.mT[..., None] for part in law.moving_images(position))  # (B, 14, M, 1)
+        moved = moved * self.points.supersampling / self.pixel_scale  # [(fine) pixel]
+        size = magnification.abs()[:, None, :, None]
+        flux = parameters[:, -1:, None, None] * size
+
+        def channels(within: Tensor) -> Tensor:
+            weights, by_x, by_y = (part[:, None] for part in bilinear(within))  # (B, 1, M, 4)
+            changes = flux * (brightened * weights + moved.real * by_x + moved.imag * by_y)
+            nothing = torch.zeros_like(weights)  # by the amplitudes of the galaxies
+            return torch.cat([flux * weights, changes, nothing, nothing, size * weights], 1)
+
+        return channels
 
 
 def system_tensors(systems: Sequence[System], device: str | torch.device = "cpu") -> tuple[Tensor, Tensor, Tensor]:
@@ -173,67 +179,82 @@ class _Galaxies:
     """Light of B lens and source galaxies before the PSF, in real arithmetic.
 
     All coordinates are sums of a term of the column and one of the row. Scales and exponents are folded
-    into them, so that a pixel costs five exponentials, two logarithms and two small matrix products.
+    into them, so that a pixel costs five exponentials, two logarithms and a few small matrix products.
     """
 
     def __init__(self, parameters: Tensor, axis: Tensor, scene: SimpleNamespace, dtype: torch.dtype) -> None:
-        law = PowerLaw(parameters, TOLERANCE[dtype])
+        law = PowerLaw(parameters, TOLERANCE[dtype], slopes=False)
         of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))  # (B, 1)
         self.count = law.count.tolist()
-        x, y = axis - of["center_x"], axis - of["center_y"]  # (B, n)
-        cos, sin = law.axis.real, law.axis.imag
-        low, high = 1 - law.size, 1 + law.size
-        self.lens_columns = torch.stack([low * cos * x, -high * sin * x], 1)[:, :, None].to(dtype)  # (B, 2, 1, n)
-        self.lens_rows = torch.stack([low * sin * y, high * cos * y], 1)[..., None].to(dtype)  # (B, 2, n, 1)
-        self.forms = torch.cat([(1 / law.squash)[..., None].expand(-1, 1, 2), law.forms()], 1).to(dtype)
-        self.factors = law.factors().to(dtype)
-        self.mass_power = (1 - law.t / 2).to(dtype)
-        self.light_power, light_log, self.light_scale = _sersic_terms(of, "R_sersic", "n_sersic", "lens_amp", dtype)
-        self.light_log = light_log.to(dtype)
+        self._lens_plane(law, axis)
+        size = self._profiles(of)
+        self._source_plane(law, of, axis, scene, size)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(dtype))
 
-        self.source_power, log, self.source_scale = _sersic_terms(
-            of, "source_R_sersic", "source_n_sersic", "source_amp", dtype
-        )
-        size = torch.exp(log * of["source_n_sersic"])  # of the source plane, so that (R / R_sersic)^(1/n) has no factor
-        self.source_floor = ((SMOOTHING * size) ** 2).to(dtype)
+    def _lens_plane(self, law: PowerLaw, axis: Tensor) -> None:
+        """W in the frame of the axes; R^2 of the lens light and \\|V_j\\|^2 from its squares; powers."""
+        x, y = axis - law.center.real, axis - law.center.imag  # (B, n)
+        cos, sin, low, high = law.axis.real, law.axis.imag, 1 - law.size, 1 + law.size
+        self.lens_columns = torch.stack([low * cos * x, -high * sin * x], 1)[:, :, None]  # (B, 2, 1, n)
+        self.lens_rows = torch.stack([low * sin * y, high * cos * y], 1)[..., None]  # (B, 2, n, 1)
+        self.forms = torch.cat([(1 / law.squash)[..., None].expand(-1, 1, 2), law.forms], 1)  # (B, 1 + n, 2)
+        self.factors = law.factors  # (B, 2, n)
+        self.mass_power = 1 - law.t / 2
+
+    def _profiles(self, of: Mapping[str, Tensor]) -> Tensor:
+        """Both Sersic profiles as a exp(-exp(p ln R^2 + c)), source first; the source plane's scale for its c = 0."""
+        index = torch.stack([of["source_n_sersic"], of["n_sersic"]], 1)  # (B, 2, 1)
+        radius = torch.stack([of["source_R_sersic"], of["R_sersic"]], 1).clamp_min(SMOOTHING)
+        amplitude = torch.cat([of["source_amp"], of["lens_amp"]], 1)
+        b = _b(index)
+        self.power = 0.5 / index
+        shift = torch.log(b) - torch.log(radius) / index
+        size = torch.exp(shift[:, 0] * of["source_n_sersic"])
+        floor = torch.full_like(size, 2 * np.log(SMOOTHING))
+        self.floor = torch.stack([floor + 2 * torch.log(size), floor], 1)  # of ln R^2
+        self.shift = torch.stack([torch.zeros_like(size), shift[:, 1]], 1)
+        self.amplitude = (amplitude * torch.exp(b[..., 0]))[:, None]  # (B, 1, 2)
+        return size
+
+    def _source_plane(
+        self, law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: SimpleNamespace, size: Tensor
+    ) -> None:
+        """Scaled elliptical coordinates there: of the undeflected pixels, and what the deflection changes."""
         e1, e2 = scene.source_e1, scene.source_e2
-        flatten = parameters.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
+        flatten = size.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
         flatten = flatten * size[..., None]  # (B, 2, 2)
         shear = law.shear_size * law.shear_turn
-        g1, g2 = shear.real, shear.imag
-        sheared = torch.stack([torch.cat([1 - g1, -g2], 1), torch.cat([-g2, 1 + g1], 1)], 1)  # (B, 2, 2)
+        sheared = _matrix(1 - shear.real, -shear.imag, -shear.imag, 1 + shear.real)
         columns = sheared[:, :, :1] * axis - torch.stack([of["source_x"], of["source_y"]], 1)  # (B, 2, n)
-        self.source_columns = (flatten @ columns)[:, :, None].to(dtype)
-        self.source_rows = (flatten @ (sheared[:, :, 1:] * axis))[..., None].to(dtype)
-        turn = torch.stack([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)], 1)
+        self.source_columns = (flatten @ columns)[:, :, None]
+        self.source_rows = (flatten @ (sheared[:, :, 1:] * axis))[..., None]
+        turn = _matrix(law.axis.real, -law.axis.imag, law.axis.imag, law.axis.real)
         strength = law.squash * law.theta_E**law.t
-        self.bend = (-strength[..., None] * flatten @ turn).to(dtype)  # (B, 2, 2)
+        self.bend = -strength[..., None] * flatten @ turn  # (B, 2, 2)
 
-    def light(self, rows: slice, lines: slice) -> Tensor:
-        """Surface brightness (b, ny, nx) of some systems, on some lines of the image [counts/s/arcsec^2]."""
+    def light(self, rows: slice) -> Tensor:
+        """Surface brightness (b, 1, ny nx) of some systems [counts/s/arcsec^2]."""
         count = max(self.count[rows])
-        along = (self.lens_columns[rows] + self.lens_rows[rows, :, lines]).flatten(2)  # (b, 2, P)
-        forms = self.forms[rows, : 1 + count] @ (along * along)  # (b, 1 + n, P)
-        radius = forms[:, 0].log()  # ln R^2, of the lens light and the mass
-        sums = self.factors[rows, :, :count] @ forms[:, 1:].reciprocal_()  # (b, 2, P)
-        sums *= along
-        sums *= (radius * self.mass_power[rows]).exp_()[:, None]
-        source = (self.source_columns[rows] + self.source_rows[rows, :, lines]).flatten(2)
-        source.baddbmm_(self.bend[rows], sums)
+        along = (self.lens_columns[rows] + self.lens_rows[rows]).flatten(2)  # (b, 2, P)
+        forms = (self.forms[rows, : 1 + count] @ (along * along)).clamp_min_(CENTRE**2)  # (b, 1 + n, P)
+        squares = torch.empty_like(along)  # ln R^2 of the source, of the lens
+        lens = torch.log(forms[:, 0], out=squares[:, 1])
+        bent = self.factors[rows, :, :count] @ forms[:, 1:].reciprocal_()  # (b, 2, P)
+        bent *= along
+        bent *= (lens * self.mass_power[rows]).exp_()[:, None]
+        source = (self.source_columns[rows] + self.source_rows[rows]).flatten(2)
+        source.baddbmm_(self.bend[rows], bent)
         source *= source
-        source = torch.maximum(source[:, 0] + source[:, 1], self.source_floor[rows])
-        result = source.log_().mul_(self.source_power[rows]).exp_().neg_().exp_().mul_(self.source_scale[rows])
-        radius = radius.clamp_min_(2 * np.log(SMOOTHING)).mul_(self.light_power[rows]).add_(self.light_log[rows])
-        result.addcmul_(radius.exp_().neg_().exp_(), self.light_scale[rows])
-        return result.view(len(result), -1, self.lens_columns.shape[-1])
+        torch.add(source[:, 0], source[:, 1], out=squares[:, 0]).log_()
+        squares = torch.maximum(squares, self.floor[rows]).mul_(self.power[rows]).add_(self.shift[rows])
+        return self.amplitude[rows] @ squares.exp_().neg_().exp_()
 
 
-def _sersic_terms(of: Mapping[str, Tensor], size: str, index: str, amplitude: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """p, c, a (B, 1) of a profile a exp(-exp(p ln R^2 + c))."""
-    b = _b(of[index])
-    power = 0.5 / of[index]
-    log = torch.log(b) - 2 * power * torch.log(of[size].clamp_min(SMOOTHING))
-    return power.to(dtype), log, (of[amplitude] * torch.exp(b)).to(dtype)
+def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """(B, 2, 2) from four (B, 1)."""
+    return torch.stack([torch.cat([a, b], 1), torch.cat([c, d], 1)], 1)
 
 
 def _b(index: Tensor) -> Tensor:
@@ -277,9 +298,10 @@ def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scen
     flat = offset - epsilon * offset.conj()
     source = _sersic((flat.real**2 + flat.imag**2) / squash, of["source_R_sersic"], of["source_n_sersic"])
     slope = (2 / squash * of["source_amp"] * source.by_square) * (flat - epsilon * flat.conj())  # by x + i by y
-    for name, partial in zip(MASS, bent.partial, strict=True):
-        by[name] = -(slope.real * partial.real + slope.imag * partial.imag)
     by["source_x"], by["source_y"] = -slope.real, -slope.imag
+    slope = -slope.conj_physical()
+    for name, partial in zip(MASS, bent.partial, strict=True):
+        by[name] = (slope * partial).real
     by["source_R_sersic"] = of["source_amp"] * source.by_size
     by["source_n_sersic"] = of["source_amp"] * source.by_index
     by["source_amp"] = source.value
@@ -304,40 +326,29 @@ def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scen
 class Convolution:
     """Convolution of images with one kernel (k, k) by the discrete Fourier transform.
 
-    A canvas as large as the image is padded by half the kernel: what wraps around falls on the padding. A
-    canvas of ``wide`` pixels holds sources beyond the image's border at their index modulo its side.
+    Half a kernel of padding is enough: what wraps around the border falls on it.
     """
 
     def __init__(self, kernel: np.ndarray, pixels: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.pixels, self.margin = pixels, len(kernel) // 2
-        self.wide = _fast_length(pixels + 2 * self.margin)
-        self.kernel = torch.as_tensor(kernel, dtype=torch.float64, device=device)
-        self.dtype = dtype
-        self.transforms: dict[int, Tensor] = {}
+        margin = len(kernel) // 2
+        self.pixels, self.side = pixels, _fast_length(pixels + margin)
+        padded = torch.zeros(self.side, self.side, dtype=torch.float64, device=device)
+        padded[: len(kernel), : len(kernel)] = torch.as_tensor(kernel, dtype=torch.float64)
+        self.transform = torch.fft.rfft2(padded.roll((-margin, -margin), (0, 1))).to(dtype.to_complex())
 
-    def __call__(self, canvas: Tensor) -> Tensor:
-        """Images (B, C, ny, nx) from canvases (B, C, side, side)."""
-        side = _fast_length(max(self.wide if canvas.shape[-1] > self.pixels else 0, self.pixels + self.margin))
-        if canvas.device.type == "cpu":  # one after the other, they stay in the cache
-            result = canvas.new_empty(*canvas.shape[:2], self.pixels, self.pixels)
-            for image, target in zip(canvas.flatten(0, 1), result.flatten(0, 1), strict=True):
-                target.copy_(self._convolved(image, side))
-            return result
-        return self._convolved(canvas, side)
+    def __call__(self, image: Tensor, result: Tensor) -> None:
+        """Convolve images (B, C, ny, nx) into ``result``."""
+        if image.device.type == "cpu":  # one after the other, they stay in the cache
+            for one, target in zip(image.flatten(0, 1), result.flatten(0, 1), strict=True):
+                target.copy_(self._convolved(one))
+        else:
+            result.copy_(self._convolved(image))
 
-    def _convolved(self, canvas: Tensor, side: int) -> Tensor:
-        half = torch.fft.rfft(canvas, side, dim=-1)
-        whole = torch.fft.fft(half, side, dim=-2).mul_(self._transform(side))
+    def _convolved(self, image: Tensor) -> Tensor:
+        half = torch.fft.rfft(image, self.side, dim=-1)
+        whole = torch.fft.fft(half, self.side, dim=-2).mul_(self.transform)
         half = torch.fft.ifft(whole, dim=-2)[..., : self.pixels, :]
-        return torch.fft.irfft(half, side, dim=-1)[..., : self.pixels]
-
-    def _transform(self, side: int) -> Tensor:
-        if side not in self.transforms:
-            padded = self.kernel.new_zeros(side, side)
-            padded[: len(self.kernel), : len(self.kernel)] = self.kernel
-            centred = padded.roll((-self.margin, -self.margin), (0, 1))
-            self.transforms[side] = torch.fft.rfft2(centred).to(self.dtype.to_complex())
-        return self.transforms[side]
+        return torch.fft.irfft(half, self.side, dim=-1)[..., : self.pixels]
 
 
 def _fast_length(least: int) -> int:
@@ -350,13 +361,15 @@ class Stencil(NamedTuple):
 
     corner : (B, M, 2) column and row of the lower left of the four pixels that a source is spread over.
     weights : (B, C, M, 4) its light in them, in C channels: (row, column), (row, column + 1), (row + 1, ...).
+    place : (B, 4 M) index in the image of the pixels of sources that go through the convolution.
+    before : (B, C, 4 M) their weights. after : the system and number of each source that does not.
     """
 
     corner: Tensor
     weights: Tensor
-
-    def __getitem__(self, rows: slice) -> Stencil:
-        return Stencil(self.corner[rows], self.weights[rows])
+    place: Tensor
+    before: Tensor
+    after: list[tuple[int, int]]
 
 
 def bilinear(within: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -377,7 +390,7 @@ class PointSources:
 
     With a native kernel they are points that go through the convolution with the galaxies. A fine kernel,
     centred on a fine pixel and summed over native pixels, is a native kernel of one of s x s phases; the
-    weighted sum of four of them is added to the image.
+    weighted sum of four of them is added to the image. So are native sources beyond the image's border.
 
     Parameters
     ----------
@@ -389,55 +402,35 @@ class PointSources:
         self, kernel: np.ndarray, supersampling: int, pixels: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.supersampling, self.pixels, self.dtype = supersampling, pixels, dtype
-        self.margin = len(kernel) // supersampling // 2
-        self.wide = _fast_length(pixels + 2 * self.margin)
-        if supersampling > 1:
-            self.radius = self.margin + 1
-            self.phases = _phases(kernel, supersampling, self.radius).to(device, dtype)
+        self.radius = len(kernel) // supersampling // 2 + 1
+        self.phases = _phases(kernel, supersampling, self.radius).to(device, dtype)
 
-    def place(self, pixel: Tensor) -> tuple[Tensor, Tensor]:
-        """Lower left fine pixel (B, M, 2) and the distance from it, of positions in pixels (B, M, 2)."""
+    def stencil(self, pixel: Tensor, channels: Callable[[Tensor], Tensor]) -> Stencil:
+        """Sources at ``pixel`` (B, M, 2), column and row.
+
+        ``channels`` gives their light (B, C, M, 4) from the distance (B, M, 2) to the lower left fine pixel.
+        """
         fine = pixel * self.supersampling + (self.supersampling - 1) // 2
         corner = torch.floor(fine)
-        return corner.long(), fine - corner
+        weights = channels(fine - corner)
+        corner = corner.long()
+        inside = ((corner >= 0) & (corner + 1 < self.pixels)).all(-1) & (self.supersampling == 1)
+        across = corner.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
+        column, row = torch.where(inside[..., None, None], corner[:, :, None] + across, 0).unbind(-1)  # (B, M, 4)
+        before = torch.where(inside[:, None, :, None], weights, 0).to(self.dtype).flatten(2)
+        present = (weights != 0).any(-1).any(1)
+        after = torch.nonzero(present & ~inside).tolist()
+        return Stencil(corner, weights.to(self.dtype), (row * self.pixels + column).flatten(1), before, after)
 
-    def canvas(self, stencil: Stencil) -> Tensor:
-        """Where the light before the convolution is gathered, (B, C, side, side)."""
-        size = stencil.weights.shape[:2]
-        if self.supersampling == 1 and bool((self._reached(stencil) & ~self._inside(stencil)).any()):
-            return torch.zeros(*size, self.wide, self.wide, dtype=self.dtype, device=stencil.weights.device)
-        return torch.empty(*size, self.pixels, self.pixels, dtype=self.dtype, device=stencil.weights.device)
+    def add_before(self, image: Tensor, stencil: Stencil, rows: slice) -> None:
+        """Add to images (b, C, ny, nx) of some systems what the convolution spreads, in place."""
+        place = stencil.place[rows, None].expand(-1, image.shape[1], -1)
+        image.view(*image.shape[:2], -1).scatter_add_(2, place, stencil.before[rows])
 
-    def _inside(self, stencil: Stencil) -> Tensor:
-        return ((stencil.corner >= 0) & (stencil.corner + 1 < self.pixels)).all(-1)
-
-    def _reached(self, stencil: Stencil) -> Tensor:
-        """Whether a source (B, M) sheds any light on the image."""
-        lowest, highest = -self.margin - 1, self.pixels + self.margin
-        near = ((stencil.corner >= lowest) & (stencil.corner < highest)).all(-1)
-        return near & (stencil.weights != 0).any(-1).any(1)
-
-    def add_before(self, canvas: Tensor, stencil: Stencil) -> None:
-        """Add native sources to the canvas (B, C, side, side), in place."""
-        if self.supersampling > 1:
-            return
-        side = canvas.shape[-1]
-        across = stencil.corner.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
-        column, row = ((stencil.corner[:, :, None] + across) % side).unbind(-1)  # (B, M, 4)
-        place = (row * side + column).flatten(1)[:, None].expand(-1, canvas.shape[1], -1)
-        weights = torch.where(self._reached(stencil)[:, None, :, None], stencil.weights, 0)
-        canvas.view(*canvas.shape[:2], -1).scatter_add_(2, place, weights.flatten(2).to(self.dtype))
-
-    def add_after(self, image: Tensor, stencil: Stencil) -> None:
-        """Add sources with a fine kernel to the image (B, C, ny, nx), in place."""
-        if self.supersampling == 1:
-            return
-        weights = stencil.weights.to(self.dtype)
-        corners, present = stencil.corner.tolist(), (stencil.weights != 0).any(-1).any(1).tolist()
-        for system, target in enumerate(image):
-            for source, (column, row) in enumerate(corners[system]):
-                if present[system][source]:
-                    self._add(target, column, row, weights[system, :, source])
+    def add_after(self, images: Tensor, stencil: Stencil) -> None:
+        """Add the other sources to all convolved images (B, C, ny, nx), in place."""
+        for system, source in stencil.after:
+            self._add(images[system], *stencil.corner[system, source].tolist(), stencil.weights[system, :, source])
 
     def _add(self, image: Tensor, column: int, row: int, weights: Tensor) -> None:
         (i, phase_i), (j, phase_j) = divmod(row, self.supersampling), divmod(column, self.supersampling)
