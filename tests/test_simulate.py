@@ -1,5 +1,7 @@
 """The simulation stage: the same id is the same system; what cannot be imaged is drawn again, and said so."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import h5py
@@ -200,6 +202,57 @@ def test_a_psf_of_another_pixel_scale(run):
 def test_no_fine_kernel_for_supersampling(run):
     with pytest.raises(LensvitError, match="simulation.supersampling"):
         run(0, 1, supersampling=5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"external_shear": False}, {"priors": {"e1": {"sd": 0.45}}}])
+def test_both_engines_make_the_same_file(run, changes):
+    """Also where systems are drawn again, or left by torch to lenstronomy."""
+    reference, columns = content(run(0, 12, **changes))
+    images, other = content(run(0, 12, engine="torch", **changes))
+    for name in COLUMNS:
+        np.testing.assert_array_equal(columns[name], other[name], err_msg=name)
+    for image, expected in zip(images, reference, strict=True):
+        assert np.abs(image - expected).max() <= 1e-6 * expected.max()
+
+
+def test_redraws_are_those_of_both_engines(run, capsys):
+    flat = {"e1": {"kind": "uniform", "low": 0.85, "high": 1.05}, "e2": {"sd": 0.0}}
+    reference, columns = content(run(0, 6, priors=flat))
+    said = capsys.readouterr().out
+    images, other = content(run(0, 6, priors=flat, engine="torch"))
+    assert columns["redraws"].sum() > 0
+    for name in COLUMNS:
+        np.testing.assert_array_equal(columns[name], other[name], err_msg=name)
+    assert sorted(_redrawn(said)) == sorted(_redrawn(capsys.readouterr().out))
+    assert (np.abs(images - reference).max((1, 2)) <= 1e-6 * reference.max((1, 2))).all()
+
+
+def _redrawn(text):
+    return [line for line in text.splitlines() if "drawn again" in line]
+
+
+def test_torchs_systems_do_not_depend_on_their_chunk(run):
+    images, columns = content(run(0, 8, engine="torch"))
+    parts = [content(run(first, 4, engine="torch")) for first in (0, 4)]
+    joined = np.concatenate([part[0] for part in parts])
+    assert (np.abs(images - joined).max((1, 2)) <= 1e-7 * images.max((1, 2))).all()
+    for name in set(COLUMNS) - {"row"}:
+        np.testing.assert_array_equal(columns[name], np.concatenate([part[1][name] for part in parts]), err_msg=name)
+
+
+def test_both_engines_with_a_fine_kernel(run, psf):
+    offset = (np.arange(105) - 52) / 5
+    light = np.exp(-(offset[:, None] ** 2 + offset**2))
+    kernel.write(psf, kernel.from_supersampled(light / light.sum(), 0.1), {})
+    reference, _ = content(run(0, 3, supersampling=5))
+    images, _ = content(run(0, 3, supersampling=5, engine="torch"))
+    assert (np.abs(images - reference).max((1, 2)) <= 1e-6 * reference.max((1, 2))).all()
+
+
+def test_lenstronomys_engine_does_without_torch():
+    code = "import sys, lensvit.simulate; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.strip() == "False"
 
 
 def test_supersampling_changes_the_quasars_alone(run, psf):

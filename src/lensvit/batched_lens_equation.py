@@ -46,31 +46,27 @@ Function = Callable[[Tensor], Tensor]
 def solve(systems: Sequence[Mapping[str, float]]) -> list[Images | NoSolution]:
     """What :func:`lens_equation.solve` returns or raises for each system's parameters.
 
-    The few that are too flat for this search, or whose images it is not sure of, are left to it.
+    The few that are too flat for this search, or whose images it is not sure of, are left to that one.
     """
     if not systems:
         return []
     parameters = torch.tensor([[system[name] for name in NAMES] for system in systems], dtype=torch.float64)
-    result: list[Images | NoSolution | None] = [None] * len(systems)
+    result: list = [None] * len(systems)
     fit = torch.hypot(*(parameters[:, NAMES.index(name)] for name in ("e1", "e2"))) <= FLATTEST
     rows = torch.nonzero(inside(parameters) & fit)[:, 0]
     if len(rows):
         positions, magnification, sure = find(parameters[rows])
         for row, *images in zip(rows[sure].tolist(), positions[sure].numpy(), magnification[sure].numpy(), strict=True):
             result[row] = _listed(*images)
-    return [_alone(system) if images is None else images for system, images in zip(systems, result, strict=True)]
+    left = [row for row, images in enumerate(result) if images is None]
+    for row, images in zip(left, lens_equation.solve_each([systems[row] for row in left]), strict=True):
+        result[row] = images
+    return result
 
 
 def _listed(positions: np.ndarray, magnification: np.ndarray) -> Images:
     count = np.count_nonzero(magnification)
     return Images(positions[:count, 0].copy(), positions[:count, 1].copy(), magnification[:count].copy())
-
-
-def _alone(system: Mapping[str, float]) -> Images | NoSolution:
-    try:
-        return lens_equation.solve(system)
-    except NoSolution as reason:
-        return reason
 
 
 @torch.no_grad()

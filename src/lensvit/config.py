@@ -147,7 +147,9 @@ class Data(Part):
 class Simulation(Part):
     """How an image is computed."""
 
-    engine: Literal["lenstronomy"] = Field(description="the renderer")
+    engine: Literal["lenstronomy", "torch"] = Field(
+        description="lenstronomy, or this package's own way in torch: the same systems and images, faster"
+    )
     supersampling: Literal[1, 5] = Field(description="PSF kernel of the quasars: native (1, the paper) or 5x finer")
     external_shear: bool = Field(description="the notebook has it, the paper's text does not")
 

@@ -8,7 +8,7 @@ search follows: a finer grid of angles and lenstronomy's own search over the sky
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -96,6 +96,17 @@ def solve(parameters: Mapping[str, float]) -> Images:
     if _parity(images) not in (0, 1):
         raise NoSolution(f"{len(images)} images whose parities add up to {_parity(images)}")
     return images
+
+
+def solve_each(systems: Sequence[Mapping[str, float]]) -> list[Images | NoSolution]:
+    """What :func:`solve` returns or raises for each system's parameters."""
+    found: list[Images | NoSolution] = []
+    for parameters in systems:
+        try:
+            found.append(solve(parameters))
+        except NoSolution as reason:
+            found.append(reason)
+    return found
 
 
 def _angular(parameters: Mapping[str, float], **sampling: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +14,13 @@ import numpy as np
 from lensvit import files, seeds
 from lensvit import settings as stage_settings
 from lensvit.errors import LensvitError
-from lensvit.lens_equation import NoSolution, solve
+from lensvit.lens_equation import Images, NoSolution, solve_each
 from lensvit.parameters import NAMES, PARAMETERS, priors
 from lensvit.psf import kernel
 from lensvit.scene import Renderer, System
 
 ATTEMPTS = 100  # draws of one system before the priors are called impossible
-BATCH = 25  # systems rendered at once
+BATCH = 100  # systems whose images are looked for and rendered at once
 UNITS = {parameter.name: parameter.unit for parameter in PARAMETERS} | {"sigma_bkg": "counts/s"}
 
 
@@ -46,11 +47,11 @@ def simulate(settings: Path, psf: Path, split: str, first: int, count: int, outp
         If the PSF does not suit the settings, or the priors allow no system that can be imaged.
     """
     options = stage_settings.read(settings)
-    renderer = ENGINES[options.engine](options, psf)
-    draw = Sampler(options, split)
+    engine = ENGINES[options.engine](options, psf)
+    sampler = Sampler(options, split, engine.solve)
     with files.atomic(output) as temporary, h5py.File(temporary, "w") as file:
-        systems = _write_images(file, draw, renderer, range(first, first + count))
-        columns = _columns(systems, draw, range(first, first + count))
+        systems = _write_images(file, sampler, engine, range(first, first + count))
+        columns = _columns(systems, sampler, range(first, first + count))
         _write_systems(file, columns, chunk=output.stem)
         file.attrs.update(
             unit="counts/s per pixel",
@@ -62,7 +63,34 @@ def simulate(settings: Path, psf: Path, split: str, first: int, count: int, outp
     files.write_manifest(output)
 
 
-def _lenstronomy(options: SimpleNamespace, psf: Path) -> Renderer:
+Solver = Callable[[Sequence[Mapping[str, float]]], Sequence[Images | NoSolution]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes a system.
+
+    render : images (n, ny, nx) [counts/s per pixel] of systems.
+    solve : of each system's parameters the images of the quasar, or why there are none.
+    """
+
+    render: Callable[[Sequence[System]], np.ndarray]
+    solve: Solver
+
+
+def _lenstronomy(options: SimpleNamespace, psf: Path) -> Engine:
+    return Engine(Renderer(*_camera(options, psf)).render, solve_each)
+
+
+def _torch(options: SimpleNamespace, psf: Path) -> Engine:
+    from lensvit import batched_lens_equation  # torch takes a second or two to import
+    from lensvit.renderer import BatchedRenderer
+
+    return Engine(BatchedRenderer(*_camera(options, psf)).render, batched_lens_equation.solve)
+
+
+def _camera(options: SimpleNamespace, psf: Path) -> tuple[int, float, np.ndarray, SimpleNamespace, np.ndarray | None]:
+    """The arguments of a renderer."""
     loaded, instrument = kernel.read(psf), options.instrument
     if not np.isclose(loaded.pixel_scale, instrument.pixel_scale, rtol=1e-6):
         raise LensvitError(
@@ -75,24 +103,23 @@ def _lenstronomy(options: SimpleNamespace, psf: Path) -> Renderer:
             "detector's sampling only: set it to 1, or use a PSF with a finer grid"
         )
     fine = loaded.supersampled if options.supersampling > 1 else None
-    return Renderer(instrument.pixels, instrument.pixel_scale, loaded.native, options.scene, fine)
+    return instrument.pixels, instrument.pixel_scale, loaded.native, options.scene, fine
 
 
-# engine -> a function of the settings and the PSF's path; what it returns has
-# `render(systems)`, which gives images (n, ny, nx)
-ENGINES: dict[str, Callable[[SimpleNamespace, Path], Renderer]] = {"lenstronomy": _lenstronomy}
+# config's name of an engine -> a function of the settings and the PSF's path
+ENGINES: dict[str, Callable[[SimpleNamespace, Path], Engine]] = {"lenstronomy": _lenstronomy, "torch": _torch}
 
 
 class Sampler:
-    """Draws systems: ``draw(index)`` is the same whenever and wherever it is called.
+    """Draws systems: the one of an index is the same whenever, wherever and among whichever others it is drawn.
 
     Parameters
     ----------
-    options : the stage's settings. split : train, validation or test.
+    options : the stage's settings. split : train, validation or test. solve : an engine's.
     """
 
-    def __init__(self, options: SimpleNamespace, split: str) -> None:
-        self.options, self.prefix = options, f"{options.name}-{split}"
+    def __init__(self, options: SimpleNamespace, split: str, solve: Solver = solve_each) -> None:
+        self.options, self.prefix, self.solve = options, f"{options.name}-{split}", solve
         self.split, self.psf = split, options.name
         self.priors = priors(options.priors)
 
@@ -118,23 +145,32 @@ class Sampler:
         return parameters
 
     def draw(self, index: int, attempt: int = 0) -> System:
-        """The first system from ``attempt`` on that can be imaged.
+        """The first system from ``attempt`` on that can be imaged; see :meth:`draws`."""
+        return self.draws([index], attempt)[0]
+
+    def draws(self, indices: Sequence[int], attempt: int = 0) -> list[System]:
+        """For each index the first system from ``attempt`` on that can be imaged.
 
         Raises
         ------
         LensvitError
-            If there is none in 100 attempts.
+            If one has none in 100 attempts.
         """
+        found: dict[int, System] = {}
         for redraws in range(attempt, ATTEMPTS):
-            parameters = self.parameters(index, redraws)
-            try:
-                images = solve(parameters).brightest(self.options.scene.max_images)
-            except NoSolution as reason:
-                print(f"{self.id(index)}: drawn again, {reason}", flush=True)
-            else:
-                return System(parameters, images, redraws)
+            waiting = [index for index in indices if index not in found]
+            drawn = [self.parameters(index, redraws) for index in waiting]
+            for index, parameters, images in zip(waiting, drawn, self.solve(drawn), strict=True):
+                if isinstance(images, NoSolution):
+                    print(f"{self.id(index)}: drawn again, {images}", flush=True)
+                else:
+                    brightest = images.brightest(self.options.scene.max_images)
+                    found[index] = System(parameters, brightest, redraws)
+            if len(found) == len(indices):
+                return [found[index] for index in indices]
+        missing = next(index for index in indices if index not in found)
         raise LensvitError(
-            f"{self.id(index)}: none of {ATTEMPTS} draws can be imaged (reasons above): change `priors`, "
+            f"{self.id(missing)}: none of {ATTEMPTS} draws can be imaged (reasons above): change `priors`, "
             "which leave no room for a multiply imaged quasar"
         )
 
@@ -142,12 +178,12 @@ class Sampler:
         return np.random.default_rng(seeds.derive(self.options.seed, self.id(index), *purpose))
 
 
-def _write_images(file: h5py.File, sampler: Sampler, renderer: Renderer, indices: range) -> list[System]:
+def _write_images(file: h5py.File, sampler: Sampler, engine: Engine, indices: range) -> list[System]:
     systems: list[System] = []
     started = time.perf_counter()
     dataset = None
     for start in range(0, len(indices), BATCH):
-        batch, images = _imaged(sampler, renderer, indices[start : start + BATCH])
+        batch, images = _imaged(sampler, engine, indices[start : start + BATCH])
         if dataset is None:
             dataset = file.create_dataset("image", (len(indices), *images.shape[1:]), np.float32)
         dataset[start : start + len(batch)] = images
@@ -157,16 +193,16 @@ def _write_images(file: h5py.File, sampler: Sampler, renderer: Renderer, indices
     return systems
 
 
-def _imaged(sampler: Sampler, renderer: Renderer, indices: range) -> tuple[list[System], np.ndarray]:
+def _imaged(sampler: Sampler, engine: Engine, indices: range) -> tuple[list[System], np.ndarray]:
     """Systems and their images (n, ny, nx) float32, all finite."""
-    systems = [sampler.draw(index) for index in indices]
+    systems = sampler.draws(indices)
     with np.errstate(over="ignore", invalid="ignore"):
-        images = renderer.render(systems).astype(np.float32)
+        images = engine.render(systems).astype(np.float32)
         for row, index in enumerate(indices):
             while not np.isfinite(images[row]).all():
                 print(f"{sampler.id(index)}: drawn again, its image is not finite", flush=True)
                 systems[row] = sampler.draw(index, systems[row].redraws + 1)
-                images[row] = renderer.render([systems[row]])[0]
+                images[row] = engine.render([systems[row]])[0]
     return systems, images
 
 
