@@ -1,15 +1,16 @@
-"""Images a second: lenstronomy as in the authors' notebook, and as this package uses it.
+"""Images a second: lenstronomy as in the authors' notebook, and this package's two engines.
 
-Both ways image the same systems, in turn, so that whatever else the machine does slows both
-alike; the first system of each camera warms up and is not counted.
+All three find the quasar images, render and add noise, for the same systems and in turn, so that
+whatever else the machine does slows all alike; a first round warms up and is not counted.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,18 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 from lenstronomy.LightModel.light_model import LightModel
 from lenstronomy.PointSource.point_source import PointSource
+from lenstronomy.Util import image_util
 
 from lensvit import files
-from lensvit.lens_equation import Images, solve
+from lensvit.batched_lens_equation import solve as solve_together
+from lensvit.lens_equation import Images, solve_each
+from lensvit.noise import noise
 from lensvit.psf import kernel
+from lensvit.renderer import BatchedRenderer
 from lensvit.scene import Renderer, System, lens_light_kwargs, source_kwargs
-from lensvit.simulate import Sampler
+from lensvit.simulate import BATCH, Engine, Sampler
 
+Result = TypeVar("Result")
 SCENE = SimpleNamespace(
     source_amp=5000.2, source_e1=0.0, source_e2=0.5, lens_amp=1000.0, quasar_amp=1500.0, max_images=4,
     exposure=1000.0, sigma_bkg_low=0.04, sigma_bkg_high=4.0,
@@ -35,21 +41,26 @@ SCENE = SimpleNamespace(
 CAMERAS = {"HST": (120, 0.05, 101, 0.085), "Keck AO": (300, 0.02, 201, 0.056)}
 
 
+WAYS = ("notebook", "lensvit", "torch")  # lensvit: engine lenstronomy; torch: engine torch
+
+
 def run(images: int, output: Path | None) -> None:
-    """Image ``images`` systems, half with each camera, both ways; print and write the figures."""
+    """Image ``images`` systems, half with each camera, in all ways; print and write the figures."""
     rows = [_camera(name, max(1, images // 2)) for name in CAMERAS]
-    both = {"camera": "both, half each", "images": sum(row["images"] for row in rows)}
-    for column in ("notebook_seconds", "lensvit_seconds", "other_image_counts"):
-        both[column] = sum(row[column] for row in rows)
-    both["max_difference"] = max(row["max_difference"] for row in rows)
-    table = pd.DataFrame([*rows, both])
-    table["notebook_images_per_second"] = table["images"] / table["notebook_seconds"]
-    table["lensvit_images_per_second"] = table["images"] / table["lensvit_seconds"]
+    table = pd.DataFrame(rows)
+    both = table.drop(columns="camera").agg(lambda column: (column.max if "difference" in column.name else column.sum)())
+    table = pd.concat([table, pd.DataFrame([{"camera": "both, half each", **both}])], ignore_index=True)
+    table = table.astype({"images": int, "other_image_counts": int})
+    for way in WAYS:
+        table[f"{way}_images_per_second"] = table["images"] / table[f"{way}_seconds"]
     table["ratio"] = table["notebook_seconds"] / table["lensvit_seconds"]
-    print(table.to_string(index=False, float_format="{:.3g}".format))
+    table["torch_ratio"] = table["notebook_seconds"] / table["torch_seconds"]
+    table["torch_to_lensvit"] = table["lensvit_seconds"] / table["torch_seconds"]
+    print(table.set_index("camera").T.to_string(float_format="{:.3g}".format))
     print(
-        "max_difference: same systems and image positions, over the peak; "
-        "other_image_counts: systems for which the notebook's solver finds another number of images"
+        "lensvit, torch: simulation.engine lenstronomy, torch; ratio, torch_ratio: how many times faster than the "
+        "notebook; max_difference: same systems and image positions, over the peak; other_image_counts: systems for "
+        "which the notebook's solver finds another number of images"
     )
     if output is not None:
         files.write_text(output, table.to_csv(index=False))
@@ -58,33 +69,67 @@ def run(images: int, output: Path | None) -> None:
 def _camera(name: str, images: int) -> dict[str, float | str]:
     pixels, pixel_scale, side, fwhm = CAMERAS[name]
     psf = moffat(side, pixel_scale, fwhm)
-    renderer = Renderer(pixels, pixel_scale, psf, SCENE)
-    sampler = Sampler(
-        SimpleNamespace(seed=1, name="bench", priors={}, external_shear=True, scene=SCENE), "test"
+    engines = (
+        Engine(Renderer(pixels, pixel_scale, psf, SCENE).render, solve_each),
+        Engine(BatchedRenderer(pixels, pixel_scale, psf, SCENE).render, solve_together),
     )
-    seconds, difference, others = np.zeros(2), 0.0, 0
-    for index in range(images + 1):
-        parameters = sampler.draw(index).parameters
-        start = time.perf_counter()
-        found = notebook_images(parameters, pixels, pixel_scale)
-        notebook_image(parameters, found, pixels, pixel_scale, psf)
-        middle = time.perf_counter()
-        system = System(parameters, solve(parameters).brightest(SCENE.max_images))
-        ours = renderer.render([system])[0]
-        end = time.perf_counter()
-        if index > 0:
-            seconds += middle - start, end - middle
-        others += len(found) != len(system.images)
-        theirs = notebook_image(parameters, system.images, pixels, pixel_scale, psf)
-        difference = max(difference, np.abs(ours - theirs).max() / theirs.max())
+    options = SimpleNamespace(seed=1, name="bench", priors={}, external_shear=True, scene=SCENE)
+    sampler = Sampler(options, "test")
+    seconds, differences, others = np.zeros(3), np.zeros(2), 0
+    _timed(lambda: _by_notebook(sampler, [images], pixels, pixel_scale, psf))
+    for engine in engines:
+        _by_engine(engine, sampler, [images])
+    for start in range(0, images, BATCH):
+        indices = range(start, min(start + BATCH, images))
+        spent, found = _timed(lambda: _by_notebook(sampler, indices, pixels, pixel_scale, psf))
+        seconds[0] += spent
+        for way, engine in enumerate(engines):
+            spent, (systems, drawn) = _timed(lambda: _by_engine(engine, sampler, indices))
+            seconds[1 + way] += spent
+            theirs = [notebook_image(one.parameters, one.images, pixels, pixel_scale, psf) for one in systems]
+            worst = max(np.abs(a - b).max() / b.max() for a, b in zip(drawn, theirs, strict=True))
+            differences[way] = max(differences[way], worst)
+        others += sum(len(one.images) != count for one, count in zip(systems, found, strict=True))
     return {
         "camera": name,
         "images": images,
-        "notebook_seconds": seconds[0],
-        "lensvit_seconds": seconds[1],
-        "max_difference": float(difference),
+        **{f"{way}_seconds": spent for way, spent in zip(WAYS, seconds, strict=True)},
+        "max_difference": differences[0],
+        "torch_max_difference": differences[1],
         "other_image_counts": others,
     }
+
+
+def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def _by_engine(engine: Engine, sampler: Sampler, indices: Sequence[int]) -> tuple[list[System], np.ndarray]:
+    """Systems and their images before the noise, which is added too."""
+    parameters = [sampler.parameters(index) for index in indices]
+    solved = zip(parameters, engine.solve(parameters), strict=True)
+    systems = [System(one, images.brightest(SCENE.max_images)) for one, images in solved]
+    drawn = engine.render(systems)
+    for index, image in zip(indices, drawn, strict=True):
+        noise(image, sampler.sigma_bkg(index), SCENE.exposure, sampler.noise_seed(index))
+    return systems, drawn
+
+
+def _by_notebook(
+    sampler: Sampler, indices: Sequence[int], pixels: int, pixel_scale: float, psf: np.ndarray
+) -> list[int]:
+    """The numbers of quasar images found."""
+    counts = []
+    for index in indices:
+        parameters = sampler.parameters(index)
+        found = notebook_images(parameters, pixels, pixel_scale)
+        image = notebook_image(parameters, found, pixels, pixel_scale, psf)
+        image_util.add_poisson(image, SCENE.exposure)
+        image_util.add_background(image, sampler.sigma_bkg(index))
+        counts.append(len(found))
+    return counts
 
 
 def moffat(side: int, pixel_scale: float, fwhm: float, beta: float = 2.5) -> np.ndarray:
