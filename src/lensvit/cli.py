@@ -21,6 +21,7 @@ STAGES = {
     "catalog": "lensvit.catalog:catalog",
     "train": "lensvit.train:train",
     "evaluate": "lensvit.evaluate:evaluate",
+    "limit": "lensvit.limit:limit",
     "table": "lensvit.table:table",
     "calibrate": "lensvit.calibrate:calibrate",
     "figure1": "lensvit.figures.figure1:figure1",

@@ -210,14 +210,19 @@ def regular(parameters: Tensor) -> Tensor:
     return result
 
 
+def changes(parameters: Tensor) -> Tensor:
+    """Derivatives (B, P, P) of the parameters (rows) by the coordinates, at ``regular`` parameters (B, P)."""
+    count, size = parameters.shape
+    result = torch.eye(size, dtype=torch.float64, device=parameters.device).repeat(count, 1, 1)
+    cos, sin = torch.cos(2 * parameters[:, ANGLE]), torch.sin(2 * parameters[:, ANGLE])
+    result[:, SIZE, [SIZE, ANGLE]] = torch.stack([cos, sin], 1)
+    result[:, ANGLE, [SIZE, ANGLE]] = torch.stack([-sin, cos], 1) / (2 * parameters[:, SIZE, None])
+    return result
+
+
 def by_coordinates(equations: Equations, parameters: Tensor) -> Equations:
     """Equations by the parameters to those by the coordinates, at ``regular`` parameters (B, P)."""
-    count, size = parameters.shape
-    change = torch.eye(size, dtype=torch.float64, device=parameters.device).repeat(count, 1, 1)  # by the coordinates
-    cos, sin = torch.cos(2 * parameters[:, ANGLE]), torch.sin(2 * parameters[:, ANGLE])
-    turn = torch.stack([-sin, cos], 1) / (2 * parameters[:, SIZE, None])
-    change[:, SIZE, [SIZE, ANGLE]] = torch.stack([cos, sin], 1)
-    change[:, ANGLE, [SIZE, ANGLE]] = turn
+    change = changes(parameters)
     gradient = (change.mT @ equations.gradient[..., None])[..., 0]
     return Equations(gradient, change.mT @ equations.information @ change)
 
