@@ -86,6 +86,67 @@ def test_a_system_does_not_depend_on_its_company():
         np.testing.assert_array_equal(renderer.render([system])[0], image)
 
 
+def test_many_systems_at_once_as_on_a_gpu(monkeypatch):
+    drawn, arguments = systems(10, wide=True), (60, 0.1, psf(15, 0.1).native, SCENE)
+    renderer, given = BatchedRenderer(*arguments, dtype=torch.float64), with_amplitudes(systems(5))
+    images, derivatives = renderer.render(drawn), renderer.jacobian(*given)
+    monkeypatch.setattr(renderer, "_tiles", lambda count, channels: torch.argsort(count).split(3))
+    monkeypatch.setattr(renderer, "blur", renderer.blur._convolved)
+    np.testing.assert_allclose(renderer.render(drawn), images, rtol=0, atol=1e-12 * images.max())
+    for ours, expected in zip(renderer.jacobian(*given), derivatives, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("supersampling", [1, 5])
+def test_a_gpu_makes_the_same_images(supersampling):
+    kernel = psf(31, 0.08)
+    arguments = 75, 0.08, kernel.native, SCENE, kernel.supersampled if supersampling == 5 else None
+    drawn, given = systems(40, wide=True), with_amplitudes(systems(5))
+    expected = BatchedRenderer(*arguments, dtype=torch.float64)
+    for dtype, reached in ((torch.float64, 1e-11), (torch.float32, 1e-6)):
+        ours = BatchedRenderer(*arguments, dtype=dtype, device="cuda")
+        images = expected.render(drawn)
+        assert (np.abs(ours.render(drawn) - images).max((1, 2)) <= reached * images.max((1, 2))).all()
+        derivative, exact = ours.jacobian(*given)[1].cpu(), expected.jacobian(*given)[1]
+        assert ((derivative - exact).abs().amax((2, 3)) < 100 * reached * exact.abs().amax((2, 3))).all()
+
+
+def test_what_is_left_to_lenstronomy():
+    flat, steep = draw(1, e1=0.6, e2=0.799), draw(2, gamma=2.99)
+    images = Images(np.array([1.0]), np.array([-0.4]), np.array([3.0]))
+    drawn = [System(parameters, images) for parameters in (draw(0), flat, steep)]
+    arguments = 60, 0.1, psf(15, 0.1).native, SCENE
+    ours, theirs = BatchedRenderer(*arguments).render(drawn), Renderer(*arguments).render(drawn)
+    assert (np.abs(ours - theirs).max((1, 2)) <= 1e-6 * theirs.max((1, 2))).all()
+    np.testing.assert_array_equal(BatchedRenderer(*arguments).render(drawn[1:]), ours[1:])
+
+
+@pytest.mark.parametrize("gamma", [1.9, 2.0, 2.2])
+@pytest.mark.parametrize("dtype, reached", [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+def test_a_pixel_at_the_very_centre_of_mass(gamma, dtype, reached):
+    parameters = draw(3, gamma=gamma, center_x=0.0, center_y=0.0)
+    drawn = [System(parameters, solve(parameters).brightest(4))]
+    arguments = 61, 0.1, psf(15, 0.1).native, SCENE
+    theirs = Renderer(*arguments).render(drawn)
+    renderer = BatchedRenderer(*arguments, dtype=dtype)
+    assert np.abs(renderer.render(drawn) - theirs).max() <= reached * theirs.max()
+    image, derivative = renderer.jacobian(*system_tensors(drawn))
+    assert np.abs(image - theirs).max() <= reached * theirs.max()
+    assert torch.isfinite(derivative).all()
+
+
+def test_fast_matrix_products_of_a_training_are_not_used():
+    drawn, arguments = systems(2), (60, 0.1, psf(15, 0.1).native, SCENE)
+    expected = BatchedRenderer(*arguments).render(drawn)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        np.testing.assert_array_equal(BatchedRenderer(*arguments).render(drawn), expected)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def with_amplitudes(drawn):
     """Parameters (n, 17), positions that solve the lens equation to the last digit, and magnifications."""
     parameters, positions, magnification = system_tensors(drawn)

@@ -14,6 +14,7 @@ between which no angle of the grid falls, are looked for at each extremum near 0
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
@@ -31,7 +32,7 @@ INNER, OUTER = 128, 32  # angles in the middle of an arc and towards each of its
 END = 0.1  # share of the arc that counts as its end
 NEAREST = 1e-3  # the angle nearest to an end, as a share of the gap between the arcs
 ROUGH = 1e-10  # relative error of deflections until the last steps
-GOLDEN = (np.sqrt(5) - 1) / 2
+GOLDEN = (math.sqrt(5) - 1) / 2
 CLOSE = 24  # steps of the search for an extremum
 FOLLOWING = 12  # Newton steps after a change of the parameters
 STEPS, CLOSE_ENOUGH = 30, 1e-11  # of the search for a root: most steps, and the last one's size [rad]
@@ -202,7 +203,7 @@ class _Search:
         length = torch.pi - gap.abs()
         nearest = torch.log((NEAREST * gap.abs() / length).clamp(1e-13, NEAREST))
         rise = torch.linspace(0, 1, OUTER, dtype=start.dtype, device=start.device)
-        ends = torch.exp(nearest + rise * (np.log(END) - nearest))  # (B, OUTER), share of the arc
+        ends = torch.exp(nearest + rise * (math.log(END) - nearest))  # (B, OUTER), share of the arc
         middle = torch.linspace(END, 1 - END, INNER + 1, dtype=start.dtype, device=start.device)[1:-1]
         zero = torch.zeros_like(start)
         share = torch.cat([zero, ends, middle.expand(len(start), -1), 1 - ends.flip(1), zero + 1], 1)

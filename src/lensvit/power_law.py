@@ -17,6 +17,7 @@ them positive after a multiplication with W.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ def terms(ellipticity: Tensor, tolerance: float) -> Tensor:
     """
     root = torch.sqrt(1 - ellipticity)
     gain = torch.log(((1 - root) / (1 + root)).clamp_min(1e-6)) * 2
-    return (torch.log(torch.as_tensor(tolerance)) / gain).ceil().long() + 1
+    return (math.log(tolerance) / gain).ceil().long() + 1
 
 
 def quadrature(slope: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -133,7 +134,7 @@ class PowerLaw:
     def _each(self, rule: Callable[[Tensor, int], tuple[Tensor, Tensor]]) -> Tensor:
         """A rule for all lenses, (2, B, n), those with the same number of terms at once."""
         counts = self.count.tolist()
-        result = self.t.new_zeros(2, len(counts), max(counts))
+        result = self.t.new_zeros(2, len(counts), max(counts, default=1))
         for count in set(counts):
             rows = torch.tensor([row for row, other in enumerate(counts) if other == count], device=self.t.device)
             result[:, rows, :count] = torch.stack(rule(self.t[rows, 0], count))

@@ -7,7 +7,9 @@ only pixels are computed in the chosen precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -26,6 +28,19 @@ SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
 TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection
 GPU_BLOCK = 2**23  # pixels, of all channels, that a GPU computes at once
 LARGEST = 1e4  # of (R / R_sersic)^(1/n): the light is 0 beyond, for every n of 0.2 and more
+
+Rows = slice | Tensor  # of some systems
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Products of single-precision matrices in full, whatever a training in the same process has chosen."""
+    chosen = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(chosen)
 
 
 class BatchedRenderer:
@@ -81,15 +96,18 @@ class BatchedRenderer:
         return result
 
     @torch.no_grad()
+    @_exact_products()
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, ny, nx) [counts/s per pixel]."""
         parameters = self._complete(parameters)
+        positions, magnification = positions.to(self.device), magnification.to(self.device)
         galaxies = _Galaxies(parameters, self.axis, self.scene, self.dtype)
         flux = (parameters[:, -1:] * magnification.abs())[..., None]  # (B, M, 1)
         stencil = self.points.stencil(self._pixel(positions), lambda within: (flux * bilinear(within)[0])[:, None])
-        return self._computed(1, stencil, galaxies.light)[:, 0]
+        return self._computed(1, galaxies.count, stencil, galaxies.light)[:, 0]
 
     @torch.no_grad()
+    @_exact_products()
     def jacobian(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, ny, nx) and their derivatives (B, P, ny, nx) by the P = 14 or 17 parameters given.
 
@@ -98,46 +116,49 @@ class BatchedRenderer:
         centre of a (fine) pixel; in between it is that of the image, exactly.
         """
         channels, parameters = 1 + parameters.shape[1], self._complete(parameters)
+        positions, magnification = positions.to(self.device), magnification.to(self.device)
         law = PowerLaw(parameters, TOLERANCE[self.dtype]).to(self.dtype)
         moving = self._moving_points(parameters, positions, magnification)
         stencil = self.points.stencil(self._pixel(positions), lambda within: moving(within)[:, :channels])
         axis, single = self.axis.to(self.dtype), parameters.to(self.dtype)
         position = torch.complex(axis.expand(len(axis), -1), axis[:, None].expand(-1, len(axis))).view(1, -1)
 
-        def light(rows: slice) -> Tensor:
+        def light(rows: Rows) -> Tensor:
             return galaxy_derivatives(law[rows], single[rows], position, self.scene)[:, :channels]
 
-        result = self._computed(channels, stencil, light)
+        result = self._computed(channels, law.count, stencil, light)
         return result[:, 0], result[:, 1:]
 
-    def _computed(self, channels: int, stencil: Stencil, light: Callable[[slice], Tensor]) -> Tensor:
+    def _computed(self, channels: int, count: Tensor, stencil: Stencil, light: Callable[[Rows], Tensor]) -> Tensor:
         """Images (B, C, ny, nx) from point sources and the galaxies' light before the PSF.
 
-        ``light`` gives that of a slice of the systems, of as many elements as (b, C, ny, nx).
+        ``count`` (B,) is the number of terms of each lens; ``light`` gives (b, C, ny nx) of some systems.
         """
-        count = len(stencil.place)
-        result = torch.empty(count, channels, self.pixels, self.pixels, dtype=self.dtype, device=self.device)
+        result = torch.empty(len(count), channels, self.pixels, self.pixels, dtype=self.dtype, device=self.device)
         for rows in self._tiles(count, channels):
-            image = torch.empty_like(result[rows])
-            torch.mul(light(rows).view_as(image), self.pixel_scale**2, out=image)
+            image = light(rows).unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
             self.points.add_before(image, stencil, rows)
-            self.blur(image, result[rows])
+            result[rows] = self.blur(image)
         self.points.add_after(result, stencil)
         return result
 
     def _complete(self, parameters: Tensor) -> Tensor:
         """With the amplitudes, (B, 17) float64."""
-        parameters = parameters.double()
+        parameters = parameters.to(self.device, torch.float64)
         if parameters.shape[1] == len(COLUMNS):
             return parameters
         amplitudes = [getattr(self.scene, name) for name in AMPLITUDES]
         return torch.cat([parameters, parameters.new_tensor(amplitudes).expand(len(parameters), -1)], 1)
 
-    def _tiles(self, count: int, channels: int) -> Iterator[slice]:
-        """Systems that are computed together: one on a CPU, so that an image never depends on its company."""
-        size = 1 if self.device.type == "cpu" else max(1, GPU_BLOCK // (self.pixels**2 * channels))
-        for start in range(0, count, size):
-            yield slice(start, min(start + size, count))
+    def _tiles(self, count: Tensor, channels: int) -> Iterator[Rows]:
+        """Systems that are computed together: one on a CPU, so that an image never depends on its company.
+
+        On a GPU those with about as many terms, so that a flat lens costs no other one time.
+        """
+        if self.device.type == "cpu":
+            yield from (slice(row, row + 1) for row in range(len(count)))
+        else:
+            yield from torch.argsort(count).split(max(1, GPU_BLOCK // (self.pixels**2 * channels)))
 
     def _pixel(self, positions: Tensor) -> Tensor:
         return positions / self.pixel_scale + (self.pixels - 1) / 2
@@ -185,12 +206,12 @@ class _Galaxies:
     def __init__(self, parameters: Tensor, axis: Tensor, scene: SimpleNamespace, dtype: torch.dtype) -> None:
         law = PowerLaw(parameters, TOLERANCE[dtype], slopes=False)
         of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))  # (B, 1)
-        self.count = law.count.tolist()
+        self.count = law.count
         self._lens_plane(law, axis)
         size = self._profiles(of)
         self._source_plane(law, of, axis, scene, size)
         for name, value in vars(self).items():
-            if isinstance(value, Tensor):
+            if value.is_floating_point():
                 setattr(self, name, value.to(dtype))
 
     def _lens_plane(self, law: PowerLaw, axis: Tensor) -> None:
@@ -212,7 +233,7 @@ class _Galaxies:
         self.power = 0.5 / index
         shift = torch.log(b) - torch.log(radius) / index
         size = torch.exp(shift[:, 0] * of["source_n_sersic"])
-        floor = torch.full_like(size, 2 * np.log(SMOOTHING))
+        floor = torch.full_like(size, 2 * math.log(SMOOTHING))
         self.floor = torch.stack([floor + 2 * torch.log(size), floor], 1)  # of ln R^2
         self.shift = torch.stack([torch.zeros_like(size), shift[:, 1]], 1)
         self.amplitude = (amplitude * torch.exp(b[..., 0]))[:, None]  # (B, 1, 2)
@@ -234,9 +255,9 @@ class _Galaxies:
         strength = law.squash * law.theta_E**law.t
         self.bend = -strength[..., None] * flatten @ turn  # (B, 2, 2)
 
-    def light(self, rows: slice) -> Tensor:
+    def light(self, rows: Rows) -> Tensor:
         """Surface brightness (b, 1, ny nx) of some systems [counts/s/arcsec^2]."""
-        count = max(self.count[rows])
+        count = int(self.count[rows].max())
         along = (self.lens_columns[rows] + self.lens_rows[rows]).flatten(2)  # (b, 2, P)
         forms = (self.forms[rows, : 1 + count] @ (along * along)).clamp_min_(CENTRE**2)  # (b, 1 + n, P)
         squares = torch.empty_like(along)  # ln R^2 of the source, of the lens
@@ -273,8 +294,9 @@ class _Sersic(NamedTuple):
 
 def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
     """From R^2 (B, P) [arcsec^2], R_sersic (B, 1) and n (B, 1)."""
+    size = size.clamp_min(SMOOTHING)
     b, radius = _b(index), torch.log(square.clamp_min(SMOOTHING**2)) - 2 * torch.log(size)
-    power = torch.exp((radius / (2 * index)).clamp_max(np.log(LARGEST)))
+    power = torch.exp((radius / (2 * index)).clamp_max(math.log(LARGEST)))
     value = torch.exp(b - b * power)
     steepness = b * power / index * value
     by_square = torch.where(square > SMOOTHING**2, -steepness / (2 * square), 0)
@@ -282,7 +304,7 @@ def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
 
 
 def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scene: SimpleNamespace) -> Tensor:
-    """Light of both galaxies before the PSF and its derivatives by the ``COLUMNS``, (B, 18, P).
+    """Light of both galaxies before the PSF and its derivatives by the ``COLUMNS``, (B, 18, P) [counts/s/arcsec^2].
 
     Parameters
     ----------
@@ -336,13 +358,14 @@ class Convolution:
         padded[: len(kernel), : len(kernel)] = torch.as_tensor(kernel, dtype=torch.float64)
         self.transform = torch.fft.rfft2(padded.roll((-margin, -margin), (0, 1))).to(dtype.to_complex())
 
-    def __call__(self, image: Tensor, result: Tensor) -> None:
-        """Convolve images (B, C, ny, nx) into ``result``."""
-        if image.device.type == "cpu":  # one after the other, they stay in the cache
-            for one, target in zip(image.flatten(0, 1), result.flatten(0, 1), strict=True):
-                target.copy_(self._convolved(one))
-        else:
-            result.copy_(self._convolved(image))
+    def __call__(self, images: Tensor) -> Tensor:
+        """Convolved images (B, C, ny, nx)."""
+        if images.device.type != "cpu":
+            return self._convolved(images)
+        result = torch.empty_like(images, memory_format=torch.contiguous_format)
+        for image, target in zip(images.flatten(0, 1), result.flatten(0, 1), strict=True):
+            target.copy_(self._convolved(image))  # one after the other, they stay in the cache
+        return result
 
     def _convolved(self, image: Tensor) -> Tensor:
         half = torch.fft.rfft(image, self.side, dim=-1)
@@ -422,9 +445,9 @@ class PointSources:
         after = torch.nonzero(present & ~inside).tolist()
         return Stencil(corner, weights.to(self.dtype), (row * self.pixels + column).flatten(1), before, after)
 
-    def add_before(self, image: Tensor, stencil: Stencil, rows: slice) -> None:
+    def add_before(self, image: Tensor, stencil: Stencil, rows: Rows) -> None:
         """Add to images (b, C, ny, nx) of some systems what the convolution spreads, in place."""
-        place = stencil.place[rows, None].expand(-1, image.shape[1], -1)
+        place = stencil.place[rows][:, None].expand(-1, image.shape[1], -1)
         image.view(*image.shape[:2], -1).scatter_add_(2, place, stencil.before[rows])
 
     def add_after(self, images: Tensor, stencil: Stencil) -> None:

@@ -48,8 +48,9 @@ def run(images: int, output: Path | None) -> None:
     """Image ``images`` systems, half with each camera, in all ways; print and write the figures."""
     rows = [_camera(name, max(1, images // 2)) for name in CAMERAS]
     table = pd.DataFrame(rows)
-    both = table.drop(columns="camera").agg(lambda column: (column.max if "difference" in column.name else column.sum)())
-    table = pd.concat([table, pd.DataFrame([{"camera": "both, half each", **both}])], ignore_index=True)
+    sums = [column for column in table.columns if "difference" not in column]
+    both = table.max().to_dict() | table[sums].sum().to_dict() | {"camera": "both, half each"}
+    table = pd.concat([table, pd.DataFrame([both])], ignore_index=True)
     table = table.astype({"images": int, "other_image_counts": int})
     for way in WAYS:
         table[f"{way}_images_per_second"] = table["images"] / table[f"{way}_seconds"]
@@ -76,7 +77,7 @@ def _camera(name: str, images: int) -> dict[str, float | str]:
     options = SimpleNamespace(seed=1, name="bench", priors={}, external_shear=True, scene=SCENE)
     sampler = Sampler(options, "test")
     seconds, differences, others = np.zeros(3), np.zeros(2), 0
-    _timed(lambda: _by_notebook(sampler, [images], pixels, pixel_scale, psf))
+    _by_notebook(sampler, [images], pixels, pixel_scale, psf)
     for engine in engines:
         _by_engine(engine, sampler, [images])
     for start in range(0, images, BATCH):
