@@ -7,7 +7,7 @@ from lenstronomy.LensModel.lens_model import LensModel
 
 from lensvit.lens_equation import lens_kwargs, solve
 from lensvit.parameters import NAMES, priors
-from lensvit.power_law import FLATTEST, MASS, PowerLaw, inside, terms
+from lensvit.power_law import FLATTEST, MASS, SHALLOWEST, STEEPEST, PowerLaw, inside, terms
 
 EXACT = LensModel(["EPL", "SHEAR"])
 FLATNESS = (0.0, 1e-9, 0.05, 0.2, 0.33, 0.5, 0.7, 0.818, 0.9)
@@ -111,6 +111,20 @@ def test_where_it_holds():
         changed = parameters.clone()
         changed[1, NAMES.index(name)] = value
         assert inside(changed).tolist() == [True, False, True], name
+        with pytest.raises(ValueError, match="gamma not between"):
+            PowerLaw(changed)
+
+
+@pytest.mark.parametrize("gamma", [SHALLOWEST, STEEPEST])
+@pytest.mark.parametrize("size", [0.3, FLATTEST])
+def test_the_limits_of_slope_and_flatness(gamma, size):
+    rows, parameters = lenses(1)
+    for name, value in (("gamma", gamma), ("e1", 0.6 * size), ("e2", 0.799999 * size)):
+        rows[0][name], parameters[0, NAMES.index(name)] = value, value
+    place = points(1)
+    alpha = PowerLaw(parameters).deflection(place).numpy()[0]
+    x, y = EXACT.alpha(place.numpy()[0].real, place.numpy()[0].imag, lens_kwargs(rows[0]))
+    assert (np.abs(alpha - (x + 1j * y)) / np.abs(alpha)).max() < 1e-10
 
 
 def test_a_lens_does_not_depend_on_its_company():

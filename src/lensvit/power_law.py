@@ -103,9 +103,14 @@ class PowerLaw:
     Parameters
     ----------
     parameters : (B, 14) in the order of ``parameters.NAMES``, or more columns, which count for nothing here;
-        :func:`inside` must hold.
+        all must be :func:`inside`.
     tolerance : relative error of the deflection that the number of terms is chosen for.
     slopes : whether :meth:`expansion` is needed.
+
+    Raises
+    ------
+    ValueError
+        If a system is not :func:`inside`.
 
     Attributes are tensors (B, 1), and ``nodes``, ``weights`` (B, n) with their derivatives by t; systems that
     need fewer terms than n have weights of 0. ``count`` (B,) is their number. ``forms`` (B, n, 2) are the
@@ -114,6 +119,8 @@ class PowerLaw:
     """
 
     def __init__(self, parameters: Tensor, tolerance: float = 1e-15, slopes: bool = True) -> None:
+        if not bool(inside(parameters).all()):
+            raise ValueError(f"|e| > {FLATTEST}, or gamma not between {SHALLOWEST} and {STEEPEST}, or not finite")
         column = dict(zip(NAMES, parameters.double()[..., None].unbind(1), strict=False))  # each (B, 1)
         self.theta_E, self.t = column["theta_E"], column["gamma"] - 1
         self.center = torch.complex(column["center_x"], column["center_y"])
