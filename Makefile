@@ -35,7 +35,7 @@ bench: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest
 
-# on a SLURM cluster of this machine, which it installs (Debian, root) and starts; minutes
+# on a SLURM cluster of this machine, which it installs (Debian, root), starts and ends; about five minutes
 test-slurm: .venv/installed
 	$(BIN)/pytest tests/slurm/workflow_on_slurm.py
 

@@ -1,12 +1,13 @@
 """The smoke run on a SLURM cluster of this machine, undisturbed and disturbed: make test-slurm.
 
-The cluster's GPU is a resource without a device: jobs are granted it and compute on the CPU.
+The cluster has two nodes, of two GPUs each that are no devices: jobs are granted them and
+compute on the CPU. No test counts seconds; what is waited for may take many times what it
+takes on a quiet machine.
 """
 
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,22 +16,36 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from lensvit.files import sha256
 
 HERE = Path(__file__).parent
-MODEL = Path("results/smoke/models/vit")
+SMOKE = Path("results/smoke")
+MODEL = SMOKE / "models/vit"
 WEIGHTS = MODEL / "weights.safetensors"
-LOG = Path("results/smoke/logs/train/vit.log")
-# long enough to be caught in the middle
-LONG = {"models": {"vit": {"changes": {"epochs": 200}}}}
+LOG = SMOKE / "logs/train/vit.log"
+STEP_SECONDS = 600  # that anything here may take, on the slowest machine
+# overlays on runs/smoke.yaml: trainings long enough to be caught in the middle
+LONG = {"models": {"vit": {"changes": {"epochs": 120}}}}
+TWO_NODES = {"models": {"vit": {"nodes": 2, "dropout": 0.0, "changes": {"epochs": 100, "learning_rate": 1e-4}}}}
+
+
+# ---------------------------------------------------------------- the cluster, projects and models
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cluster():
-    subprocess.run([HERE / "start"], check=True)
+def cluster(tmp_path_factory):
+    """The cluster; afterwards nothing of it and of what was started on it goes on."""
+    begun = subprocess.run([HERE / "start"], stderr=subprocess.PIPE, text=True)
+    if begun.returncode:
+        pytest.exit(begun.stderr.strip(), returncode=1)
     yield
+    for process in psutil.process_iter(["cwd"]):
+        if Path(process.info["cwd"] or "/").is_relative_to(tmp_path_factory.getbasetemp()):
+            process.kill()
     subprocess.run([HERE / "stop"], check=True)
 
 
@@ -47,76 +62,99 @@ def finished(cluster, tmp_path_factory):
         if (root / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, project / name)
-    (project / "runs/long.yaml").write_text(yaml.safe_dump(LONG))
-    done = snakemake(project, "--slurm-keep-successful-logs")
-    return project, done.stdout
+    for name, overlay in {"long": LONG, "two_nodes": TWO_NODES}.items():
+        (project / f"runs/{name}.yaml").write_text(yaml.safe_dump(overlay))
+    snake = start(project, "--slurm-keep-successful-logs")
+    ends(snake, project)
+    return project, said(project)
+
+
+def copy(finished, folder):
+    """A project with all data of the smoke run."""
+    shutil.copytree(finished[0], folder / "project", symlinks=True)
+    return folder / "project"
 
 
 @pytest.fixture
 def project(finished, tmp_path):
-    """A project with all data of the smoke run, whose vit is to be trained for long."""
-    shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
-    return tmp_path / "project"
+    return copy(finished, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def stands_still(finished, tmp_path_factory):
+    """A long training that stands still in the middle until its time limit, now one minute, the shortest there is."""
+    project = copy(finished, tmp_path_factory.mktemp("limit"))
+    snake = long_training(project)
+    job = caught(project, snake)
+    subprocess.run(["scancel", "--signal=STOP", job], check=True)
+    subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
+    return project, snake, job
 
 
 @pytest.fixture(scope="session")
 def undisturbed(finished, tmp_path_factory):
-    """The model that the long training ends in, done in one go without SLURM."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    project = folder / "project"
-    shutil.copytree(finished[0], project, symlinks=True)
-    run = project / "results/smoke"
-    settings = yaml.safe_load((run / "settings/train/vit.yaml").read_text())
-    settings["recipe"].update(LONG["models"]["vit"]["changes"])
+    """The model that the long training ends in."""
+    return alone(finished[0], tmp_path_factory.mktemp("undisturbed"), LONG)
+
+
+def alone(project, folder, overlay):
+    """The model of a training in one go, in one process and without SLURM."""
+    network = {key: value for key, value in overlay["models"]["vit"].items() if key not in ("nodes", "changes")}
+    settings = yaml.safe_load((project / SMOKE / "settings/train/vit.yaml").read_text())
+    settings["network"].update(network)
+    settings["recipe"].update(overlay["models"]["vit"]["changes"])
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    subprocess.run(
-        [
-            sys.executable, "-m", "lensvit", "train", "--settings", folder / "settings.yaml",
-            "--catalog", run / "catalog.parquet", "--scaler", run / "scaler.json", "--images", run / "images",
-            "--output", folder / "model", "--state", folder / "state",
-        ],
-        check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(project / "src")},
-    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "lensvit", "train", "--settings", folder / "settings.yaml", "--catalog",
+        SMOKE / "catalog.parquet", "--scaler", SMOKE / "scaler.json", "--images", SMOKE / "images",
+        "--output", folder / "model", "--state", folder / "state",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(project / "src")}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=project, env=environment)
     return folder / "model"
 
 
-def command(*arguments, configs=("runs/smoke.yaml",)):
+# ---------------------------------------------------------------- snakemake and its jobs
+
+
+def command(*arguments, configs=(), resources=()):
     return [
-        sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm",
+        sys.executable, HERE / "snakemake_asking_often.py", "--workflow-profile", "profiles/slurm",
         "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1",
-        "--seconds-between-status-checks", "1", "--latency-wait", "10",
-        "--set-threads", "train=1", "evaluate=1", "--set-resources", "train:gpu=1", "train:runtime=1",
-        "--configfile", *configs, *arguments,
+        "--latency-wait", "30", "--set-threads", "train=1", "evaluate=1",
+        "--set-resources", "train:gpu=1", *resources,
+        "--configfile", "runs/smoke.yaml", *configs, *arguments,
     ]  # fmt: skip
 
 
 def start(project, *arguments, **options):
     """Start snakemake on the cluster; its output goes to a file beside the project."""
+    # the nodes' names are no hosts' names
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     with open(project.parent / "snakemake.out", "a") as output:
         return subprocess.Popen(
-            command(*arguments, **options), cwd=project, stdout=output, stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            command(*arguments, **options), cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+
+
+def long_training(project, *arguments, overlay="long", **options):
+    """Start snakemake for the long training alone."""
+    return start(project, *arguments, "--", str(WEIGHTS), configs=[f"runs/{overlay}.yaml"], **options)
 
 
 def said(project):
     return (project.parent / "snakemake.out").read_text()
 
 
-def snakemake(project, *arguments, **options):
-    process = start(project, *arguments, **options)
-    assert process.wait(timeout=400) == 0, said(project)[-5000:]
-    return subprocess.CompletedProcess(process.args, 0, said(project))
+def ends(snake, project, well=True):
+    """Wait for snakemake's end, which is a good one or an error."""
+    code = snake.wait(timeout=STEP_SECONDS)
+    assert (code == 0) == well, said(project)[-5000:]
 
 
-def long_training(project, *arguments):
-    """Start snakemake for the long training alone."""
-    return start(project, *arguments, "--", str(WEIGHTS), configs=("runs/smoke.yaml", "runs/long.yaml"))
-
-
-def until(condition, seconds=100):
+def until(condition):
     """The first true value of ``condition()``."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + STEP_SECONDS
     while not (value := condition()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.2)
@@ -134,12 +172,13 @@ def jobs(project, rule):
     )
 
 
-def training(project):
-    """The process of the training in a project; None where there is none."""
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        if process.info["cwd"] == str(project) and (process.info["cmdline"] or [])[1:4] == ["-m", "lensvit", "train"]:
-            return process
-    return None
+def trainings(project):
+    """The processes of the training in a project."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if process.info["cwd"] == str(project) and (process.info["cmdline"] or [])[1:4] == ["-m", "lensvit", "train"]
+    ]
 
 
 def caught(project, snake):
@@ -147,13 +186,19 @@ def caught(project, snake):
     before = set(project.glob("results/smoke/state/vit/*/checkpoint.pt"))
     until(lambda: snake.poll() is not None or set(project.glob("results/smoke/state/vit/*/checkpoint.pt")) - before)
     assert snake.poll() is None, said(project)[-5000:]
-    assert training(project)
+    assert trainings(project), said(project)[-5000:]
     return jobs(project, "train")[-1]["JobId"]
 
 
 def resumed_epoch(project):
     """The epoch in which the last training took up its work."""
     found = re.search(r"resumed from \S+: epoch (\d+)", (project / LOG).read_text())
+    return int(found[1]) if found else 0
+
+
+def stopped_epoch(project, name="SIGTERM"):
+    """The epoch in which a training said that a signal had stopped it."""
+    found = re.search(rf"stopped by {name} in epoch (\d+) after step \d+; the checkpoint is written", said(project))
     return int(found[1]) if found else 0
 
 
@@ -166,79 +211,92 @@ def same(one, two):
     pd.testing.assert_frame_equal(*losses, check_exact=True)
 
 
+# ---------------------------------------------------------------- undisturbed
+
+
 def test_the_whole_run_on_the_cluster(finished):
-    project, output = finished
-    assert (project / "results/smoke/paper/paper.pdf").read_bytes().startswith(b"%PDF")
+    project, _ = finished
+    assert (project / SMOKE / "paper/paper.pdf").read_bytes().startswith(b"%PDF")
     for rule, count in {"psf": 2, "catalog": 1, "train": 2, "evaluate": 2, "pdf": 1}.items():
         assert [job["JobState"] for job in jobs(project, rule)] == ["COMPLETED"] * count, rule
-    again = snakemake(project, "--dry-run").stdout
-    assert "Nothing to be done" in again
+    again = subprocess.run(command("--dry-run"), cwd=project, capture_output=True, text=True, timeout=STEP_SECONDS)
+    assert "Nothing to be done" in again.stdout + again.stderr
 
 
 def test_jobs_get_the_gpu_they_ask_for_and_others_none(finished):
     project, _ = finished
     for job in jobs(project, "train"):
-        assert job["TresPerJob"] == "gres:gpu:1" and job["TRES"].startswith("cpu=1,mem=8000M,"), job
+        assert re.fullmatch("gres[:/]gpu:1", job["TresPerJob"]) and job["TRES"].startswith("cpu=1,mem=8000M,"), job
     for rule in ("evaluate", "simulate", "pdf"):
         for job in jobs(project, rule):
             assert "gpu" not in job.get("TresPerJob", ""), job
 
 
+# ---------------------------------------------------------------- disturbed
+
+
+@pytest.mark.usefixtures("stands_still")  # so that its minute goes by meanwhile
 def test_scancel_then_the_same_command(project, undisturbed):
     snake = long_training(project, "--restart-times", "0")
     job = caught(project, snake)
-    assert training(project).environ()["CUDA_VISIBLE_DEVICES"] == "0"
+    assert trainings(project)[0].environ()["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     subprocess.run(["scancel", job], check=True)
-    assert snake.wait(timeout=100) != 0
+    ends(snake, project, well=False)
     assert jobs(project, "train")[-1]["JobState"] == "CANCELLED"
     assert not (project / WEIGHTS).exists()
-    assert long_training(project, "--restart-times", "0").wait(timeout=200) == 0, said(project)[-5000:]
-    assert resumed_epoch(project) > 1
-    same(project / MODEL, undisturbed)
-
-
-def test_a_job_over_its_time_limit_goes_on_in_the_next(project, undisturbed):
-    """The training stands still until its limit, one minute, the shortest there is."""
-    snake = long_training(project)
-    job = caught(project, snake)
-    subprocess.run(["scancel", "--signal=STOP", job], check=True)
-    assert snake.wait(timeout=300) == 0, said(project)[-5000:]
-    first, *_, last = jobs(project, "train")[-2:]
-    assert (first["JobId"], first["JobState"], last["JobState"]) == (job, "TIMEOUT", "COMPLETED")
-    stopped = re.search(r"stopped by SIGTERM in epoch (\d+) after step \d+; the checkpoint is written", said(project))
-    assert stopped and resumed_epoch(project) == int(stopped[1])
-    same(project / MODEL, undisturbed)
-
-
-def test_a_node_down_and_resumed_loses_nothing(project, undisturbed):
-    snake = long_training(project)
-    job = caught(project, snake)
-    subprocess.run(["scontrol", "update", "NodeName=localhost", "State=DOWN", "Reason=test"], check=True)
-    until(lambda: training(project) is None)
-    subprocess.run(["scontrol", "update", "NodeName=localhost", "State=RESUME"], check=True)
-    assert snake.wait(timeout=300) == 0, said(project)[-5000:]
-    again = jobs(project, "train")[-1]
-    assert (again["JobId"], again["JobState"], again["Restarts"]) == (job, "COMPLETED", "1")
+    ends(long_training(project, "--restart-times", "0"), project)
     assert resumed_epoch(project) > 1
     same(project / MODEL, undisturbed)
 
 
 def test_a_second_snakemake_is_refused_and_the_first_finishes(project, undisturbed):
     snake = long_training(project)
-    caught(project, snake)
-    second = subprocess.run(command(), cwd=project, capture_output=True, text=True, timeout=100)
+    job = caught(project, snake)
+    subprocess.run(["scancel", "--signal=STOP", job], check=True)
+    second = subprocess.run(command(), cwd=project, capture_output=True, text=True, timeout=STEP_SECONDS)
     assert second.returncode != 0 and "Directory cannot be locked" in second.stdout + second.stderr
-    assert snake.wait(timeout=300) == 0, said(project)[-5000:]
+    subprocess.run(["scancel", "--signal=CONT", job], check=True)
+    ends(snake, project)
     assert len(jobs(project, "train")) == 1
     same(project / MODEL, undisturbed)
 
 
-def test_a_snakemake_that_is_killed_goes_on_with_the_same_command(project, undisturbed):
+def test_two_nodes_train_what_one_process_does(finished, project, tmp_path):
+    """Two processes over gloo, which SIGTERM ends after the same step; their job is submitted again."""
+    snake = long_training(project, overlay="two_nodes", resources=["train:gpu=2"])
+    job = caught(project, snake)
+    submitted = jobs(project, "train")[-1]
+    assert (submitted["NumNodes"], submitted["NumTasks"]) == ("2", "2"), submitted
+    assert re.fullmatch("gres[:/]gpu:2", submitted["TresPerJob"]), submitted
+    assert {process.environ()["SLURMD_NODENAME"] for process in trainings(project)} == {"node1", "node2"}
+    subprocess.run(["scancel", "--signal=TERM", job], check=True)
+    ends(snake, project)
+    assert [found["JobState"] for found in jobs(project, "train")] == ["FAILED", "COMPLETED"]
+    assert resumed_epoch(project) == stopped_epoch(project) > 0
+    one, two = alone(project, tmp_path, TWO_NODES), project / MODEL
+    many = load_file(two / "weights.safetensors")
+    for name, weights in load_file(one / "weights.safetensors").items():
+        assert torch.allclose(many[name], weights, atol=1e-4), name
+
+
+def test_a_job_over_its_time_limit_goes_on_in_the_next(stands_still, undisturbed):
+    project, snake, job = stands_still
+    ends(snake, project)
+    *_, first, last = jobs(project, "train")
+    assert (first["JobId"], first["JobState"], last["JobState"]) == (job, "TIMEOUT", "COMPLETED")
+    assert resumed_epoch(project) == stopped_epoch(project) > 0
+    same(project / MODEL, undisturbed)
+
+
+def test_a_node_down_and_resumed_loses_nothing(project, undisturbed):
     snake = long_training(project)
     job = caught(project, snake)
-    snake.send_signal(signal.SIGINT)
-    assert snake.wait(timeout=100) != 0
-    until(lambda: jobs(project, "train")[-1]["JobState"] == "CANCELLED")
-    assert long_training(project).wait(timeout=300) == 0, said(project)[-5000:]
-    assert jobs(project, "train")[-1]["JobId"] != job and resumed_epoch(project) > 1
+    node = jobs(project, "train")[-1]["NodeList"]
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
+    until(lambda: jobs(project, "train")[-1]["Restarts"] == "1")
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
+    ends(snake, project)
+    again = jobs(project, "train")[-1]
+    assert (again["JobId"], again["JobState"], again["Restarts"]) == (job, "COMPLETED", "1")
+    assert resumed_epoch(project) > 1
     same(project / MODEL, undisturbed)
