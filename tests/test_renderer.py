@@ -13,7 +13,7 @@ from lensvit.parameters import NAMES
 from lensvit.renderer import AMPLITUDES, BatchedRenderer, system_tensors
 from lensvit.scene import Renderer, System
 
-CAMERAS = [(120, 0.05, 101), (75, 0.08, 31), (300, 0.02, 201)]
+CAMERAS = [(120, 0.05, 101), (75, 0.08, 31), (300, 0.02, 201), (40, 0.1, 91)]  # the last one smaller than its kernel
 
 
 @pytest.fixture(autouse=True)

@@ -352,7 +352,9 @@ class Convolution:
     """
 
     def __init__(self, kernel: np.ndarray, pixels: int, dtype: torch.dtype, device: torch.device) -> None:
-        margin = len(kernel) // 2
+        margin = min(len(kernel) // 2, pixels - 1)  # nothing in the image is farther apart
+        inner = slice(len(kernel) // 2 - margin, len(kernel) // 2 + margin + 1)
+        kernel = kernel[inner, inner]
         self.pixels, self.side = pixels, _fast_length(pixels + margin)
         padded = torch.zeros(self.side, self.side, dtype=torch.float64, device=device)
         padded[: len(kernel), : len(kernel)] = torch.as_tensor(kernel, dtype=torch.float64)
