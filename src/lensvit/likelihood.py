@@ -60,8 +60,8 @@ class Likelihood:
     ----------
     data : (B, ny, nx) noisy images [counts/s per pixel].
     sigma_bkg : (B,) background noise [counts/s per pixel]. exposure : [s].
-    model_error : a further relative error of the model image, for a search that starts far from the data;
-        0 is the noise as it is.
+    model_error : a further error of the model image, relative to the data, for a search that starts far from
+        them; 0 is the noise as it is. If it followed the model, brighter models would pass for better ones.
     """
 
     def __init__(self, data: Tensor, sigma_bkg: Tensor, exposure: float, model_error: float = 0.0) -> None:
@@ -70,7 +70,7 @@ class Likelihood:
 
     def variance(self, model: Tensor) -> Tensor:
         """Of the noise in every pixel (B, ny, nx), for a model image of this shape."""
-        return variance(model, self.sigma_bkg, self.exposure) + (self.model_error * model) ** 2
+        return variance(model, self.sigma_bkg, self.exposure) + (self.model_error * self.data.clamp_min(0)) ** 2
 
     def residuals(self, model: Tensor) -> Tensor:
         """Whitened: (data - model) / sigma, (B, ny, nx)."""
@@ -84,13 +84,10 @@ class Likelihood:
 
     def equations(self, model: Tensor, jacobian: Tensor) -> Equations:
         """Gradient and Fisher information at a model image (B, ny, nx) with its derivatives (B, P, ny, nx)."""
-        spread, slope = self.variance(model), self._slope(model)
+        spread, slope = self.variance(model), model.sign() / self.exposure
         residual = self.data - model
         pull = residual / spread + slope / (2 * spread) * (residual**2 / spread - 1)
         return _sums(jacobian, 1 / spread + (slope / spread) ** 2 / 2, pull)
-
-    def _slope(self, model: Tensor) -> Tensor:
-        return model.sign() / self.exposure + 2 * self.model_error**2 * model
 
 
 def _sums(jacobian: Tensor, weight: Tensor, pull: Tensor) -> Equations:
