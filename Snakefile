@@ -13,6 +13,7 @@ include: "rules/simulate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/calibrate.smk"
+include: "rules/limit.smk"
 include: "rules/paper.smk"
 
 

@@ -13,9 +13,12 @@ rule table:
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
         scaler=f"{RUN}/scaler.json",
+        limit=LIMIT_INPUTS,
     output:
         table=report(f"{RUN}/tables/table1.csv", caption="../paper/captions/table1.rst", category="Results"),
         errors=f"{RUN}/tables/table1_errors.csv",
+    params:
+        limit=LIMIT_OPTIONS,
     log:
         f"{RUN}/logs/table.log",
     benchmark:
@@ -28,7 +31,7 @@ rule table:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit table --predictions {input.predictions} --catalog {input.catalog}"
-        " --scaler {input.scaler} --output {output.table} --errors {output.errors} > {log} 2>&1"
+        " --scaler {input.scaler} {params.limit} --output {output.table} --errors {output.errors} > {log} 2>&1"
 
 
 rule figure1:
@@ -100,12 +103,15 @@ rule figure3:
         settings=f"{RUN}/settings/figure3.yaml",
         predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
         manifests=expand(manifest(f"{RUN}/predictions/{{model}}.parquet"), model=CONFIG.models),
+        limit=LIMIT_INPUTS,
     output:
         report(
             expand(f"{RUN}/figures/figure3.{{suffix}}", suffix=["pdf", "png"]),
             caption="../paper/captions/figure3.rst",
             category="Results",
         ),
+    params:
+        limit=LIMIT_OPTIONS,
     log:
         f"{RUN}/logs/figure3.log",
     benchmark:
@@ -118,7 +124,7 @@ rule figure3:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit figure3 --settings {input.settings} --predictions {input.predictions}"
-        " --output {output} > {log} 2>&1"
+        " {params.limit} --output {output} > {log} 2>&1"
 
 
 rule numbers:
@@ -129,6 +135,7 @@ rule numbers:
         table=f"{RUN}/tables/table1.csv",
         errors=f"{RUN}/tables/table1_errors.csv",
         calibration=f"{RUN}/tables/calibration.csv",
+        limit=LIMIT_TABLE,
         models=expand(f"{RUN}/models/{{model}}/config.json", model=CONFIG.models),
         histories=expand(f"{RUN}/models/{{model}}/history.csv", model=CONFIG.models),
         provenance=expand(f"{RUN}/models/{{model}}/provenance.json", model=CONFIG.models),
@@ -142,6 +149,7 @@ rule numbers:
     params:
         # durations as they were; a by-product of the jobs and no reason to run again
         benchmarks=f"{RUN}/benchmarks",
+        limit=lambda wildcards, input: f"--limit {input.limit}" if CONFIG.limit.enabled else "",
     log:
         f"{RUN}/logs/numbers.log",
     benchmark:
@@ -155,7 +163,7 @@ rule numbers:
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
         " --calibration {input.calibration} --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
-        " --psfs {input.psfs} --benchmarks {params.benchmarks} --output {output} > {log} 2>&1"
+        " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} --output {output} > {log} 2>&1"
 
 
 rule tex:

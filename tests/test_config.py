@@ -50,6 +50,7 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"data": {"train": -3}}, ["data.train", "-3", "greater"]),
         ({"data": {"trian": 3}}, ["data.trian", "no such key"]),
         ({"nonsense": 1}, ["nonsense", "no such key"]),
+        ({"limit": {"amplitudes": "free"}}, ["limit.amplitudes", "free", "marginalised"]),
         ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
         ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
         ({"models": {"vit": {"library": "timm"}}}, ["models.vit.library", "timm", "transformers"]),
@@ -130,6 +131,7 @@ def parts(config):
         for part in [
             *(f"{stage}/{psf}" for stage in ("psf", "simulate") for psf in config.psfs),
             *(f"{stage}/{model}" for stage in ("train", "evaluate") for model in config.models),
+            "limit",
             "figure1",
             "figure2",
             "figure3",
@@ -147,6 +149,9 @@ def parts(config):
         ({"psfs": {"hst_a": {"despace_um": 1.0}}}, {"psf/hst_a"}),
         ({"recipes": {"paper": {"epochs": 7}}}, {"train/vit", "train/resnet"}),
         ({"data": {"train": 30000}, "device": "cpu"}, set()),
+        ({"limit": {"amplitudes": "marginalised"}}, set()),
+        ({"priors": {"e1": {"sd": 0.1}}}, {"limit", *(f"simulate/{psf}" for psf in content()["psfs"])}),
+        ({"simulation": {"engine": "torch"}}, {f"simulate/{psf}" for psf in content()["psfs"]}),
     ],
 )
 def test_a_setting_reaches_only_the_stages_that_read_it(changes, expected):

@@ -14,7 +14,8 @@ from lensvit.batched_lens_equation import solve
 from lensvit.errors import LensvitError
 from lensvit.lens_equation import solve as solve_exactly
 from lensvit.likelihood import COORDINATES, Likelihood, LogPrior
-from lensvit.limit import NEAREST, caustic_distance, image_information, limit, of_camera, posterior
+from lensvit.limit import caustic_distance, image_information, limit, of_camera, posterior
+from lensvit.limit_table import NEAREST
 from lensvit.noise import noise
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel

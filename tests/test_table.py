@@ -78,6 +78,21 @@ def test_the_errors_of_the_table(run):
     assert errors.loc["gamma", "prior"] == pytest.approx(1 / np.sqrt(800), rel=0.3)
 
 
+def test_the_limit_stands_between_the_prior_and_the_published_columns(run):
+    folder, _ = run
+    sigma = {f"{name}_{kind}": np.full(400, size) for name in TARGET_NAMES for kind, size in (("known", 0.01), ("free", 1))}
+    sigma["gamma_known"] = np.where(np.arange(400) < 200, 0.03, 0.04)
+    bounds = pd.DataFrame({"id": [f"s{row}" for row in range(400)], "instrument": "hst", **sigma})
+    bounds.assign(valid_known=np.arange(400) < 200).to_parquet(folder / "limit.parquet")
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv"
+    table([folder / "a.parquet"], *paths, limit=folder / "limit.parquet", amplitudes="known")
+    found = pd.read_csv(folder / "t.csv", index_col="target")
+    assert list(found.columns) == ["a", "prior", "limit", "published_vit", "published_resnet"]
+    assert found.loc["gamma", "limit"] == pytest.approx(0.03)  # of the systems that have a limit
+    assert found.loc["overall", "limit"] == pytest.approx(0.04)
+    assert list(pd.read_csv(folder / "e.csv", index_col="target")) == ["a", "prior"]
+
+
 def test_a_truncated_file_is_named(run):
     folder, _ = run
     path = folder / "b.parquet"

@@ -22,6 +22,7 @@ STAGES = {
     "train": "lensvit.train:train",
     "evaluate": "lensvit.evaluate:evaluate",
     "limit": "lensvit.limit:limit",
+    "limit_table": "lensvit.limit_table:limit_table",
     "table": "lensvit.table:table",
     "calibrate": "lensvit.calibrate:calibrate",
     "figure1": "lensvit.figures.figure1:figure1",

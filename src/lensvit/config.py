@@ -231,6 +231,15 @@ class Evaluation(Part):
     compile: bool = Field(description="torch.compile the network")
 
 
+class Limit(Part):
+    """The limit of information: how well each test system's parameters can be known at all."""
+
+    enabled: bool = Field(description="compute it, and show it in Table 1, figure 3 and a section of the paper")
+    amplitudes: Literal["known", "marginalised"] = Field(
+        description="of the source, the lens light and the quasar: known to be those of the scene, or unknown"
+    )
+
+
 class Figures(Part):
     """What the figures show."""
 
@@ -255,6 +264,7 @@ class Config(Part):
     recipes: Annotated[dict[Name, Recipe], Named] = Field(min_length=1)
     models: Annotated[dict[Name, Network], Named] = Field(min_length=1)
     evaluation: Evaluation
+    limit: Limit
     figures: Figures
 
     @model_validator(mode="after")
@@ -266,7 +276,7 @@ class Config(Part):
         if self.figures.attention_model is not None:
             _known("figures.attention_model", self.figures.attention_model, self.models)
         for name in self.models:
-            if name == "prior" or name.startswith("published"):
+            if name in ("prior", "limit") or name.startswith("published"):
                 raise ValueError(f"models.{name}: this is the name of another column of Table 1; choose another key")
         labels = [model.label for model in self.models.values()]
         if len(set(labels)) < len(labels):
@@ -451,6 +461,21 @@ def _evaluate_validation(config: Config, name: str) -> dict[str, Any]:
     return {**_evaluate(config, name), "passes": config.evaluation.validation_passes}
 
 
+def _limit(config: Config) -> dict[str, Any]:
+    scene = config.scene.model_dump(exclude={"sigma_bkg_low", "sigma_bkg_high"})
+    cameras = {
+        psf: {"name": entry.instrument, **config.instruments[entry.instrument].model_dump(exclude={"label"})}
+        for psf, entry in config.psfs.items()
+    }
+    return {
+        "priors": {key: change.model_dump(exclude_none=True) for key, change in config.priors.items()},
+        "scene": scene,
+        "external_shear": config.simulation.external_shear,
+        "supersampling": config.simulation.supersampling,
+        "options": cameras,
+    }
+
+
 def _labels(config: Config) -> dict[str, str]:
     return {name: model.label for name, model in config.models.items()}
 
@@ -486,6 +511,7 @@ _PARTS = {
     "train": _train,
     "evaluate": _evaluate,
     "evaluate_validation": _evaluate_validation,
+    "limit": _limit,
     "figure1": _figure1,
     "figure2": _figure2,
     "figure3": _figure3,

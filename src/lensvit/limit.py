@@ -1,17 +1,17 @@
 r"""How well the parameters of each test system can be known at all: the information in its image.
 
 The Fisher information J of the noise-free image over all parameters (:mod:`lensvit.likelihood`), with the
-precision P of the priors, bounds the errors of the targets by the diagonal of
+precision P of the priors, limits the squared errors of the targets to the diagonal of
 
 .. math:: (J + P)^{-1},
 
 in which the shear and the source are unknowns like the targets: the covariance of the posterior wherever
-the image is linear over its width. The bound on estimators by van Trees (1968, Detection, Estimation, and
-Modulation Theory I, section 2.4) is strict, but averages J over the prior before the inverse, so that a few
-systems of high magnification promise for all what holds for them alone. The mean of the inverse over the test
-systems, the limit of Table 1, lies above it (the overall one by 9%, if PSF and noise are sorted into sixty
-classes), and is what the best estimators reach: in fits to 300 test systems, started at the truth, squared
-errors are 0.98 of it, averaged over the targets.
+the image is linear over its width. The inequality of van Trees (Gill & Levit 1995, Bernoulli 1, 59), a strict
+bound, averages J over the prior before the inverse, so that a few systems of high magnification promise for
+all what holds for them alone. The mean of the inverse over the test systems, the limit of Table 1, lies above
+it (the overall one by 9%, if PSF and noise are sorted into sixty classes), and is what the best estimators
+reach: in fits to 300 test systems, started at the truth, squared errors are 0.98 of it, averaged over the
+targets.
 
 What is taken as known: the PSF, the noise, the light profiles and their fixed parameters, and the number of
 quasar images. The amplitudes of the source, the lens light and the quasar, one value for all systems, are
@@ -46,6 +46,7 @@ from lensvit.batched_lens_equation import solve
 from lensvit.errors import LensvitError
 from lensvit.lens_equation import Images
 from lensvit.likelihood import Equations, Likelihood, LogPrior, by_coordinates, changes, covariance, regular
+from lensvit.limit_table import NEAREST
 from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
 from lensvit.power_law import PowerLaw, inside
 from lensvit.psf import kernel
@@ -53,7 +54,6 @@ from lensvit.renderer import AMPLITUDES, BatchedRenderer, system_tensors
 from lensvit.scene import System
 
 TREATMENTS = {"known": len(NAMES), "marginalised": len(NAMES) + len(AMPLITUDES)}  # parameters that are unknown
-NEAREST = 3.0  # standard deviations from a caustic
 BATCH = 8  # systems whose derivatives are held at once
 
 

@@ -19,6 +19,7 @@ from lensvit.calibration_claims import calibration_numbers
 from lensvit.errors import LensvitError
 from lensvit.figures.examples import choose
 from lensvit.files import write_text
+from lensvit.limit_claims import limit_numbers
 from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
@@ -43,6 +44,7 @@ def numbers(
     psfs: list[Path],
     benchmarks: Path,
     output: Path,
+    limit: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -57,6 +59,7 @@ def numbers(
     psfs : psf/{name}.json, of one kernel each.
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
+    limit : limit.csv, if there is one.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -64,6 +67,8 @@ def numbers(
     rmse = pd.read_csv(table, index_col="target")
     durations = _durations(Path(benchmarks), config["models"])
     kernels = [_psf(path, config, systems) for path in psfs]
+    labels = {name: entry["label"] for name, entry in config["models"].items()}
+    cameras = {name: entry["label"] for name, entry in config["instruments"].items()}
     trained = {path.parent.name: _model(path, config, durations) for path in models}
     result = {
         "run": {"name": config["run"], "scale": content["scale"], "seed": config["seed"]},
@@ -77,9 +82,8 @@ def numbers(
         "columns": _columns(config, trained, rmse.columns),
         "table": _table(rmse, pd.read_csv(errors, index_col="target")),
         "uncertainty": _uncertainty(frames.predictions(predictions)),
-        "calibration": calibration_numbers(
-            calibration, {name: entry["label"] for name, entry in config["models"].items()}
-        ),
+        "calibration": calibration_numbers(calibration, labels),
+        "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
@@ -213,6 +217,8 @@ def _columns(
             entry = {"label": PUBLISHED_COLUMNS[name], "kind": "published", "reference": None}
         elif name == "prior":
             entry = {"label": "Prior mean", "kind": "baseline", "reference": None}
+        elif name == "limit":
+            entry = {"label": "Limit", "kind": "limit", "reference": None}
         else:
             raise LensvitError(f"Table 1 has a column {name} that the paper does not know: is it of another config?")
         columns.append({"key": name, **entry})

@@ -1,4 +1,4 @@
-"""Table 1: root mean squared errors of each model, of the prior's mean, and as published."""
+"""Table 1: root mean squared errors of each model, of the prior's mean, at the limit, and as published."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from lensvit import frames
 from lensvit.files import write_text
+from lensvit.limit_table import limits
 from lensvit.metrics import standard_errors, with_overall
 from lensvit.parameters import TARGET_NAMES
 from lensvit.published import PUBLISHED
@@ -18,7 +19,15 @@ from lensvit.seeds import derive
 ROWS = ("overall", *TARGET_NAMES)
 
 
-def table(predictions: list[Path], catalog: Path, scaler: Path, output: Path, errors: Path) -> None:
+def table(
+    predictions: list[Path],
+    catalog: Path,
+    scaler: Path,
+    output: Path,
+    errors: Path,
+    limit: Path | None = None,
+    amplitudes: str = "known",
+) -> None:
     """Write Table 1 and the standard errors of this run's entries.
 
     Parameters
@@ -26,19 +35,22 @@ def table(predictions: list[Path], catalog: Path, scaler: Path, output: Path, er
     predictions : predictions/{model}.parquet, one a model; the file's stem is the column's name.
     catalog : catalog.parquet, for the truths that the prior's mean is held against.
     scaler : scaler.json: the prior's mean is that of the training split.
-    output : table1.csv; rows ``overall`` and the targets, columns the models, ``prior``,
-        ``published_vit``, ``published_resnet``; units of the targets.
+    output : table1.csv; rows ``overall`` and the targets, columns the models, ``prior``, ``limit`` where it is
+        given, ``published_vit``, ``published_resnet``; units of the targets.
     errors : CSV of the same rows with the bootstrap standard errors of the models and the prior.
+    limit : limit.parquet. amplitudes : "known" or "marginalised", which limit.
 
     Raises
     ------
     LensvitError
-        If a file is absent or broken, or the models predict different systems.
+        If a file is absent or broken, no system has a limit, or the models predict different systems.
     """
     deviations = {name: model_errors(frame) for name, frame in frames.predictions(predictions).items()}
     deviations["prior"] = prior_errors(frames.read(catalog), json.loads(Path(scaler).read_text()))
     index = pd.Index(ROWS, name="target")
     columns = {name: with_overall(error) for name, error in deviations.items()}
+    if limit is not None:
+        columns["limit"] = with_overall(limits(limit, amplitudes)[list(TARGET_NAMES)].to_numpy())
     published = {name: [column[row] for row in ROWS] for name, column in PUBLISHED.items()}
     uncertain = {name: standard_errors(error, derive("bootstrap", name)) for name, error in deviations.items()}
     write_text(output, pd.DataFrame({**columns, **published}, index).to_csv(float_format="%.6g"))

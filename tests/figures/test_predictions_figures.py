@@ -107,6 +107,23 @@ def test_figure3_counts_every_system_once(run):
         assert share == f"{100 * beyond.mean():.1f}%"
 
 
+def test_the_limits_band_holds_its_share_of_the_errors(run):
+    """The limit differs from system to system; errors drawn from it."""
+    models = frames.predictions(run.paths)
+    truth = models["vit"]
+    rng = np.random.default_rng(1)
+    sigma = rng.uniform(0.01, 0.2, len(truth))
+    bounds = pd.DataFrame({name: sigma for name in TARGET_NAMES}, index=truth.index)
+    width = third.limit_width(truth, bounds, "theta_E")
+    errors = 100 * rng.normal(size=(2000, len(truth))) * sigma / truth["theta_E_truth"].to_numpy()
+    assert np.mean(np.abs(errors) < width) == pytest.approx(third.CENTRAL, abs=0.005)
+    axes = third.draw(models, LABELS, bounds).axes
+    bands = [[patch for patch in part.patches if patch.get_label() == "limit"] for part in axes]
+    assert [len(patches) for patches in bands] == 8 * [1] + 8 * [0]
+    assert bands[0][0].get_x() == pytest.approx(-width) and bands[0][0].get_width() == pytest.approx(2 * width)
+    assert not any(patch.get_label() == "limit" for part in third.draw(models, LABELS).axes for patch in part.patches)
+
+
 def test_the_histogram_over_sigma_is_a_density_of_all_systems(run):
     models = frames.predictions(run.paths)
     axes = third.draw(models, LABELS).axes[8]

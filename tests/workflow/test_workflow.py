@@ -15,9 +15,8 @@ import pytest
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 EVALUATIONS = {"evaluate": 2, "evaluate_validation": 2}
-AFTER_DRAWS = {
-    "table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1,
-}  # fmt: skip
+PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
+AFTER_DRAWS = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
 
 
 def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
@@ -27,7 +26,7 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     with open(run / "tables" / "table1.csv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["target"] for row in rows][:2] == ["overall", "theta_E"] and len(rows) == 9
-    assert list(rows[0]) == ["target", "vit", "resnet", "prior", "published_vit", "published_resnet"]
+    assert list(rows[0]) == ["target", "vit", "resnet", "prior", "limit", "published_vit", "published_resnet"]
     for number in (1, 2, 3, 4):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
@@ -69,6 +68,14 @@ def test_a_figure_setting_draws_that_figure_again(smoke):
     assert planned == {"settings": 2, "figure2": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
 
 
+@pytest.mark.parametrize(
+    ("overlay", "expected"),
+    [("limit: {amplitudes: marginalised}", {"limit_table": 1}), ("limit: {enabled: false}", {})],
+)
+def test_another_limit_is_not_computed_again(smoke, overlay, expected):
+    assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, "table": 1, "figure3": 1, **PAPER}
+
+
 THIRD = """
 models:
   third: {label: Third, library: torchvision, architecture: mobilenet_v3_small, weights: scratch, dropout: 0.1,
@@ -90,7 +97,8 @@ def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
         ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS}),
         ("train.py", {"train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
-        ("simulate.py", {"simulate": 6, "catalog": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
+        ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **PAPER}),
+        ("simulate.py", {"simulate": 6, "catalog": 1, "limit": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
         ("config.py", {}),
         ("cli.py", {}),
     ],
@@ -108,7 +116,7 @@ def test_one_psf_changed_leaves_the_other_cameras_images(smoke):
 def test_more_images_simulate_only_the_new_chunks(smoke):
     planned = smoke.planned(overlay="data: {train: 90, test: 16}")
     planned.pop("settings")
-    assert planned == {"simulate": 2, "catalog": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
+    assert planned == {"simulate": 2, "catalog": 1, "limit": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
 
 
 def test_touched_files_run_nothing(smoke):

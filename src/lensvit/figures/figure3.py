@@ -10,19 +10,31 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from scipy.optimize import brentq
+from scipy.special import erf
 
 from lensvit import frames
 from lensvit.figures import style
+from lensvit.limit_table import limits
 from lensvit.parameters import TARGETS
 from lensvit.settings import read
 
 HEIGHT = 7.2  # inches
 MEDIANS = 4.0  # the range in medians of the absolute error: 2.7 sigma of a Gaussian
 SIGMAS = 4.0  # the range of the errors in units of sigma
+BAND = "#F0E442"  # of the limit
+CENTRAL = 0.68  # the share of systems within the limit's band
 HEADROOM = 1.7  # the panel's height in units of the highest bin: the shares outside stand above
 
 
-def figure3(settings: Path, predictions: list[Path], output: list[Path]) -> None:
+def figure3(
+    settings: Path,
+    predictions: list[Path],
+    output: list[Path],
+    limit: Path | None = None,
+    amplitudes: str = "known",
+) -> None:
     """Draw figure 3.
 
     Parameters
@@ -30,35 +42,47 @@ def figure3(settings: Path, predictions: list[Path], output: list[Path]) -> None
     settings : YAML with ``options`` (model to its label).
     predictions : predictions/{model}.parquet.
     output : .pdf and .png files.
+    limit : limit.parquet, if it is shown. amplitudes : "known" or "marginalised", which limit.
 
     Raises
     ------
     LensvitError
-        If a file of predictions is absent or broken, or the models predict different systems.
+        If a file is absent or broken, no system has a limit, or the models predict different systems.
     """
-    style.save(draw(frames.predictions(predictions), read(settings).options), output)
+    bounds = None if limit is None else limits(limit, amplitudes)
+    style.save(draw(frames.predictions(predictions), read(settings).options, bounds), output)
 
 
 @style.styled
-def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
-    """Sixteen panels: eight of percentage errors above, eight of errors over the predicted sigma below."""
+def draw(
+    models: Mapping[str, pd.DataFrame], labels: Mapping[str, str], bounds: pd.DataFrame | None = None
+) -> Figure:
+    """Sixteen panels: eight of percentage errors above, eight of errors over the predicted sigma below.
+
+    ``bounds``, of ``limit_table.limits``, give the bands of the limit.
+    """
     figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
     looks = style.looks(models)
     above, below = figure.subfigures(2, 1)
-    _percentage_panels(above, models, looks)
+    _percentage_panels(above, models, looks, bounds)
     _pull_panels(below, models, looks)
     handles = [
         _line(look, label=style.literal(labels.get(name, name)))
         for name, look in looks.items()
     ]
     handles.append(Line2D([], [], color="black", linewidth=0.8, label="unit normal"))
+    if bounds is not None:
+        handles.append(Patch(color=BAND, label=f"limit of information ({CENTRAL:.0%})"))
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), handlelength=2.5)
     return figure
 
 
 def _percentage_panels(
-    block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]
+    block: SubFigure,
+    models: Mapping[str, pd.DataFrame],
+    looks: Mapping[str, style.Look],
+    bounds: pd.DataFrame | None,
 ) -> None:
     block.suptitle(r"(a) prediction $-$ truth, in per cent of the truth", fontsize=8)
     panels = block.subplots(2, 4)
@@ -66,6 +90,9 @@ def _percentage_panels(
         errors = {name: percentages(table, parameter.name) for name, table in models.items()}
         half = span(errors.values())
         _histograms(axes, errors, half, looks)
+        if bounds is not None:
+            width = limit_width(next(iter(models.values())), bounds, parameter.name)
+            axes.axvspan(-width, width, color=BAND, linewidth=0, zorder=-1, label="limit")
         axes.set_xlabel(rf"Error of {style.symbol(parameter)} [%]")
         axes.set_xticks([-half / 2, 0, half / 2])
     for axes in panels[:, 0]:
@@ -101,6 +128,22 @@ def percentages(table: pd.DataFrame, target: str) -> np.ndarray:
 def pulls(table: pd.DataFrame, target: str) -> np.ndarray:
     """(n,) errors of the predicted means in units of the predicted standard deviation."""
     return error(table, target) / table[f"{target}_sigma"].to_numpy()
+
+
+def limit_width(table: pd.DataFrame, bounds: pd.DataFrame, target: str) -> float:
+    """Half the width of the band that holds ``CENTRAL`` of the errors at the limit, in per cent of the truth.
+
+    Errors of each system are normal; ``table`` has the truths, ``bounds`` the standard deviations.
+    """
+    with np.errstate(divide="ignore"):
+        sigma = 100 * bounds[target] / table.loc[bounds.index, f"{target}_truth"].abs()
+    sigma = sigma.to_numpy()
+
+    def excess(logarithm: float) -> float:
+        return float(np.mean(erf(np.exp(logarithm) / (np.sqrt(2) * sigma)))) - CENTRAL
+
+    finite = sigma[np.isfinite(sigma)]
+    return float(np.exp(brentq(excess, np.log(finite.min()) - 5, np.log(finite.max()) + 5)))
 
 
 def span(errors: Iterable[np.ndarray]) -> float:
