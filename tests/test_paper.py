@@ -46,10 +46,14 @@ def with_models(count: int) -> Numbers:
                 if row[key]:
                     row[key][name] = row[key]["vit"]
         content["calibration"]["models"].append(content["calibration"]["models"][1] | {"key": name})
+        content["limit"]["models"].append(content["limit"]["models"][1] | {"key": name})
+        for row in content["limit"]["rows"]:
+            row["ratios"][name] = row["ratios"]["vit"]
     content["models"] = content["models"][:count]
     content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
     content["calibration"]["models"] = content["calibration"]["models"][:count]
-    parts = (content["models"], content["columns"], content["calibration"]["models"])
+    content["limit"]["models"] = content["limit"]["models"][:count]
+    parts = (content["models"], content["columns"], content["calibration"]["models"], content["limit"]["models"])
     for *same, label in zip(*parts, labels, strict=False):
         for part in same:
             part["label"] = label
@@ -68,6 +72,14 @@ def at_paper_scale() -> Numbers:
     return content
 
 
+def without_limit(content: Numbers) -> Numbers:
+    content["limit"] = None
+    content["columns"] = [column for column in content["columns"] if column["kind"] != "limit"]
+    for row in content["table"]:
+        del row["values"]["limit"]
+    return content
+
+
 def with_own_kernel() -> Numbers:
     content = numbers()
     own = content["psfs"][0] | {"kind": "fits", "settings": {}, "name": "my_kernel"}
@@ -76,6 +88,7 @@ def with_own_kernel() -> Numbers:
     content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
     content["figures"]["figure1"] |= {"model": None, "heads": []}
     content["models"][0]["evaluation_seconds"] = None
+    without_limit(content)
     content["provenance"] |= {"date": None, "commit": "0123abc", "durations": []}
     return content
 
@@ -139,6 +152,21 @@ def test_claims_follow_the_numbers(tmp_path: Path) -> None:
     for row in content["table"]:
         row["values"]["resnet"] = row["values"]["vit"]
     assert "For none of the targets is one model clearly ahead" in render(content, tmp_path)
+
+
+def test_the_limit_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"\section{The limit of information}" in text and r"{c}{Information}" in text and text.count("sec:limit") == 3
+    assert f"a limit of {content['limit']['overall']:.4f}" in text
+    assert "are known, the limit of the overall error is" in text
+    turned = numbers()
+    turned["limit"] |= {"amplitudes": "marginalised", "systems": 290, "instruments": []}
+    text = " ".join(render(turned, tmp_path).split())
+    assert "are unknown, the limit of the overall error is" in text and "all but 10 of the test set" in text
+    assert "By instrument" not in text
+    off = render(without_limit(numbers()), tmp_path)
+    assert "limit of information" not in off and "sec:limit" not in off and "Information}" not in off
 
 
 def test_the_demo_says_that_it_is_the_demo(tmp_path: Path) -> None:
