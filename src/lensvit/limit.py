@@ -26,6 +26,8 @@ Where it does not hold:
 - Priors that end. A clipped normal counts as the normal it was: an estimator that knew which systems lie on a
   bound would do better there. The 23% of systems with the slope at its floor change the overall limit by 0.3%
   if their slope is known. A uniform prior, as that of the shear's angle, counts as no information.
+- Priors of the shear. Its size is informed, its direction is not. Were both, as by a normal prior of the
+  same width on each component, theta_E, e1 and e2 would be better by 14 to 20%, and the overall limit by 0.4%.
 """
 
 from __future__ import annotations
