@@ -5,6 +5,7 @@ compute on the CPU. No test counts seconds; what is waited for may take many tim
 takes on a quiet machine.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -45,7 +46,8 @@ def cluster(tmp_path_factory):
     yield
     for process in psutil.process_iter(["cwd"]):
         if Path(process.info["cwd"] or "/").is_relative_to(tmp_path_factory.getbasetemp()):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     subprocess.run([HERE / "stop"], check=True)
 
 
