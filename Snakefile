@@ -14,6 +14,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/calibrate.smk"
 include: "rules/limit.smk"
+include: "rules/refine.smk"
 include: "rules/paper.smk"
 
 

@@ -14,11 +14,13 @@ rule table:
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
         scaler=f"{RUN}/scaler.json",
         limit=LIMIT_INPUTS,
+        refined=REFINED_INPUTS,
     output:
         table=report(f"{RUN}/tables/table1.csv", caption="../paper/captions/table1.rst", category="Results"),
         errors=f"{RUN}/tables/table1_errors.csv",
     params:
         limit=LIMIT_OPTIONS,
+        refined=REFINED_OPTIONS,
     log:
         f"{RUN}/logs/table.log",
     benchmark:
@@ -31,7 +33,7 @@ rule table:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit table --predictions {input.predictions} --catalog {input.catalog}"
-        " --scaler {input.scaler} {params.limit} --output {output.table} --errors {output.errors} > {log} 2>&1"
+        " --scaler {input.scaler} {params.limit} {params.refined} --output {output.table} --errors {output.errors} > {log} 2>&1"
 
 
 rule figure1:
@@ -136,6 +138,7 @@ rule numbers:
         errors=f"{RUN}/tables/table1_errors.csv",
         calibration=f"{RUN}/tables/calibration.csv",
         limit=LIMIT_TABLE,
+        refined=REFINED_TABLE,
         models=expand(f"{RUN}/models/{{model}}/config.json", model=CONFIG.models),
         histories=expand(f"{RUN}/models/{{model}}/history.csv", model=CONFIG.models),
         provenance=expand(f"{RUN}/models/{{model}}/provenance.json", model=CONFIG.models),
@@ -150,6 +153,7 @@ rule numbers:
         # durations as they were; a by-product of the jobs and no reason to run again
         benchmarks=f"{RUN}/benchmarks",
         limit=lambda wildcards, input: f"--limit {input.limit}" if CONFIG.limit.enabled else "",
+        refined=lambda wildcards, input: f"--refined {input.refined}" if CONFIG.refine.enabled else "",
     log:
         f"{RUN}/logs/numbers.log",
     benchmark:
@@ -163,7 +167,7 @@ rule numbers:
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
         " --calibration {input.calibration} --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
-        " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} --output {output} > {log} 2>&1"
+        " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} --output {output} > {log} 2>&1"
 
 
 rule tex:

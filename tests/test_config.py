@@ -50,6 +50,8 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"data": {"train": -3}}, ["data.train", "-3", "greater"]),
         ({"data": {"trian": 3}}, ["data.trian", "no such key"]),
         ({"nonsense": 1}, ["nonsense", "no such key"]),
+        ({"refine": {"systems": 0}}, ["refine.systems", "0", "1"]),
+        ({"refine": {"model": "swin"}}, ["refine.model", "swin", "resnet"]),
         ({"limit": {"amplitudes": "free"}}, ["limit.amplitudes", "free", "marginalised"]),
         ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
         ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
@@ -125,13 +127,17 @@ def test_shares_add_up_where_the_psfs_do_not_divide_the_split():
     assert total == 27004
 
 
+REFINEMENTS = {"refine/vit", "refine/resnet", "refine_prior"}
+
+
 def parts(config):
     return {
         part: schema.stage_settings(config, part)
         for part in [
             *(f"{stage}/{psf}" for stage in ("psf", "simulate") for psf in config.psfs),
-            *(f"{stage}/{model}" for stage in ("train", "evaluate") for model in config.models),
+            *(f"{stage}/{model}" for stage in ("train", "evaluate", "refine") for model in config.models),
             "limit",
+            "refine_prior",
             "figure1",
             "figure2",
             "figure3",
@@ -150,7 +156,9 @@ def parts(config):
         ({"recipes": {"paper": {"epochs": 7}}}, {"train/vit", "train/resnet"}),
         ({"data": {"train": 30000}, "device": "cpu"}, set()),
         ({"limit": {"amplitudes": "marginalised"}}, set()),
-        ({"priors": {"e1": {"sd": 0.1}}}, {"limit", *(f"simulate/{psf}" for psf in content()["psfs"])}),
+        ({"refine": {"also_from_prior": 7}}, {"refine_prior"}),
+        ({"refine": {"starts": 7}}, REFINEMENTS),
+        ({"priors": {"e1": {"sd": 0.1}}}, {"limit", *REFINEMENTS, *(f"simulate/{psf}" for psf in content()["psfs"])}),
         ({"simulation": {"engine": "torch"}}, {f"simulate/{psf}" for psf in content()["psfs"]}),
     ],
 )

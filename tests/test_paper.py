@@ -169,6 +169,28 @@ def test_the_limit_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: 
     assert "limit of information" not in off and "sec:limit" not in off and "Information}" not in off
 
 
+def test_the_refinement_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert r"\section{Refinement with all pixels}" in text and r"{c}{All pixels}" in text
+    assert r"From draws of ViT, 60 of 60 fits converged (100\%)" in text
+    assert "without any network, 58 of 60 fits converged" in text and "is not needed to find the maximum" in text
+    failed = without_refined_column(numbers())
+    nothing = {"converged": 0, "share": 0.0} | dict.fromkeys(("ratio", "rmse", "z", "network_rmse", "least", "most"))
+    for start in failed["refine"]["starts"]:
+        start |= nothing
+    text = " ".join(render(failed, tmp_path).split())
+    assert "0 of 60 fits converged" in text and "tab:refine" not in text and "All pixels}" not in text
+    off = without_refined_column(numbers()) | {"refine": None}
+    assert "sec:refine" not in render(off, tmp_path)
+
+
+def without_refined_column(content: Numbers) -> Numbers:
+    content["columns"] = [column for column in content["columns"] if column["kind"] != "refined"]
+    for row in content["table"]:
+        del row["values"]["refined"], row["errors"]["refined"]
+    return content
+
+
 def test_the_demo_says_that_it_is_the_demo(tmp_path: Path) -> None:
     demo = render(numbers(), tmp_path)
     assert r"\fcolorbox{banner}" in demo and r"\fancyhead[R]{\small\bfseries\color{banner}Demo run" in demo

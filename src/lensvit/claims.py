@@ -1,6 +1,6 @@
 """What the paper may claim: comparisons computed from a run's numbers, never written by hand.
 
-Table columns are of one ``kind`` each: ``model`` (this run), ``baseline``, ``limit`` or ``published``.
+Table columns are of one ``kind`` each: ``model`` (this run), ``refined``, ``baseline``, ``limit`` or ``published``.
 A row has ``values`` (column key -> RMSE or None) and ``errors`` (model key -> standard error
 of the RMSE from the finite test set).
 """

@@ -23,6 +23,8 @@ STAGES = {
     "evaluate": "lensvit.evaluate:evaluate",
     "limit": "lensvit.limit:limit",
     "limit_table": "lensvit.limit_table:limit_table",
+    "refine": "lensvit.refine:refine",
+    "refined_table": "lensvit.refined_table:refined_table",
     "table": "lensvit.table:table",
     "calibrate": "lensvit.calibrate:calibrate",
     "figure1": "lensvit.figures.figure1:figure1",

@@ -240,6 +240,17 @@ class Limit(Part):
     )
 
 
+class Refine(Part):
+    """Fits to all pixels of some test images, from the networks' draws on."""
+
+    enabled: bool = Field(description="make the fits, and show them in Table 1 and a section of the paper")
+    model: Name | None = Field(description="whose draws the fits start from; null: those of every model, one after the other")
+    systems: int | None = Field(ge=1, le=1_000_000, description="test systems that are fitted, by lot; null: all")
+    starts: int = Field(ge=1, le=1000, description="draws from which lenses are matched to the quasar images of a system")
+    max_iterations: int = Field(ge=1, le=1000, description="most steps of a search, at each of three errors of the model")
+    also_from_prior: int = Field(ge=0, le=1_000_000, description="systems fitted from the means of the priors too")
+
+
 class Figures(Part):
     """What the figures show."""
 
@@ -265,6 +276,7 @@ class Config(Part):
     models: Annotated[dict[Name, Network], Named] = Field(min_length=1)
     evaluation: Evaluation
     limit: Limit
+    refine: Refine
     figures: Figures
 
     @model_validator(mode="after")
@@ -275,8 +287,10 @@ class Config(Part):
             _known(f"psfs.{name}.instrument", psf.instrument, self.instruments)
         if self.figures.attention_model is not None:
             _known("figures.attention_model", self.figures.attention_model, self.models)
+        if self.refine.model is not None:
+            _known("refine.model", self.refine.model, self.models)
         for name in self.models:
-            if name in ("prior", "limit") or name.startswith("published"):
+            if name in ("prior", "limit", "refined") or name.startswith("published"):
                 raise ValueError(f"models.{name}: this is the name of another column of Table 1; choose another key")
         labels = [model.label for model in self.models.values()]
         if len(set(labels)) < len(labels):
@@ -476,6 +490,15 @@ def _limit(config: Config) -> dict[str, Any]:
     }
 
 
+def _refine(config: Config, name: str) -> dict[str, Any]:
+    refine = config.refine.model_dump(include={"systems", "starts", "max_iterations"})
+    return {"seed": config.seed, **_limit(config), **refine}
+
+
+def _refine_prior(config: Config) -> dict[str, Any]:
+    return {**_refine(config, "prior"), "systems": config.refine.also_from_prior}
+
+
 def _labels(config: Config) -> dict[str, str]:
     return {name: model.label for name, model in config.models.items()}
 
@@ -512,6 +535,8 @@ _PARTS = {
     "evaluate": _evaluate,
     "evaluate_validation": _evaluate_validation,
     "limit": _limit,
+    "refine": _refine,
+    "refine_prior": _refine_prior,
     "figure1": _figure1,
     "figure2": _figure2,
     "figure3": _figure3,

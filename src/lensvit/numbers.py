@@ -23,6 +23,7 @@ from lensvit.limit_claims import limit_numbers
 from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
+from lensvit.refine_claims import refine_numbers
 
 RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
@@ -45,6 +46,7 @@ def numbers(
     benchmarks: Path,
     output: Path,
     limit: Path | None = None,
+    refined: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -59,7 +61,7 @@ def numbers(
     psfs : psf/{name}.json, of one kernel each.
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
-    limit : limit.csv, if there is one.
+    limit, refined : limit.csv and refined.csv, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -84,6 +86,7 @@ def numbers(
         "uncertainty": _uncertainty(frames.predictions(predictions)),
         "calibration": calibration_numbers(calibration, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
+        "refine": None if refined is None else refine_numbers(refined, labels, cameras),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
@@ -219,6 +222,8 @@ def _columns(
             entry = {"label": "Prior mean", "kind": "baseline", "reference": None}
         elif name == "limit":
             entry = {"label": "Limit", "kind": "limit", "reference": None}
+        elif name == "refined":
+            entry = {"label": "Refined", "kind": "refined", "reference": None}
         else:
             raise LensvitError(f"Table 1 has a column {name} that the paper does not know: is it of another config?")
         columns.append({"key": name, **entry})

@@ -14,6 +14,7 @@ from lensvit.limit_table import limits
 from lensvit.metrics import standard_errors, with_overall
 from lensvit.parameters import TARGET_NAMES
 from lensvit.published import PUBLISHED
+from lensvit.refined_table import errors as refined_errors
 from lensvit.seeds import derive
 
 ROWS = ("overall", *TARGET_NAMES)
@@ -27,6 +28,7 @@ def table(
     errors: Path,
     limit: Path | None = None,
     amplitudes: str = "known",
+    refined: Path | None = None,
 ) -> None:
     """Write Table 1 and the standard errors of this run's entries.
 
@@ -35,10 +37,11 @@ def table(
     predictions : predictions/{model}.parquet, one a model; the file's stem is the column's name.
     catalog : catalog.parquet, for the truths that the prior's mean is held against.
     scaler : scaler.json: the prior's mean is that of the training split.
-    output : table1.csv; rows ``overall`` and the targets, columns the models, ``prior``, ``limit`` where it is
-        given, ``published_vit``, ``published_resnet``; units of the targets.
+    output : table1.csv; rows ``overall`` and the targets, columns the models, ``refined`` (if a fit has
+        converged), ``prior``, ``limit`` where these are given, ``published_vit``, ``published_resnet``; units of the targets.
     errors : CSV of the same rows with the bootstrap standard errors of the models and the prior.
     limit : limit.parquet. amplitudes : "known" or "marginalised", which limit.
+    refined : refined/{model}.parquet, of the fits of some systems that converged.
 
     Raises
     ------
@@ -46,6 +49,8 @@ def table(
         If a file is absent or broken, no system has a limit, or the models predict different systems.
     """
     deviations = {name: model_errors(frame) for name, frame in frames.predictions(predictions).items()}
+    if refined is not None and len(fitted := refined_errors(frames.read(refined))):
+        deviations["refined"] = fitted
     deviations["prior"] = prior_errors(frames.read(catalog), json.loads(Path(scaler).read_text()))
     index = pd.Index(ROWS, name="target")
     columns = {name: with_overall(error) for name, error in deviations.items()}

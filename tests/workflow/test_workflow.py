@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 EVALUATIONS = {"evaluate": 2, "evaluate_validation": 2}
 PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
-AFTER_DRAWS = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
+SHOWN = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
+AFTER_DRAWS = {"refine": 2, "refined_table": 1, **SHOWN}
+AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
 
 
 def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
@@ -26,7 +28,10 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     with open(run / "tables" / "table1.csv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["target"] for row in rows][:2] == ["overall", "theta_E"] and len(rows) == 9
-    assert list(rows[0]) == ["target", "vit", "resnet", "prior", "limit", "published_vit", "published_resnet"]
+    columns = ["target", "vit", "resnet", "refined", "prior", "limit", "published_vit", "published_resnet"]
+    assert [name for name in rows[0] if name != "refined"] == [name for name in columns if name != "refined"]
+    for start, count in {"vit": 4, "resnet": 4, "prior": 2}.items():
+        assert len(pd.read_parquet(run / "refined" / f"{start}.parquet")) == count
     for number in (1, 2, 3, 4):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
@@ -68,6 +73,10 @@ def test_a_figure_setting_draws_that_figure_again(smoke):
     assert planned == {"settings": 2, "figure2": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
 
 
+def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
+    assert smoke.planned(overlay="refine: {enabled: false}") == {"settings": 1, "table": 1, **PAPER}
+
+
 @pytest.mark.parametrize(
     ("overlay", "expected"),
     [("limit: {amplitudes: marginalised}", {"limit_table": 1}), ("limit: {enabled: false}", {})],
@@ -86,19 +95,20 @@ models:
 def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
     planned = smoke.planned(overlay=THIRD)
     planned.pop("settings")
-    assert planned == {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS}
+    assert planned == {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS, "refine": 1}
 
 
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
         ("figures/figure2.py", {"figure2": 1, "pdf": 1, "archive": 1}),
+        ("starts.py", {"refine": 2, "refine_prior": 1, "refined_table": 1, "table": 1, **PAPER}),
         ("table.py", {"table": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}),
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
         ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS}),
         ("train.py", {"train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
         ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **PAPER}),
-        ("simulate.py", {"simulate": 6, "catalog": 1, "limit": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
+        ("simulate.py", {"simulate": 6, "catalog": 1, **AFTER_IMAGES}),
         ("config.py", {}),
         ("cli.py", {}),
     ],
@@ -116,7 +126,7 @@ def test_one_psf_changed_leaves_the_other_cameras_images(smoke):
 def test_more_images_simulate_only_the_new_chunks(smoke):
     planned = smoke.planned(overlay="data: {train: 90, test: 16}")
     planned.pop("settings")
-    assert planned == {"simulate": 2, "catalog": 1, "limit": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
+    assert planned == {"simulate": 2, "catalog": 1, **AFTER_IMAGES}
 
 
 def test_touched_files_run_nothing(smoke):
