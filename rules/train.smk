@@ -1,36 +1,6 @@
 # catalog.parquet, images -> models/{model}/
 
 
-def processes(wildcards):
-    """Processes of a training on each node: one a GPU."""
-    return CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 1
-
-
-def over_nodes(name):
-    """A resource that only trainings over several nodes have.
-
-    `mpi` leaves the start of the processes, which snakemake's plugin takes on itself else, to the
-    shell command: there `start` is srun inside of a SLURM job and nothing outside, where lensvit
-    says what is missing.
-    """
-
-    def value(wildcards, threads):
-        nodes, each = CONFIG.models[wildcards.model].nodes, processes(wildcards)
-        if nodes == 1:
-            return "" if name == "start" else None
-        srun = f"srun --kill-on-bad-exit=1 --nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads}"
-        return {
-            "mpi": "srun",
-            # the plugin takes the first for more than one process a node alone
-            "tasks_per_node": each if each > 1 else None,
-            "tasks": nodes if each == 1 else None,
-            "tasks_per_gpu": 0 if each == 1 else None,
-            "start": f"${{SLURM_JOB_ID:+{srun}}} ",
-        }[name]
-
-    return value
-
-
 rule train:
     message: "training {wildcards.model} ({resources.gpu} GPU)"
     input:

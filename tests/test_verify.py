@@ -24,7 +24,7 @@ def runs(tmp_path):
         values = pd.DataFrame(
             {model: PUBLISHED[reference.get(family, "published_vit")] for model, family in families.items()}
         ).loc[TARGETS]
-        values = (values * factor).assign(prior=0.3)
+        values = (values * factor).assign(refined=0.02, prior=0.3)
         for (target, column), value in (change or {}).items():
             values.at[target, column] *= value
         (folder / "tables").mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_against_a_release_three_standard_errors_both_ways(runs, tmp_path, ratio
     if passes:
         verify("a", released, results=tmp_path)
     else:
-        with pytest.raises(LensvitError, match="1 of 45 cells"):
+        with pytest.raises(LensvitError, match="1 of 54 cells"):
             verify("a", released, results=tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_against_a_release_the_relative_tolerance_holds_for_small_errors(runs, t
     table = module.read_folder(runs("a", change={("e1", "prior"): ratio}, error=1e-5))
     cells = module.against_release(table, module.read_folder(runs("b", error=1e-5)), 0.01, 3)
     assert cells["passes"].all() == passes
-    assert len(cells) == 27
+    assert len(cells) == 36
 
 
 def test_a_small_run_is_held_to_its_release_alone(runs, tmp_path, capsys):

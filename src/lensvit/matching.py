@@ -25,11 +25,11 @@ SOURCE_ERROR = 2e-4  # further error in the source plane [arcsec]: keeps weights
 FLUX_ERROR = 0.03  # relative
 FLUX_EXCESS = 0.01  # of the quasar's own flux: what arcs add to a faint image
 DETERMINANT_ERROR = 0.002
-TOLERANCE = 1e-9  # relative error of the deflection
+TOLERANCE = 1e-7  # relative error of the deflection
 DIFFERENCE = 1e-6  # for derivatives
 STEPS = 40
 TRIES = 4  # step lengths tried at once
-STILL = 1e-7  # a largest change of a coordinate that ends the search
+STILL = 0.1  # a largest gain in chi^2 that ends the search
 
 MATCHED = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2", "gamma1", "gamma2", "source_x", "source_y")
 FREE = [COORDINATES.index(name) for name in MATCHED]
@@ -92,8 +92,8 @@ class QuasarImages:
         value[:, SOURCE] = torch.view_as_real(self._rays(value)[0].mean(1))
         damping = value.new_full((len(value),), 1e-2)
         for _ in range(STEPS):
-            value, damping, change = self._improved(value, damping, known)
-            if change < STILL:
+            value, damping, gain = self._improved(value, damping, known)
+            if gain < STILL:
                 break
         cost = self._residuals(value, known, self._weights(value)).square().sum(1)
         cost = torch.where(cost.isfinite(), cost, torch.inf)
@@ -106,17 +106,20 @@ class QuasarImages:
         slopes = self._slopes(value, known, weights)  # (K, F, R)
         normal, pull = slopes @ slopes.mT, slopes @ rest[..., None]
         cost, done = rest.square().sum(1), torch.zeros(len(value), dtype=torch.bool)
-        best = value.clone()
+        best, gain = value.clone(), torch.zeros_like(cost)
         for _ in range(TRIES):
             lengthened = normal + damping[:, None, None] * torch.diag_embed(normal.diagonal(dim1=1, dim2=2))
             trial = value.clone()
             trial[:, FREE] -= torch.linalg.solve_ex(lengthened, pull)[0][..., 0]
             trial = bounded(torch.where(trial.isfinite(), trial, value))
-            better = (self._residuals(trial, known, weights).square().sum(1) < cost) & ~done
-            best[better] = trial[better]
+            after = self._residuals(trial, known, weights).square().sum(1)
+            better = (after < cost) & ~done
+            best[better], gain[better] = trial[better], (cost - after)[better]
             done |= better
             damping = torch.where(better, damping / 4, torch.where(done, damping, damping * 6)).clamp(1e-10, 1e8)
-        return best, damping, float((best - value).abs().max())
+            if done.all():
+                break
+        return best, damping, float(gain.max())
 
     def _rays(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Where rays meet the source plane [arcsec], convergence and shear, (K, M) each."""

@@ -241,7 +241,7 @@ class _Search:
         seed = seeds.derive(self.options.seed, self.ids[row], "refine", attempt)
         candidates = self.starter.candidates(
             posterior.data[row].double().numpy(), float(posterior.sigma_bkg[row]), posterior.exposure,
-            self.known[row], count, seed,
+            self.known[row], count, seed, thorough=attempt > 0,
         )  # fmt: skip
         density = posterior.log_density(candidates, torch.full((len(candidates),), row), MODEL_ERRORS[0])
         self.tries[row] += 1

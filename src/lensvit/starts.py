@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lensvit.likelihood import ANGLE, COORDINATES, SIZE, LogPrior, to_parameters
-from lensvit.matching import Gaussian, QuasarImages, bounded
+from lensvit.matching import Gaussian, Match, QuasarImages, bounded
 from lensvit.parameters import TARGET_NAMES
 from lensvit.peaks import PeakFinder, Peaks
 from lensvit.psf.kernel import Kernel
@@ -31,7 +31,8 @@ MODEL_ERROR = 0.05  # relative
 TOO_BRIGHT = 3.0  # above the lens light [standard deviations]: something else
 
 CENTRAL = 0.1  # radius around the lens without peaks [arcsec]
-FAINTEST = 0.04  # of a peak, in units of the quasar's flux
+FAINTEST = 0.1  # of a peak, in units of the quasar's flux: the tips of arcs are fainter
+POOR = 60.0  # chi^2 of a match from which on the faintest peak may be none
 FLUX_BIAS = 1.015  # of a peak: it stands on an arc's crest
 
 
@@ -69,7 +70,14 @@ class Starter:
         self.finder = PeakFinder(renderer.pixels, kernel, supersampling)
 
     def candidates(
-        self, image: np.ndarray, sigma_bkg: float, exposure: float, known: Gaussian, count: int, seed: int
+        self,
+        image: np.ndarray,
+        sigma_bkg: float,
+        exposure: float,
+        known: Gaussian,
+        count: int,
+        seed: int,
+        thorough: bool = False,
     ) -> Tensor:
         """Coordinates (C, 14) to start from, in no order.
 
@@ -77,6 +85,7 @@ class Starter:
         ----------
         image : (ny, nx), noisy [counts/s per pixel]. sigma_bkg : [counts/s per pixel]. exposure : [s].
         known : before the image. count : of draws from which lenses are matched to the peaks. seed : of these.
+        thorough : match also the brighter peaks alone, however well all of them are matched.
         """
         data = torch.as_tensor(image, dtype=torch.float64)
         light = self.lens_light(data, sigma_bkg, exposure, known)
@@ -85,8 +94,12 @@ class Starter:
         generator = torch.Generator().manual_seed(seed)
         starts = torch.cat([known.mean[None], known.draw(count - 1, generator)])
         found = [bounded(known.mean[None])]
-        for number in sorted({len(peaks.flux), 3, 2} & set(range(2, len(peaks.flux) + 1)), reverse=True):
-            found.append(self._matched(peaks.brightest(number), known, starts))
+        most = len(peaks.flux)
+        for number in range(most, min(most, 2) - 1, -1) if most else ():
+            match = self._matched(peaks.brightest(number), known, starts)
+            found.append(match.coordinates[match.cost.isfinite()])
+            if match.cost[0] < POOR and not thorough:
+                break
         return torch.cat(found)
 
     def lens_light(self, data: Tensor, sigma_bkg: float, exposure: float, known: Gaussian) -> Tensor:
@@ -130,8 +143,6 @@ class Starter:
         most = 4
         return self.finder.find((data - model).numpy(), spread.numpy(), light[:2].numpy(), CENTRAL, least, most)
 
-    def _matched(self, peaks: Peaks, known: Gaussian, starts: Tensor) -> Tensor:
-        """Lenses (k, 14) for these peaks."""
+    def _matched(self, peaks: Peaks, known: Gaussian, starts: Tensor) -> Match:
         magnification = torch.as_tensor(peaks.flux) / FLUX_BIAS / self.renderer.scene.quasar_amp
-        match = QuasarImages(torch.as_tensor(peaks.position), magnification).match(known, starts)
-        return match.coordinates[match.cost.isfinite()]
+        return QuasarImages(torch.as_tensor(peaks.position), magnification).match(known, starts)

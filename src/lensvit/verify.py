@@ -18,6 +18,7 @@ from lensvit.release import unpack
 WORSE = 0.10  # a model may be worse than published by this share
 RELATIVE = 0.01  # a run and a release may differ by this share of the release, or
 SIGMAS = 3.0  # by this many combined standard errors
+BESIDE = ("refined", "prior")  # columns with standard errors that are no model's
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Table:
     """Table 1 of a run with its standard errors and what its models are."""
 
     name: str
-    values: pd.DataFrame  # rows: overall and the targets; columns: models, prior, published_*
-    errors: pd.DataFrame  # same rows; models, prior
+    values: pd.DataFrame  # rows: overall and the targets; columns: models, refined, prior, limit, published_*
+    errors: pd.DataFrame  # same rows; models, refined, prior
     families: dict[str, str]
     scale: str
 
@@ -161,7 +162,7 @@ def read_folder(folder: Path, name: str | None = None) -> Table:
         tables = (folder / "tables" / name for name in ("table1.csv", "table1_errors.csv"))
         values, errors = (pd.read_csv(path, index_col="target") for path in tables)
         settings = yaml.safe_load((folder / "settings/numbers.yaml").read_text(encoding="utf-8"))
-        models = [column for column in errors if column != "prior"]
+        models = [column for column in errors if column not in BESIDE]
         families = {model: _family(folder / "models" / model / "config.json") for model in models}
     except FileNotFoundError as error:
         raise LensvitError(f"no {error.filename}: make paper RUN={folder.name} makes it") from error

@@ -168,7 +168,7 @@ def test_the_papers_scale_is_planned_in_ten_seconds(fresh):
     assert done.returncode == 0, done.stderr[-3000:]
     text = done.stdout + done.stderr
     assert int(dict(line.split()[:2] for line in text.splitlines() if line.startswith("simulate "))["simulate"]) == 66
-    assert text.count("(1 GPU)") == 4  # two trainings, two evaluations
+    assert text.count("(1 GPU)") == 6  # two trainings, two evaluations of the test split and of the validation split
     assert seconds < 10
 
 
