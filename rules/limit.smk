@@ -21,6 +21,8 @@ rule limit:
     output:
         limit=LIMIT,
         manifest=manifest(LIMIT),
+        covariance=f"{RUN}/limit.h5",
+        covariance_manifest=manifest(f"{RUN}/limit.h5"),
     log:
         f"{RUN}/logs/limit.log",
     benchmark:

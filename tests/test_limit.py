@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,7 +142,7 @@ def table(drawn, sigma, scene=SCENE, **changes):
     """Limits of systems with one noise level."""
     rows = pd.DataFrame([system.parameters for system in drawn], columns=list(NAMES), index=range(5, 5 + len(drawn)))
     rows = rows.assign(n_images=[len(system.images) for system in drawn], sigma_bkg=sigma)
-    return of_camera(rows, renderer(torch.float32, scene=scene), SimpleNamespace(**{**vars(OPTIONS), **changes}))
+    return of_camera(rows, renderer(torch.float32, scene=scene), SimpleNamespace(**{**vars(OPTIONS), **changes}))[0]
 
 
 def test_more_noise_and_unknown_amplitudes_widen_the_limit():
@@ -252,7 +253,13 @@ def test_the_stage(run):
     assert found["valid_known"].dtype == bool and found["valid_known"].all()
     expected = table([systems(8)[2]], 0.5)
     assert found["gamma_known"].iloc[1] == pytest.approx(expected["gamma_known"].iloc[0], rel=1e-6)
-    assert (run / "limit.parquet.sha256").exists()
+    with h5py.File(run / "limit.h5") as file:
+        assert list(file["id"].asstr()) == found["id"].tolist() and tuple(file.attrs["names"]) == COORDINATES
+        for treatment in ("known", "marginalised"):
+            assert file[treatment].shape == (6, 14, 14)
+            sigma = np.sqrt(file[treatment][:, 1, 1])
+            assert sigma == pytest.approx(found[f"gamma_{treatment}"].to_numpy(), rel=1e-12)
+    assert all((run / f"limit.{suffix}.sha256").exists() for suffix in ("parquet", "h5"))
 
 
 def test_a_kernel_that_is_missing(run):

@@ -37,6 +37,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -47,7 +48,7 @@ from lensvit import settings as stage_settings
 from lensvit.batched_lens_equation import solve
 from lensvit.errors import LensvitError
 from lensvit.lens_equation import Images
-from lensvit.likelihood import Equations, Likelihood, LogPrior, by_coordinates, changes, covariance, regular
+from lensvit.likelihood import COORDINATES, Equations, Likelihood, LogPrior, by_coordinates, changes, covariance, regular
 from lensvit.limit_table import NEAREST
 from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
 from lensvit.power_law import PowerLaw, inside
@@ -71,7 +72,9 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
     output : Parquet, one row a test system in the catalogue's order: id, psf, instrument, n_images, sigma_bkg
         and, for the amplitudes ``known`` and ``marginalised``, the standard deviation of each target
         (``{target}_known``), the distance of the source from the caustic in standard deviations
-        (``caustic_known``) and whether the limit holds (``valid_known``). NaN where there is none.
+        (``caustic_known``) and whether the limit holds (``valid_known``). NaN where there is none. Beside it
+        (.h5) ``id`` and the whole covariances ``known``, ``marginalised`` (n, 14, 14) by the coordinates of
+        ``likelihood``.
 
     Raises
     ------
@@ -84,16 +87,26 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
     systems = systems[systems["split"] == "test"]
     result = systems[["id", "psf", "n_images", "sigma_bkg"]].copy()
     result.insert(2, "instrument", [options.options[psf]["name"] for psf in systems["psf"]])
+    spreads = {treatment: np.empty((len(systems), len(NAMES), len(NAMES))) for treatment in TREATMENTS}
     parts = []
     for psf, rows in systems.groupby("psf", sort=False, observed=True):
         if psf not in paths:
             raise LensvitError(f"no kernel of the PSF {psf}: give its file under --psfs")
         started = time.perf_counter()
-        parts.append(of_camera(rows, _renderer(options, psf, paths[psf]), options))
+        part, spread = of_camera(rows, _renderer(options, psf, paths[psf]), options)
+        parts.append(part)
+        for treatment, values in spread.items():
+            spreads[treatment][systems.index.get_indexer(rows.index)] = values
         print(f"{psf}: {len(rows)} systems in {time.perf_counter() - started:.1f} s", flush=True)
+    with files.atomic(Path(output).with_suffix(".h5")) as temporary, h5py.File(temporary, "w") as file:
+        file["id"] = systems["id"].to_list()
+        file.attrs["names"] = list(COORDINATES)
+        for treatment, values in spreads.items():
+            file[treatment] = values
     with files.atomic(output) as temporary:
         result.join(pd.concat(parts)).to_parquet(temporary, index=False)
-    files.write_manifest(output)
+    for path in (Path(output).with_suffix(".h5"), output):
+        files.write_manifest(path)
 
 
 def _renderer(options: SimpleNamespace, name: str, path: Path) -> BatchedRenderer:
@@ -102,8 +115,10 @@ def _renderer(options: SimpleNamespace, name: str, path: Path) -> BatchedRendere
     return BatchedRenderer(instrument["pixels"], instrument["pixel_scale"], psf.native, options.scene, fine)
 
 
-def of_camera(rows: pd.DataFrame, renderer: BatchedRenderer, options: SimpleNamespace) -> pd.DataFrame:
-    """The limits of systems of one PSF, the columns of :func:`limit` from the first target on.
+def of_camera(
+    rows: pd.DataFrame, renderer: BatchedRenderer, options: SimpleNamespace
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The limits of systems of one PSF: the columns of :func:`limit` from the first target on, and covariances.
 
     Parameters
     ----------
@@ -112,14 +127,19 @@ def of_camera(rows: pd.DataFrame, renderer: BatchedRenderer, options: SimpleName
     """
     chosen, systems = _imaged(rows, options.scene.max_images)
     parts: dict[str, list[np.ndarray]] = {}
+    spreads = {treatment: np.full((len(rows), len(NAMES), len(NAMES)), np.nan) for treatment in TREATMENTS}
     for start in range(0, len(systems), BATCH):
         sigma = rows["sigma_bkg"].to_numpy()[chosen[start : start + BATCH]]
         information, tensors = image_information(renderer, systems[start : start + BATCH], torch.tensor(sigma))
-        for name, values in _columns(information, *tensors, options).items():
+        columns, spread = _columns(information, *tensors, options)
+        for name, values in columns.items():
             parts.setdefault(name, []).append(values)
+        for treatment, values in spread.items():
+            spreads[treatment][chosen[start : start + BATCH]] = values
     found = pd.DataFrame({name: np.concatenate(part) for name, part in parts.items()}, rows.index[chosen])
     found = found.reindex(index=rows.index, columns=[*_names()])
-    return found.assign(**{f"valid_{treatment}": found[f"valid_{treatment}"].eq(True) for treatment in TREATMENTS})
+    valid = {f"valid_{treatment}": found[f"valid_{treatment}"].eq(True) for treatment in TREATMENTS}
+    return found.assign(**valid), spreads
 
 
 def _imaged(rows: pd.DataFrame, most: int) -> tuple[np.ndarray, list[System]]:
@@ -151,8 +171,8 @@ def image_information(
 
 def _columns(
     information: Tensor, parameters: Tensor, positions: Tensor, magnification: Tensor, options: SimpleNamespace
-) -> dict[str, np.ndarray]:
-    result = {}
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    result, spreads = {}, {}
     known = priors(options.priors)
     for treatment, count in TREATMENTS.items():
         spread = posterior(information[:, :count, :count], parameters[:, :count], known, options.external_shear)
@@ -161,7 +181,8 @@ def _columns(
         valid = sigma.isfinite().all(1) & (distance > NEAREST)
         result |= {f"{name}_{treatment}": column.numpy() for name, column in zip(TARGET_NAMES, sigma.T, strict=True)}
         result |= {f"caustic_{treatment}": distance.numpy(), f"valid_{treatment}": valid.numpy()}
-    return result
+        spreads[treatment] = spread[:, : len(NAMES), : len(NAMES)].numpy()
+    return result, spreads
 
 
 def _names() -> Iterator[str]:
