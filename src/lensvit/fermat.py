@@ -6,8 +6,8 @@ from what a method's draws come:
 
 prediction : a network alone. It predicts neither the shear, which is drawn from its prior, nor the source, which
     is put where the rays of the observed images meet on average.
-images : the same draws, and the shear and the source from their priors, moved to agree with the observed
-    positions of the quasar images, as every measurement of a delay has them. So it is for the priors alone.
+images : the same draws, with the shear and the source from their priors, given the observed positions of the
+    quasar images too, which come with every measured delay. So it is for the priors without a network.
 pixels : a posterior of all parameters given all pixels: Laplace's of the refinement, the samples of a chain, and
     the limit of information at the truth. The source is each draw's own.
 """
@@ -224,13 +224,13 @@ def _draw(prior: Prior, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _given_images(system: Lens, drawn: np.ndarray, options: SimpleNamespace) -> np.ndarray:
-    """Ratios (K,) of draws (K, 14) that were moved to agree with the images; NaN where that fails."""
+    """Ratios (K,) of draws (K, 14) given the images; NaN where no lens was found."""
     coordinates = to_coordinates(torch.tensor(drawn))
     generator = torch.Generator().manual_seed(derive(options.seed, "match", system.id))
     places = torch.tensor(system.positions)
-    moved, good = match_positions(coordinates, _spread(coordinates), places, options.astrometry, generator)
-    parameters = to_parameters(moved).numpy()
-    return np.where(good.numpy(), system.ratios(parameters, parameters[:, SOURCE]), np.nan)
+    matched = match_positions(coordinates, _spread(coordinates), places, options.astrometry, generator)
+    parameters = to_parameters(matched).numpy()
+    return system.ratios(parameters, parameters[:, SOURCE])
 
 
 def _spread(coordinates: torch.Tensor) -> torch.Tensor:

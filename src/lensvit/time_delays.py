@@ -13,6 +13,8 @@ a milliarcsecond do not matter there, if the source is the model's own, and that
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -59,14 +61,35 @@ def fermat_potentials(
 # ---------------------------------------------------------------- agreement with the images
 
 
+class _Rays(NamedTuple):
+    """Rays from M images back to the source plane, for K lenses.
+
+    miss : (K, 2 M) how far they miss the source [arcsec]. slopes : (K, 2 M, 10), its derivatives by the free
+    coordinates. variance : (K, 2 M, 2 M) of the rays, from that of the positions. log_determinant : (K,) of the
+    source's position by the images', all M of them together.
+    """
+
+    miss: Tensor
+    slopes: Tensor
+    variance: Tensor
+    log_determinant: Tensor
+
+
 def match_positions(
     draws: Tensor, spread: Tensor, positions: Tensor, error: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Move draws of what is known of a lens to draws given the positions of its images too.
+) -> Tensor:
+    r"""Turn draws of what is known of a lens into draws given the positions of its images too.
 
     Randomised maximum likelihood (Oliver, He & Reynolds 1996): each draw looks for the nearest lens, in units of
-    the draws' spread, that sends the rays of its own noisy copy of the positions to one source. The results are
-    draws of the posterior where rays are linear in the parameters over the spread, and near to it elsewhere.
+    the draws' spread, that sends the rays of its own noisy copy of the positions to one source. Where rays are
+    linear in the parameters over the spread, the results are draws of the posterior. Elsewhere they are sampled
+    with replacement in proportion to
+
+    .. math:: N(u; 0, J \Sigma J^T + R) \prod_i |\det A_i|,
+
+    the density of the observed positions in the linear model that is tangent at the result: u is how far the
+    rays miss at the mean of the draws by that model, J their derivatives, R their variance, and A_i the
+    derivative of the source by the image.
 
     Parameters
     ----------
@@ -75,44 +98,67 @@ def match_positions(
 
     Returns
     -------
-    The coordinates (K, 14), and whether the rays of each meet in its source (K,).
+    (K, 14) coordinates; the last ones are NaN, one for each draw that no lens was found for.
     """
     theta = torch.complex(*positions.double().unbind(-1))[None]
-    start = bounded(draws)
     noise = error * torch.randn(2, len(draws), len(positions), generator=generator, dtype=torch.float64)
-    noise, part, value = torch.complex(*noise), spread[FREE][:, FREE], start.clone()
-    moving = torch.arange(len(draws))
+    noise, part = torch.complex(*noise), spread[FREE][:, FREE]
+    value = _nearest(bounded(draws), part, theta, noise, error)
+    rays = _trace(value, theta, noise, error)
+    good = (rays.miss * torch.linalg.solve(rays.variance, rays.miss)).mean(1) < WORST**2
+    rays = _trace(value, theta, torch.zeros_like(noise), error)
+    miss = rays.miss + (rays.slopes @ (draws.mean(0) - value)[:, FREE, None])[..., 0]
+    variance = rays.slopes @ part @ rays.slopes.mT + rays.variance
+    density = -(miss * torch.linalg.solve(variance, miss)).sum(1) / 2 - torch.logdet(variance) / 2
+    return _resampled(value[good], (density + rays.log_determinant)[good], len(draws))
+
+
+def _nearest(start: Tensor, part: Tensor, theta: Tensor, noise: Tensor, error: float) -> Tensor:
+    """The most probable lens given each draw (K, 14) and its copy of the positions, by Gauss-Newton steps."""
+    value, moving = start.clone(), torch.arange(len(start))
     for _ in range(STEPS):
         now, origin = value[moving], start[moving]
-        miss, slopes, variance = _rays(now, theta, noise[moving], error)
-        target = miss + (slopes @ (origin - now)[:, FREE, None])[..., 0]
-        gain = part @ slopes.mT  # (k, 10, 2 M)
+        rays = _trace(now, theta, noise[moving], error)
+        target = rays.miss + (rays.slopes @ (origin - now)[:, FREE, None])[..., 0]
+        gain = part @ rays.slopes.mT  # (k, 10, 2 M)
         after = origin.clone()
-        after[:, FREE] -= (gain @ torch.linalg.solve(slopes @ gain + variance, target[..., None]))[..., 0]
+        after[:, FREE] -= (gain @ torch.linalg.solve(rays.slopes @ gain + rays.variance, target[..., None]))[..., 0]
         value[moving] = after = bounded(after)
         moving = moving[(after - now).abs().amax(1) > STILL]
         if not len(moving):
             break
-    miss, _, variance = _rays(value, theta, noise, error)
-    size = (miss * torch.linalg.solve(variance, miss)).sum(1) / miss.shape[1]
-    return value, size < WORST**2
+    return value
 
 
-def _rays(value: Tensor, theta: Tensor, noise: Tensor, error: float) -> tuple[Tensor, Tensor, Tensor]:
-    """How far rays miss the source (K, 2 M), the derivatives by the free coordinates, and the rays' covariance."""
+def _resampled(value: Tensor, log_weight: Tensor, count: int) -> Tensor:
+    """As many (K, 14) as there are, in proportion to their weights, evenly spaced; then NaN up to ``count``."""
+    found = len(value)
+    steps = torch.softmax(log_weight, 0).cumsum(0)
+    place = torch.searchsorted(steps, (torch.arange(found) + 0.5).double() / max(found, 1)).clamp_max(max(found - 1, 0))
+    result = value.new_full((count, value.shape[1]), torch.nan)
+    result[:found] = value[place]
+    return result
+
+
+def _trace(value: Tensor, theta: Tensor, noise: Tensor, error: float) -> _Rays:
+    """Rays of lenses (K, 14) from positions (1, M) less their noise (K, M), complex."""
     bent = PowerLaw(to_parameters(value), TOLERANCE).expansion(theta)
     source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
     stretch, shear = 1 - bent.kappa, bent.gamma
     miss = theta - bent.alpha - source - (stretch * noise - shear * noise.conj())
-    away = theta.conj().expand_as(miss)  # the shear's deflection by its first component
+    away = theta.conj().expand_as(miss)  # the deflection by the shear's first component
     one = torch.ones_like(miss)
     slopes = -torch.stack([*bent.partial[:6], away, 1j * away, one, 1j * one], -1)  # (K, M, 10)
     rows = [torch.stack([stretch - shear.real, -shear.imag], -1), torch.stack([-shear.imag, stretch + shear.real], -1)]
     jacobian = torch.stack(rows, -2)  # of the source by the image, (K, M, 2, 2)
+    count, images = miss.shape
+    variance = value.new_zeros(count, images, 2, images, 2)
+    image = torch.arange(images)
     blocks = error**2 * jacobian @ jacobian.mT + FLOOR**2 * torch.eye(2, dtype=torch.float64)
-    count = 2 * miss.shape[1]
-    variance = value.new_zeros(len(value), count // 2, 2, count // 2, 2)
-    image = torch.arange(count // 2)
     variance[:, image, :, image] = blocks.transpose(0, 1)
-    flat = torch.view_as_real(miss).flatten(1), torch.stack([slopes.real, slopes.imag], 2).flatten(1, 2)
-    return *flat, variance.reshape(len(value), count, count)
+    return _Rays(
+        torch.view_as_real(miss).flatten(1),
+        torch.stack([slopes.real, slopes.imag], 2).flatten(1, 2),
+        variance.reshape(count, 2 * images, 2 * images),
+        (stretch**2 - shear.abs() ** 2).abs().clamp_min(FLOOR).log().sum(1),
+    )
