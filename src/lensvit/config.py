@@ -251,6 +251,15 @@ class Refine(Part):
     also_from_prior: int = Field(ge=0, le=1_000_000, description="systems fitted from the means of the priors too")
 
 
+class Fermat(Part):
+    """What the errors of lenses mean for H0, by differences of the Fermat potential."""
+
+    enabled: bool = Field(description="compute it, and show it in figure 6 and a section of the paper")
+    draws: int = Field(ge=4, le=100_000, description="most draws of each method and system")
+    astrometry: float = Field(gt=0, le=0.1, description="error of each coordinate of an image's position [arcsec]")
+    goal: float = Field(gt=0, lt=1, description="relative uncertainty of H0 that the number of lenses is for")
+
+
 class Figures(Part):
     """What the figures show."""
 
@@ -277,6 +286,7 @@ class Config(Part):
     evaluation: Evaluation
     limit: Limit
     refine: Refine
+    fermat: Fermat
     figures: Figures
 
     @model_validator(mode="after")
@@ -499,6 +509,16 @@ def _refine_prior(config: Config) -> dict[str, Any]:
     return {**_refine(config, "prior"), "systems": config.refine.also_from_prior}
 
 
+def _fermat(config: Config) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "priors": {key: change.model_dump(exclude_none=True) for key, change in config.priors.items()},
+        "external_shear": config.simulation.external_shear,
+        "max_images": config.scene.max_images,
+        **config.fermat.model_dump(include={"draws", "astrometry"}),
+    }
+
+
 def _labels(config: Config) -> dict[str, str]:
     return {name: model.label for name, model in config.models.items()}
 
@@ -524,6 +544,10 @@ def _figure3(config: Config) -> dict[str, Any]:
     return {"options": _labels(config)}
 
 
+def _figure6(config: Config) -> dict[str, Any]:
+    return {"options": _labels(config), "goal": config.fermat.goal}
+
+
 def _numbers(config: Config) -> dict[str, Any]:
     return {"config": config.model_dump(), "scale": config.scale}
 
@@ -537,10 +561,12 @@ _PARTS = {
     "limit": _limit,
     "refine": _refine,
     "refine_prior": _refine_prior,
+    "fermat": _fermat,
     "figure1": _figure1,
     "figure2": _figure2,
     "figure3": _figure3,
     "figure4": _figure3,
+    "figure6": _figure6,
     "numbers": _numbers,
 }
 

@@ -28,6 +28,7 @@ from lensvit import files, frames
 from lensvit import settings as stage_settings
 from lensvit.batched_lens_equation import solve
 from lensvit.errors import LensvitError
+from lensvit.fermat_table import MOST_UNPHYSICAL
 from lensvit.lens_equation import Images
 from lensvit.likelihood import to_coordinates, to_parameters
 from lensvit.limit_table import limits
@@ -35,15 +36,15 @@ from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
 from lensvit.seeds import derive
 from lensvit.time_delays import fermat_potentials, match_positions
 
-MOST_UNPHYSICAL = 0.1  # share of draws without a lens or with the delay reversed, above which a system is not used
 FEWEST_DRAWS = 4
 TARGETS = [NAMES.index(name) for name in TARGET_NAMES]
 SHEAR = [NAMES.index(name) for name in ("gamma_ext", "psi_ext")]
 SOURCE = [NAMES.index(name) for name in ("source_x", "source_y")]
 PARTS = {"gamma": [NAMES.index("gamma")], "theta_E": [NAMES.index("theta_E")], "shear": SHEAR}
+SHARES = ("gamma", "theta_E")
 ORDER = (
     "id", "psf", "n_images", "method", "treatment", "difference", "draws", "unphysical", "used", "error", "sigma", "z",
-    *(f"sigma_{part}" for part in PARTS),
+    *(f"share_{name}" for name in SHARES), *(f"sigma_{part}" for part in PARTS),
 )  # fmt: skip
 
 
@@ -67,8 +68,9 @@ def fermat(
     output : Parquet, one row a system, method (a model's name, prior, refined, mcmc or limit) and treatment: id,
         psf, n_images; difference of the Fermat potential, true [arcsec^2]; draws; unphysical (their number);
         used (whether there are draws, and few unphysical ones); of the physical draws error and sigma, the mean
-        and standard deviation of ln(difference / true), and z, their ratio; and, of a network alone,
-        sigma_gamma, sigma_theta_E, sigma_shear if only these draws vary. NaN where there is none.
+        and standard deviation of ln(difference / true), z, their ratio, share_gamma and share_theta_E, the
+        squared correlation of this logarithm with the parameter; and, of a network alone, sigma_gamma,
+        sigma_theta_E, sigma_shear, the sigma if only these draws vary. NaN where there is none.
     limit : limit.parquet with its .h5 beside. amplitudes : "known" or "marginalised", which limit.
     refined : refined/{model}.parquet with its .h5 beside.
     mcmc : HDF5 with ``id``, ``converged`` (n,) and ``samples`` (n, S, 14) of the parameters.
@@ -161,9 +163,8 @@ def of_network(systems: list[Lens], path: Path, options: SimpleNamespace) -> Ite
     for system, place in zip(systems, _places(path, ids, systems), strict=True):
         targets = values[: options.draws, place].astype(float)
         drawn = with_priors(targets, options.known, np.random.default_rng(derive(options.seed, "fermat", model, system.id)))
-        ratios = system.ratios(drawn)
-        yield _row(system, model, "prediction", ratios) | _parts(system, drawn)
-        yield _row(system, model, "images", _given_images(system, drawn, options))
+        yield _row(system, model, "prediction", drawn, None) | _parts(system, drawn)
+        yield _given_images(system, model, drawn, options)
 
 
 def of_priors(systems: list[Lens], options: SimpleNamespace) -> Iterator[dict[str, object]]:
@@ -171,8 +172,7 @@ def of_priors(systems: list[Lens], options: SimpleNamespace) -> Iterator[dict[st
     for system in systems:
         rng = np.random.default_rng(derive(options.seed, "fermat", "prior", system.id))
         targets = np.column_stack([_draw(options.known[name], options.draws, rng) for name in TARGET_NAMES])
-        drawn = with_priors(targets, options.known, rng)
-        yield _row(system, "prior", "images", _given_images(system, drawn, options))
+        yield _given_images(system, "prior", with_priors(targets, options.known, rng), options)
 
 
 def of_laplace(systems: list[Lens], path: Path, options: SimpleNamespace) -> Iterator[dict[str, object]]:
@@ -200,14 +200,14 @@ def of_limit(
 
 
 def of_chain(systems: list[Lens], path: Path, options: SimpleNamespace) -> Iterator[dict[str, object]]:
-    """Rows of samples of chains, evenly thinned; those that have not converged have no draws."""
+    """Rows of samples of a system's chains, evenly thinned; where none has converged there are no draws."""
     ids, converged, samples = _datasets(path, "id", "converged", "samples")
-    place = {name: number for number, name in reversed(list(enumerate(ids)))}
     for system in systems:
-        if system.id in place:
-            chain = samples[place[system.id]] if converged[place[system.id]] else np.empty((0, len(NAMES)))
+        own = ids == system.id
+        if own.any():
+            chain = samples[own & converged.astype(bool)].reshape(-1, len(NAMES)).astype(float)
             some = chain[np.linspace(0, len(chain) - 1, min(options.draws, len(chain))).round().astype(int)]
-            yield _row(system, "mcmc", "pixels", system.ratios(some, some[:, SOURCE]))
+            yield _row(system, "mcmc", "pixels", some, some[:, SOURCE])
 
 
 def with_priors(targets: np.ndarray, known: Mapping[str, Prior], rng: np.random.Generator) -> np.ndarray:
@@ -223,14 +223,14 @@ def _draw(prior: Prior, count: int, rng: np.random.Generator) -> np.ndarray:
     return np.clip(rng.normal(prior.mean, prior.sd, count), low, np.inf if prior.high is None else prior.high)
 
 
-def _given_images(system: Lens, drawn: np.ndarray, options: SimpleNamespace) -> np.ndarray:
-    """Ratios (K,) of draws (K, 14) given the images; NaN where no lens was found."""
+def _given_images(system: Lens, method: str, drawn: np.ndarray, options: SimpleNamespace) -> dict[str, object]:
+    """The row of draws (K, 14) given the images; unphysical are those that no lens was found for."""
     coordinates = to_coordinates(torch.tensor(drawn))
     generator = torch.Generator().manual_seed(derive(options.seed, "match", system.id))
     places = torch.tensor(system.positions)
     matched = match_positions(coordinates, _spread(coordinates), places, options.astrometry, generator)
     parameters = to_parameters(matched).numpy()
-    return system.ratios(parameters, parameters[:, SOURCE])
+    return _row(system, method, "images", parameters, parameters[:, SOURCE])
 
 
 def _spread(coordinates: torch.Tensor) -> torch.Tensor:
@@ -257,17 +257,20 @@ def _gaussian(
 ) -> dict[str, object]:
     """A row of draws of a Gaussian in the coordinates (14,); no draws where there is no covariance."""
     rng = np.random.default_rng(derive(options.seed, "fermat", method, system.id))
-    if spread is None:
-        return _row(system, method, "pixels", np.empty(0))
-    drawn = rng.multivariate_normal(center, spread, options.draws, method="eigh")
+    drawn = np.empty((0, len(NAMES)))
+    if spread is not None:
+        drawn = rng.multivariate_normal(center, spread, options.draws, method="eigh")
     parameters = to_parameters(torch.tensor(drawn)).numpy()
-    return _row(system, method, "pixels", system.ratios(parameters, parameters[:, SOURCE]))
+    return _row(system, method, "pixels", parameters, parameters[:, SOURCE])
 
 
 # ---------------------------------------------------------------- rows
 
 
-def _row(system: Lens, method: str, treatment: str, ratios: np.ndarray) -> dict[str, object]:
+def _row(
+    system: Lens, method: str, treatment: str, parameters: np.ndarray, sources: np.ndarray | None
+) -> dict[str, object]:
+    ratios = system.ratios(parameters, sources)
     good = int(np.count_nonzero(ratios > 0))
     used = good >= FEWEST_DRAWS and len(ratios) - good <= MOST_UNPHYSICAL * len(ratios)
     error, sigma = _moments(ratios)
@@ -284,6 +287,7 @@ def _row(system: Lens, method: str, treatment: str, ratios: np.ndarray) -> dict[
         "error": error,
         "sigma": sigma,
         "z": error / sigma,
+        **{f"share_{name}": _share(ratios, parameters[:, NAMES.index(name)]) for name in SHARES},
         **{f"sigma_{part}": np.nan for part in PARTS},
     }
 
@@ -294,6 +298,14 @@ def _moments(ratios: np.ndarray) -> tuple[float, float]:
     if len(logarithm) < FEWEST_DRAWS:
         return np.nan, np.nan
     return float(logarithm.mean()), float(logarithm.std(ddof=1))
+
+
+def _share(ratios: np.ndarray, values: np.ndarray) -> float:
+    """Squared correlation of the logarithm of the positive ratios with a parameter."""
+    good = ratios > 0
+    if np.count_nonzero(good) < FEWEST_DRAWS or not np.ptp(values[good]) > 0:
+        return np.nan
+    return float(np.corrcoef(np.log(ratios[good]), values[good])[0, 1] ** 2)
 
 
 # ---------------------------------------------------------------- files

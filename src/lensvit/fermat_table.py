@@ -19,7 +19,8 @@ from lensvit.metrics import BOOTSTRAPS
 from lensvit.seeds import derive
 
 ALL = "all"  # numbers of images
-PARTS = ("gamma", "theta_E", "shear")
+MOST_UNPHYSICAL = 0.1  # share of draws without a lens or with the delay reversed, above which a system is not used
+MEDIANS = ("sigma", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear")
 
 
 def fermat_table(fermat: Path, goal: float, output: Path) -> None:
@@ -32,7 +33,8 @@ def fermat_table(fermat: Path, goal: float, output: Path) -> None:
         share of all draws; over the used systems the medians of sigma and of \\|error\\|, z, the root mean square of
         error / sigma; combined, their weighted mean error of ln H0, with predicted and observed, its standard
         errors by the sigmas and by the scatter; tension, combined over observed; lenses and lenses_observed,
-        as many as it takes for the goal by either; medians of sigma_gamma, sigma_theta_E and sigma_shear.
+        as many as it takes for the goal by either; medians of share_gamma, share_theta_E, sigma_gamma,
+        sigma_theta_E and sigma_shear.
 
     Raises
     ------
@@ -73,7 +75,6 @@ def _population(part: pd.DataFrame, goal: float) -> dict[str, float]:
         "systems": len(part),
         "used": count,
         "unphysical": part["unphysical"].sum() / max(part["draws"].sum(), 1),
-        "sigma": used["sigma"].median(),
         "error": used["error"].abs().median(),
         "z": np.sqrt(np.square(used["z"]).mean()),
         "combined": combined,
@@ -82,5 +83,5 @@ def _population(part: pd.DataFrame, goal: float) -> dict[str, float]:
         "tension": combined / observed,
         "lenses": count * (predicted / goal) ** 2,
         "lenses_observed": count * (observed / goal) ** 2,
-        **{f"sigma_{name}": used[f"sigma_{name}"].median() for name in PARTS},
+        **{name: used[name].median() for name in MEDIANS},
     }

@@ -17,6 +17,7 @@ import yaml
 from lensvit import frames
 from lensvit.calibration_claims import calibration_numbers
 from lensvit.errors import LensvitError
+from lensvit.fermat_claims import fermat_numbers
 from lensvit.figures.examples import choose
 from lensvit.files import write_text
 from lensvit.limit_claims import limit_numbers
@@ -47,6 +48,7 @@ def numbers(
     output: Path,
     limit: Path | None = None,
     refined: Path | None = None,
+    fermat: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -61,7 +63,7 @@ def numbers(
     psfs : psf/{name}.json, of one kernel each.
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
-    limit, refined : limit.csv and refined.csv, if there are any.
+    limit, refined, fermat : limit.csv, refined.csv and fermat.csv, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -87,6 +89,7 @@ def numbers(
         "calibration": calibration_numbers(calibration, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
+        "fermat": None if fermat is None else fermat_numbers(fermat, config["fermat"], labels),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),

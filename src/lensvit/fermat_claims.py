@@ -1,0 +1,118 @@
+"""What the paper prints and claims of time delays and H0: computed from the table, never written by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lensvit.fermat_table import ALL, MOST_UNPHYSICAL
+from lensvit.parameters import PARAMETERS
+
+BIASED = 3.0  # observed standard errors by which the combined value is called off
+HONEST = 1.25  # a factor between errors and sigmas up to which sigmas are called honest
+NAMES = {"prior": "Priors", "refined": "Refined", "mcmc": "MCMC", "limit": "Limit"}
+PARTS = {
+    "sigma_gamma": next(row.label for row in PARAMETERS if row.name == "gamma"),
+    "sigma_theta_E": next(row.label for row in PARAMETERS if row.name == "theta_E"),
+    "sigma_shear": next(row.label for row in PARAMETERS if row.name == "gamma_ext"),
+}
+VALUES = (
+    "unphysical", "error", "z", "combined", "predicted", "observed", "tension", "lenses", "lenses_observed", "sigma",
+    "share_gamma", "share_theta_E", *PARTS,
+)  # fmt: skip
+
+
+def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """The part ``fermat`` of numbers.json.
+
+    Parameters
+    ----------
+    table : fermat.csv. settings : the config's part of it. labels : model to its label, as printed.
+
+    Returns
+    -------
+    goal, astrometry, draws : of the config; systems : with a delay; most_unphysical, biased, honest : the thresholds.
+    methods : one a method and treatment: key, treatment, label, systems, used, and the table's columns, None
+        where there is none; biased (whether the combined value is off by 3 observed standard errors), honest
+        (whether errors are within 25% of the sigmas; None without errors), out_of_reach (whether the combined
+        value is biased by more than the goal).
+    networks : one each: label, alone, images (entries of ``methods``), largest (label, value: which parameter
+        alone spreads the delay most, of slope, Einstein radius and shear), gain (sigma alone over that with the
+        positions), over_prior (sigma of the priors with the positions over the network's; None without), and
+        over_pixels (the network's over that of all pixels, the limit's where there is one, else the refined).
+    prior, pixels : entries of ``methods``: of the priors; those of posteriors of all pixels.
+    """
+    # a model may be called 1 or NA
+    content = pd.read_csv(table, dtype={"method": str, "images": str}, keep_default_na=False, na_values="")
+    methods = [_method(row, labels) for _, row in content[content["images"] == ALL].iterrows()]
+    prior = next((entry for entry in methods if entry["key"] == "prior"), None)
+    pixels = [entry for entry in methods if entry["treatment"] == "pixels" and entry["used"]]
+    sharpest = next((entry for key in ("limit", "refined", "mcmc") for entry in pixels if entry["key"] == key), None)
+    return {
+        **{key: settings[key] for key in ("goal", "astrometry", "draws")},
+        "systems": max(entry["systems"] for entry in methods),
+        "most_unphysical": MOST_UNPHYSICAL,
+        "biased": BIASED,
+        "honest": HONEST,
+        "methods": [entry | {"out_of_reach": _out_of_reach(entry, settings["goal"])} for entry in methods],
+        "networks": [
+            _network(entry, _paired(entry, methods), prior, sharpest)
+            for entry in methods
+            if entry["treatment"] == "prediction"
+        ],
+        "prior": prior,
+        "pixels": pixels,
+    }
+
+
+def _method(row: pd.Series, labels: Mapping[str, str]) -> dict[str, Any]:
+    values = {name: None if pd.isna(row[name]) else float(row[name]) for name in VALUES}
+    tension, z = values["tension"], values["z"]
+    return {
+        "key": row["method"],
+        "treatment": row["treatment"],
+        "label": labels.get(row["method"], NAMES.get(row["method"], row["method"])),
+        "systems": int(row["systems"]),
+        "used": int(row["used"]),
+        **values,
+        "biased": tension is not None and abs(tension) > BIASED,
+        "honest": None if z is None else 1 / HONEST < z < HONEST,
+    }
+
+
+def _out_of_reach(entry: Mapping[str, Any], goal: float) -> bool:
+    return entry["biased"] and abs(entry["combined"]) > goal
+
+
+def _paired(alone: Mapping[str, Any], methods: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(entry for entry in methods if entry["key"] == alone["key"] and entry["treatment"] == "images")
+
+
+def _network(
+    alone: Mapping[str, Any],
+    images: Mapping[str, Any],
+    prior: Mapping[str, Any] | None,
+    sharpest: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    parts = {label: alone[name] for name, label in PARTS.items() if alone[name] is not None}
+    largest = max(parts, key=parts.__getitem__) if parts else None
+    return {
+        "label": alone["label"],
+        "alone": alone,
+        "images": images,
+        "largest": None if largest is None else {"label": largest, "value": parts[largest]},
+        "gain": _ratio(alone, images),
+        "over_prior": _ratio(prior, images),
+        "over_pixels": _ratio(images, sharpest),
+    }
+
+
+def _ratio(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> float | None:
+    if first is None or second is None or first["sigma"] is None or not second["sigma"]:
+        return None
+    value = first["sigma"] / second["sigma"]
+    return value if math.isfinite(value) else None
