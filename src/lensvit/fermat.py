@@ -36,7 +36,7 @@ from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
 from lensvit.seeds import derive
 from lensvit.time_delays import fermat_potentials, match_positions
 
-FEWEST_DRAWS = 4
+FEWEST_DRAWS = 4  # different ones, without which a system has no sigma
 TARGETS = [NAMES.index(name) for name in TARGET_NAMES]
 SHEAR = [NAMES.index(name) for name in ("gamma_ext", "psi_ext")]
 SOURCE = [NAMES.index(name) for name in ("source_x", "source_y")]
@@ -67,7 +67,7 @@ def fermat(
     catalog : catalog.parquet. draws : predictions/{model}.h5.
     output : Parquet, one row a system, method (a model's name, prior, refined, mcmc or limit) and treatment: id,
         psf, n_images; difference of the Fermat potential, true [arcsec^2]; draws; unphysical (their number);
-        used (whether there are draws, and few unphysical ones); of the physical draws error and sigma, the mean
+        used (whether there are enough different draws, and few unphysical ones); of the physical draws error and sigma, the mean
         and standard deviation of ln(difference / true), z, their ratio, share_gamma and share_theta_E, the
         squared correlation of this logarithm with the parameter; and, of a network alone, sigma_gamma,
         sigma_theta_E, sigma_shear, the sigma if only these draws vary. NaN where there is none.
@@ -272,7 +272,8 @@ def _row(
 ) -> dict[str, object]:
     ratios = system.ratios(parameters, sources)
     good = int(np.count_nonzero(ratios > 0))
-    used = good >= FEWEST_DRAWS and len(ratios) - good <= MOST_UNPHYSICAL * len(ratios)
+    distinct = len(np.unique(ratios[ratios > 0]))  # sampling with replacement may leave a few
+    used = distinct >= FEWEST_DRAWS and len(ratios) - good <= MOST_UNPHYSICAL * len(ratios)
     error, sigma = _moments(ratios)
     return {
         "id": system.id,

@@ -48,7 +48,7 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
     """
     # a model may be called 1 or NA
     content = pd.read_csv(table, dtype={"method": str, "images": str}, keep_default_na=False, na_values="")
-    methods = [_method(row, labels) for _, row in content[content["images"] == ALL].iterrows()]
+    methods = [_method(row, settings["goal"], labels) for _, row in content[content["images"] == ALL].iterrows()]
     prior = next((entry for entry in methods if entry["key"] == "prior"), None)
     pixels = [entry for entry in methods if entry["treatment"] == "pixels" and entry["used"]]
     sharpest = next((entry for key in ("limit", "refined", "mcmc") for entry in pixels if entry["key"] == key), None)
@@ -58,7 +58,7 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
         "most_unphysical": MOST_UNPHYSICAL,
         "biased": BIASED,
         "honest": HONEST,
-        "methods": [entry | {"out_of_reach": _out_of_reach(entry, settings["goal"])} for entry in methods],
+        "methods": methods,
         "networks": [
             _network(entry, _paired(entry, methods), prior, sharpest)
             for entry in methods
@@ -69,9 +69,10 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
     }
 
 
-def _method(row: pd.Series, labels: Mapping[str, str]) -> dict[str, Any]:
+def _method(row: pd.Series, goal: float, labels: Mapping[str, str]) -> dict[str, Any]:
     values = {name: None if pd.isna(row[name]) else float(row[name]) for name in VALUES}
     tension, z = values["tension"], values["z"]
+    biased = tension is not None and abs(tension) > BIASED
     return {
         "key": row["method"],
         "treatment": row["treatment"],
@@ -79,13 +80,10 @@ def _method(row: pd.Series, labels: Mapping[str, str]) -> dict[str, Any]:
         "systems": int(row["systems"]),
         "used": int(row["used"]),
         **values,
-        "biased": tension is not None and abs(tension) > BIASED,
+        "biased": biased,
+        "out_of_reach": biased and abs(values["combined"]) > goal,
         "honest": None if z is None else 1 / HONEST < z < HONEST,
     }
-
-
-def _out_of_reach(entry: Mapping[str, Any], goal: float) -> bool:
-    return entry["biased"] and abs(entry["combined"]) > goal
 
 
 def _paired(alone: Mapping[str, Any], methods: list[dict[str, Any]]) -> dict[str, Any]:
