@@ -9,20 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from lensvit.fermat_table import ALL, MOST_UNPHYSICAL
-from lensvit.parameters import PARAMETERS
+from lensvit.fermat_table import ALL, CENTRAL, MOST_UNPHYSICAL
 
 BIASED = 3.0  # observed standard errors by which the combined value is called off
 HONEST = 1.25  # a factor between errors and sigmas up to which sigmas are called honest
 NAMES = {"prior": "Priors", "refined": "Refined", "mcmc": "MCMC", "limit": "Limit"}
-PARTS = {
-    "sigma_gamma": next(row.label for row in PARAMETERS if row.name == "gamma"),
-    "sigma_theta_E": next(row.label for row in PARAMETERS if row.name == "theta_E"),
-    "sigma_shear": next(row.label for row in PARAMETERS if row.name == "gamma_ext"),
-}
 VALUES = (
     "unphysical", "error", "z", "combined", "predicted", "observed", "tension", "lenses", "lenses_observed", "sigma",
-    "share_gamma", "share_theta_E", *PARTS,
+    "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear",
 )  # fmt: skip
 
 
@@ -35,15 +29,14 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
 
     Returns
     -------
-    goal, astrometry, draws : of the config; systems : with a delay; most_unphysical, biased, honest : the thresholds.
+    goal, astrometry, draws : of the config; systems : with a delay; central, most_unphysical, biased, honest : the thresholds.
     methods : one a method and treatment: key, treatment, label, systems, used, and the table's columns, None
-        where there is none; biased (whether the combined value is off by 3 observed standard errors), honest
+        where there is none, numbers of lenses rounded up; biased (whether the combined value is off by 3 observed standard errors), honest
         (whether errors are within 25% of the sigmas; None without errors), out_of_reach (whether the combined
         value is biased by more than the goal).
-    networks : one each: label, alone, images (entries of ``methods``), largest (label, value: which parameter
-        alone spreads the delay most, of slope, Einstein radius and shear), gain (sigma alone over that with the
-        positions), over_prior (sigma of the priors with the positions over the network's; None without), and
-        over_pixels (the network's over that of all pixels, the limit's where there is one, else the refined).
+    networks : one each: label, alone, images (entries of ``methods``), over_prior (sigma of the priors with the
+        positions over the network's with them; None without), over_pixels (the latter over that of all pixels,
+        the limit's where there is one, else the refined fits').
     prior, pixels : entries of ``methods``: of the priors; those of posteriors of all pixels.
     """
     # a model may be called 1 or NA
@@ -55,6 +48,7 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
     return {
         **{key: settings[key] for key in ("goal", "astrometry", "draws")},
         "systems": max(entry["systems"] for entry in methods),
+        "central": CENTRAL,
         "most_unphysical": MOST_UNPHYSICAL,
         "biased": BIASED,
         "honest": HONEST,
@@ -71,6 +65,8 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
 
 def _method(row: pd.Series, goal: float, labels: Mapping[str, str]) -> dict[str, Any]:
     values = {name: None if pd.isna(row[name]) else float(row[name]) for name in VALUES}
+    for name in ("lenses", "lenses_observed"):  # whole ones
+        values[name] = None if values[name] is None else max(math.ceil(values[name]), 1)
     tension, z = values["tension"], values["z"]
     biased = tension is not None and abs(tension) > BIASED
     return {
@@ -96,14 +92,10 @@ def _network(
     prior: Mapping[str, Any] | None,
     sharpest: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    parts = {label: alone[name] for name, label in PARTS.items() if alone[name] is not None}
-    largest = max(parts, key=parts.__getitem__) if parts else None
     return {
         "label": alone["label"],
         "alone": alone,
         "images": images,
-        "largest": None if largest is None else {"label": largest, "value": parts[largest]},
-        "gain": _ratio(alone, images),
         "over_prior": _ratio(prior, images),
         "over_pixels": _ratio(images, sharpest),
     }
@@ -112,5 +104,4 @@ def _network(
 def _ratio(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> float | None:
     if first is None or second is None or first["sigma"] is None or not second["sigma"]:
         return None
-    value = first["sigma"] / second["sigma"]
-    return value if math.isfinite(value) else None
+    return first["sigma"] / second["sigma"]

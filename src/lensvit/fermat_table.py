@@ -19,6 +19,7 @@ from lensvit.metrics import BOOTSTRAPS
 from lensvit.seeds import derive
 
 ALL = "all"  # numbers of images
+CENTRAL = 0.68  # share of the systems between the ends of the bars of figure 6
 MOST_UNPHYSICAL = 0.1  # share of draws without a lens or with the delay reversed, above which a system is not used
 MEDIANS = ("sigma", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear")
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from scipy.stats import norm
 
 from lensvit import frames
-from lensvit.fermat_table import combine
+from lensvit.fermat_table import CENTRAL, combine
 from lensvit.figures import style
 from lensvit.seeds import derive
 from lensvit.settings import read
@@ -62,7 +62,7 @@ def _groups(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame
 def _single(
     axes: Axes, groups: Mapping[tuple[str, str], pd.DataFrame], looks: Mapping[str, style.Look], labels: Mapping[str, str]
 ) -> None:
-    """Median and central 68% of |error|, above; of what the sigmas let expect, below."""
+    """Median and central share of |error|, above; of what the sigmas let expect, below."""
     names = []
     for row, ((method, treatment), part) in enumerate(groups.items()):
         look = looks[method]
@@ -82,7 +82,7 @@ def _single(
 
 
 def _bar(axes: Axes, values: pd.Series, height: float, look: style.Look, line: str, label: str) -> None:
-    low, middle, high = np.percentile(values, [16, 50, 84])
+    low, middle, high = np.quantile(values, [(1 - CENTRAL) / 2, 0.5, (1 + CENTRAL) / 2])
     axes.plot([low, high], [height, height], color=look.color, linestyle=line, linewidth=1.0, label=f"{label} range")
     found = line == "-"
     axes.plot(
@@ -121,10 +121,11 @@ def _numbers(most: int) -> np.ndarray:
 def together(part: pd.DataFrame, number: int) -> tuple[float, float]:
     """Expected error of ln H0 from so many lenses by their sigmas, and the root mean square of those found.
 
-    Over lenses drawn with replacement; a bias of all keeps the second from falling.
+    Over sets drawn without replacement, else the scatter of the draws would come on top of that of the lenses; a
+    bias of all keeps the second from falling.
     """
     rng = np.random.default_rng(derive("figure6", number))
-    chosen = rng.integers(len(part), size=(SAMPLES, number))
+    chosen = rng.random((SAMPLES, len(part))).argsort(1)[:, :number]
     error, sigma = part["error"].to_numpy()[chosen], part["sigma"].to_numpy()[chosen]
     combined, predicted = combine(error, sigma)
     return float(np.sqrt(np.square(predicted).mean())), float(np.sqrt(np.square(combined).mean()))
