@@ -49,10 +49,10 @@ if workflow.is_main_process:
 
 wildcard_constraints:
     psf="|".join(CONFIG.psfs),
-    model="|".join(CONFIG.models),
+    model="|".join(CONFIG.networks),
     chunk=r"(train|validation|test)-\d+",
     figure="[23]",
-    part=r"[\w/]+",
+    part=r"[\w/-]+",
 
 
 def modules(name):
@@ -99,7 +99,7 @@ def network_threads(fewest):
 
 def gpus(model):
     """GPUs of one machine that a model's jobs ask for."""
-    return CONFIG.models[model].gpus if CONFIG.device == "gpu" else 0
+    return CONFIG.networks[model].gpus if CONFIG.device == "gpu" else 0
 
 
 def model_files(model):
@@ -112,7 +112,7 @@ def model_files(model):
 
 def processes(wildcards):
     """Processes of a training on each node: one a GPU."""
-    return CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 1
+    return CONFIG.networks[wildcards.model].gpus if CONFIG.device == "gpu" else 1
 
 
 def over_nodes(name):
@@ -124,7 +124,7 @@ def over_nodes(name):
     """
 
     def value(wildcards, threads):
-        nodes, each = CONFIG.models[wildcards.model].nodes, processes(wildcards)
+        nodes, each = CONFIG.networks[wildcards.model].nodes, processes(wildcards)
         if nodes == 1:
             return "" if name == "start" else None
         srun = f"srun --kill-on-bad-exit=1 --nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -216,6 +217,15 @@ class Network(Part):
     nodes: int = Field(1, ge=1, le=1024, description="SLURM nodes, each with so many GPUs, that train it together")
     recipe: Name
     changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ for this model")
+    seed: int | None = Field(None, ge=0, lt=2**31, description="of its weights and its training; null: the run's")
+
+
+class Training(Part):
+    """Where the training images come from."""
+
+    stream: bool = Field(
+        description="new systems in every epoch, rendered while training; false: the stored images of the training split"
+    )
 
 
 class Evaluation(Part):
@@ -251,6 +261,25 @@ class Refine(Part):
     also_from_prior: int = Field(ge=0, le=1_000_000, description="systems fitted from the means of the priors too")
 
 
+class Variant(Part):
+    """A network of the ablation: what differs from the model that it is a variant of."""
+
+    label: str = Field(description="as printed", min_length=1)
+    recipe: Name | None = Field(None, description="another recipe; null: the model's")
+    changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ, over the model's changes")
+    seeds: int | None = Field(None, ge=1, le=100, description="trainings; null: ablation.seeds")
+
+
+class Ablation(Part):
+    """What each part of a recipe brings: models beside variants of them that lack it."""
+
+    enabled: bool = Field(description="show it in a section of the paper")
+    train: bool = Field(description="train the variants in this run; false: show paper/ablation.csv, of an earlier run")
+    seeds: int = Field(ge=1, le=100, description="trainings of each model and each variant, with seeds of their own")
+    models: Annotated[dict[Name, list[Name]], Named] = Field(description="model to the variants of it")
+    variants: Annotated[dict[Name, Variant], Named] = Field(description="what the variants are")
+
+
 class Figures(Part):
     """What the figures show."""
 
@@ -274,9 +303,11 @@ class Config(Part):
     simulation: Simulation
     recipes: Annotated[dict[Name, Recipe], Named] = Field(min_length=1)
     models: Annotated[dict[Name, Network], Named] = Field(min_length=1)
+    training: Training
     evaluation: Evaluation
     limit: Limit
     refine: Refine
+    ablation: Ablation
     figures: Figures
 
     @model_validator(mode="after")
@@ -300,12 +331,20 @@ class Config(Part):
                 raise ValueError(f"data.{split}: {getattr(self.data, split)} is less than one image a PSF")
         for name, prior in self.full_priors().items():
             _check_prior(name, prior)
-        for name in self.models:
+        for name, variants in self.ablation.models.items():
+            _known("ablation.models", name, self.models)
+            for variant in variants:
+                _known(f"ablation.models.{name}", variant, self.ablation.variants)
+        if "reference" in self.ablation.variants:
+            raise ValueError("ablation.variants.reference: this is the model as it is; choose another key")
+        if self.ablation.enabled and self.ablation.train and not self.ablation.models:
+            raise ValueError("ablation.models: is empty; name a model and its variants, or set ablation.train: false")
+        for name in self.networks:
             self._check_input(name)
         return self
 
     def _check_input(self, name: str) -> None:
-        model = self.models[name]
+        model = self.networks[name]
         _known(f"models.{name}.recipe", model.recipe, self.recipes)
         recipe = self.recipe(name)
         smallest = min(self.instruments[psf.instrument].pixels for psf in self.psfs.values())
@@ -321,13 +360,52 @@ class Config(Part):
 
     def recipe(self, model: str) -> Recipe:
         """The recipe of a model, with the model's own changes."""
-        network = self.models[model]
+        network = self.networks[model]
         try:
             return Recipe(**{**self.recipes[network.recipe].model_dump(), **network.changes})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ValueError(f"models.{model}.changes.{where}: {first['msg']} (got {first['input']!r})") from error
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """All networks that the run trains: the models, and those of the ablation, which only its table shows."""
+        networks = dict(self.models)
+        for group in self.ablation_groups:
+            networks |= {name: self._member(*group[:2], number) for number, name in enumerate(group[2])}
+        return networks
+
+    @cached_property
+    def ablation_groups(self) -> list[tuple[str, str | None, list[str]]]:
+        """(model, variant or None for the model as it is, networks of one seed each); empty without trainings.
+
+        The first network of a model as it is is the model itself.
+        """
+        groups: list[tuple[str, str | None, list[str]]] = []
+        if not (self.ablation.enabled and self.ablation.train):
+            return groups
+        for model, variants in self.ablation.models.items():
+            more = [f"{model}-reference-{number}" for number in range(2, self.ablation.seeds + 1)]
+            groups.append((model, None, [model, *more]))
+            for variant in variants:
+                seeds = self.ablation.variants[variant].seeds or self.ablation.seeds
+                groups.append((model, variant, [f"{model}-{variant}-{number}" for number in range(1, seeds + 1)]))
+        return groups
+
+    def _member(self, model: str, variant: str | None, number: int) -> Network:
+        """A network of the ablation; the same number is the same seed in all variants of a model."""
+        network = self.models[model]
+        if variant is None and number == 0:
+            return network
+        seed = (self.seed if network.seed is None else network.seed) + number
+        if variant is None:
+            return network.model_copy(update={"seed": seed})
+        different = self.ablation.variants[variant]
+        changes = {**network.changes, **different.changes}
+        return network.model_copy(
+            update={"seed": seed, "recipe": different.recipe or network.recipe, "changes": changes}
+        )
 
     @property
     def scale(self) -> str:
@@ -459,12 +537,18 @@ def _simulate(config: Config, name: str) -> dict[str, Any]:
 
 
 def _train(config: Config, name: str) -> dict[str, Any]:
-    model = config.models[name]
-    return {
-        "seed": config.seed,
-        "network": model.model_dump(exclude={"label", "gpus", "nodes", "recipe", "changes"}),
+    model = config.networks[name]
+    content = {
+        "seed": config.seed if model.seed is None else model.seed,
+        "network": model.model_dump(exclude={"label", "gpus", "nodes", "recipe", "changes", "seed"}),
         "recipe": config.recipe(name),
     }
+    if config.training.stream:
+        options = {psf: _simulate(config, psf) for psf in config.psfs}
+        for entry in options.values():
+            del entry["engine"]  # always the fast one
+        content["stream"] = {"options": options}
+    return content
 
 
 def _evaluate(config: Config, name: str) -> dict[str, Any]:
@@ -497,6 +581,25 @@ def _refine(config: Config, name: str) -> dict[str, Any]:
 
 def _refine_prior(config: Config) -> dict[str, Any]:
     return {**_refine(config, "prior"), "systems": config.refine.also_from_prior}
+
+
+def _ablation(config: Config) -> dict[str, Any]:
+    return {
+        "run": config.run,
+        "data": config.data.model_dump(include=set(SPLITS)),
+        "passes": config.evaluation.passes,
+        "options": [
+            {
+                "model": model,
+                "model_label": config.models[model].label,
+                "variant": variant,
+                "label": None if variant is None else config.ablation.variants[variant].label,
+                "recipe": None if variant is None else config.ablation.variants[variant].recipe,
+                "networks": networks,
+            }
+            for model, variant, networks in config.ablation_groups
+        ],
+    }
 
 
 def _labels(config: Config) -> dict[str, str]:
@@ -537,6 +640,7 @@ _PARTS = {
     "limit": _limit,
     "refine": _refine,
     "refine_prior": _refine_prior,
+    "ablation_table": _ablation,
     "figure1": _figure1,
     "figure2": _figure2,
     "figure3": _figure3,

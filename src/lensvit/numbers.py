@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from lensvit import frames
+from lensvit.ablation_claims import ablation_numbers
 from lensvit.calibration_claims import calibration_numbers
 from lensvit.errors import LensvitError
 from lensvit.figures.examples import choose
@@ -47,6 +48,7 @@ def numbers(
     output: Path,
     limit: Path | None = None,
     refined: Path | None = None,
+    ablation: list[Path] | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -62,6 +64,7 @@ def numbers(
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
     limit, refined : limit.csv and refined.csv, if there are any.
+    ablation : ablation.csv and ablation.json, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -87,6 +90,7 @@ def numbers(
         "calibration": calibration_numbers(calibration, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
+        "ablation": None if ablation is None else ablation_numbers(*ablation),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
@@ -105,6 +109,7 @@ def _dataset(config: Mapping[str, Any], systems: pd.DataFrame) -> dict[str, Any]
         **{split: int((systems["split"] == split).sum()) for split in ("train", "validation", "test")},
         "redraws": int(systems["redraws"].sum()),
         "external_shear": config["simulation"]["external_shear"],
+        "streamed": config["training"]["stream"],
         "supersampling": config["simulation"]["supersampling"],
         "multiplicity": [
             {"images": int(images), "fraction": float(share)} for images, share in shares.items() if share >= RARE
@@ -163,6 +168,7 @@ def _model(path: Path, config: Mapping[str, Any], durations: Mapping[str, float]
         "parameters": made["parameters"],
         "recipe": {"name": entry["recipe"], **made["recipe"]},
         "epochs_run": len(history),
+        "systems_seen": made["systems_seen"],
         "best_epoch": made["best_epoch"],
         "best_mse": made["best_validation_mse"],
         "seconds": float(history["seconds"].sum()),

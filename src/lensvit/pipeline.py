@@ -103,7 +103,7 @@ class Inputs:
 
     def _prepared(self, chunk: Chunk, rows: pd.DataFrame) -> tuple[tuple, tuple[Tensor, Tensor | None]]:
         """A chunk as it is stored, and its stack's key: (noise drawn at each use, side, scale)."""
-        scale = self._scale(chunk)
+        scale = brightness(self.recipe, chunk.pixel_scale)
         picked = rows.iloc[chunk.index]
         if not self.fresh:
             noisy = [
@@ -119,9 +119,6 @@ class Inputs:
         block = (pixels // self.size) ** 2
         part = self._resized(chunk.image) * scale, self._resized(each) / block * scale**2
         return (SMALL, self.size, 1.0), part
-
-    def _scale(self, chunk: Chunk) -> float:
-        return (REFERENCE_SCALE / chunk.pixel_scale) ** 2 if self.recipe.brightness == "per_area" else 1.0
 
     def _stack(self, key: tuple, parts: list[tuple[Tensor, Tensor | None]]) -> Stack:
         image, spread = zip(*parts, strict=True)
@@ -181,6 +178,11 @@ def _fits(size: int, device: str) -> bool:
         return True
     free, _ = torch.cuda.mem_get_info(device)
     return size < SHARE_OF_GPU * free
+
+
+def brightness(recipe: SimpleNamespace, pixel_scale: float) -> float:
+    """The factor from counts/s per pixel of ``pixel_scale`` [arcsec] to the recipe's brightness."""
+    return (REFERENCE_SCALE / pixel_scale) ** 2 if recipe.brightness == "per_area" else 1.0
 
 
 def resize(images: Tensor, size: int, how: str) -> Tensor:
