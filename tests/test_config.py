@@ -52,6 +52,11 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"nonsense": 1}, ["nonsense", "no such key"]),
         ({"refine": {"systems": 0}}, ["refine.systems", "0", "1"]),
         ({"refine": {"model": "swin"}}, ["refine.model", "swin", "resnet"]),
+        ({"ablation": {"models": {"swin": ["raw"]}}}, ["ablation.models", "swin", "resnet"]),
+        ({"ablation": {"models": {"vit": ["rae"]}}}, ["ablation.models.vit", "rae", "raw"]),
+        ({"ablation": {"variants": {"reference": {"label": "x"}}}}, ["ablation.variants.reference", "another key"]),
+        ({"ablation": {"train": True}}, ["ablation.models", "train: false"]),
+        ({"training": {"stream": "often"}}, ["training.stream", "often", "boolean"]),
         ({"limit": {"amplitudes": "free"}}, ["limit.amplitudes", "free", "marginalised"]),
         ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
         ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
@@ -87,6 +92,56 @@ def test_a_model_cannot_be_called_as_another_column_of_the_table():
     merged["models"]["prior"] = {**merged["models"]["resnet"], "label": "Other"}
     with pytest.raises(LensvitError, match="models.prior: .*another column"):
         schema.validate(merged)
+
+
+def ablation(**changes):
+    part = {"train": True, "seeds": 2, "models": {"resnet": ["raw", "paper"]}, **changes}
+    return schema.validate(changed({"seed": 5, "ablation": part, "models": {"resnet": {"changes": {"epochs": 7}}}}))
+
+
+def test_the_networks_of_the_ablation_are_a_model_with_variants_and_seeds():
+    config = ablation(variants={"raw": {"label": "raw", "changes": {"stretch": "asinh"}, "seeds": 1}})
+    assert list(config.models) == ["vit", "resnet"]
+    assert list(config.networks) == [
+        "vit", "resnet", "resnet-reference-2", "resnet-raw-1", "resnet-paper-1", "resnet-paper-2",
+    ]  # fmt: skip
+    assert config.networks["resnet"] == config.models["resnet"]
+    parts = {name: schema.stage_settings(config, f"train/{name}") for name in config.networks}
+    assert [parts[name]["seed"] for name in list(parts)[1:]] == [5, 6, 5, 5, 6]
+    assert parts["resnet-raw-1"]["recipe"] == parts["resnet"]["recipe"] | {"stretch": "asinh"}
+    assert parts["resnet-paper-2"]["recipe"] == parts["resnet"]["recipe"] | {"resize": "bilinear"}  # config.yaml's is it
+    assert parts["resnet-reference-2"] == parts["resnet"] | {"seed": 6}
+    groups = schema.stage_settings(config, "ablation_table")["options"]
+    assert [entry["networks"] for entry in groups] == [
+        ["resnet", "resnet-reference-2"], ["resnet-raw-1"], ["resnet-paper-1", "resnet-paper-2"],
+    ]  # fmt: skip
+    assert [entry["variant"] for entry in groups] == [None, "raw", "paper"]
+
+
+@pytest.mark.parametrize("off", [{"enabled": False}, {"train": False}])
+def test_an_ablation_that_is_not_trained_has_no_networks(off):
+    assert list(ablation(**off).networks) == ["vit", "resnet"]
+
+
+def test_a_wrong_change_of_a_variant_is_named():
+    with pytest.raises(LensvitError, match="models.resnet-raw-1.changes.stretch.*'rough'"):
+        ablation(variants={"raw": {"label": "raw", "changes": {"stretch": "rough"}}})
+
+
+def test_a_models_own_seed_is_that_of_its_training_alone():
+    config = schema.validate(changed({"models": {"vit": {"seed": 3}}}))
+    assert schema.stage_settings(config, "train/vit")["seed"] == 3
+    assert schema.stage_settings(config, "train/resnet")["seed"] == config.seed
+    assert schema.stage_settings(config, "evaluate/vit")["seed"] == config.seed
+
+
+def test_only_a_streaming_training_reads_the_simulation():
+    assert "stream" not in schema.stage_settings(schema.validate(content()), "train/vit")
+    config = schema.validate(changed({"training": {"stream": True}}))
+    options = schema.stage_settings(config, "train/vit")["stream"]["options"]
+    assert list(options) == sorted(config.psfs)
+    for psf, entry in options.items():
+        assert entry | {"engine": "lenstronomy"} == schema.stage_settings(config, f"simulate/{psf}")
 
 
 def test_a_missing_key_is_named():

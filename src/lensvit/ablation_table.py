@@ -16,6 +16,8 @@ from lensvit.metrics import with_overall
 from lensvit.settings import read
 from lensvit.table import model_errors
 
+GROUP = ("model", "model_label", "variant", "label", "recipe")
+SCORES = ("seeds", "rmse", "sd", "error", "difference", "difference_error")
 ORIGIN = ("cores", "hardware", "platform", "python", "versions")
 
 
@@ -48,7 +50,7 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
         rows.append(_compared(group, [np.array([scores[name] for name in names]) for names in group["networks"]]))
     table = pd.concat(rows)
     costs = [pd.DataFrame([_cost(Path(models) / name) for name in names]).mean() for names in table["networks"]]
-    table = table.drop(columns="networks").assign(**{name: [cost[name] for cost in costs] for name in costs[0].index})
+    table = table[[*GROUP, *SCORES]].assign(**{name: [cost[name] for cost in costs] for name in costs[0].index})
     write_text(output, table.to_csv(index=False, float_format="%.6g"))
     origin = _origin([Path(models) / name / "provenance.json" for name in scores])
     content = {"run": chosen.run, "data": vars(chosen.data), "passes": chosen.passes, **origin}

@@ -14,11 +14,11 @@ import pytest
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-EVALUATIONS = {"evaluate": 2, "evaluate_validation": 2}
+EVALUATIONS = {"evaluate": 3, "evaluate_validation": 2}
 PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
 SHOWN = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
-AFTER_DRAWS = {"refine": 2, "refined_table": 1, **SHOWN}
-AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
+AFTER_DRAWS = {"refine": 2, "refined_table": 1, "ablation_table": 1, **SHOWN}
+AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 3, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
 
 
 def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
@@ -64,8 +64,8 @@ def test_a_template_edited_makes_only_the_paper_again(smoke):
 def test_more_passes_evaluate_again_and_what_follows(smoke):
     planned = smoke.planned(overlay="evaluation: {passes: 7}")
     settings = planned.pop("settings")
-    assert planned == {"evaluate": 2, **AFTER_DRAWS}
-    assert settings == 3  # of the two evaluations and of the numbers
+    assert planned == {"evaluate": 3, **AFTER_DRAWS}
+    assert settings == 5  # of the three evaluations, of the ablation and of the numbers
 
 
 def test_a_figure_setting_draws_that_figure_again(smoke):
@@ -95,7 +95,37 @@ models:
 def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
     planned = smoke.planned(overlay=THIRD)
     planned.pop("settings")
-    assert planned == {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS, "refine": 1}
+    own = {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS, "refine": 1}
+    del own["ablation_table"]
+    assert planned == own
+
+
+def test_another_variant_of_the_ablation_trains_alone_and_is_in_its_table_only(smoke):
+    planned = smoke.planned(overlay="ablation: {models: {resnet: [three, asinh]}}")
+    del planned["settings"]
+    assert planned == {"train": 1, "evaluate": 1, "ablation_table": 1, **PAPER}
+
+
+def test_another_seed_trains_one_model_again(smoke):
+    planned = smoke.planned(overlay="models: {vit: {seed: 3}}")
+    assert planned["train"] == planned["evaluate"] == planned["evaluate_validation"] == 1
+    assert "ablation_table" not in planned and "simulate" not in planned
+
+
+@pytest.mark.parametrize("off", ["enabled: false", "train: false"])
+def test_an_ablation_switched_off_leaves_what_does_not_show_it(smoke, off):
+    assert smoke.planned(overlay=f"ablation: {{{off}}}") == {"settings": 1, **PAPER}
+
+
+def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke):
+    planned = smoke.planned(overlay="training: {stream: true}")
+    del planned["settings"]
+    assert planned == {"train": 3, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
+    (smoke.path / "overlay.yaml").write_text("training: {stream: true}")
+    commands = smoke.snakemake("-n", "-p", configs=["runs/smoke.yaml", "overlay.yaml"])
+    text = commands.stdout + commands.stderr
+    assert text.count("train_streaming --settings") == 3
+    assert text.count("--psfs results/smoke/psf/hst_a.fits results/smoke/psf/keck_b.fits --output") == 3
 
 
 @pytest.mark.parametrize(
@@ -103,10 +133,12 @@ def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
     [
         ("figures/figure2.py", {"figure2": 1, "pdf": 1, "archive": 1}),
         ("starts.py", {"refine": 2, "refine_prior": 1, "refined_table": 1, "table": 1, **PAPER}),
-        ("table.py", {"table": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}),
+        ("table.py", {"table": 1, "ablation_table": 1, **PAPER}),
+        ("stream.py", {}),
+        ("ablation_table.py", {"ablation_table": 1, **PAPER}),
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
         ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS}),
-        ("train.py", {"train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
+        ("train.py", {"train": 3, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
         ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **PAPER}),
         ("simulate.py", {"simulate": 6, "catalog": 1, **AFTER_IMAGES}),
         ("config.py", {}),
