@@ -155,7 +155,7 @@ rule numbers:
         benchmarks=f"{RUN}/benchmarks",
         limit=lambda wildcards, input: f"--limit {input.limit}" if CONFIG.limit.enabled else "",
         refined=lambda wildcards, input: f"--refined {input.refined}" if CONFIG.refine.enabled else "",
-        ablation=lambda wildcards, input: f"--ablation {input.ablation}" if input.ablation else "",
+        ablation=lambda wildcards, input: f"--ablation {input.ablation[0]}" if input.ablation else "",
     log:
         f"{RUN}/logs/numbers.log",
     benchmark:

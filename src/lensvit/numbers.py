@@ -48,7 +48,7 @@ def numbers(
     output: Path,
     limit: Path | None = None,
     refined: Path | None = None,
-    ablation: list[Path] | None = None,
+    ablation: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -64,7 +64,7 @@ def numbers(
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
     limit, refined : limit.csv and refined.csv, if there are any.
-    ablation : ablation.csv and ablation.json, if there are any.
+    ablation : ablation.csv, with ablation.json beside it, if there is one.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -90,7 +90,7 @@ def numbers(
         "calibration": calibration_numbers(calibration, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
-        "ablation": None if ablation is None else ablation_numbers(*ablation),
+        "ablation": None if ablation is None else ablation_numbers(ablation, ablation.with_suffix(".json")),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
