@@ -32,7 +32,8 @@ def names(model, variant, scores):
 def run(tmp_path):
     groups = []
     for (model, variant), scores in SCORES.items():
-        label, recipe = (None, None) if variant is None else (f"only {variant}", "paper" if variant == "paper" else None)
+        label = None if variant is None else f"only {variant}"
+        recipe = {None: "better", "paper": "paper"}.get(variant)
         networks = names(model, variant, scores)
         groups.append(
             {
@@ -102,7 +103,7 @@ def test_the_numbers_of_the_paper(run):
     resnet, one = found["models"]
     assert (one["key"], one["label"], one["error"], one["scatter"]) == ("1", "1", None, None)
     assert one["worse"] == one["better"] == one["undecided"] == []  # without a second seed nothing is judged
-    assert resnet["label"] == "RESNET" and resnet["seeds"] == [1, 3] and resnet["images"] == 80
+    assert (resnet["label"], resnet["recipe"]) == ("RESNET", "better") and resnet["seeds"] == [1, 3] and resnet["images"] == 80
     relative = scatter([np.array(scores) for (model, _), scores in SCORES.items() if model == "resnet"])
     assert resnet["scatter"] == pytest.approx(relative, rel=1e-4)
     assert [entry["label"] for entry in resnet["recipes"]] == ["only paper"]

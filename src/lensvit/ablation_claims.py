@@ -23,9 +23,10 @@ def ablation_numbers(table: Path, provenance: Path) -> dict[str, Any]:
     -------
     clear : standard errors from which a difference is clear.
     origin : run, data (sizes of the splits), passes, date, commit, cores, hardware, python, versions.
-    models : one each: key, label, seeds (fewest and most), images (seen in one training), rmse and error of the model as
-        it is, scatter (relative, between seeds); and lists of variants (label, ratio of the errors, verdict):
-        recipes, the whole recipes beside its own; worse, better and undecided, of the others, the largest effect first.
+    models : one each: key, label, recipe (its name), seeds (fewest and most), images (seen in one training), rmse and
+        error of the model as it is, scatter (relative, between seeds); and lists of variants (label, ratio of the
+        errors, verdict, recipe: whether it has another one), the largest effect first: recipes, those with another
+        recipe; worse, better and undecided, of the rest.
     rows : one a variant, the models as they are first (label None): label, and by model key, or None: values rmse,
         error, difference, difference_error, seeds, verdict.
 
@@ -67,6 +68,7 @@ def _model(key: str, part: pd.DataFrame) -> dict[str, Any]:
     return {
         "key": key,
         "label": first["model_label"],
+        "recipe": first["recipe"],
         "seeds": [int(part["seeds"].min()), int(part["seeds"].max())],
         "images": int(first["images"]),
         "rmse": float(first["rmse"]),

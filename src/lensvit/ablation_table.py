@@ -13,8 +13,8 @@ import pandas as pd
 from lensvit import frames
 from lensvit.files import write_text
 from lensvit.metrics import with_overall
+from lensvit.parameters import TARGET_NAMES
 from lensvit.settings import read
-from lensvit.table import model_errors
 
 GROUP = ("model", "model_label", "variant", "label", "recipe")
 SCORES = ("seeds", "rmse", "sd", "error", "difference", "difference_error")
@@ -27,8 +27,8 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
     Parameters
     ----------
     settings : YAML with ``run``, ``data`` (sizes of the splits), ``passes``, and ``options``, one a model and
-        variant: model, model_label, variant and its label and recipe (None for the model as it is, and where the
-        recipe is the model's), networks (names, one a seed).
+        variant: model, model_label, variant and its label (None for the model as it is), recipe (its name; None for a
+        variant with the model's), networks (names, one a seed).
     models : folder with {network}/config.json, history.csv and provenance.json.
     predictions : folder with {network}.parquet.
     output : CSV, one row a model and variant: model, model_label, variant, label, recipe, seeds; rmse, the mean over
@@ -58,7 +58,9 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
 
 
 def _overall(path: Path) -> float:
-    return float(with_overall(model_errors(frames.read(path)))[0])
+    table = frames.read(path)
+    error = np.column_stack([table[f"{name}_mean"] - table[f"{name}_truth"] for name in TARGET_NAMES])
+    return float(with_overall(error)[0])
 
 
 def _compared(group: pd.DataFrame, scores: list[np.ndarray]) -> pd.DataFrame:

@@ -224,7 +224,7 @@ class Training(Part):
     """Where the training images come from."""
 
     stream: bool = Field(
-        description="new systems in every epoch, rendered while training; false: the stored images of the training split"
+        description="new systems in every epoch, rendered while training; false: the training split's stored images"
     )
 
 
@@ -266,7 +266,7 @@ class Variant(Part):
 
     label: str = Field(description="as printed", min_length=1)
     recipe: Name | None = Field(None, description="another recipe; null: the model's")
-    changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ, over the model's changes")
+    changes: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that differ from the model's")
     seeds: int | None = Field(None, ge=1, le=100, description="trainings; null: ablation.seeds")
 
 
@@ -594,7 +594,7 @@ def _ablation(config: Config) -> dict[str, Any]:
                 "model_label": config.models[model].label,
                 "variant": variant,
                 "label": None if variant is None else config.ablation.variants[variant].label,
-                "recipe": None if variant is None else config.ablation.variants[variant].recipe,
+                "recipe": config.models[model].recipe if variant is None else config.ablation.variants[variant].recipe,
                 "networks": networks,
             }
             for model, variant, networks in config.ablation_groups

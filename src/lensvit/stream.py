@@ -176,9 +176,8 @@ class NewSystems(Dataset):
         size = self.recipe.batch_size
         rows = epoch_order(self.settings.seed, epoch, len(self.names))[step * size : (step + 1) * size]
         rows = rows[share_of(len(rows), self.rank, self.size)].tolist()
-        names = [self.names[row] for row in rows]
         return [
-            (name, self.stored[name] * (epoch + 1) + int(self.place[row])) for name, row in zip(names, rows, strict=True)
+            (self.names[row], self.stored[self.names[row]] * (epoch + 1) + int(self.place[row])) for row in rows
         ]
 
     def made(self, systems: list[tuple[str, int]]) -> Batch:
