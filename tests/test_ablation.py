@@ -103,7 +103,8 @@ def test_the_numbers_of_the_paper(run):
     resnet, one = found["models"]
     assert (one["key"], one["label"], one["error"], one["scatter"]) == ("1", "1", None, None)
     assert one["worse"] == one["better"] == one["undecided"] == []  # without a second seed nothing is judged
-    assert (resnet["label"], resnet["recipe"]) == ("RESNET", "better") and resnet["seeds"] == [1, 3] and resnet["images"] == 80
+    assert (resnet["label"], resnet["recipe"]) == ("RESNET", "better")
+    assert resnet["seeds"] == [1, 3] and resnet["images"] == 80
     relative = scatter([np.array(scores) for (model, _), scores in SCORES.items() if model == "resnet"])
     assert resnet["scatter"] == pytest.approx(relative, rel=1e-4)
     assert [entry["label"] for entry in resnet["recipes"]] == ["only paper"]
@@ -118,7 +119,10 @@ def test_the_numbers_of_the_paper(run):
 
 @pytest.mark.parametrize(
     ("difference", "error", "expected"),
-    [(0.1, 0.01, "worse"), (-0.1, 0.01, "better"), (0.029, 0.01, "undecided"), (-0.029, 0.01, "undecided"), (9, None, None)],
+    [
+        (0.1, 0.01, "worse"), (-0.1, 0.01, "better"), (0.029, 0.01, "undecided"), (-0.029, 0.01, "undecided"),
+        (9, None, None),
+    ],  # fmt: skip
 )
 def test_a_verdict_takes_three_errors(difference, error, expected):
     assert verdict(difference, error) == expected
