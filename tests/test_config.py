@@ -44,6 +44,27 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
     ))
 
 
+def training(*overlays):
+    """Settings of the training of each model, with these overlays on the demo."""
+    paths = [ROOT / "config.yaml", *(ROOT / "runs" / f"{name}.yaml" for name in ("demo", *overlays))]
+    config = schema.load(*paths)
+    return {name: schema.stage_settings(config, f"train/{name}") for name in config.models}
+
+
+def test_everything_has_the_demos_resnet_with_a_full_posterior():
+    models = training("everything")
+    models["resnet_full"]["network"]["posterior"] = "diagonal"
+    assert models["resnet_full"] == models["resnet"] == training()["resnet"]
+
+
+def test_the_dropout_run_has_the_demos_resnet_at_three_rates():
+    models, demo = training("dropout"), training()["resnet"]
+    assert [model["network"]["dropout"] for model in models.values()] == [0.02, 0.1, 0.2]
+    for model in models.values():
+        model["network"]["dropout"] = demo["network"]["dropout"]
+        assert model == demo
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
