@@ -217,6 +217,15 @@ def test_a_full_posterior_stands_in_the_text_where_there_is_one(tmp_path: Path) 
     assert "Correlations." not in plain and "eq:full" not in plain and "Predicted covariance" not in plain
 
 
+def test_a_count_of_parameters_above_is_that_of_a_model_above(tmp_path: Path) -> None:
+    content = numbers()
+    assert "parameters above are those of the authors' final run" in render(content, tmp_path)
+    for column in content["columns"]:
+        if column["kind"] == "model":
+            column["reference"] = "published_resnet"
+    assert "parameters above" not in render(content, tmp_path)
+
+
 def test_the_demo_says_that_it_is_the_demo(tmp_path: Path) -> None:
     demo = render(numbers(), tmp_path)
     assert r"\fcolorbox{banner}" in demo and r"\fancyhead[R]{\small\bfseries\color{banner}Demo run" in demo
