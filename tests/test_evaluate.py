@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from lensvit import evaluate as stage
+from lensvit import posterior
 from lensvit import train as training
 from lensvit.errors import LensvitError
 from lensvit.parameters import TARGET_NAMES
@@ -100,7 +101,9 @@ def test_a_pass_has_its_own_seed_whatever_came_before(tiny_run, model, tmp_path)
 def test_draws_of_a_full_posterior_go_together_as_each_pass_says(tiny_run, trained, tmp_path, monkeypatch):
     """One pass after the other predicts a correlation of 0.9 of the first two targets and none of the others."""
     output = torch.zeros(2000, 24, 44, dtype=torch.float64)
-    output[..., 16] = 10 * np.arctanh(-0.9 / np.sqrt(1 - 0.9**2) / 10)
+    output[..., 16] = np.arctanh(-0.9 / np.sqrt(1 - 0.9**2) / posterior.LARGEST_COUPLING) * (
+        posterior.LARGEST_COUPLING / posterior.UNIT
+    )
     monkeypatch.setattr(stage, "predict", lambda *_: iter([(torch.arange(24), output)]))
     draws, _, summary = evaluate(tiny_run, trained("full"), tmp_path, passes=2000)
     found = np.mean([np.corrcoef(draws[:, system].T) for system in range(24)], axis=0)

@@ -16,10 +16,10 @@ K = 8
 
 
 def full_output(count=20, seed=0, size=1.0, dtype=torch.float64):
-    """Outputs (count, 44) with couplings of the given size."""
+    """Outputs (count, 44) with couplings of about the given size."""
     generator = torch.Generator().manual_seed(seed)
     output = torch.randn(count, posterior.outputs("full", K), generator=generator, dtype=dtype)
-    output[:, 2 * K :] *= size
+    output[:, 2 * K :] *= size / posterior.UNIT
     return output
 
 
@@ -91,7 +91,7 @@ def test_a_symmetry_of_the_targets_is_one_of_the_posterior(symmetry):
     row, column = torch.tril_indices(K, K, offset=-1)
     coupling = (root * sigma.unsqueeze(-2))[:, row, column]
     assert coupling.abs().max() < posterior.LARGEST_COUPLING
-    raw = posterior.LARGEST_COUPLING * torch.atanh(coupling / posterior.LARGEST_COUPLING)
+    raw = posterior.LARGEST_COUPLING * torch.atanh(coupling / posterior.LARGEST_COUPLING) / posterior.UNIT
     turned = torch.cat([output[:, :K] @ matrix.T, 2 * sigma.log(), raw], -1)
     assert gaussian_nll(turned, target @ matrix.T).item() == pytest.approx(gaussian_nll(output, target).item(), rel=1e-9)
 

@@ -21,6 +21,9 @@ import torch
 from torch import Tensor
 
 LARGEST_COUPLING = 10.0  # between two targets alone: a correlation of 0.995
+# Of a coupling in an output. With 1 their many noisy gradients drown those of the means in the layers
+# that all share, and training ends worse than without couplings.
+UNIT = 0.1
 
 
 def outputs(posterior: str, targets: int) -> int:
@@ -45,7 +48,7 @@ def split(output: Tensor, targets: int) -> tuple[Tensor, Tensor, Tensor | None]:
         raise ValueError(f"{output.shape[-1]} outputs are no posterior of {targets} targets")
     row, column = torch.tril_indices(targets, targets, offset=-1, device=output.device)
     coupling = output.new_zeros(*output.shape[:-1], targets, targets)
-    coupling[..., row, column] = LARGEST_COUPLING * torch.tanh(raw / LARGEST_COUPLING)
+    coupling[..., row, column] = LARGEST_COUPLING * torch.tanh(UNIT * raw / LARGEST_COUPLING)
     return mean, log_variance, coupling
 
 
