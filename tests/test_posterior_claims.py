@@ -48,7 +48,7 @@ def test_pairs_differ_in_nothing_but_the_posterior(models):
 
 
 def table(path, shift, seed=0):
-    """joint.csv of two models: the full one's likelihood is smaller by ``shift`` +- 1, and its TARP values are uniform."""
+    """joint.csv of two models: the full one's likelihood is smaller by ``shift`` +- 1, its TARP values are uniform."""
     rng = np.random.default_rng(seed)
     diagonal = rng.standard_normal(SYSTEMS)
     rows = {

@@ -242,7 +242,10 @@ def scores(
 
 
 def joint_scores(state: State, test: Sample, unit: np.ndarray) -> dict[str, float]:
-    """nll, nll_relative, nll_change, nll_change_error as in :func:`scores`, of all targets jointly; NaN: too few draws."""
+    """nll, nll_relative, nll_change and nll_change_error as in :func:`scores`, of all targets of a system jointly.
+
+    NaN where there are too few draws.
+    """
     likelihood = calibration.joint_negative_log_likelihood(state.draws, test.truth)
     change = likelihood - calibration.joint_negative_log_likelihood(test.draws, test.truth)
     return {

@@ -138,8 +138,9 @@ def predict(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (rows (B,), outputs (passes, B, O)), the latter float64 on the CPU, of each batch.
 
-    A process runs every world_size-th pass, all equally many: what is too many is left out. What the network computes before its first dropout is
-    the same in all passes, and computed once, if the first batch shows that this changes no bit.
+    A process runs every world_size-th pass, all equally many: what is too many is left out. What the network
+    computes before its first dropout is the same in all passes, and computed once, if the first batch shows that
+    this changes no bit.
     """
     forward = torch.compile(network) if choice.compile else network
     everything = torch.arange(len(inputs)).split(choice.batch_size)

@@ -39,7 +39,9 @@ def posterior_numbers(joint: Path, models: Sequence[Path], labels: Mapping[str, 
     rows = content.set_index(["model", "state", "id"]).sort_index()
     found = []
     for full, diagonal in pairs(models):
-        states = {name: _state(rows.loc[(full, name)], rows.loc[(diagonal, name)]) for name in (PREDICTED, RECALIBRATED)}
+        states = {
+            name: _state(rows.loc[(full, name)], rows.loc[(diagonal, name)]) for name in (PREDICTED, RECALIBRATED)
+        }
         systems = len(rows.loc[(full, PREDICTED)])
         found.append(
             {
