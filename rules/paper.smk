@@ -137,6 +137,7 @@ rule numbers:
         table=f"{RUN}/tables/table1.csv",
         errors=f"{RUN}/tables/table1_errors.csv",
         calibration=f"{RUN}/tables/calibration.csv",
+        joint=f"{RUN}/tables/joint.csv",
         limit=LIMIT_TABLE,
         refined=REFINED_TABLE,
         ablation=ABLATION_TABLE,
@@ -168,7 +169,8 @@ rule numbers:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
-        " --calibration {input.calibration} --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
+        " --calibration {input.calibration} --joint {input.joint} --models {input.models}"
+        " --predictions {input.predictions} --catalog {input.catalog}"
         " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} {params.ablation}"
         " --output {output} > {log} 2>&1"
 

@@ -44,6 +44,27 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
     ))
 
 
+def training(*overlays):
+    """Settings of the training of each model, with these overlays on the demo."""
+    paths = [ROOT / "config.yaml", *(ROOT / "runs" / f"{name}.yaml" for name in ("demo", *overlays))]
+    config = schema.load(*paths)
+    return {name: schema.stage_settings(config, f"train/{name}") for name in config.models}
+
+
+def test_everything_has_the_demos_resnet_with_a_full_posterior():
+    models = training("everything")
+    models["resnet_full"]["network"]["posterior"] = "diagonal"
+    assert models["resnet_full"] == models["resnet"] == training()["resnet"]
+
+
+def test_the_dropout_run_has_the_demos_resnet_at_three_rates():
+    models, demo = training("dropout"), training()["resnet"]
+    assert [model["network"]["dropout"] for model in models.values()] == [0.02, 0.1, 0.2]
+    for model in models.values():
+        model["network"]["dropout"] = demo["network"]["dropout"]
+        assert model == demo
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -60,6 +81,7 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"limit": {"amplitudes": "free"}}, ["limit.amplitudes", "free", "marginalised"]),
         ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
         ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
+        ({"models": {"vit": {"posterior": "normal"}}}, ["models.vit.posterior", "normal", "full"]),
         ({"models": {"vit": {"library": "timm"}}}, ["models.vit.library", "timm", "transformers"]),
         ({"models": {"vit": {"changes": {"epochs": 0}}}}, ["models.vit.changes.epochs", "0"]),
         ({"models": {"vit": {"changes": {"epoch": 3}}}}, ["models.vit.changes.epoch", "3"]),
@@ -206,6 +228,7 @@ def parts(config):
         ({"figures": {"systems": 20}}, {"figure2"}),
         ({"evaluation": {"passes": 9}}, {"evaluate/vit", "evaluate/resnet"}),
         ({"models": {"vit": {"dropout": 0.2}}}, {"train/vit"}),
+        ({"models": {"vit": {"posterior": "full"}}}, {"train/vit"}),
         ({"models": {"vit": {"label": "Vision"}}}, {"figure2", "figure3"}),
         ({"psfs": {"hst_a": {"despace_um": 1.0}}}, {"psf/hst_a"}),
         ({"recipes": {"paper": {"epochs": 7}}}, {"train/vit", "train/resnet"}),

@@ -229,6 +229,41 @@ def without_refined_column(content: Numbers) -> Numbers:
     return content
 
 
+def with_a_full_posterior() -> Numbers:
+    """A third model that is the second but for its covariance."""
+    content = with_models(3)
+    content["models"][2] |= {"posterior": "full"}
+    nll = {"full": -5.21, "diagonal": -3.31, "change": -1.9, "error": 0.11, "effect": "better"}
+    distance = {"full": 0.031, "diagonal": 0.028, "change": 0.003, "error": 0.012, "effect": "none"}
+    named = [{"key": model["name"], "label": model["label"]} for model in content["models"]]
+    states = {name: {"nll": nll, "miscoverage": distance} for name in ("predicted", "recalibrated")}
+    return content | {"posteriors": [
+        {"diagonal": named[1], "full": named[2], "systems": 300, "expected": 0.018, **states}
+    ]}
+
+
+def test_a_full_posterior_stands_in_the_text_where_there_is_one(tmp_path: Path) -> None:
+    content = with_a_full_posterior()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"differs from ResNet in nothing but the covariance of its Gaussian" in text
+    assert r"is \ensuremath{-5.21} instead of \ensuremath{-3.31}" in text and "which is clearly better" in text
+    assert "0.031 instead of 0.028" in text and "which is no clear difference" in text
+    assert "28 further outputs" in text and r"\label{eq:full}" in text and "Predicted covariance" in text
+    content["posteriors"][0]["predicted"]["nll"] = content["posteriors"][0]["recalibrated"]["nll"] = None
+    assert "too few passes for a joint negative log-likelihood" in " ".join(render(content, tmp_path).split())
+    plain = render(numbers(), tmp_path)
+    assert "Correlations." not in plain and "eq:full" not in plain and "Predicted covariance" not in plain
+
+
+def test_a_count_of_parameters_above_is_that_of_a_model_above(tmp_path: Path) -> None:
+    content = numbers()
+    assert "parameters above are those of the authors' final run" in render(content, tmp_path)
+    for column in content["columns"]:
+        if column["kind"] == "model":
+            column["reference"] = "published_resnet"
+    assert "parameters above" not in render(content, tmp_path)
+
+
 def test_the_demo_says_that_it_is_the_demo(tmp_path: Path) -> None:
     demo = render(numbers(), tmp_path)
     assert r"\fcolorbox{banner}" in demo and r"\fancyhead[R]{\small\bfseries\color{banner}Demo run" in demo
@@ -316,8 +351,8 @@ def test_broken_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [numbers(), with_models(1), with_models(5), at_paper_scale(), with_own_kernel()],
-    ids=["demo", "one-model", "five-models", "paper-scale", "own-kernel"],
+    [numbers(), with_models(1), with_models(5), at_paper_scale(), with_own_kernel(), with_a_full_posterior()],
+    ids=["demo", "one-model", "five-models", "paper-scale", "own-kernel", "full-posterior"],
 )
 def test_the_document_compiles_cleanly(tmp_path: Path, figures: list[Path], tinytex: None, content: Numbers) -> None:
     render(copy.deepcopy(content), tmp_path)

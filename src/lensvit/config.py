@@ -213,6 +213,9 @@ class Network(Part):
         1, ge=1, le=32, description="torchvision: side of the grid that the last pooling leaves (1: its own)"
     )
     image_size: int = Field(ge=16, le=1024, description="side of the network's input [pixel]")
+    posterior: Literal["diagonal", "full"] = Field(
+        "diagonal", description="covariance of the predicted Gaussian: diagonal (the paper), or with correlations"
+    )
     gpus: int = Field(1, ge=1, le=64, description="GPUs of one machine that train it together; no CPU setting")
     nodes: int = Field(1, ge=1, le=1024, description="SLURM nodes, each with so many GPUs, that train it together")
     recipe: Name

@@ -22,6 +22,7 @@ from lensvit.figures.examples import choose
 from lensvit.files import write_text
 from lensvit.limit_claims import limit_numbers
 from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
+from lensvit.posterior_claims import posterior_numbers
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
 from lensvit.refine_claims import refine_numbers
@@ -40,6 +41,7 @@ def numbers(
     table: Path,
     errors: Path,
     calibration: Path,
+    joint: Path,
     models: list[Path],
     predictions: list[Path],
     catalog: Path,
@@ -56,7 +58,7 @@ def numbers(
     ----------
     settings : the whole config and the scale that it has.
     table, errors : Table 1 and the standard errors of its entries.
-    calibration : calibration.csv.
+    calibration, joint : calibration.csv and joint.csv.
     models : models/{model}/config.json, with history.csv and provenance.json beside.
     predictions : predictions/{model}.parquet.
     catalog : catalog.parquet.
@@ -88,6 +90,7 @@ def numbers(
         "table": _table(rmse, pd.read_csv(errors, index_col="target")),
         "uncertainty": _uncertainty(frames.predictions(predictions)),
         "calibration": calibration_numbers(calibration, labels),
+        "posteriors": posterior_numbers(joint, models, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
         "ablation": None if ablation is None else ablation_numbers(ablation, ablation.with_suffix(".json")),
@@ -162,7 +165,7 @@ def _model(path: Path, config: Mapping[str, Any], durations: Mapping[str, float]
     return {
         "name": name,
         "label": entry["label"],
-        **{key: network[key] for key in ("library", "architecture", "weights", "image_size", "dropout")},
+        **{key: network[key] for key in ("library", "architecture", "weights", "image_size", "dropout", "posterior")},
         "attention_dropout": network["attention_dropout"] if network["library"] == "transformers" else None,
         "family": made["family"],
         "parameters": made["parameters"],

@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lensvit import frames
+from lensvit import frames, posterior
 from lensvit import settings as stage_settings
 from lensvit.devices import memory_advice
 from lensvit.errors import LensvitError
@@ -152,7 +152,8 @@ class Trainer:
         self.validation_targets = self._standardised(self._targets(validation))
 
         torch.manual_seed(derive(self.seed, "weights"))
-        self.network = build(settings.network, 2 * len(TARGET_NAMES), self.recipe.normalise).to(self.device)
+        outputs = posterior.outputs(settings.network.posterior, len(TARGET_NAMES))
+        self.network = build(settings.network, outputs, self.recipe.normalise).to(self.device)
         if isinstance(self.network, Normalised):
             self.network.norm.fit(self._sample())
         self.format = torch.channels_last if family(self.network) == "convolutional" else torch.contiguous_format

@@ -85,6 +85,12 @@ def test_another_limit_is_not_computed_again(smoke, overlay, expected):
     assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, "table": 1, "figure3": 1, **PAPER}
 
 
+def test_a_full_posterior_trains_that_model_alone(smoke):
+    planned = smoke.planned(overlay="models: {resnet: {posterior: full}}")
+    one = dict.fromkeys(("train", "evaluate", "evaluate_validation", "refine"), 1)
+    assert planned == {"settings": 2, **AFTER_DRAWS, **one}
+
+
 THIRD = """
 models:
   third: {label: Third, library: torchvision, architecture: mobilenet_v3_small, weights: scratch, dropout: 0.1,
@@ -139,6 +145,7 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
         ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS}),
         ("train.py", {"train": 3, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
+        ("posterior_claims.py", PAPER),
         ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **PAPER}),
         ("simulate.py", {"simulate": 6, "catalog": 1, **AFTER_IMAGES}),
         ("config.py", {}),
@@ -202,6 +209,15 @@ def test_the_papers_scale_is_planned_in_ten_seconds(fresh):
     assert int(dict(line.split()[:2] for line in text.splitlines() if line.startswith("simulate "))["simulate"]) == 66
     assert text.count("(1 GPU)") == 6  # two trainings, two evaluations of the test split and of the validation split
     assert seconds < 10
+
+
+@pytest.mark.parametrize("overlay", ["everything", "dropout"])
+def test_overlays_on_the_demo_are_planned(fresh, overlay):
+    done = fresh.snakemake("-n", configs=["runs/demo.yaml", f"runs/{overlay}.yaml"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    jobs = [line.split() for line in (done.stdout + done.stderr).splitlines()]
+    assert ["train", "3"] in jobs and ["evaluate", "3"] in jobs and ["figure4", "1"] in jobs
+    assert (["refine", "3"] in jobs) == (overlay == "everything")
 
 
 def test_the_report_has_table_figures_and_captions(smoke):
