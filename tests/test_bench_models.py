@@ -21,8 +21,10 @@ def test_training_counts_images_operations_and_memory(tmp_path, files, capsys):
     main("train", images=20, output=tmp_path / "bench.csv", files=files)
     table = pd.read_csv(tmp_path / "bench.csv").set_index("case")
     assert table.loc["input, one item at a time", "ratio"] == 1
-    fixed, fresh = ([table.loc[f"input, {kind} noise, {when} epoch{s}", "ratio"] for when, s in (("first", ""), ("later", "s"))]
-                    for kind in ("fixed", "fresh"))
+    fixed, fresh = (
+        [table.loc[f"input, {kind} noise, {epoch}", "ratio"] for epoch in ("first epoch", "later epochs")]
+        for kind in ("fixed", "fresh")
+    )
     assert fixed[1] > fixed[0] > 1 and fresh[1] > fresh[0] > 1
     assert table.loc["input, fixed noise, first epoch", "max_difference"] < 1e-6
     models = table[table.index.str.startswith("training")]

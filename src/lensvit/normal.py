@@ -77,7 +77,9 @@ def _fill(numbers, words, inside, width, height):
             used += 1
             layer = word & np.uint32(0xFF)
             place = word >> np.uint32(9)
-            number = np.float32(place) * width[layer] * (np.float32(1.0) - np.float32((word >> np.uint32(7)) & np.uint32(2)))
+            # no branch: the processor would guess a sign wrong every other time
+            sign = np.float32(1.0) - np.float32((word >> np.uint32(7)) & np.uint32(2))
+            number = np.float32(place) * width[layer] * sign
             accepted = place < inside[layer]
             if not accepted and layer > 0:
                 at = (height[layer - 1] - height[layer]) * _uniform(words[used]) + height[layer]
