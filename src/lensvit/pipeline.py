@@ -107,7 +107,7 @@ class Inputs:
         scale = self._scale(chunk)
         picked = rows.iloc[chunk.index]
         if not self.fresh:
-            return (DONE, self.size, 1.0), (self._noisy(chunk, picked) * scale, None)
+            return (DONE, self.size, 1.0), (self._noisy(chunk, picked).mul_(scale), None)
         pixels = chunk.image.shape[-1]
         if not self._whole_blocks(pixels):
             return (NATIVE, pixels, scale), (torch.as_tensor(chunk.image), None)
@@ -254,7 +254,9 @@ def _chunks(rows: pd.DataFrame, images: Path) -> Iterator[Chunk]:
         path = Path(images) / psf / f"{name}.h5"
         try:
             with h5py.File(path, "r") as file:
-                image = file["image"][:][part["row"].to_numpy()]
+                image, row = file["image"][:], part["row"].to_numpy()
+                if not np.array_equal(row, np.arange(len(image))):  # as a rule it is the whole file
+                    image = image[row]
                 attributes = dict(file.attrs)
         except FileNotFoundError as error:
             raise LensvitError(f"no image file {path}: run snakemake again, which simulates it") from error

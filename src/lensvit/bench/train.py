@@ -132,7 +132,8 @@ def _model(folder: Path, config: Config, model: str, images: int, device: str) -
         rows = torch.randint(len(trainer.train_inputs), (WARM_UP + steps, recipe.batch_size))
         for step in range(WARM_UP):
             trainer.train_step(rows[step], step)
-        seconds = timed(lambda: [trainer.train_step(rows[step], step) for step in range(WARM_UP, WARM_UP + steps)], place)
+        counted = range(WARM_UP, WARM_UP + steps)
+        seconds = timed(lambda: [trainer.train_step(rows[step], step) for step in counted], place)
         size = settings.network.image_size
         # a step back takes twice the products of a step forward
         flop = 3 * operations(trainer.network.eval(), torch.zeros(1, 3, size, size, device=place))
