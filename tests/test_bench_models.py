@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lensvit.bench import device, main
+from lensvit.bench import device, evaluate, main
 from lensvit.errors import LensvitError
 
 
@@ -60,5 +60,15 @@ def test_the_peak_is_that_of_the_precision(monkeypatch):
 
 def test_a_gpu_that_is_not_there_is_said(files, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(LensvitError, match="no GPU"):
-        main("evaluate", images=2, files=files, device="gpu")
+    for what in ("train", "evaluate"):
+        with pytest.raises(LensvitError, match="no GPU"):
+            main(what, images=2, files=files, device="gpu")
+
+
+def test_too_little_memory_is_said(files, monkeypatch):
+    def run(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(evaluate, "run", run)
+    with pytest.raises(LensvitError, match="out of memory: lower batch_size"):
+        main("evaluate", images=2, files=files)
