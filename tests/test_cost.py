@@ -1,8 +1,11 @@
 """Costs that are known: fitted, added over jobs, and foretold."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from lensvit import config as schema
 from lensvit.cli import main
 from lensvit.cost import USED, cost
 from lensvit.errors import LensvitError
@@ -67,6 +70,13 @@ def test_a_log_ends_with_what_its_job_used(capsys):
     assert main(["config", "--files", "config.yaml", "runs/smoke.yaml"]) == 0
     seconds, memory = USED.findall(capsys.readouterr().err)[-1]
     assert float(seconds) > 0.1 and float(memory) > 50
+
+
+def test_the_runs_of_make_cost_are_alike_but_for_their_images():
+    run = schema.load(*(Path(name) for name in ("config.yaml", "runs/demo.yaml", "runs/scale.yaml")))
+    assert f"results/{run.run}" == "results/cost_1000"
+    assert run.data.train + run.data.validation + run.data.test == 1000
+    assert not run.limit.enabled and not run.refine.enabled
 
 
 def test_what_it_cannot_do_is_said(runs, tmp_path, capsys):
