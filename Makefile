@@ -5,7 +5,9 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN ?= demo
 
-.PHONY: paper report ablation release adopt restore verify bench test test-slurm lock clean
+COST_SIZES = 1000 4000 16000
+
+.PHONY: paper report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
@@ -36,6 +38,12 @@ verify: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/lensvit bench
+
+# what a run costs as it grows: three runs, and the fit to them (docs/cost.md)
+cost: .venv/installed
+	for n in $(COST_SIZES); do $(BIN)/snakemake --cores all --configfile runs/demo.yaml runs/scale.yaml \
+	  --config run=cost_$$n "data={train: $$((n*3/4)), validation: $$((n/8)), test: $$((n/8))}" || exit 1; done
+	$(BIN)/lensvit cost --runs $(COST_SIZES:%=results/cost_%) --output results/cost.csv
 
 test: .venv/installed
 	$(BIN)/pytest

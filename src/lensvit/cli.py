@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ STAGES = {
     "adopt": "lensvit.release:adopt",
     "verify": "lensvit.verify:verify",
     "bench": "lensvit.bench:main",
+    "cost": "lensvit.cost:cost",
 }
 
 
@@ -57,7 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LensvitError as error:
         print(f"lensvit {stage}: {error}", file=sys.stderr)
         return 1
+    if not sys.stderr.isatty():  # the last line of a log
+        print(_spent(), file=sys.stderr)
     return 0
+
+
+def _spent() -> str:
+    """What this process and those that it started have used, as `lensvit cost` reads it."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(part.ru_utime + part.ru_stime for part in used)
+    return f"used: {seconds:.2f} s of CPU time, {max(part.ru_maxrss for part in used) / 1024:.0f} MB of memory"
 
 
 def _function(target: str) -> Callable[..., None]:
