@@ -24,6 +24,7 @@ from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
 from lensvit.refine_claims import refine_numbers
+from lensvit.shift_claims import shift_numbers
 
 RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
@@ -47,6 +48,7 @@ def numbers(
     output: Path,
     limit: Path | None = None,
     refined: Path | None = None,
+    shift: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -61,7 +63,7 @@ def numbers(
     psfs : psf/{name}.json, of one kernel each.
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
-    limit, refined : limit.csv and refined.csv, if there are any.
+    limit, refined, shift : limit.csv, refined.csv and shift.csv, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -87,6 +89,7 @@ def numbers(
         "calibration": calibration_numbers(calibration, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
+        "shift": None if shift is None else shift_numbers(shift, config),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
