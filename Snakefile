@@ -45,3 +45,4 @@ rule restore:
     input:
         expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs),
         chunk_files(schema.SPLITS),
+        [scored_images(case) for case in SHIFTED],

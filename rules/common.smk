@@ -182,4 +182,4 @@ def scored_images(sample):
 def scored_model(sample):
     """The network that predicts them."""
     root = f"{RUN}/shift/left_out" if sample == "left_out" else RUN
-    return f"{root}/models/{CONFIG.shift.model}"
+    return f"{root}/models/{CONFIG.shift_model}"

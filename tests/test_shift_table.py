@@ -34,8 +34,10 @@ def sample(rng, count, error=1.0, raised=0.0, psf="a", offset=0):
     for name in TARGET_NAMES:
         truth = rng.normal(size=count)
         columns |= {
-            f"{name}_truth": truth, f"{name}_mean": truth + error * SIGMA * rng.normal(size=count), f"{name}_sigma": SIGMA
-        }  # fmt: skip
+            f"{name}_truth": truth,
+            f"{name}_mean": truth + error * SIGMA * rng.normal(size=count),
+            f"{name}_sigma": SIGMA,
+        }
     return pd.DataFrame(columns).assign(epistemic=rng.normal(size=count), residual=raised + rng.normal(size=count))
 
 
@@ -144,7 +146,8 @@ def test_a_score_that_finds_and_one_that_vouches_for_what_it_should_flag(tmp_pat
 
 def test_figure_7_is_drawn_of_its_tables_alone(tables, tmp_path):
     settings = tmp_path / "settings.yaml"
-    settings.write_text(yaml.safe_dump({"left_out": "b", "options": {"steep": "steep $ slope", "noisy": "strong noise"}}))
+    labels = {"steep": "steep $ slope", "noisy": "strong noise"}
+    settings.write_text(yaml.safe_dump({"left_out": "b", "options": labels}))
     outputs = [tmp_path / f"figure7.{suffix}" for suffix in ("pdf", "png")]
     figure7(settings, tmp_path / "shift.csv", tmp_path / "roc.csv", outputs)
     before = [path.read_bytes() for path in outputs]

@@ -263,7 +263,7 @@ class Shift(Part):
     """Out of distribution: one network on systems unlike those that it was trained on."""
 
     enabled: bool = Field(description="make the test, and show it in a table, figure 7 and a section of the paper")
-    model: Name = Field(description="the network that is tested")
+    model: Name | None = Field(description="the network that is tested; null: the last of `models`")
     systems: int | None = Field(ge=1, le=1_000_000, description="systems of each case; null: as many as test systems")
     left_out: Name | None = Field(description="a PSF, without which the network is trained once more; null: none")
     cases: Annotated[dict[Name, ShiftCase], Named] = Field(default_factory=dict)
@@ -327,7 +327,7 @@ class Config(Part):
 
     def _check_shift(self) -> None:
         shift = self.shift
-        _known("shift.model", shift.model, self.models)
+        _known("shift.model", self.shift_model, self.models)
         if shift.left_out is not None:
             _known("shift.left_out", shift.left_out, self.psfs)
         if shift.left_out is not None and len(self.psfs) == 1:
@@ -385,6 +385,11 @@ class Config(Part):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ValueError(f"models.{model}.changes.{where}: {first['msg']} (got {first['input']!r})") from error
+
+    @property
+    def shift_model(self) -> str:
+        """The network that is tested out of distribution."""
+        return self.shift.model or list(self.models)[-1]
 
     def shifted(self, case: str) -> Config:
         """The run whose test systems are those of a case of ``shift``: the same systems, but for the shift."""
@@ -614,7 +619,9 @@ def _figure3(config: Config) -> dict[str, Any]:
 
 
 def _numbers(config: Config) -> dict[str, Any]:
-    return {"config": config.model_dump(), "scale": config.scale}
+    content = config.model_dump()
+    content["shift"]["model"] = config.shift_model
+    return {"config": content, "scale": config.scale}
 
 
 _PARTS = {

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def wins(ordinary: np.ndarray, shifted: np.ndarray) -> np.ndarray:
-    """(m, n) whether each shifted system's score (m,) is the larger one beside each ordinary one's (n,); 1/2 for a tie."""
+    """(m, n) whether the score of each shifted system (m,) is larger than that of each ordinary one (n,); 1/2 for a tie."""
     return (shifted[:, None] > ordinary) + 0.5 * (shifted[:, None] == ordinary)
 
 
@@ -30,8 +30,12 @@ def area_error(ordinary: np.ndarray, shifted: np.ndarray, weights: tuple[np.ndar
 
 
 def curve(ordinary: np.ndarray, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of ordinary and of shifted systems whose score reaches a threshold, from the highest one down; from (0, 0)."""
+    """Shares of ordinary and of shifted systems whose score reaches a threshold, which falls; from (0, 0) to (1, 1)."""
     thresholds = np.unique(np.concatenate([ordinary, shifted]))[::-1]
-    shares = (np.searchsorted(np.sort(-scores), -thresholds, side="right") / len(scores) for scores in (ordinary, shifted))
-    first, second = (np.concatenate([[0.0], share]) for share in shares)
-    return first, second
+    return _shares(ordinary, thresholds), _shares(shifted, thresholds)
+
+
+def _shares(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Of the scores that reach each of the thresholds, with the 0 of none before."""
+    reached = np.searchsorted(np.sort(-scores), -thresholds, side="right")
+    return np.concatenate([[0.0], reached / len(scores)])

@@ -14,6 +14,7 @@ from lensvit.shift_table import CONTROL, FEWEST, LEFT_OUT, SCORES
 
 OVERALL = "overall"
 GOOD = 0.9  # area under the ROC curve from which on a score is said to find a shift
+HONEST = ("coverage", "ordinary_coverage", "coverage_error", "z", "ordinary_z")
 LABELS = {parameter.name: parameter.label for parameter in TARGETS}
 
 
@@ -89,7 +90,7 @@ def _case(key: str, part: pd.DataFrame, config: Mapping[str, Any]) -> dict[str, 
         "ratio": _value(overall, "ratio", "ratio_error"),
         "error": "too few" if few else _direction(*change, "larger", "smaller"),
         "most": {"label": LABELS[largest], **_value(targets.loc[largest], "ratio", "ratio_error")},
-        **{name: float(overall[name]) for name in ("coverage", "ordinary_coverage", "coverage_error", "z", "ordinary_z")},
+        **{name: float(overall[name]) for name in HONEST},
         "honesty": "too few" if few else _direction(*honesty, "higher", "lower"),
         "areas": areas,
         "flagged": any(area["verdict"] in ("found", "partly") for area in areas.values()),
@@ -132,7 +133,7 @@ def _area(overall: pd.Series, score: str, few: bool) -> dict[str, Any]:
     elif value >= GOOD:
         verdict = "found"
     else:
-        verdict = {"above": "partly", "below": "reversed", "same": "missed"}[_direction(value - 0.5, error, "above", "below")]
+        verdict = _direction(value - 0.5, error, "partly", "reversed").replace("same", "missed")
     return {"value": value, "error": error, "verdict": verdict}
 
 

@@ -94,9 +94,8 @@ def _errors(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) ->
         targets = part["ratio"].drop("overall")
         axes.plot(targets, [row] * len(targets), "|", color=look.color, markersize=5, markeredgewidth=0.7)
         _marked(axes, part.loc["overall", "ratio"], row, part.loc["overall", "ratio_error"], look)
-        axes.annotate(
-            SYMBOLS[targets.idxmax()], (targets.max(), row), (4, 0), textcoords="offset points", va="center", fontsize=style.SMALL
-        )
+        place = {"xy": (targets.max(), row), "xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(SYMBOLS[targets.idxmax()], fontsize=style.SMALL, **place)
     axes.axvline(1, color="0.6", linewidth=0.8, zorder=1)
     axes.set_xscale("log")
     axes.margins(x=0.12)
@@ -120,6 +119,5 @@ def _coverage(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) 
 
 def _marked(axes: Axes, value: float, row: int, error: float, look: style.Look) -> None:
     face = look.color if look.filled else "white"
-    axes.errorbar(
-        value, row, xerr=error, color=look.color, marker=look.marker, markersize=4.5, markerfacecolor=face, elinewidth=0.9
-    )
+    marker = {"marker": look.marker, "markersize": 4.5, "markerfacecolor": face}
+    axes.errorbar(value, row, xerr=error, color=look.color, elinewidth=0.9, **marker)
