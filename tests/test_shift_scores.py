@@ -1,4 +1,4 @@
-"""The residual of a rendered lens tells a wrong lens from a right one; neither score looks at the truth."""
+"""The residual of a rendered lens tells a wrong lens from a right one; no score looks at the truth."""
 
 import json
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from lensvit.errors import LensvitError
 from lensvit.noise import noise
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
-from lensvit.shift_scores import Camera, chosen, epistemic, shift_scores
+from lensvit.shift_scores import Camera, chosen, shift_scores, uncertainties
 
 ROWS = [0, 2, 4]  # of the camera's systems
 FIELDS = ("source_amp", "source_e1", "source_e2", "lens_amp", "quasar_amp", "max_images", "exposure")
@@ -85,7 +85,7 @@ def test_true_parameters_leave_noise_alone_and_a_wrong_slope_does_not(run):
     right = scored(run)
     # chi^2 a pixel has a standard deviation of sqrt(2 / pixels)
     np.testing.assert_allclose(right["residual"], 1, atol=5 * np.sqrt(2) / PIXELS)
-    np.testing.assert_allclose(right["epistemic"], 0.3)
+    np.testing.assert_allclose(right[["epistemic", "predicted"]], [[0.3, 0.5]] * len(ROWS))
     assert (run / "scores.parquet.sha256").exists() and list(right["id"]) == list(table["id"])
     slope = table[list(TARGET_NAMES)].to_numpy(copy=True)
     slope[:, TARGET_NAMES.index("gamma")] += 0.3
@@ -129,4 +129,4 @@ def test_errors_say_what_to_do(run, tmp_path):
     with pytest.raises(LensvitError, match="no kernel of the PSF space"):
         scored(run, psfs=[])
     with pytest.raises(LensvitError, match="config.json is absent or broken"):
-        epistemic(short, tmp_path)
+        uncertainties(short, tmp_path)

@@ -38,7 +38,8 @@ def sample(rng, count, error=1.0, raised=0.0, psf="a", offset=0):
             f"{name}_mean": truth + error * SIGMA * rng.normal(size=count),
             f"{name}_sigma": SIGMA,
         }
-    return pd.DataFrame(columns).assign(epistemic=rng.normal(size=count), residual=raised + rng.normal(size=count))
+    scores = {"epistemic": rng.normal(size=count), "predicted": rng.normal(size=count)}
+    return pd.DataFrame(columns).assign(**scores, residual=raised + rng.normal(size=count))
 
 
 def made(folder, **samples):
@@ -138,7 +139,7 @@ def test_a_score_that_finds_and_one_that_vouches_for_what_it_should_flag(tmp_pat
     config = {**CONFIG, "shift": {**CONFIG["shift"], "left_out": None}}
     numbers = shift_numbers(tmp_path / "shift.csv", config)
     verdicts = {score: area["verdict"] for score, area in numbers["cases"][0]["areas"].items()}
-    assert verdicts == {"epistemic": "reversed", "residual": "found"} and numbers["unseen"] is None
+    assert verdicts == {"epistemic": "reversed", "predicted": "missed", "residual": "found"} and numbers["unseen"] is None
 
 
 # ---------------------------------------------------------------- figure 7

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def wins(ordinary: np.ndarray, shifted: np.ndarray) -> np.ndarray:
-    """(m, n) whether the score of each shifted system (m,) is larger than that of each ordinary one (n,); 1/2 for a tie."""
+    """(m, n) whether a shifted system (m,) has the larger score beside an ordinary one (n,); 1/2 for a tie."""
     return (shifted[:, None] > ordinary) + 0.5 * (shifted[:, None] == ordinary)
 
 

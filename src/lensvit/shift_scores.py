@@ -1,12 +1,12 @@
 """Scores that shall flag systems unlike the training's, from the image and the network alone.
 
-Two of them. ``epistemic`` is the part of sigma that comes from the spread of the network's passes, in units of
-each target's scatter over the training set. ``residual`` asks the image: the lens that the network sees is
-rendered, and what it does not explain counts. The network leaves the shear and the source open, so that these
-are fitted with the predicted targets held: rays of the quasar images are sent back to one source
+``epistemic`` is the part of sigma that comes from the spread of the network's passes, ``predicted`` the whole sigma,
+both in units of each target's scatter over the training set. ``residual`` asks the image: the lens that the network
+sees is rendered, and what it does not explain counts. The network leaves the shear and the source open, so that
+these are fitted with the predicted targets held: rays of the quasar images are sent back to one source
 (:mod:`lensvit.matching`), then a few Levenberg-Marquardt steps on all pixels follow, under the training's priors.
 
-Neither looks at the truth. Both know the kernel and the noise level, as the fits of :mod:`lensvit.refine` do.
+None looks at the truth. The residual knows the kernel and the noise level, as the fits of :mod:`lensvit.refine` do.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def shift_scores(
         test systems are scored at most, the first ones.
     catalog, images : of these systems. psfs : psf/{name}.fits, of every PSF in the catalogue.
     predictions : predictions/{model}.parquet. model : the network's folder.
-    output : Parquet, one row a system: the predictions' columns, then ``epistemic`` and ``residual``, chi^2 a
-        pixel, infinite where the predicted lens has no image.
+    output : Parquet, one row a system: the predictions' columns, then ``epistemic``, ``predicted`` and
+        ``residual``, chi^2 a pixel, infinite where the predicted lens has no image.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def shift_scores(
         parts.append(pd.Series(camera.from_files(some, images, means.loc[some.index].to_numpy()), some.index))
     residual = pd.concat(parts).loc[rows.index].to_numpy()
     with files.atomic(output) as temporary:
-        table.assign(epistemic=epistemic(table, model), residual=residual).to_parquet(temporary, index=False)
+        table.assign(**uncertainties(table, model), residual=residual).to_parquet(temporary, index=False)
     files.write_manifest(output)
 
 
@@ -89,8 +89,8 @@ def chosen(catalog: pd.DataFrame, systems: dict[str, int]) -> pd.DataFrame:
     return test[test.groupby("psf", observed=True).cumcount() < test["psf"].map(systems).astype(int)]
 
 
-def epistemic(table: pd.DataFrame, model: Path) -> np.ndarray:
-    """(n,) root mean square over the targets of the epistemic sigma over the target's scatter in the training.
+def uncertainties(table: pd.DataFrame, model: Path) -> dict[str, np.ndarray]:
+    """``epistemic`` and ``predicted`` (n,): root mean square over the targets of sigma over the training's scatter.
 
     Parameters
     ----------
@@ -100,7 +100,9 @@ def epistemic(table: pd.DataFrame, model: Path) -> np.ndarray:
         scatter = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["scaler"]["sd"]
     except (OSError, ValueError, KeyError) as error:
         raise LensvitError(f"{model}/config.json is absent or broken: run snakemake again, which trains it") from error
-    return np.sqrt(np.square(_columns(table, "epistemic") / [scatter[name] for name in TARGET_NAMES]).mean(1))
+    unit = [scatter[name] for name in TARGET_NAMES]
+    kinds = {"epistemic": "epistemic", "predicted": "sigma"}
+    return {score: np.sqrt(np.square(_columns(table, kind) / unit).mean(1)) for score, kind in kinds.items()}
 
 
 def _columns(table: pd.DataFrame, kind: str) -> np.ndarray:

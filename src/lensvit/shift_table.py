@@ -24,7 +24,7 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.seeds import derive
 
 ORDINARY, LEFT_OUT, CONTROL = "ordinary", "left_out", "control"
-SCORES = ("epistemic", "residual")
+SCORES = ("epistemic", "predicted", "residual")
 FEWEST = 30  # systems: with fewer an error that is larger by half is not told from an equal one (two standard errors)
 
 

@@ -16,10 +16,12 @@ from lensvit.parameters import TARGETS
 from lensvit.settings import read
 from lensvit.shift_table import CONTROL, LEFT_OUT
 
-HEIGHT = 4.9  # inches
-ROC_SHARE = 1.25  # height of the curves in units of that of the panels below
+HEIGHT = 5.0  # inches
+ROC_SHARE = 1.45  # height of the curves in units of that of the panels below
 ONE_SIGMA = 0.6827  # coverage of a Gaussian
-SCORES = {"epistemic": r"epistemic part of $\sigma$", "residual": r"residual of the rendered lens"}
+SCORES = {
+    "epistemic": r"epistemic part of $\sigma$", "predicted": r"predicted $\sigma$", "residual": "residual of rendered lens"
+}  # fmt: skip
 SYMBOLS = {parameter.name: style.symbol(parameter) for parameter in TARGETS}
 
 
@@ -64,7 +66,7 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, labels: Mapping[str, str]) -
         axes.set_title(f"({'abc'[number]}) {title}", loc="left", pad=4)
     panels[0].set_ylabel("Shifted systems flagged")
     handles = [panels[0].lines[number] for number in range(len(looks))]
-    above.legend(handles, [names[case] for case in looks], loc="outside right center")
+    above.legend(handles, [names[case] for case in looks], loc="outside lower center", ncols=min(len(looks), 5))
     errors, coverage = below.subplots(1, 2, sharey=True)
     _errors(errors, table, looks)
     _coverage(coverage, table, looks)
@@ -114,6 +116,7 @@ def _coverage(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) 
         _marked(axes, overall["coverage"], row, overall["coverage_error"], look)
     axes.axvline(ONE_SIGMA, color="0.6", linewidth=0.8, zorder=1)
     axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(r"Truths within $1\sigma$ (cross: ordinary systems)")
 
 
