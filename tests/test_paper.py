@@ -190,7 +190,7 @@ def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switc
     assert r"\section{Out of distribution}" in text and r"\runfigure{figure7.pdf}" in text
     assert r"\emph{steep slope} the overall error grows by a factor of" in text
     assert r"For \emph{strong shear} there are too few systems (20 shifted and 20 ordinary ones) for a claim" in text
-    assert "strong shear (too few)" in text and "is smaller for them than for ordinary systems" in text
+    assert "20/20: too few" in text and "is smaller for them than for ordinary systems" in text
     assert r"\ensuremath{\gamma'} is drawn from $\mathcal{N}(2.6,\, 0.05^2)$, floor 1.85" in text
     assert "the least background noise is 8 instead of 0.04~counts/s per pixel" in text
     assert r"It occurs for \emph{strong noise}" in text and "at least one of the scores tells" not in text

@@ -17,7 +17,7 @@ from lensvit.settings import read
 from lensvit.shift_table import CONTROL, LEFT_OUT
 
 HEIGHT = 5.0  # inches
-ROC_SHARE = 1.45  # height of the curves in units of that of the panels below
+ROC_SHARE = 1.4  # height of the curves in units of that of the panels below
 ONE_SIGMA = 0.6827  # coverage of a Gaussian
 SCORES = {
     "epistemic": r"epistemic part of $\sigma$", "predicted": r"predicted $\sigma$", "residual": "residual of rendered lens"
