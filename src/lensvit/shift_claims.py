@@ -14,7 +14,7 @@ from lensvit.shift_table import CONTROL, FEWEST, LEFT_OUT, SCORES
 
 OVERALL = "overall"
 GOOD = 0.9  # area under the ROC curve from which on a score is said to find a shift
-HONEST = ("coverage", "ordinary_coverage", "coverage_error", "z", "ordinary_z")
+HONEST = ("coverage", "ordinary_coverage", "coverage_error", "z")
 LABELS = {parameter.name: parameter.label for parameter in TARGETS}
 
 
@@ -27,9 +27,10 @@ def shift_numbers(table: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns
     -------
-    model : label of the network. left_out : the PSF, or None. training : images of the training without it.
+    model : label of the network. left_out : the PSF, or None.
     fewest : systems, with fewer of which nothing is claimed. clear : standard errors of a clear difference.
-    good : area under a ROC curve that is called good. scores : their keys.
+    good : area under a ROC curve from which on a score finds a shift. scores : their keys.
+    unseen : what leaving the PSF out costs, see :func:`_unseen`; None where none is.
     cases : one a contrast, see :func:`_case`. too_few : whether one of them has too few systems.
     silent : labels of the cases whose error grows while no score tells. worse : of all whose error grows.
     rows : "overall" first: target, label (None for overall), ratios by case (value, error).
@@ -58,7 +59,7 @@ def shift_numbers(table: Path, config: Mapping[str, Any]) -> dict[str, Any]:
                 "label": LABELS.get(target),
                 "ratios": {name: _value(part.loc[target], "ratio", "ratio_error") for name, part in parts.items()},
             }
-            for target in cases and parts[cases[0]["key"]].index
+            for target in (OVERALL, *LABELS)
         ],
     }
 
@@ -70,9 +71,9 @@ def _case(key: str, part: pd.DataFrame, config: Mapping[str, Any]) -> dict[str, 
     ratio : of the overall errors (value, error); error : "larger", "smaller", "same" or "too few".
     most : the target with the largest ratio (label, value, error).
     coverage, ordinary_coverage, coverage_error : of one sigma; honesty : "lower", "higher", "same" or "too few".
-    z, ordinary_z : root mean square of error / sigma.
+    z : root mean square of error / sigma.
     areas : by score: value, error, verdict ("found", "partly", "missed", "reversed" or "too few").
-    flagged : whether a score finds some of them. best : the score with the largest area.
+    flagged : whether a score finds some of them.
     priors, scene : what the case changes.
     """
     overall, targets = part.loc[OVERALL], part.drop(OVERALL)
@@ -94,7 +95,6 @@ def _case(key: str, part: pd.DataFrame, config: Mapping[str, Any]) -> dict[str, 
         "honesty": "too few" if few else _direction(*honesty, "higher", "lower"),
         "areas": areas,
         "flagged": any(area["verdict"] in ("found", "partly") for area in areas.values()),
-        "best": max(areas, key=lambda score: areas[score]["value"]),
         **_changes(key, config),
     }
 

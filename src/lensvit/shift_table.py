@@ -97,12 +97,12 @@ def compared(contrast: Contrast) -> list[dict[str, Any]]:
     """The rows of one contrast, "overall" first."""
     weights = contrast.weights()
     tables = (contrast.ordinary, contrast.shifted)
-    whole = [Measures(table, np.full((1, len(table)), 1 / len(table))) for table in tables]
-    drawn = [Measures(table, weight) for table, weight in zip(tables, weights, strict=True)]
+    whole = [measures(table, np.full((1, len(table)), 1 / len(table))) for table in tables]
+    drawn = [measures(table, weight) for table, weight in zip(tables, weights, strict=True)]
     rows = []
     for number, target in enumerate(("overall", *TARGET_NAMES)):
-        before, after = ({name: float(part[name][0, number]) for name in MEASURES} for part in whole)
-        first, second = ({name: part[name][:, number] for name in MEASURES} for part in drawn)
+        before, after = ({name: float(values[0, number]) for name, values in part.items()} for part in whole)
+        first, second = ({name: values[:, number] for name, values in part.items()} for part in drawn)
         rows.append(
             {
                 "target": target,
@@ -128,22 +128,15 @@ def compared(contrast: Contrast) -> list[dict[str, Any]]:
     return rows
 
 
-MEASURES = ("rmse", "coverage", "z")
-
-
-class Measures(dict):
+def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """``rmse``, ``coverage`` and ``z``, each (B, 1 + K), overall first, of B weightings (B, n) of predictions."""
-
-    def __init__(self, table: pd.DataFrame, weights: np.ndarray) -> None:
-        truth, mean, sigma = (table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy() for kind in KINDS)
-        error = mean - truth
-        per_target = np.sqrt(weights @ np.square(error))
-        coverage, square = weights @ (np.abs(error) < sigma), weights @ np.square(error / sigma)
-        super().__init__(
-            rmse=np.column_stack([overall(per_target), per_target]),
-            coverage=np.column_stack([coverage.mean(1), coverage]),
-            z=np.sqrt(np.column_stack([square.mean(1), square])),
-        )
-
-
-KINDS = ("truth", "mean", "sigma")
+    kinds = ("truth", "mean", "sigma")
+    truth, mean, sigma = (table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy() for kind in kinds)
+    error = mean - truth
+    per_target = np.sqrt(weights @ np.square(error))
+    coverage, square = weights @ (np.abs(error) < sigma), weights @ np.square(error / sigma)
+    return {
+        "rmse": np.column_stack([overall(per_target), per_target]),
+        "coverage": np.column_stack([coverage.mean(1), coverage]),
+        "z": np.sqrt(np.column_stack([square.mean(1), square])),
+    }
