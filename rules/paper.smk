@@ -1,6 +1,6 @@
 # predictions -> tables/table1.csv, figures/ -> numbers.json -> paper/paper.tex -> paper/paper.pdf
 
-FIGURES = ["figure1", "figure2", "figure3", "figure4"]
+FIGURES = ["figure1", "figure2", "figure3", "figure4", *SHIFT_FIGURE]
 TEMPLATES = sorted(str(path) for path in Path("paper").iterdir() if path.suffix in (".j2", ".bib"))
 
 
@@ -141,6 +141,7 @@ rule numbers:
         limit=LIMIT_TABLE,
         refined=REFINED_TABLE,
         ablation=ABLATION_TABLE,
+        shift=SHIFT_TABLE,
         models=expand(f"{RUN}/models/{{model}}/config.json", model=CONFIG.models),
         histories=expand(f"{RUN}/models/{{model}}/history.csv", model=CONFIG.models),
         provenance=expand(f"{RUN}/models/{{model}}/provenance.json", model=CONFIG.models),
@@ -157,6 +158,7 @@ rule numbers:
         limit=lambda wildcards, input: f"--limit {input.limit}" if CONFIG.limit.enabled else "",
         refined=lambda wildcards, input: f"--refined {input.refined}" if CONFIG.refine.enabled else "",
         ablation=lambda wildcards, input: f"--ablation {input.ablation[0]}" if input.ablation else "",
+        shift=lambda wildcards, input: f"--shift {input.shift}" if CONFIG.shift.enabled else "",
     log:
         f"{RUN}/logs/numbers.log",
     benchmark:
@@ -172,7 +174,7 @@ rule numbers:
         " --calibration {input.calibration} --joint {input.joint} --models {input.models}"
         " --predictions {input.predictions} --catalog {input.catalog}"
         " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} {params.ablation}"
-        " --output {output} > {log} 2>&1"
+        " {params.shift} --output {output} > {log} 2>&1"
 
 
 rule tex:

@@ -78,6 +78,28 @@ def test_the_dropout_run_has_the_demos_resnet_at_three_rates():
         ({"ablation": {"variants": {"reference": {"label": "x"}}}}, ["ablation.variants.reference", "another key"]),
         ({"ablation": {"train": True}}, ["ablation.models", "train: false"]),
         ({"training": {"stream": "often"}}, ["training.stream", "often", "boolean"]),
+        ({"shift": {"model": "swin"}}, ["shift.model", "swin", "resnet"]),
+        ({"shift": {"left_out": "acs"}}, ["shift.left_out", "acs", "hst_a"]),
+        ({"shift": {"systems": 1300}}, ["shift.systems", "1300", "1200"]),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"slope": {"mean": 3}}}}}},
+            ["shift.cases.steep.priors.slope", "gamma"],
+        ),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"gamma": {"high": 1}}}}}},
+            ["shift.cases.steep.priors.gamma", "1.85", "1"],
+        ),
+        ({"shift": {"cases": {"noisy": {"scene": {"noise": 3}}}}}, ["shift.cases.noisy.scene.noise", "3"]),
+        (
+            {"shift": {"cases": {"noisy": {"scene": {"sigma_bkg_high": 1}}}}},
+            ["shift.cases.noisy.scene", "sigma_bkg_low"],
+        ),
+        ({"shift": {"cases": {"same": {"label": "same"}}}}, ["shift.cases.same", "neither"]),
+        (
+            {"shift": {"cases": {"left_out": {"label": "x", "scene": {"exposure": 9}}}}},
+            ["shift.cases.left_out", "another key"],
+        ),
+        ({"shift": {"cases": {"steep": {"label": "strong noise"}}}}, ["shift.cases", "strong noise, strong noise"]),
         ({"limit": {"amplitudes": "free"}}, ["limit.amplitudes", "free", "marginalised"]),
         ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
         ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
@@ -207,14 +229,20 @@ def test_shares_add_up_where_the_psfs_do_not_divide_the_split():
 REFINEMENTS = {"refine/vit", "refine/resnet", "refine_prior"}
 
 
+SHIFTED = {f"shift_simulate/{case}/{psf}" for case in content()["shift"]["cases"] for psf in content()["psfs"]}
+
+
 def parts(config):
     return {
         part: schema.stage_settings(config, part)
         for part in [
             *(f"{stage}/{psf}" for stage in ("psf", "simulate") for psf in config.psfs),
             *(f"{stage}/{model}" for stage in ("train", "evaluate", "refine") for model in config.models),
+            *(f"shift_simulate/{case}/{psf}" for case in config.shift.cases for psf in config.psfs),
             "limit",
             "refine_prior",
+            "shift_scores",
+            "figure7",
             "figure1",
             "figure2",
             "figure3",
@@ -236,13 +264,39 @@ def parts(config):
         ({"limit": {"amplitudes": "marginalised"}}, set()),
         ({"refine": {"also_from_prior": 7}}, {"refine_prior"}),
         ({"refine": {"starts": 7}}, REFINEMENTS),
-        ({"priors": {"e1": {"sd": 0.1}}}, {"limit", *REFINEMENTS, *(f"simulate/{psf}" for psf in content()["psfs"])}),
-        ({"simulation": {"engine": "torch"}}, {f"simulate/{psf}" for psf in content()["psfs"]}),
+        (
+            {"priors": {"e1": {"sd": 0.1}}},
+            {"limit", "shift_scores", *REFINEMENTS, *SHIFTED, *(f"simulate/{psf}" for psf in content()["psfs"])},
+        ),
+        ({"simulation": {"engine": "torch"}}, SHIFTED | {f"simulate/{psf}" for psf in content()["psfs"]}),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"gamma": {"mean": 2.7}}}}}},
+            {f"shift_simulate/steep/{psf}" for psf in content()["psfs"]},
+        ),
+        ({"shift": {"systems": 600}}, {"shift_scores"}),
+        ({"shift": {"cases": {"steep": {"label": "steep"}}}}, {"figure7"}),
     ],
 )
 def test_a_setting_reaches_only_the_stages_that_read_it(changes, expected):
     before, after = parts(schema.validate(content())), parts(schema.validate(changed(changes)))
     assert {part for part in before if before[part] != after[part]} == expected
+
+
+def test_a_case_of_the_shift_differs_from_the_run_in_nothing_else():
+    config = schema.validate(changed({"priors": {"gamma": {"sd": 0.1}}, "shift": {"systems": 60}}))
+    ordinary = schema.stage_settings(config, "simulate/hst_a")
+    steep, noisy = (schema.stage_settings(config, f"shift_simulate/{case}/hst_a") for case in ("steep", "noisy"))
+    assert steep == ordinary | {"priors": {"gamma": {"mean": 2.6, "sd": 0.05}}}
+    assert noisy == ordinary | {"scene": ordinary["scene"] | {"sigma_bkg_low": 8.0, "sigma_bkg_high": 12.0}}
+    cameras = schema.stage_settings(config, "shift_scores")["options"]
+    systems = {psf: camera["systems"] for psf, camera in cameras.items()}
+    assert systems == dict.fromkeys(config.psfs, 10) | {"keck_c": 200}  # of the PSF that is left out, all
+    assert schema.chunks(config.shifted("steep"), "hst_a", "test") == [("test-0000", 0, 10)]
+
+
+def test_what_is_switched_off_is_not_checked():
+    merged = changed({"shift": {"enabled": False, "left_out": "gone", "model": "gone"}})
+    assert not schema.validate(merged).shift.enabled
 
 
 def test_settings_are_canonical_whatever_the_spelling():

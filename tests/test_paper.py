@@ -88,7 +88,7 @@ def with_own_kernel() -> Numbers:
     content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
     content["figures"]["figure1"] |= {"model": None, "heads": []}
     content["models"][0]["evaluation_seconds"] = None
-    without_limit(content)
+    without_limit(content)["shift"] = None
     content["provenance"] |= {"date": None, "commit": "0123abc", "durations": []}
     return content
 
@@ -103,7 +103,7 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4)]
+    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 7)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})
@@ -222,6 +222,28 @@ def test_a_training_on_the_fly_is_said(tmp_path: Path) -> None:
     assert "Every epoch showed 3{,}600 new systems" in text and "108{,}000 for ViT and 3{,}600 for ResNet in all" in text
 
 
+def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"\section{Out of distribution}" in text and r"\runfigure{figure7.pdf}" in text
+    assert r"\emph{steep slope} the overall error grows by a factor of" in text
+    assert r"For \emph{strong shear} there are too few systems (20 shifted and 20 ordinary ones) for a claim" in text
+    assert "20/20: too few" in text and "is smaller for them than for ordinary systems" in text
+    assert r"\ensuremath{\gamma'} is drawn from $\mathcal{N}(2.6,\, 0.05^2)$, floor 1.85" in text
+    assert "the least background noise is 8 instead of 0.04~counts/s per pixel" in text
+    assert r"It occurs for \emph{strong noise}" in text and "at least one of the scores tells" not in text
+    content["shift"]["silent"] = []
+    text = " ".join(render(content, tmp_path).split())
+    assert "It occurs for" not in text and "at least one of the scores tells" in text
+    no_kernel = numbers()
+    keys = ("left_out", "control")
+    no_kernel["shift"] |= {"left_out": None, "unseen": None}
+    no_kernel["shift"]["cases"] = [case for case in no_kernel["shift"]["cases"] if case["key"] not in keys]
+    assert "control" not in render(no_kernel, tmp_path).split("sec:shift")[1].split("section{Conclusion}")[0]
+    off = render(numbers() | {"shift": None}, tmp_path)
+    assert "Out of distribution" not in off and "figure7" not in off
+
+
 def without_refined_column(content: Numbers) -> Numbers:
     content["columns"] = [column for column in content["columns"] if column["kind"] != "refined"]
     for row in content["table"]:
@@ -280,7 +302,7 @@ def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
 
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
-    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == ["figure1.pdf", "figure2.pdf", "figure3.pdf", "figure4.pdf"]
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 7)]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
@@ -428,7 +450,7 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     unpacked = tmp_path / "unpacked"
     with tarfile.open(output) as tar:
         tar.extractall(unpacked, filter="data")
-    names = ["figure1.pdf", "figure2.pdf", "figure3.pdf", "figure4.pdf", "paper.tex", "references.bib"]
+    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 7)), "paper.tex", "references.bib"]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert paper.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
 

@@ -283,6 +283,24 @@ class Ablation(Part):
     variants: Annotated[dict[Name, Variant], Named] = Field(description="what the variants are")
 
 
+class ShiftCase(Part):
+    """Systems unlike those of the training in what is named here, and in nothing else."""
+
+    label: str = Field(min_length=1, max_length=30, description="as printed")
+    priors: Annotated[dict[str, PriorChange], Named] = Field(default_factory=dict, description="as those of the run")
+    scene: Annotated[dict[str, Any], Named] = Field(default_factory=dict, description="keys of `scene` that differ")
+
+
+class Shift(Part):
+    """Out of distribution: one network on systems unlike those that it was trained on."""
+
+    enabled: bool = Field(description="make the test, and show it in a table, figure 7 and a section of the paper")
+    model: Name | None = Field(description="the network that is tested; null: the last of `models`")
+    systems: int | None = Field(ge=1, le=1_000_000, description="systems of each case; null: as many as test systems")
+    left_out: Name | None = Field(description="a PSF, without which the network is trained once more; null: none")
+    cases: Annotated[dict[Name, ShiftCase], Named] = Field(default_factory=dict)
+
+
 class Figures(Part):
     """What the figures show."""
 
@@ -311,6 +329,7 @@ class Config(Part):
     limit: Limit
     refine: Refine
     ablation: Ablation
+    shift: Shift
     figures: Figures
 
     @model_validator(mode="after")
@@ -344,7 +363,45 @@ class Config(Part):
             raise ValueError("ablation.models: is empty; name a model and its variants, or set ablation.train: false")
         for name in self.networks:
             self._check_input(name)
+        if self.shift.enabled:
+            self._check_shift()
         return self
+
+    def _check_shift(self) -> None:
+        shift = self.shift
+        _known("shift.model", self.shift_model, self.models)
+        if shift.left_out is not None:
+            _known("shift.left_out", shift.left_out, self.psfs)
+        if shift.left_out is not None and len(self.psfs) == 1:
+            raise ValueError(f"shift.left_out: {shift.left_out} is the only PSF; set it to null")
+        if shift.left_out is None and not shift.cases:
+            raise ValueError("shift: has no case and leaves no PSF out; set shift.enabled to false")
+        if shift.systems is not None and not len(self.psfs) <= shift.systems <= self.data.test:
+            raise ValueError(
+                f"shift.systems: {shift.systems}; between one a PSF ({len(self.psfs)}) and the test systems "
+                f"({self.data.test}) are possible, as each has a test system as its counterpart"
+            )
+        labels = [case.label for case in shift.cases.values()]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"shift.cases: the labels {', '.join(labels)} are not all different")
+        for name, case in shift.cases.items():
+            if name in ("ordinary", "left_out", "control"):
+                raise ValueError(f"shift.cases.{name}: this names other systems of the test; choose another key")
+            if not case.priors and not case.scene:
+                raise ValueError(f"shift.cases.{name}: changes neither priors nor scene")
+            self._check_case(name)
+
+    def _check_case(self, name: str) -> None:
+        for parameter in self.shift.cases[name].priors:
+            _known(f"shift.cases.{name}.priors.{parameter}", parameter, NAMES)
+        try:
+            shifted = self.shifted(name)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in ("scene", *first["loc"]))
+            raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {first['input']!r})") from error
+        for parameter, prior in shifted.full_priors().items():
+            _check_prior(parameter, prior, f"shift.cases.{name}.priors")
 
     def _check_input(self, name: str) -> None:
         model = self.networks[name]
@@ -411,6 +468,25 @@ class Config(Part):
         )
 
     @property
+    def shift_model(self) -> str:
+        """The network that is tested out of distribution."""
+        return self.shift.model or list(self.models)[-1]
+
+    def shifted(self, case: str) -> Config:
+        """The run whose test systems are those of a case of ``shift``: the same systems, but for the shift."""
+        shift, own = self.shift.cases[case], dict(self.priors)
+        for name, change in shift.priors.items():
+            before = own[name].model_dump(exclude_none=True) if name in own and change.kind is None else {}
+            own[name] = PriorChange(**{**before, **change.model_dump(exclude_none=True)})
+        scene = Scene(**{**self.scene.model_dump(), **shift.scene})
+        return self.with_fewer(self.shift.systems).model_copy(update={"priors": own, "scene": scene})
+
+    def with_fewer(self, systems: int | None) -> Config:
+        """The run with so many test systems, the first of each PSF's; with all for None."""
+        data = self.data if systems is None else self.data.model_copy(update={"test": systems})
+        return self.model_copy(update={"data": data})
+
+    @property
     def scale(self) -> str:
         """"paper" if no data set is smaller than the paper's and the inputs are of its size, else "reduced"."""
         whole = all(getattr(self.data, split) >= size for split, size in PAPER_SIZES.items())
@@ -423,15 +499,15 @@ def _known(key: str, value: str, allowed: Any) -> None:
         raise ValueError(f"{key}: {value!r} is not known; there are: {', '.join(allowed)}")
 
 
-def _check_prior(name: str, prior: Prior) -> None:
+def _check_prior(name: str, prior: Prior, where: str = "priors") -> None:
     low = -math.inf if prior.low is None else prior.low
     high = math.inf if prior.high is None else prior.high
     if low > high:
-        raise ValueError(f"priors.{name}: low {prior.low} lies above high {prior.high}")
+        raise ValueError(f"{where}.{name}: low {prior.low} lies above high {prior.high}")
     if prior.kind == "uniform" and not math.isfinite(high - low):
-        raise ValueError(f"priors.{name}: a uniform prior needs low and high")
+        raise ValueError(f"{where}.{name}: a uniform prior needs low and high")
     if prior.kind == "normal" and (prior.mean is None or prior.sd is None):
-        raise ValueError(f"priors.{name}: a normal prior needs mean and sd")
+        raise ValueError(f"{where}.{name}: a normal prior needs mean and sd")
 
 
 def validate(content: Mapping[str, Any]) -> Config:
@@ -605,6 +681,24 @@ def _ablation(config: Config) -> dict[str, Any]:
     }
 
 
+def _shift_simulate(config: Config, item: str) -> dict[str, Any]:
+    case, _, psf = item.partition("/")
+    return _simulate(config.shifted(case), psf)
+
+
+def _shift_scores(config: Config) -> dict[str, Any]:
+    content = _limit(config)
+    fewer = config.with_fewer(config.shift.systems)
+    for psf, camera in content["options"].items():
+        whole = config if psf == config.shift.left_out else fewer
+        camera["systems"] = sum(count for _, _, count in chunks(whole, psf, "test"))
+    return content
+
+
+def _figure7(config: Config) -> dict[str, Any]:
+    return {"left_out": config.shift.left_out, "options": {key: case.label for key, case in config.shift.cases.items()}}
+
+
 def _labels(config: Config) -> dict[str, str]:
     return {name: model.label for name, model in config.models.items()}
 
@@ -631,7 +725,9 @@ def _figure3(config: Config) -> dict[str, Any]:
 
 
 def _numbers(config: Config) -> dict[str, Any]:
-    return {"config": config.model_dump(), "scale": config.scale}
+    content = config.model_dump()
+    content["shift"]["model"] = config.shift_model
+    return {"config": content, "scale": config.scale}
 
 
 _PARTS = {
@@ -648,6 +744,9 @@ _PARTS = {
     "figure2": _figure2,
     "figure3": _figure3,
     "figure4": _figure3,
+    "shift_simulate": _shift_simulate,
+    "shift_scores": _shift_scores,
+    "figure7": _figure7,
     "numbers": _numbers,
 }
 

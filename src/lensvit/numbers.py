@@ -26,6 +26,7 @@ from lensvit.posterior_claims import posterior_numbers
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
 from lensvit.refine_claims import refine_numbers
+from lensvit.shift_claims import shift_numbers
 
 RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
@@ -51,6 +52,7 @@ def numbers(
     limit: Path | None = None,
     refined: Path | None = None,
     ablation: Path | None = None,
+    shift: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -65,8 +67,8 @@ def numbers(
     psfs : psf/{name}.json, of one kernel each.
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
-    limit, refined : limit.csv and refined.csv, if there are any.
     ablation : ablation.csv, with ablation.json beside it, if there is one.
+    limit, refined, shift : limit.csv, refined.csv and shift.csv, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -94,6 +96,7 @@ def numbers(
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
         "ablation": None if ablation is None else ablation_numbers(ablation, ablation.with_suffix(".json")),
+        "shift": None if shift is None else shift_numbers(shift, config),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
