@@ -94,13 +94,15 @@ use rule catalog as left_out_catalog with:
 use rule train as left_out_train with:
     message: "training {wildcards.model} without one PSF ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.train"),
+        modules=modules("lensvit.stream") if CONFIG.training.stream else modules("lensvit.train"),
         settings=f"{RUN}/settings/train/{{model}}.yaml",
         catalog=ancient(f"{RUN}/shift/left_out/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/shift/left_out/catalog.parquet"),
         scaler=f"{RUN}/shift/left_out/scaler.json",
         images=ancient(chunk_files(["train", "validation"], SEEN)),
         manifests=[manifest(path) for path in chunk_files(["train", "validation"], SEEN)],
+        psfs=ancient(STREAM_PSFS),
+        psf_manifests=[manifest(path) for path in STREAM_PSFS],
     output:
         weights=f"{RUN}/shift/left_out/models/{{model}}/weights.safetensors",
         manifest=manifest(f"{RUN}/shift/left_out/models/{{model}}/weights.safetensors"),
@@ -108,6 +110,8 @@ use rule train as left_out_train with:
         history=f"{RUN}/shift/left_out/models/{{model}}/history.csv",
         provenance=f"{RUN}/shift/left_out/models/{{model}}/provenance.json",
     params:
+        stage="train_streaming" if CONFIG.training.stream else "train",
+        psfs=lambda wildcards, input: f"--psfs {input.psfs}" if input.psfs else "",
         images=lambda wildcards, input: str(Path(input.images[0]).parent.parent),
         output=lambda wildcards, output: str(Path(output.weights).parent),
         state=lambda wildcards: f"{RUN}/state/left_out/{wildcards.model}",
