@@ -108,6 +108,7 @@ def test_the_dropout_run_has_the_demos_resnet_at_three_rates():
         ({"models": {"vit": {"changes": {"epochs": 0}}}}, ["models.vit.changes.epochs", "0"]),
         ({"models": {"vit": {"changes": {"epoch": 3}}}}, ["models.vit.changes.epoch", "3"]),
         ({"models": {"vit": {"changes": {"resize": "area"}}}}, ["models.vit.image_size", "224", "120"]),
+        ({"models": {"vit": {"changes": {"resize": "graded"}}}}, ["models.vit.image_size", "224", "hst has 120"]),
         ({"psfs": {"hst_a": {"pixels": 100}}}, ["psfs.hst_a.pixels", "100", "odd"]),
         ({"psfs": {"mine": {"kind": "fits", "instrument": "jwst", "path": "x.fits"}}}, ["psfs.mine", "jwst", "hst"]),
         ({"psfs": {"mine": {"kind": "zip"}}}, ["psfs.mine", "zip", "keck_ao"]),

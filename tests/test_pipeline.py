@@ -60,7 +60,7 @@ def test_brightness_per_area_makes_cameras_alike(tiny_run, rows, recipe):
     assert torch.allclose(found, expected * (0.05 / scale) ** 2, atol=1e-6)
 
 
-@pytest.mark.parametrize(("how", "size"), [("area", 12), ("bilinear", 16), ("area", 20)])
+@pytest.mark.parametrize(("how", "size"), [("area", 12), ("bilinear", 16), ("area", 20), ("graded", 12)])
 def test_fresh_noise_has_the_mean_and_the_scatter_of_native_noise(tiny_run, rows, recipe, how, size):
     """Drawn on the small image where that is exact, at native resolution elsewhere."""
     few = rows.iloc[[0, 20]].reset_index(drop=True)

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from lensvit.errors import LensvitError
+from lensvit.graded import fits as graded_fits
 from lensvit.parameters import NAMES, Prior, priors
 
 PAPER_SIZES = {"train": 27000, "validation": 3000, "test": 1200}
@@ -165,8 +166,9 @@ PRECISION = (
 class Recipe(Part):
     """From image to input, and from loss to weights."""
 
-    resize: Literal["bilinear", "area"] = Field(
-        description="bilinear: corners aligned, as scipy.ndimage.zoom of order 1; area: mean over the pixel"
+    resize: Literal["bilinear", "area", "graded"] = Field(
+        description="bilinear: corners aligned, as scipy.ndimage.zoom of order 1; area: mean over the pixel; graded: "
+        "mean over blocks of pixels that grow outwards from the middle"
     )
     brightness: Literal["per_pixel", "per_area"] = Field(
         description="counts/s per detector pixel (the paper), or per (0.05 arcsec)^2 for all instruments"
@@ -413,6 +415,14 @@ class Config(Part):
                 f"models.{name}.image_size: {model.image_size}; resize: area needs at most the {smallest} "
                 "pixels of the smallest image (or choose resize: bilinear)"
             )
+        if recipe.resize == "graded":
+            for psf in self.psfs.values():
+                pixels = self.instruments[psf.instrument].pixels
+                if not graded_fits(pixels, model.image_size):
+                    raise ValueError(
+                        f"models.{name}.image_size: {model.image_size}; resize: graded needs an even number, at most "
+                        f"half the pixels of an image, which must be even too ({psf.instrument} has {pixels})"
+                    )
 
     def full_priors(self) -> dict[str, Prior]:
         """The priors of all parameters with this run's changes."""

@@ -1,8 +1,8 @@
 """From image files to a network's input: noise at native resolution, resize, stretch.
 
 Noise is independent from pixel to pixel, with a variance known from the noise-free image.
-A resize that is a mean over whole blocks of pixels keeps it so: the mean of k x k pixels
-has the mean of their variances over k^2. Fresh noise is then drawn on the small image,
+A resize that is a mean over whole blocks of pixels keeps it so: the mean of k pixels
+has the mean of their variances over k. Fresh noise is then drawn on the small image,
 which is the same distribution at a fraction of the cost; other resizes draw it at native
 resolution. On a CPU threads share the images, one at a time, so that it stays in the cache.
 """
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from lensvit import bilinear
+from lensvit import bilinear, graded
 from lensvit.errors import LensvitError
 from lensvit.noise import noise, noisy, variance
 from lensvit.threads import for_each
@@ -113,8 +113,7 @@ class Inputs:
             return (NATIVE, pixels, scale), (torch.as_tensor(chunk.image), None)
         sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
         each = variance(torch.as_tensor(chunk.image), sigma, chunk.exposure)
-        block = (pixels // self.size) ** 2
-        part = self._resized(chunk.image) * scale, self._resized(each) / block * scale**2
+        part = self._resized(chunk.image) * scale, mean_variance(each, self.size, self.recipe.resize) * scale**2
         return (SMALL, self.size, 1.0), part
 
     def _stack(self, key: tuple, parts: list[tuple[Tensor, Tensor | None]]) -> Stack:
@@ -123,7 +122,7 @@ class Inputs:
         return Stack(key[0], mean, None if spread[0] is None else torch.cat(spread).to(self.home), key[2])
 
     def _whole_blocks(self, pixels: int) -> bool:
-        return self.recipe.resize == "area" and pixels % self.size == 0
+        return self.recipe.resize == "graded" or (self.recipe.resize == "area" and pixels % self.size == 0)
 
     def _noisy(self, chunk: Chunk, rows: pd.DataFrame) -> Tensor:
         """The small images of a chunk, each with the noise of its seed, (n, S, S)."""
@@ -213,11 +212,21 @@ def resize(images: Tensor, size: int, how: str) -> Tensor:
     """(n, ny, nx) to (n, size, size).
 
     "bilinear" keeps the corners in place, as scipy.ndimage.zoom of order 1; "area" is the
-    mean over the part of the image that an output pixel covers.
+    mean over the part of the image that an output pixel covers; "graded" is the mean over blocks
+    that grow outwards.
     """
+    if how == "graded":
+        return graded.resize(images, size)
     if how == "area":
         return adaptive_avg_pool2d(images[:, None], size)[:, 0]
     return bilinear.resize(images, size)
+
+
+def mean_variance(variance: Tensor, size: int, how: str) -> Tensor:
+    """The variance (n, size, size) after a resize to means over whole blocks, of independent pixels (n, ny, nx)."""
+    if how == "graded":
+        return graded.mean_variance(variance, size)
+    return resize(variance, size, how) / (variance.shape[-1] // size) ** 2
 
 
 def stretch(image: Tensor, how: str) -> Tensor:
