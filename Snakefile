@@ -15,6 +15,7 @@ include: "rules/evaluate.smk"
 include: "rules/calibrate.smk"
 include: "rules/limit.smk"
 include: "rules/refine.smk"
+include: "rules/mcmc.smk"
 include: "rules/paper.smk"
 
 

@@ -1,6 +1,6 @@
 # predictions -> tables/table1.csv, figures/ -> numbers.json -> paper/paper.tex -> paper/paper.pdf
 
-FIGURES = ["figure1", "figure2", "figure3", "figure4"]
+FIGURES = ["figure1", "figure2", "figure3", "figure4", *MCMC_FIGURE]
 TEMPLATES = sorted(str(path) for path in Path("paper").iterdir() if path.suffix in (".j2", ".bib"))
 
 
@@ -139,6 +139,7 @@ rule numbers:
         calibration=f"{RUN}/tables/calibration.csv",
         limit=LIMIT_TABLE,
         refined=REFINED_TABLE,
+        mcmc=MCMC_TABLES,
         models=expand(f"{RUN}/models/{{model}}/config.json", model=CONFIG.models),
         histories=expand(f"{RUN}/models/{{model}}/history.csv", model=CONFIG.models),
         provenance=expand(f"{RUN}/models/{{model}}/provenance.json", model=CONFIG.models),
@@ -154,6 +155,7 @@ rule numbers:
         benchmarks=f"{RUN}/benchmarks",
         limit=lambda wildcards, input: f"--limit {input.limit}" if CONFIG.limit.enabled else "",
         refined=lambda wildcards, input: f"--refined {input.refined}" if CONFIG.refine.enabled else "",
+        mcmc=lambda wildcards, input: f"--mcmc {input.mcmc[0]} --chains {input.mcmc[1]}" if CONFIG.mcmc.enabled else "",
     log:
         f"{RUN}/logs/numbers.log",
     benchmark:
@@ -167,7 +169,7 @@ rule numbers:
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
         " --calibration {input.calibration} --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
-        " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} --output {output} > {log} 2>&1"
+        " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} {params.mcmc} --output {output} > {log} 2>&1"
 
 
 rule tex:

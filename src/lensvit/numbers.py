@@ -20,6 +20,7 @@ from lensvit.errors import LensvitError
 from lensvit.figures.examples import choose
 from lensvit.files import write_text
 from lensvit.limit_claims import limit_numbers
+from lensvit.mcmc_claims import mcmc_numbers
 from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
@@ -47,6 +48,8 @@ def numbers(
     output: Path,
     limit: Path | None = None,
     refined: Path | None = None,
+    mcmc: Path | None = None,
+    chains: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -62,6 +65,7 @@ def numbers(
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
     limit, refined : limit.csv and refined.csv, if there are any.
+    mcmc, chains : mcmc.csv and chains.csv, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -87,6 +91,7 @@ def numbers(
         "calibration": calibration_numbers(calibration, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
+        "mcmc": None if mcmc is None else mcmc_numbers(mcmc, chains, config, durations),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
