@@ -17,6 +17,7 @@ include: "rules/limit.smk"
 include: "rules/refine.smk"
 include: "rules/ablation.smk"
 include: "rules/shift.smk"
+include: "rules/mcmc.smk"
 include: "rules/paper.smk"
 
 

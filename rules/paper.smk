@@ -1,6 +1,6 @@
 # predictions -> tables/table1.csv, figures/ -> numbers.json -> paper/paper.tex -> paper/paper.pdf
 
-FIGURES = ["figure1", "figure2", "figure3", "figure4", *SHIFT_FIGURE]
+FIGURES = ["figure1", "figure2", "figure3", "figure4", *MCMC_FIGURE, *SHIFT_FIGURE]
 TEMPLATES = sorted(str(path) for path in Path("paper").iterdir() if path.suffix in (".j2", ".bib"))
 
 
@@ -142,6 +142,7 @@ rule numbers:
         refined=REFINED_TABLE,
         ablation=ABLATION_TABLE,
         shift=SHIFT_TABLE,
+        mcmc=MCMC_TABLES,
         models=expand(f"{RUN}/models/{{model}}/config.json", model=CONFIG.models),
         histories=expand(f"{RUN}/models/{{model}}/history.csv", model=CONFIG.models),
         provenance=expand(f"{RUN}/models/{{model}}/provenance.json", model=CONFIG.models),
@@ -159,6 +160,7 @@ rule numbers:
         refined=lambda wildcards, input: f"--refined {input.refined}" if CONFIG.refine.enabled else "",
         ablation=lambda wildcards, input: f"--ablation {input.ablation[0]}" if input.ablation else "",
         shift=lambda wildcards, input: f"--shift {input.shift}" if CONFIG.shift.enabled else "",
+        mcmc=lambda wildcards, input: f"--mcmc {input.mcmc[0]} --chains {input.mcmc[1]}" if CONFIG.mcmc.enabled else "",
     log:
         f"{RUN}/logs/numbers.log",
     benchmark:
@@ -174,7 +176,7 @@ rule numbers:
         " --calibration {input.calibration} --joint {input.joint} --models {input.models}"
         " --predictions {input.predictions} --catalog {input.catalog}"
         " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} {params.ablation}"
-        " {params.shift} --output {output} > {log} 2>&1"
+        " {params.shift} {params.mcmc} --output {output} > {log} 2>&1"
 
 
 rule tex:

@@ -303,6 +303,27 @@ class Shift(Part):
     cases: Annotated[dict[Name, ShiftCase], Named] = Field(default_factory=dict)
 
 
+class Mcmc(Part):
+    """Markov chains of all parameters of some test systems, from the priors and from a network's draws."""
+
+    enabled: bool = Field(description="run them, and show them in a table, figure 5 and a section of the paper")
+    model: Name | None = Field(description="from whose draws the second chain of a system starts; null: the first model's")
+    systems: int = Field(ge=1, le=1_000_000, description="test systems, by lot; of the refined ones while these are as many")
+    walkers: int = Field(ge=28, le=10_000, description="of a chain; at least two for each of its 14 parameters")
+    particles: int = Field(ge=28, le=100_000, description="of the annealing, from which the walkers are taken")
+    annealing_steps: int = Field(ge=1, le=10_000, description="of the particles at each temperature")
+    tuning_steps: int = Field(ge=10, le=1_000_000, description="in each of two rounds in which proposals are learnt")
+    max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in; fewer once a chain has converged")
+    attempts: int = Field(ge=1, le=100, description="annealings of a chain, until one explains the image")
+    samples: int = Field(ge=10, le=1_000_000, description="of each chain that are written, evenly from all of it")
+
+    @model_validator(mode="after")
+    def _enough(self) -> Mcmc:
+        if self.walkers > self.particles:
+            raise ValueError(f"{self.walkers} walkers cannot be taken from {self.particles} particles: raise particles")
+        return self
+
+
 class Figures(Part):
     """What the figures show."""
 
@@ -332,6 +353,7 @@ class Config(Part):
     refine: Refine
     ablation: Ablation
     shift: Shift
+    mcmc: Mcmc
     figures: Figures
 
     @model_validator(mode="after")
@@ -344,6 +366,8 @@ class Config(Part):
             _known("figures.attention_model", self.figures.attention_model, self.models)
         if self.refine.model is not None:
             _known("refine.model", self.refine.model, self.models)
+        if self.mcmc.model is not None:
+            _known("mcmc.model", self.mcmc.model, self.models)
         for name in self.models:
             if name in ("prior", "limit", "refined") or name.startswith("published"):
                 raise ValueError(f"models.{name}: this is the name of another column of Table 1; choose another key")
@@ -709,6 +733,10 @@ def _figure7(config: Config) -> dict[str, Any]:
     return {"left_out": config.shift.left_out, "options": {key: case.label for key, case in config.shift.cases.items()}}
 
 
+def _mcmc(config: Config) -> dict[str, Any]:
+    return {"seed": config.seed, **_limit(config), **config.mcmc.model_dump(exclude={"enabled", "model"})}
+
+
 def _labels(config: Config) -> dict[str, str]:
     return {name: model.label for name, model in config.models.items()}
 
@@ -750,6 +778,7 @@ _PARTS = {
     "refine": _refine,
     "refine_prior": _refine_prior,
     "ablation_table": _ablation,
+    "mcmc": _mcmc,
     "figure1": _figure1,
     "figure2": _figure2,
     "figure3": _figure3,
@@ -757,6 +786,7 @@ _PARTS = {
     "shift_simulate": _shift_simulate,
     "shift_scores": _shift_scores,
     "figure7": _figure7,
+    "figure5": _figure3,
     "numbers": _numbers,
 }
 

@@ -21,6 +21,7 @@ from lensvit.errors import LensvitError
 from lensvit.figures.examples import choose
 from lensvit.files import write_text
 from lensvit.limit_claims import limit_numbers
+from lensvit.mcmc_claims import mcmc_numbers
 from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
 from lensvit.posterior_claims import posterior_numbers
 from lensvit.provenance import packages
@@ -53,6 +54,8 @@ def numbers(
     refined: Path | None = None,
     ablation: Path | None = None,
     shift: Path | None = None,
+    mcmc: Path | None = None,
+    chains: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -69,6 +72,7 @@ def numbers(
     output : numbers.json.
     ablation : ablation.csv, with ablation.json beside it, if there is one.
     limit, refined, shift : limit.csv, refined.csv and shift.csv, if there are any.
+    mcmc, chains : mcmc.csv and chains.csv, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
     config = content["config"]
@@ -97,6 +101,7 @@ def numbers(
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
         "ablation": None if ablation is None else ablation_numbers(ablation, ablation.with_suffix(".json")),
         "shift": None if shift is None else shift_numbers(shift, config),
+        "mcmc": None if mcmc is None else mcmc_numbers(mcmc, chains, config, durations),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
         "provenance": _provenance(models, durations, config["models"]),
