@@ -2,6 +2,7 @@
 
 FERMAT = f"{RUN}/fermat.parquet"
 FERMAT_TABLE = [f"{RUN}/tables/fermat.csv"] if CONFIG.fermat.enabled else []
+FERMAT_FIGURE = ["figure6"] if CONFIG.fermat.enabled else []
 
 # posteriors of all pixels, where the run has them: option -> file; a table has an .h5 beside it
 FERMAT_POSTERIORS = {}
@@ -9,8 +10,8 @@ if CONFIG.limit.enabled:
     FERMAT_POSTERIORS["limit"] = LIMIT
 if REFINED_MODELS:
     FERMAT_POSTERIORS["refined"] = f"{RUN}/refined/{REFINED_MODELS[0]}.parquet"
-if getattr(CONFIG, "mcmc", None) and CONFIG.mcmc.enabled:
-    FERMAT_POSTERIORS["mcmc"] = f"{RUN}/mcmc.h5"
+if CONFIG.mcmc.enabled:
+    FERMAT_POSTERIORS["mcmc"] = MCMC_SAMPLES
 FERMAT_FILES = sorted(
     {path for file in FERMAT_POSTERIORS.values() for path in (file, str(Path(file).with_suffix(".h5")))}
 )

@@ -12,6 +12,10 @@ REFINED_INPUTS = [
     part for model in REFINED_MODELS[:1]
     for part in (ancient(f"{RUN}/refined/{model}.parquet"), manifest(f"{RUN}/refined/{model}.parquet"))
 ]
+REFINED_COVARIANCE = [
+    part for model in REFINED_MODELS[:1]
+    for part in (ancient(f"{RUN}/refined/{model}.h5"), manifest(f"{RUN}/refined/{model}.h5"))
+]
 REFINED_OPTIONS = f"--refined {RUN}/refined/{REFINED_MODELS[0]}.parquet" if REFINED_MODELS else ""
 
 

@@ -29,11 +29,11 @@ from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
 from lensvit.renderer import BatchedRenderer
 from lensvit.starts import Starter, from_draws, from_prior
+from lensvit.subset import chosen, read_draws
 
 BATCH = 12  # systems fitted side by side
 MODEL_ERRORS = (0.1, 0.02, 0.0)  # relative, of a search from afar to the one that counts
 MORE_STARTS = (1, 4, 16)  # factors on the number of draws, of the first try and of those after a failure
-FEWEST_DRAWS = 2
 
 
 def refine(
@@ -92,37 +92,6 @@ def refine(
     for path in (Path(output).with_suffix(".h5"), Path(output)):
         files.write_manifest(path)
     print(f"{table['converged'].sum()} of {len(table)} converged, {table['seconds'].mean():.2f} s a system", flush=True)
-
-
-def chosen(catalog: pd.DataFrame, count: int | None, seed: int) -> pd.DataFrame:
-    """``count`` test systems (None: all) by lot; a larger number contains the smaller one."""
-    test = catalog[catalog["split"] == "test"]
-    lot = [seeds.derive(seed, "refine", name) for name in test["id"]]
-    return test.iloc[np.argsort(lot, kind="stable")[:count]].sort_index()
-
-
-def read_draws(path: Path, ids: list[str]) -> np.ndarray:
-    """A network's draws (passes, n, K) of some systems.
-
-    Raises
-    ------
-    LensvitError
-        If the file is absent or broken, or has none of a system.
-    """
-    try:
-        with h5py.File(path) as file:
-            place = {name: number for number, name in enumerate(file["id"].asstr())}
-            missing = [name for name in ids if name not in place]
-            if missing:
-                raise LensvitError(f"{path} has no draws of {missing[0]}: delete it and run snakemake again")
-            draws = file["draws"][:][:, [place[name] for name in ids]].astype(float)
-    except FileNotFoundError as error:
-        raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
-    except (OSError, KeyError) as error:
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
-    if len(draws) < FEWEST_DRAWS or not np.isfinite(draws).all():
-        raise LensvitError(f"{path}: a start needs {FEWEST_DRAWS} passes or more, all of them finite")
-    return draws
 
 
 class Part(NamedTuple):
