@@ -5,13 +5,20 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN ?= demo
 
-.PHONY: paper report release adopt restore verify bench test test-slurm lock clean
+COST_SIZES = 1000 4000 16000
+
+.PHONY: paper report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
 
 report: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml --report results/$(RUN)/report.html
+
+# the table that other runs show: what each part of the recipe brings (docs/training.md)
+ablation: .venv/installed
+	$(BIN)/snakemake --cores all --configfile runs/ablation.yaml
+	cp results/ablation/tables/ablation.csv results/ablation/tables/ablation.json paper/
 
 # RUN's results in one archive of a few MB, its weights in another
 release: .venv/installed
@@ -31,6 +38,12 @@ verify: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/lensvit bench
+
+# what a run costs as it grows: three runs, and the fit to them (docs/cost.md)
+cost: .venv/installed
+	for n in $(COST_SIZES); do $(BIN)/snakemake --cores all --configfile runs/demo.yaml runs/scale.yaml \
+	  --config run=cost_$$n "data={train: $$((n*3/4)), validation: $$((n/8)), test: $$((n/8))}" || exit 1; done
+	$(BIN)/lensvit cost --runs $(COST_SIZES:%=results/cost_%) --output results/cost.csv
 
 test: .venv/installed
 	$(BIN)/pytest

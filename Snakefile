@@ -15,6 +15,8 @@ include: "rules/evaluate.smk"
 include: "rules/calibrate.smk"
 include: "rules/limit.smk"
 include: "rules/refine.smk"
+include: "rules/ablation.smk"
+include: "rules/shift.smk"
 include: "rules/mcmc.smk"
 include: "rules/paper.smk"
 
@@ -45,3 +47,4 @@ rule restore:
     input:
         expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs),
         chunk_files(schema.SPLITS),
+        [scored_images(case) for case in SHIFTED],

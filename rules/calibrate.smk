@@ -1,4 +1,4 @@
-# predictions/, predictions/validation/ -> tables/calibration.csv, coverage.csv, pit.csv -> figures/figure4
+# predictions/, predictions/validation/ -> tables/calibration.csv, coverage.csv, pit.csv, joint.csv -> figures/figure4
 
 PREDICTIONS = ["predictions", "predictions/validation"]
 
@@ -22,6 +22,7 @@ rule calibrate:
         ),
         coverage=f"{RUN}/tables/coverage.csv",
         pit=f"{RUN}/tables/pit.csv",
+        joint=f"{RUN}/tables/joint.csv",
     log:
         f"{RUN}/logs/calibrate.log",
     benchmark:
@@ -34,7 +35,7 @@ rule calibrate:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit calibrate --predictions {input.draws} --validation {input.validation}"
-        " --output {output.table} --coverage {output.coverage} --pit {output.pit} > {log} 2>&1"
+        " --output {output.table} --coverage {output.coverage} --pit {output.pit} --joint {output.joint} > {log} 2>&1"
 
 
 rule figure4:

@@ -49,10 +49,12 @@ if workflow.is_main_process:
 
 wildcard_constraints:
     psf="|".join(CONFIG.psfs),
-    model="|".join(CONFIG.models),
+    model="|".join(CONFIG.networks),
     chunk=r"(train|validation|test)-\d+",
     figure="[23]",
-    part=r"[\w/]+",
+    part=r"[\w/-]+",
+    case="|".join(CONFIG.shift.cases) or "-",
+    sample="|".join(["ordinary", "left_out", *CONFIG.shift.cases]),
 
 
 def modules(name):
@@ -99,7 +101,7 @@ def network_threads(fewest):
 
 def gpus(model):
     """GPUs of one machine that a model's jobs ask for."""
-    return CONFIG.models[model].gpus if CONFIG.device == "gpu" else 0
+    return CONFIG.networks[model].gpus if CONFIG.device == "gpu" else 0
 
 
 def model_files(model):
@@ -112,7 +114,7 @@ def model_files(model):
 
 def processes(wildcards):
     """Processes of a training on each node: one a GPU."""
-    return CONFIG.models[wildcards.model].gpus if CONFIG.device == "gpu" else 1
+    return CONFIG.networks[wildcards.model].gpus if CONFIG.device == "gpu" else 1
 
 
 def over_nodes(name):
@@ -124,7 +126,7 @@ def over_nodes(name):
     """
 
     def value(wildcards, threads):
-        nodes, each = CONFIG.models[wildcards.model].nodes, processes(wildcards)
+        nodes, each = CONFIG.networks[wildcards.model].nodes, processes(wildcards)
         if nodes == 1:
             return "" if name == "start" else None
         srun = f"srun --kill-on-bad-exit=1 --nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads}"
@@ -138,3 +140,46 @@ def over_nodes(name):
         }[name]
 
     return value
+
+
+# ---------------------------------------------------------------- out of distribution
+
+# case -> the run whose test systems are shifted as the case says; nothing where the test is switched off
+SHIFTED = {case: CONFIG.shifted(case) for case in CONFIG.shift.cases} if CONFIG.shift.enabled else {}
+UNSEEN = CONFIG.shift.left_out if CONFIG.shift.enabled else None
+SEEN = [psf for psf in CONFIG.psfs if psf != UNSEEN]
+
+
+def shifted_chunks(case, psf):
+    """The image files of a case and PSF: (name of the chunk, first index, count)."""
+    return schema.chunks(SHIFTED[case], psf, "test")
+
+
+def shifted_range(wildcards):
+    """(first index, count) of a simulation job of a case."""
+    for chunk, first, count in shifted_chunks(wildcards.case, wildcards.psf):
+        if chunk == wildcards.chunk:
+            return first, count
+    raise LensvitError(f"the config has no chunk {wildcards.chunk} of {wildcards.psf} in {wildcards.case}")
+
+
+def scored_folder(sample):
+    """Where the catalogue and the predictions of some systems lie: ordinary, left_out or a case's."""
+    return RUN if sample == "ordinary" else f"{RUN}/shift/{sample}"
+
+
+def scored_images(sample):
+    """Their image files; a case has its own."""
+    if sample not in SHIFTED:
+        return chunk_files(["test"])
+    return [
+        f"{RUN}/shift/{sample}/images/{psf}/{chunk}.h5"
+        for psf in CONFIG.psfs
+        for chunk, first, count in shifted_chunks(sample, psf)
+    ]
+
+
+def scored_model(sample):
+    """The network that predicts them."""
+    root = f"{RUN}/shift/left_out" if sample == "left_out" else RUN
+    return f"{root}/models/{CONFIG.shift_model}"

@@ -1,6 +1,6 @@
 # predictions -> tables/table1.csv, figures/ -> numbers.json -> paper/paper.tex -> paper/paper.pdf
 
-FIGURES = ["figure1", "figure2", "figure3", "figure4", *MCMC_FIGURE]
+FIGURES = ["figure1", "figure2", "figure3", "figure4", *MCMC_FIGURE, *SHIFT_FIGURE]
 TEMPLATES = sorted(str(path) for path in Path("paper").iterdir() if path.suffix in (".j2", ".bib"))
 
 
@@ -137,8 +137,11 @@ rule numbers:
         table=f"{RUN}/tables/table1.csv",
         errors=f"{RUN}/tables/table1_errors.csv",
         calibration=f"{RUN}/tables/calibration.csv",
+        joint=f"{RUN}/tables/joint.csv",
         limit=LIMIT_TABLE,
         refined=REFINED_TABLE,
+        ablation=ABLATION_TABLE,
+        shift=SHIFT_TABLE,
         mcmc=MCMC_TABLES,
         models=expand(f"{RUN}/models/{{model}}/config.json", model=CONFIG.models),
         histories=expand(f"{RUN}/models/{{model}}/history.csv", model=CONFIG.models),
@@ -155,6 +158,8 @@ rule numbers:
         benchmarks=f"{RUN}/benchmarks",
         limit=lambda wildcards, input: f"--limit {input.limit}" if CONFIG.limit.enabled else "",
         refined=lambda wildcards, input: f"--refined {input.refined}" if CONFIG.refine.enabled else "",
+        ablation=lambda wildcards, input: f"--ablation {input.ablation[0]}" if input.ablation else "",
+        shift=lambda wildcards, input: f"--shift {input.shift}" if CONFIG.shift.enabled else "",
         mcmc=lambda wildcards, input: f"--mcmc {input.mcmc[0]} --chains {input.mcmc[1]}" if CONFIG.mcmc.enabled else "",
     log:
         f"{RUN}/logs/numbers.log",
@@ -168,8 +173,10 @@ rule numbers:
         "../envs/paper.yaml"
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
-        " --calibration {input.calibration} --models {input.models} --predictions {input.predictions} --catalog {input.catalog}"
-        " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} {params.mcmc} --output {output} > {log} 2>&1"
+        " --calibration {input.calibration} --joint {input.joint} --models {input.models}"
+        " --predictions {input.predictions} --catalog {input.catalog}"
+        " --psfs {input.psfs} --benchmarks {params.benchmarks} {params.limit} {params.refined} {params.ablation}"
+        " {params.shift} {params.mcmc} --output {output} > {log} 2>&1"
 
 
 rule tex:

@@ -84,9 +84,9 @@ def tiny_networks():
 
 @pytest.fixture
 def train_settings(tmp_path):
-    """Write the settings of the training stage for a tiny network; keywords change the recipe."""
+    """Write the settings of the training stage for a tiny network; other keywords change the recipe."""
 
-    def write(network="vit", name="settings.yaml", **changes):
+    def write(network="vit", name="settings.yaml", posterior="diagonal", **changes):
         recipe = {
             "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fresh", "optimizer": "adamw",
             "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "clip_norm": 5.0,
@@ -96,7 +96,7 @@ def train_settings(tmp_path):
             "seed": 5,
             "network": {
                 **NETWORKS[network], "weights": "scratch", "dropout": 0.1, "attention_dropout": 0.0, "pool_grid": 1,
-                "image_size": 24,
+                "image_size": 24, "posterior": posterior,
             },
             "recipe": {**recipe, **changes},
         }  # fmt: skip

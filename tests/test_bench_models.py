@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lensvit.bench import device, main
+from lensvit.bench import device, evaluate, main
 from lensvit.errors import LensvitError
 
 
@@ -21,7 +21,12 @@ def test_training_counts_images_operations_and_memory(tmp_path, files, capsys):
     main("train", images=20, output=tmp_path / "bench.csv", files=files)
     table = pd.read_csv(tmp_path / "bench.csv").set_index("case")
     assert table.loc["input, one item at a time", "ratio"] == 1
-    assert table.loc["input, later epochs", "ratio"] > table.loc["input, first epoch", "ratio"] > 1
+    fixed, fresh = (
+        [table.loc[f"input, {kind} noise, {epoch}", "ratio"] for epoch in ("first epoch", "later epochs")]
+        for kind in ("fixed", "fresh")
+    )
+    assert fixed[1] > fixed[0] > 1 and fresh[1] > fresh[0] > 1
+    assert table.loc["input, fixed noise, first epoch", "max_difference"] < 1e-6
     models = table[table.index.str.startswith("training")]
     assert [name.split(",")[0] for name in models.index] == ["training vit", "training resnet"]
     assert (models["images_per_second"] > 0).all() and (models["memory_gb"] > 0.1).all()
@@ -55,5 +60,15 @@ def test_the_peak_is_that_of_the_precision(monkeypatch):
 
 def test_a_gpu_that_is_not_there_is_said(files, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(LensvitError, match="no GPU"):
-        main("evaluate", images=2, files=files, device="gpu")
+    for what in ("train", "evaluate"):
+        with pytest.raises(LensvitError, match="no GPU"):
+            main(what, images=2, files=files, device="gpu")
+
+
+def test_too_little_memory_is_said(files, monkeypatch):
+    def run(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(evaluate, "run", run)
+    with pytest.raises(LensvitError, match="out of memory: lower batch_size"):
+        main("evaluate", images=2, files=files)

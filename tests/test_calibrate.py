@@ -1,6 +1,7 @@
 """The calibration stage on synthetic predictions: tables, recalibration from the validation split alone, the paper."""
 
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -42,8 +43,8 @@ def write(path, split="test", systems=300, passes=60, width=1.0, error=0.0, seed
 
 
 def run(folder, models=("vit", "resnet")):
-    """The stage on the predictions in a folder; its three tables."""
-    outputs = [folder / "tables" / name for name in ("calibration.csv", "coverage.csv", "pit.csv")]
+    """The stage on the predictions in a folder; its four tables."""
+    outputs = [folder / "tables" / f"{name}.csv" for name in ("calibration", "coverage", "pit", "joint")]
     paths = ([folder / part / f"{model}.h5" for model in models] for part in ("", "validation"))
     calibrate(*paths, *outputs)
     return [pd.read_csv(path) for path in outputs]
@@ -71,10 +72,11 @@ def rows(table, model, state):
 
 
 def test_a_row_for_every_model_state_and_target(made):
-    _, table, coverage, pit = made
+    _, table, coverage, pit, joint = made
     assert list(rows(table, "vit", "predicted").index) == ["overall", *TARGET_NAMES, "joint"]
     assert len(table) == 2 * 2 * 10
     assert len(coverage) == 2 * 2 * 9 * 19 and len(pit) == 2 * 2 * 9 * 10
+    assert len(joint) == 2 * 2 * 300 and joint["id"].nunique() == 300
     assert list(table["model"].unique()) == ["vit", "resnet"]
     first = table.iloc[0]
     assert (first["systems"], first["draws"], first["validation_systems"]) == (300, 60, 400)
@@ -118,9 +120,21 @@ def test_shares_and_scores_of_known_size(made):
 
 def test_joint_coverage_is_that_of_balls_and_not_of_central_intervals(made):
     """TARP's values below a level, so that coverage and histogram tell of the same numbers."""
-    coverage, pit = (rows(table, "resnet", "predicted").loc["joint"] for table in made[2:])
+    coverage, pit = (rows(table, "resnet", "predicted").loc["joint"] for table in made[2:4])
     assert coverage["coverage"].to_numpy()[1::2] == pytest.approx(pit["share"].cumsum().to_numpy()[:-1], abs=1e-5)
     assert abs(coverage["coverage"] - coverage["level"]).max() > 0.1
+
+
+def test_the_joint_likelihood_is_that_of_the_eight_targets(made):
+    """Independent errors: the sum of the single ones; correlated ones, which the draws do not know of, cost nothing."""
+    for model in LABELS:
+        for state in ("predicted", "recalibrated"):
+            table = rows(made[1], model, state)
+            assert table.loc["joint", "nll_relative"] == pytest.approx(table["nll_relative"].iloc[1:9].sum(), abs=0.25)
+            each = made[4][(made[4]["model"] == model) & (made[4]["state"] == state)]
+            assert each["nll_relative"].mean() == pytest.approx(table.loc["joint", "nll_relative"], abs=1e-4)
+    after = rows(made[1], "vit", "recalibrated").loc["joint"]
+    assert after["nll_change"] < -2 * after["nll_change_error"]
 
 
 def test_limits_are_wider_after_recalibration(made):
@@ -158,7 +172,7 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_other_models(made, tmp
 def test_the_command(made, tmp_path, capsys):
     folder = made[0]
     options = ["--predictions", folder / "vit.h5", "--validation", folder / "validation" / "vit.h5"]
-    outputs = {name: tmp_path / f"{name}.csv" for name in ("output", "coverage", "pit")}
+    outputs = {name: tmp_path / f"{name}.csv" for name in ("output", "coverage", "pit", "joint")}
     options += [word for name, path in outputs.items() for word in (f"--{name}", path)]
     assert cli.main(["calibrate", *map(str, options)]) == 0
     assert all(path.exists() for path in outputs.values())
@@ -212,7 +226,7 @@ def test_a_model_may_be_called_na(tmp_path):
 def test_a_model_without_validation_is_refused(made):
     folder = made[0]
     with pytest.raises(LensvitError, match="different models"):
-        calibrate([folder / "vit.h5"], [folder / "validation" / "resnet.h5"], *(folder / name for name in "abc"))
+        calibrate([folder / "vit.h5"], [folder / "validation" / "resnet.h5"], *(folder / name for name in "abcd"))
 
 
 # ---------------------------------------------------------------- the paper's part
@@ -265,6 +279,7 @@ def test_too_few_systems_are_said_and_not_hidden(tmp_path):
     both(tmp_path, "vit", systems=16, fitted=12, passes=6)
     run(tmp_path, ["vit"])
     text = section(numbers(tmp_path), ["ViT"])
+    assert len(re.findall("& --", text)) == 2  # no joint likelihood from six passes
     assert text.count("& too few") == 4 and "no verdict is given" in text and "fails the test" not in text
     assert "Too few: fewer than 100 systems" in text and "staying inside says nothing" in text
 

@@ -184,6 +184,55 @@ def test_the_negative_log_likelihood_is_scipys():
     assert calibration.negative_log_likelihood(draws, truth) == pytest.approx(expected)
 
 
+def correlated(seed, draws, systems=2000, targets=5):
+    """Draws and truths of one Gaussian of many sizes with strong correlations, and -ln of its density at the truths."""
+    rng = np.random.default_rng(seed)
+    factor = np.tril(rng.standard_normal((targets, targets))) * np.geomspace(0.3, 30, targets)[:, None]
+    mean = 100 * rng.standard_normal((systems, targets))
+    values = mean + rng.standard_normal((draws, systems, targets)) @ factor.T
+    truth = mean + rng.standard_normal((systems, targets)) @ factor.T
+    exact = -stats.multivariate_normal(np.zeros(targets), factor @ factor.T).logpdf(truth - mean)
+    return values, truth, exact
+
+
+def test_the_joint_negative_log_likelihood_is_scipys():
+    draws, truth, exact = correlated(30, draws=20_000, systems=20)
+    assert calibration.joint_negative_log_likelihood(draws, truth) == pytest.approx(exact, abs=0.15)
+
+
+@pytest.mark.parametrize("draws", [20, 40])
+def test_the_joint_negative_log_likelihood_of_few_draws_is_unbiased(draws):
+    values, truth, exact = correlated(31, draws=draws)
+    excess = calibration.joint_negative_log_likelihood(values, truth) - exact
+    error = excess.std() / np.sqrt(len(excess))
+    assert abs(excess.mean()) < 4 * error < 0.4
+
+
+def test_the_joint_likelihood_knows_of_correlations_and_units():
+    draws, truth, _ = correlated(32, draws=100)
+    apart = np.stack([np.roll(draws[..., target], 7 * target, axis=0) for target in range(5)], -1)
+    together = calibration.joint_negative_log_likelihood(draws, truth)
+    assert (together - calibration.joint_negative_log_likelihood(apart, truth)).mean() < -0.5
+    unit = np.geomspace(1e-3, 1e3, 5) * 7
+    scaled = calibration.joint_negative_log_likelihood(draws * unit, truth * unit)
+    assert scaled == pytest.approx(together + np.log(unit).sum(), abs=1e-6)
+
+
+def test_too_few_draws_have_no_joint_likelihood():
+    assert np.isnan(calibration.joint_negative_log_likelihood(*gaussian(33, systems=3, draws=19))).all()
+    assert np.isfinite(calibration.joint_negative_log_likelihood(*gaussian(33, systems=3, draws=20))).all()
+
+
+def test_miscoverage_of_known_samples():
+    uniform = (np.arange(1000) + 0.5) / 1000
+    assert calibration.miscoverage(uniform) == pytest.approx(0, abs=1e-3)
+    assert calibration.miscoverage(np.zeros(10)) == pytest.approx(0.5)
+    weights = np.stack([np.full(1000, 1e-3), np.r_[np.ones(1), np.zeros(999)]])
+    assert calibration.miscoverage(uniform, weights) == pytest.approx([0, 0.5], abs=1e-3)
+    found = [calibration.miscoverage(np.random.default_rng(seed).uniform(size=300)) for seed in range(2000)]
+    assert np.mean(found) == pytest.approx(calibration.expected_miscoverage(300), rel=0.03)
+
+
 # ---------------------------------------------------------------- recalibration
 
 

@@ -44,6 +44,27 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
     ))
 
 
+def training(*overlays):
+    """Settings of the training of each model, with these overlays on the demo."""
+    paths = [ROOT / "config.yaml", *(ROOT / "runs" / f"{name}.yaml" for name in ("demo", *overlays))]
+    config = schema.load(*paths)
+    return {name: schema.stage_settings(config, f"train/{name}") for name in config.models}
+
+
+def test_everything_has_the_demos_resnet_with_a_full_posterior():
+    models = training("everything")
+    models["resnet_full"]["network"]["posterior"] = "diagonal"
+    assert models["resnet_full"] == models["resnet"] == training()["resnet"]
+
+
+def test_the_dropout_run_has_the_demos_resnet_at_three_rates():
+    models, demo = training("dropout"), training()["resnet"]
+    assert [model["network"]["dropout"] for model in models.values()] == [0.02, 0.1, 0.2]
+    for model in models.values():
+        model["network"]["dropout"] = demo["network"]["dropout"]
+        assert model == demo
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -52,13 +73,42 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"nonsense": 1}, ["nonsense", "no such key"]),
         ({"refine": {"systems": 0}}, ["refine.systems", "0", "1"]),
         ({"refine": {"model": "swin"}}, ["refine.model", "swin", "resnet"]),
+        ({"ablation": {"models": {"swin": ["raw"]}}}, ["ablation.models", "swin", "resnet"]),
+        ({"ablation": {"models": {"vit": ["rae"]}}}, ["ablation.models.vit", "rae", "raw"]),
+        ({"ablation": {"variants": {"reference": {"label": "x"}}}}, ["ablation.variants.reference", "another key"]),
+        ({"ablation": {"train": True}}, ["ablation.models", "train: false"]),
+        ({"training": {"stream": "often"}}, ["training.stream", "often", "boolean"]),
+        ({"shift": {"model": "swin"}}, ["shift.model", "swin", "resnet"]),
+        ({"shift": {"left_out": "acs"}}, ["shift.left_out", "acs", "hst_a"]),
+        ({"shift": {"systems": 1300}}, ["shift.systems", "1300", "1200"]),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"slope": {"mean": 3}}}}}},
+            ["shift.cases.steep.priors.slope", "gamma"],
+        ),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"gamma": {"high": 1}}}}}},
+            ["shift.cases.steep.priors.gamma", "1.85", "1"],
+        ),
+        ({"shift": {"cases": {"noisy": {"scene": {"noise": 3}}}}}, ["shift.cases.noisy.scene.noise", "3"]),
+        (
+            {"shift": {"cases": {"noisy": {"scene": {"sigma_bkg_high": 1}}}}},
+            ["shift.cases.noisy.scene", "sigma_bkg_low"],
+        ),
+        ({"shift": {"cases": {"same": {"label": "same"}}}}, ["shift.cases.same", "neither"]),
+        (
+            {"shift": {"cases": {"left_out": {"label": "x", "scene": {"exposure": 9}}}}},
+            ["shift.cases.left_out", "another key"],
+        ),
+        ({"shift": {"cases": {"steep": {"label": "strong noise"}}}}, ["shift.cases", "strong noise, strong noise"]),
         ({"limit": {"amplitudes": "free"}}, ["limit.amplitudes", "free", "marginalised"]),
         ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
         ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
+        ({"models": {"vit": {"posterior": "normal"}}}, ["models.vit.posterior", "normal", "full"]),
         ({"models": {"vit": {"library": "timm"}}}, ["models.vit.library", "timm", "transformers"]),
         ({"models": {"vit": {"changes": {"epochs": 0}}}}, ["models.vit.changes.epochs", "0"]),
         ({"models": {"vit": {"changes": {"epoch": 3}}}}, ["models.vit.changes.epoch", "3"]),
         ({"models": {"vit": {"changes": {"resize": "area"}}}}, ["models.vit.image_size", "224", "120"]),
+        ({"models": {"vit": {"changes": {"resize": "graded"}}}}, ["models.vit.image_size", "224", "hst has 120"]),
         ({"psfs": {"hst_a": {"pixels": 100}}}, ["psfs.hst_a.pixels", "100", "odd"]),
         ({"psfs": {"mine": {"kind": "fits", "instrument": "jwst", "path": "x.fits"}}}, ["psfs.mine", "jwst", "hst"]),
         ({"psfs": {"mine": {"kind": "zip"}}}, ["psfs.mine", "zip", "keck_ao"]),
@@ -87,6 +137,56 @@ def test_a_model_cannot_be_called_as_another_column_of_the_table():
     merged["models"]["prior"] = {**merged["models"]["resnet"], "label": "Other"}
     with pytest.raises(LensvitError, match="models.prior: .*another column"):
         schema.validate(merged)
+
+
+def ablation(**changes):
+    part = {"train": True, "seeds": 2, "models": {"resnet": ["raw", "paper"]}, **changes}
+    return schema.validate(changed({"seed": 5, "ablation": part, "models": {"resnet": {"changes": {"epochs": 7}}}}))
+
+
+def test_the_networks_of_the_ablation_are_a_model_with_variants_and_seeds():
+    config = ablation(variants={"raw": {"label": "raw", "changes": {"stretch": "asinh"}, "seeds": 1}})
+    assert list(config.models) == ["vit", "resnet"]
+    assert list(config.networks) == [
+        "vit", "resnet", "resnet-reference-2", "resnet-raw-1", "resnet-paper-1", "resnet-paper-2",
+    ]  # fmt: skip
+    assert config.networks["resnet"] == config.models["resnet"]
+    parts = {name: schema.stage_settings(config, f"train/{name}") for name in config.networks}
+    assert [parts[name]["seed"] for name in list(parts)[1:]] == [5, 6, 5, 5, 6]
+    assert parts["resnet-raw-1"]["recipe"] == parts["resnet"]["recipe"] | {"stretch": "asinh"}
+    assert parts["resnet-paper-2"]["recipe"] == parts["resnet"]["recipe"] | {"resize": "bilinear"}  # config.yaml's is it
+    assert parts["resnet-reference-2"] == parts["resnet"] | {"seed": 6}
+    groups = schema.stage_settings(config, "ablation_table")["options"]
+    assert [entry["networks"] for entry in groups] == [
+        ["resnet", "resnet-reference-2"], ["resnet-raw-1"], ["resnet-paper-1", "resnet-paper-2"],
+    ]  # fmt: skip
+    assert [entry["variant"] for entry in groups] == [None, "raw", "paper"]
+
+
+@pytest.mark.parametrize("off", [{"enabled": False}, {"train": False}])
+def test_an_ablation_that_is_not_trained_has_no_networks(off):
+    assert list(ablation(**off).networks) == ["vit", "resnet"]
+
+
+def test_a_wrong_change_of_a_variant_is_named():
+    with pytest.raises(LensvitError, match="models.resnet-raw-1.changes.stretch.*'rough'"):
+        ablation(variants={"raw": {"label": "raw", "changes": {"stretch": "rough"}}})
+
+
+def test_a_models_own_seed_is_that_of_its_training_alone():
+    config = schema.validate(changed({"models": {"vit": {"seed": 3}}}))
+    assert schema.stage_settings(config, "train/vit")["seed"] == 3
+    assert schema.stage_settings(config, "train/resnet")["seed"] == config.seed
+    assert schema.stage_settings(config, "evaluate/vit")["seed"] == config.seed
+
+
+def test_only_a_streaming_training_reads_the_simulation():
+    assert "stream" not in schema.stage_settings(schema.validate(content()), "train/vit")
+    config = schema.validate(changed({"training": {"stream": True}}))
+    options = schema.stage_settings(config, "train/vit")["stream"]["options"]
+    assert list(options) == sorted(config.psfs)
+    for psf, entry in options.items():
+        assert entry | {"engine": "lenstronomy"} == schema.stage_settings(config, f"simulate/{psf}")
 
 
 def test_a_missing_key_is_named():
@@ -130,14 +230,20 @@ def test_shares_add_up_where_the_psfs_do_not_divide_the_split():
 REFINEMENTS = {"refine/vit", "refine/resnet", "refine_prior"}
 
 
+SHIFTED = {f"shift_simulate/{case}/{psf}" for case in content()["shift"]["cases"] for psf in content()["psfs"]}
+
+
 def parts(config):
     return {
         part: schema.stage_settings(config, part)
         for part in [
             *(f"{stage}/{psf}" for stage in ("psf", "simulate") for psf in config.psfs),
             *(f"{stage}/{model}" for stage in ("train", "evaluate", "refine") for model in config.models),
+            *(f"shift_simulate/{case}/{psf}" for case in config.shift.cases for psf in config.psfs),
             "limit",
             "refine_prior",
+            "shift_scores",
+            "figure7",
             "figure1",
             "figure2",
             "figure3",
@@ -151,6 +257,7 @@ def parts(config):
         ({"figures": {"systems": 20}}, {"figure2"}),
         ({"evaluation": {"passes": 9}}, {"evaluate/vit", "evaluate/resnet"}),
         ({"models": {"vit": {"dropout": 0.2}}}, {"train/vit"}),
+        ({"models": {"vit": {"posterior": "full"}}}, {"train/vit"}),
         ({"models": {"vit": {"label": "Vision"}}}, {"figure2", "figure3"}),
         ({"psfs": {"hst_a": {"despace_um": 1.0}}}, {"psf/hst_a"}),
         ({"recipes": {"paper": {"epochs": 7}}}, {"train/vit", "train/resnet"}),
@@ -158,13 +265,39 @@ def parts(config):
         ({"limit": {"amplitudes": "marginalised"}}, set()),
         ({"refine": {"also_from_prior": 7}}, {"refine_prior"}),
         ({"refine": {"starts": 7}}, REFINEMENTS),
-        ({"priors": {"e1": {"sd": 0.1}}}, {"limit", *REFINEMENTS, *(f"simulate/{psf}" for psf in content()["psfs"])}),
-        ({"simulation": {"engine": "torch"}}, {f"simulate/{psf}" for psf in content()["psfs"]}),
+        (
+            {"priors": {"e1": {"sd": 0.1}}},
+            {"limit", "shift_scores", *REFINEMENTS, *SHIFTED, *(f"simulate/{psf}" for psf in content()["psfs"])},
+        ),
+        ({"simulation": {"engine": "torch"}}, SHIFTED | {f"simulate/{psf}" for psf in content()["psfs"]}),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"gamma": {"mean": 2.7}}}}}},
+            {f"shift_simulate/steep/{psf}" for psf in content()["psfs"]},
+        ),
+        ({"shift": {"systems": 600}}, {"shift_scores"}),
+        ({"shift": {"cases": {"steep": {"label": "steep"}}}}, {"figure7"}),
     ],
 )
 def test_a_setting_reaches_only_the_stages_that_read_it(changes, expected):
     before, after = parts(schema.validate(content())), parts(schema.validate(changed(changes)))
     assert {part for part in before if before[part] != after[part]} == expected
+
+
+def test_a_case_of_the_shift_differs_from_the_run_in_nothing_else():
+    config = schema.validate(changed({"priors": {"gamma": {"sd": 0.1}}, "shift": {"systems": 60}}))
+    ordinary = schema.stage_settings(config, "simulate/hst_a")
+    steep, noisy = (schema.stage_settings(config, f"shift_simulate/{case}/hst_a") for case in ("steep", "noisy"))
+    assert steep == ordinary | {"priors": {"gamma": {"mean": 2.6, "sd": 0.05}}}
+    assert noisy == ordinary | {"scene": ordinary["scene"] | {"sigma_bkg_low": 8.0, "sigma_bkg_high": 12.0}}
+    cameras = schema.stage_settings(config, "shift_scores")["options"]
+    systems = {psf: camera["systems"] for psf, camera in cameras.items()}
+    assert systems == dict.fromkeys(config.psfs, 10) | {"keck_c": 200}  # of the PSF that is left out, all
+    assert schema.chunks(config.shifted("steep"), "hst_a", "test") == [("test-0000", 0, 10)]
+
+
+def test_what_is_switched_off_is_not_checked():
+    merged = changed({"shift": {"enabled": False, "left_out": "gone", "model": "gone"}})
+    assert not schema.validate(merged).shift.enabled
 
 
 def test_settings_are_canonical_whatever_the_spelling():

@@ -153,3 +153,8 @@ def test_out_of_memory_names_the_setting_to_lower(error):
 def test_other_errors_stay_as_they_are():
     with pytest.raises(RuntimeError, match="a bug"), devices.memory_advice("batch_size"):
         raise RuntimeError("a bug")
+
+
+def test_another_device_than_cpu_and_gpu():
+    with pytest.raises(LensvitError, match="no device 'tpu': cpu or gpu"), devices.pick("tpu"):
+        pass

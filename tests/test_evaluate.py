@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import yaml
 
 from lensvit import evaluate as stage
+from lensvit import posterior
 from lensvit import train as training
 from lensvit.errors import LensvitError
 from lensvit.parameters import TARGET_NAMES
@@ -21,14 +23,28 @@ FLOAT32 = {"precision": "32-true", "compile": False}
 
 
 @pytest.fixture(scope="module")
-def model(tiny_run, tiny_networks, tmp_path_factory):
+def model(trained):
     """A network of dropout 0.1, trained a little."""
-    folder = tmp_path_factory.mktemp("model")
+    return trained("diagonal")
+
+
+@pytest.fixture(scope="module", params=["diagonal", "full"])
+def either(trained, request):
+    """The same, with either posterior."""
+    return trained(request.param)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run, tiny_networks, tmp_path_factory):
+    return cache(lambda posterior: train(tiny_run, tiny_networks, posterior, tmp_path_factory.mktemp(posterior)))
+
+
+def train(run, networks, posterior, folder):
     content = {
         "seed": 5,
         "network": {
-            **tiny_networks["vit"], "weights": "scratch", "dropout": 0.1, "attention_dropout": 0.0, "pool_grid": 1,
-            "image_size": 24,
+            **networks["vit"], "weights": "scratch", "dropout": 0.1, "attention_dropout": 0.0, "pool_grid": 1,
+            "image_size": 24, "posterior": posterior,
         },
         "recipe": {
             "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fixed", "optimizer": "adamw",
@@ -38,7 +54,7 @@ def model(tiny_run, tiny_networks, tmp_path_factory):
         },
     }  # fmt: skip
     (folder / "s.yaml").write_text(yaml.safe_dump(content))
-    arguments = (tiny_run / "catalog.parquet", tiny_run / "scaler.json", tiny_run / "images")
+    arguments = (run / "catalog.parquet", run / "scaler.json", run / "images")
     training.train(folder / "s.yaml", *arguments, folder / "vit", folder / "state")
     return folder / "vit"
 
@@ -53,8 +69,8 @@ def evaluate(run, model, folder, **changes):
         return file["draws"][:], list(file["id"].asstr()), pd.read_parquet(output.with_suffix(".parquet"))
 
 
-def test_draws_and_their_summary(tiny_run, model, tmp_path):
-    draws, ids, summary = evaluate(tiny_run, model, tmp_path)
+def test_draws_and_their_summary(tiny_run, either, tmp_path):
+    draws, ids, summary = evaluate(tiny_run, either, tmp_path)
     assert draws.shape == (40, 24, 8) and draws.dtype == np.float32
     systems = pd.read_parquet(tiny_run / "catalog.parquet").set_index("id")
     assert list(summary["id"]) == ids and set(ids) == set(systems.index[systems["split"] == "test"])
@@ -65,12 +81,12 @@ def test_draws_and_their_summary(tiny_run, model, tmp_path):
         assert (summary[f"{name}_epistemic"] > 0).all() and (summary[f"{name}_aleatoric"] > 0).all()
 
 
-def test_the_variance_is_aleatoric_plus_epistemic(tiny_run, model, tmp_path):
-    _, _, summary = evaluate(tiny_run, model, tmp_path, passes=2000)
+def test_the_variance_is_aleatoric_plus_epistemic(tiny_run, either, tmp_path):
+    _, _, summary = evaluate(tiny_run, either, tmp_path, passes=1000)
     for name in TARGET_NAMES:
         parts = summary[f"{name}_aleatoric"] ** 2 + summary[f"{name}_epistemic"] ** 2
         ratio = summary[f"{name}_sigma"] ** 2 / parts
-        assert ratio.to_numpy() == pytest.approx(np.ones(24), abs=5 * np.sqrt(2 / 2000))
+        assert ratio.to_numpy() == pytest.approx(np.ones(24), abs=5 * np.sqrt(2 / 1000))
 
 
 def test_a_pass_has_its_own_seed_whatever_came_before(tiny_run, model, tmp_path):
@@ -80,6 +96,21 @@ def test_a_pass_has_its_own_seed_whatever_came_before(tiny_run, model, tmp_path)
     assert np.array_equal(many[:4], few)
     assert not np.array_equal(few, other)
     assert len({passed.tobytes() for passed in many}) == 9
+
+
+def test_draws_of_a_full_posterior_go_together_as_each_pass_says(tiny_run, trained, tmp_path, monkeypatch):
+    """One pass after the other predicts a correlation of 0.9 of the first two targets and none of the others."""
+    output = torch.zeros(2000, 24, 44, dtype=torch.float64)
+    output[..., 16] = np.arctanh(-0.9 / np.sqrt(1 - 0.9**2) / posterior.LARGEST_COUPLING) * (
+        posterior.LARGEST_COUPLING / posterior.UNIT
+    )
+    monkeypatch.setattr(stage, "predict", lambda *_: iter([(torch.arange(24), output)]))
+    draws, _, summary = evaluate(tiny_run, trained("full"), tmp_path, passes=2000)
+    found = np.mean([np.corrcoef(draws[:, system].T) for system in range(24)], axis=0)
+    expected = np.eye(8)
+    expected[0, 1] = expected[1, 0] = 0.9
+    assert found == pytest.approx(expected, abs=0.02)
+    assert (summary["gamma_aleatoric"] / summary["gamma_sigma"]).to_numpy() == pytest.approx(np.ones(24), abs=0.1)
 
 
 def test_a_failed_evaluation_leaves_nothing_behind(tiny_run, model, tmp_path, monkeypatch):
@@ -93,8 +124,9 @@ def test_a_failed_evaluation_leaves_nothing_behind(tiny_run, model, tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
 
 
-def test_processes_share_the_passes_and_the_draws_are_those_of_one(tiny_run, model, tmp_path):
+def test_processes_share_the_passes_and_the_draws_are_those_of_one(tiny_run, trained, tmp_path):
     """Started as a user does, since the second process starts itself with the same command."""
+    model = trained("full")
     alone, _, summary = evaluate(tiny_run, model, tmp_path, passes=7, batch_size=10)
     command = [
         sys.executable, "-m", "lensvit", "evaluate", "--settings", tmp_path / "s.yaml",

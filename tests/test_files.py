@@ -6,6 +6,7 @@ import hashlib
 import h5py
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from lensvit.errors import LensvitError
 from lensvit.files import atomic, manifest_path, sha256, write_manifest, write_text
@@ -60,3 +61,22 @@ def test_the_manifest_is_that_of_sha256sum(tmp_path):
 def test_text_is_utf8(tmp_path):
     write_text(tmp_path / "x.txt", "sérsic γ")
     assert (tmp_path / "x.txt").read_bytes().decode("utf-8") == "sérsic γ"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:719] . invalid file name: .partial-checkpoint.pt"),
+        RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+    ],
+)
+def test_a_full_disk_under_weights_and_checkpoints_is_said(tmp_path, error):
+    """As safetensors and torch report a file system of 1 MB."""
+    with pytest.raises(LensvitError, match="disk is full"), atomic(tmp_path / "weights"):
+        raise error
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    with pytest.raises(RuntimeError, match="NaN"), atomic(tmp_path / "weights"):
+        raise RuntimeError("NaN")

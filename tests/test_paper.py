@@ -88,7 +88,7 @@ def with_own_kernel() -> Numbers:
     content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
     content["figures"]["figure1"] |= {"model": None, "heads": []}
     content["models"][0]["evaluation_seconds"] = None
-    without_limit(content)
+    without_limit(content)["shift"] = None
     content["mcmc"] = None
     content["provenance"] |= {"date": None, "commit": "0123abc", "durations": []}
     return content
@@ -104,7 +104,7 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 5)]
+    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})
@@ -204,11 +204,106 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
     assert "sec:mcmc" not in off and "figure5" not in off
 
 
+def test_the_ablation_stands_in_the_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert r"\section{What the recipe brings}" in text
+    assert "measured once, in the run" in text and "of 2026-11-20 (commit" in text
+    assert r"ResNet with the recipe \texttt{improved} as it is has an overall error of \ensuremath{0.2100 \pm 0.0030}" in text
+    assert "With the paper's recipe it is 1.90 times that, clearly worse" in text
+    assert "it becomes with raw counts (1.40) and no symmetries (1.20)." in text
+    assert "Clearly better it becomes with batches of 20 (0.90)" in text
+    assert "No clear difference makes no symmetries (1.02)." in text
+    assert text.count(r"\textbf{\boldmath\ensuremath{0.084") == 1 and r"& \ensuremath{0.0021 \pm 0.0042}" in text
+    own = numbers()
+    own["ablation"]["origin"]["run"] = own["run"]["name"]
+    assert "All networks were trained in this run" in render(own, tmp_path)
+    assert "What the recipe brings" not in render(numbers() | {"ablation": None}, tmp_path)
+
+
+def test_an_ablation_without_repeated_trainings_calls_nothing_clear(tmp_path: Path) -> None:
+    single = numbers()
+    for model in single["ablation"]["models"]:
+        model |= {"seeds": [1, 1], "error": None, "scatter": None, "worse": [], "better": [], "undecided": []}
+        model["recipes"][0]["verdict"] = None
+    for row in single["ablation"]["rows"]:
+        for value in filter(None, row["values"].values()):
+            value |= {"error": None, "difference_error": None, "verdict": None, "seeds": 1}
+    text = " ".join(render(single, tmp_path).split())
+    assert "Nothing was trained twice" in text and "One training each" in text
+    assert "With the paper's recipe it is 1.90 times that." in text and "& 0.2940 & 0.0840" in text
+
+
+def test_a_training_on_the_fly_is_said(tmp_path: Path) -> None:
+    assert "new systems" not in render(numbers(), tmp_path)
+    content = numbers()
+    content["dataset"]["streamed"] = True
+    content["models"][0]["systems_seen"] = 108000
+    text = " ".join(render(content, tmp_path).split())
+    assert "Every epoch showed 3{,}600 new systems" in text and "108{,}000 for ViT and 3{,}600 for ResNet in all" in text
+
+
+def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"\section{Out of distribution}" in text and r"\runfigure{figure7.pdf}" in text
+    assert r"\emph{steep slope} the overall error grows by a factor of" in text
+    assert r"For \emph{strong shear} there are too few systems (20 shifted and 20 ordinary ones) for a claim" in text
+    assert "20/20: too few" in text and "is smaller for them than for ordinary systems" in text
+    assert r"\ensuremath{\gamma'} is drawn from $\mathcal{N}(2.6,\, 0.05^2)$, floor 1.85" in text
+    assert "the least background noise is 8 instead of 0.04~counts/s per pixel" in text
+    assert r"It occurs for \emph{strong noise}" in text and "at least one of the scores tells" not in text
+    content["shift"]["silent"] = []
+    text = " ".join(render(content, tmp_path).split())
+    assert "It occurs for" not in text and "at least one of the scores tells" in text
+    no_kernel = numbers()
+    keys = ("left_out", "control")
+    no_kernel["shift"] |= {"left_out": None, "unseen": None}
+    no_kernel["shift"]["cases"] = [case for case in no_kernel["shift"]["cases"] if case["key"] not in keys]
+    assert "control" not in render(no_kernel, tmp_path).split("sec:shift")[1].split("section{Conclusion}")[0]
+    off = render(numbers() | {"shift": None}, tmp_path)
+    assert "Out of distribution" not in off and "figure7" not in off
+
+
 def without_refined_column(content: Numbers) -> Numbers:
     content["columns"] = [column for column in content["columns"] if column["kind"] != "refined"]
     for row in content["table"]:
         del row["values"]["refined"], row["errors"]["refined"]
     return content
+
+
+def with_a_full_posterior() -> Numbers:
+    """A third model that is the second but for its covariance."""
+    content = with_models(3)
+    content["models"][2] |= {"posterior": "full"}
+    nll = {"full": -5.21, "diagonal": -3.31, "change": -1.9, "error": 0.11, "effect": "better"}
+    distance = {"full": 0.031, "diagonal": 0.028, "change": 0.003, "error": 0.012, "effect": "none"}
+    named = [{"key": model["name"], "label": model["label"]} for model in content["models"]]
+    states = {name: {"nll": nll, "miscoverage": distance} for name in ("predicted", "recalibrated")}
+    return content | {"posteriors": [
+        {"diagonal": named[1], "full": named[2], "systems": 300, "expected": 0.018, **states}
+    ]}
+
+
+def test_a_full_posterior_stands_in_the_text_where_there_is_one(tmp_path: Path) -> None:
+    content = with_a_full_posterior()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"differs from ResNet in nothing but the covariance of its Gaussian" in text
+    assert r"is \ensuremath{-5.21} instead of \ensuremath{-3.31}" in text and "which is clearly better" in text
+    assert "0.031 instead of 0.028" in text and "which is no clear difference" in text
+    assert "28 further outputs" in text and r"\label{eq:full}" in text and "Predicted covariance" in text
+    content["posteriors"][0]["predicted"]["nll"] = content["posteriors"][0]["recalibrated"]["nll"] = None
+    assert "too few passes for a joint negative log-likelihood" in " ".join(render(content, tmp_path).split())
+    plain = render(numbers(), tmp_path)
+    assert "Correlations." not in plain and "eq:full" not in plain and "Predicted covariance" not in plain
+
+
+def test_a_count_of_parameters_above_is_that_of_a_model_above(tmp_path: Path) -> None:
+    content = numbers()
+    assert "parameters above are those of the authors' final run" in render(content, tmp_path)
+    for column in content["columns"]:
+        if column["kind"] == "model":
+            column["reference"] = "published_resnet"
+    assert "parameters above" not in render(content, tmp_path)
 
 
 def test_the_demo_says_that_it_is_the_demo(tmp_path: Path) -> None:
@@ -227,8 +322,7 @@ def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
 
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
-    names = [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5)]
-    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == names
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
@@ -299,8 +393,8 @@ def test_broken_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [numbers(), with_models(1), with_models(5), at_paper_scale(), with_own_kernel()],
-    ids=["demo", "one-model", "five-models", "paper-scale", "own-kernel"],
+    [numbers(), with_models(1), with_models(5), at_paper_scale(), with_own_kernel(), with_a_full_posterior()],
+    ids=["demo", "one-model", "five-models", "paper-scale", "own-kernel", "full-posterior"],
 )
 def test_the_document_compiles_cleanly(tmp_path: Path, figures: list[Path], tinytex: None, content: Numbers) -> None:
     render(copy.deepcopy(content), tmp_path)
@@ -376,7 +470,7 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     unpacked = tmp_path / "unpacked"
     with tarfile.open(output) as tar:
         tar.extractall(unpacked, filter="data")
-    names = ["figure1.pdf", "figure2.pdf", "figure3.pdf", "figure4.pdf", "figure5.pdf", "paper.tex", "references.bib"]
+    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)), "paper.tex", "references.bib"]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert paper.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
 

@@ -54,13 +54,13 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("network", ["vit", "resnet"])
+@pytest.mark.parametrize(("network", "posterior"), [("vit", "diagonal"), ("resnet", "full")])
 @pytest.mark.parametrize("after", [1, 8, 13])
 def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
-    tiny_run, train_settings, tmp_path, monkeypatch, network, after
+    tiny_run, train_settings, tmp_path, monkeypatch, network, posterior, after
 ):
     """Broken off after some steps, with checkpoints every step: in an epoch, and at its end."""
-    settings = train_settings(network, epochs=3)
+    settings = train_settings(network, posterior=posterior, epochs=3)
     whole = train(tiny_run, settings, tmp_path / "whole")
     monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", 0.0)
     step, count = stage.Trainer.train_step, [0]
@@ -196,11 +196,21 @@ def test_truncated_weights_are_said(tiny_run, train_settings, tmp_path):
         load(model)
 
 
+@pytest.mark.parametrize("network", ["vit", "resnet"])
+def test_a_full_posterior_is_trained_and_read_again(tiny_run, train_settings, tmp_path, network):
+    model = train(tiny_run, train_settings(network, posterior="full", epochs=8, noise="fixed", average=0.0), tmp_path)
+    history = pd.read_csv(model / "history.csv")
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.05
+    loaded, config = load(model)
+    assert config.network.posterior == "full"
+    assert loaded(torch.zeros(2, 3, 24, 24)).shape == (2, 44)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2])
 def test_several_processes_end_where_one_does(tiny_run, train_settings, tmp_path, processes):
     """Two on the CPU, over gloo; without dropout, whose masks differ. The last batch is one image."""
-    settings = train_settings(epochs=2, batch_size=19)
+    settings = train_settings(posterior="full", epochs=2, batch_size=19)
     text = settings.read_text().replace("dropout: 0.1", "dropout: 0.0")
     settings.write_text(text)
     found = {}

@@ -22,7 +22,7 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.seeds import derive
 
 PREDICTED, RECALIBRATED = "predicted", "recalibrated"
-OVERALL, JOINT = "overall", "joint"  # rows beside the targets: all of them one by one, and together (TARP)
+OVERALL, JOINT = "overall", "joint"  # rows beside the targets: all of them one by one, and together
 
 INTERVALS = np.array([0.68, 0.95])  # whose coverage stands in the table
 AVERAGED = (  # over the targets: what has no unit
@@ -61,7 +61,9 @@ class State:
     passes: int
 
 
-def calibrate(predictions: list[Path], validation: list[Path], output: Path, coverage: Path, pit: Path) -> None:
+def calibrate(
+    predictions: list[Path], validation: list[Path], output: Path, coverage: Path, pit: Path, joint: Path
+) -> None:
     """Write the tables of calibration.
 
     Parameters
@@ -69,10 +71,11 @@ def calibrate(predictions: list[Path], validation: list[Path], output: Path, cov
     predictions : predictions/{model}.h5 of the test split, each with its .parquet beside it.
     validation : predictions/validation/{model}.h5 of the same models, likewise.
     output : calibration.csv: one row a model, state ("predicted", "recalibrated") and target, one for
-        all targets one by one ("overall") and one for all jointly ("joint", TARP). Columns: :func:`summary`.
+        all targets one by one ("overall") and one for all jointly ("joint"). Columns: :func:`summary`.
     coverage : coverage.csv: for each of these but "overall" and each level, the share of systems whose
         truth lies in the interval (for "joint": in TARP's ball), and the limits of a calibrated model.
     pit : pit.csv: for the same, histograms of the PIT values (of TARP's for "joint"), and such limits.
+    joint : joint.csv: for each system the joint relative negative log-likelihood, and TARP's value.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def calibrate(predictions: list[Path], validation: list[Path], output: Path, cov
     fitted = {Path(path).stem: Path(path) for path in validation}
     if sorted(fitted) != sorted(Path(path).stem for path in predictions):
         raise LensvitError("--predictions and --validation name different models: give both of each")
-    tables: dict[Path, list[dict[str, Any]]] = {output: [], coverage: [], pit: []}
+    tables: dict[Path, list[dict[str, Any]]] = {output: [], coverage: [], pit: [], joint: []}
     for path in map(Path, predictions):
         test, other = read(path), read(fitted[path.stem])
         if set(test.ids) & set(other.ids):
@@ -94,6 +97,7 @@ def calibrate(predictions: list[Path], validation: list[Path], output: Path, cov
                 (output, summary(state, values, test, other)),
                 (coverage, curves(values, state.worth)),
                 (pit, histograms(values, state.worth)),
+                (joint, each_system(state, values, test, other)),
             ):
                 tables[table] += [labels | row for row in rows]
     for table, rows in tables.items():
@@ -166,7 +170,7 @@ def summary(
     systems, draws, validation_systems, validation_draws : how many there are.
     effective_systems : what they are worth to a test.
     p_value, verdict : that the PIT values (TARP's for "joint") are uniform; "overall" fails if any target does.
-    and the columns of :func:`scores`, of which "joint" has none.
+    and the columns of :func:`scores`, of which "joint" has the likelihoods alone.
     """
     counts = {
         "systems": len(test.truth), "draws": len(test.draws),
@@ -176,7 +180,8 @@ def summary(
     p_values = {name: float(calibration.uniformity(value, state.worth)) for name, value in values.items()}
     targets = len(TARGET_NAMES)
     p_values[OVERALL] = min(1.0, targets * min(p_values[name] for name in TARGET_NAMES))
-    table = scores(state, values, test, validation.truth.std(0))
+    unit = validation.truth.std(0)
+    table = scores(state, values, test, unit) | {JOINT: joint_scores(state, test, unit)}
     for name in (OVERALL, *TARGET_NAMES, JOINT):
         tests = targets if name in TARGET_NAMES else 1
         word = calibration.verdict(p_values[name], tests, state.worth, state.passes)
@@ -236,6 +241,21 @@ def scores(
     return {OVERALL: overall, **pd.DataFrame(columns, TARGET_NAMES).to_dict("index")}
 
 
+def joint_scores(state: State, test: Sample, unit: np.ndarray) -> dict[str, float]:
+    """nll, nll_relative, nll_change and nll_change_error as in :func:`scores`, of all targets of a system jointly.
+
+    NaN where there are too few draws.
+    """
+    likelihood = calibration.joint_negative_log_likelihood(state.draws, test.truth)
+    change = likelihood - calibration.joint_negative_log_likelihood(test.draws, test.truth)
+    return {
+        "nll": likelihood.mean(),
+        "nll_relative": likelihood.mean() - np.log(unit).sum(),
+        "nll_change": change.mean(),
+        "nll_change_error": _error(change),
+    }
+
+
 def _error(values: np.ndarray) -> np.ndarray:
     """The standard error of the mean over systems, (n, ...) to (...)."""
     return values.std(0, ddof=1) / np.sqrt(len(values))
@@ -248,6 +268,16 @@ def curves(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, An
         found = calibration.nearer(value) if name == JOINT else calibration.central(value)
         for level, share, *limits in zip(calibration.LEVELS, found, low, high, strict=True):
             yield {"target": name, "level": level, "coverage": share, "low": limits[0], "high": limits[1]}
+
+
+def each_system(
+    state: State, values: dict[str, np.ndarray], test: Sample, validation: Sample
+) -> Iterator[dict[str, Any]]:
+    """One row a test system: its joint relative negative log-likelihood, and TARP's value."""
+    likelihood = calibration.joint_negative_log_likelihood(state.draws, test.truth)
+    likelihood -= np.log(validation.truth.std(0)).sum()
+    for name, score, value in zip(test.ids, likelihood, values[JOINT], strict=True):
+        yield {"id": name, "nll_relative": score, "tarp": value}
 
 
 def histograms(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, Any]]:

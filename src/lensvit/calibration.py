@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import scoringrules
-from scipy.special import eval_sh_legendre
+from scipy.special import digamma, eval_sh_legendre
 from scipy.stats import binom, chi2, norm
 
 SIGNIFICANCE = 0.01  # the share of calibrated models that a test fails
@@ -170,6 +170,56 @@ def crps(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def negative_log_likelihood(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """-ln of the density of a Gaussian with the draws' mean and sigma at the truth: (n, K) [nat]."""
     return scoringrules.logs_normal(truth, draws.mean(0), draws.std(0), backend="numpy")
+
+
+def joint_negative_log_likelihood(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """-ln of the density of a Gaussian with the draws' mean and covariance at the truth, all targets jointly.
+
+    What a finite number of draws adds on average is taken out: for Gaussian draws the score is in the mean
+    that of infinitely many (Siegert et al. 2019, in one dimension; here by the means of the Wishart distribution).
+
+    Parameters
+    ----------
+    draws : (P, n, K), of which P > K + 2.
+    truth : (n, K)
+
+    Returns
+    -------
+    (n,) [nat]; NaN with fewer draws than ``FEW_DRAWS``, whose covariance would say little.
+    """
+    count, systems, targets = draws.shape
+    if count < FEW_DRAWS:
+        return np.full(systems, np.nan)
+    mean, sigma = draws.mean(0), draws.std(0, ddof=1)
+    units = np.moveaxis((draws - mean) / sigma, 0, -1)  # (n, K, P)
+    factor = np.linalg.cholesky(units @ units.swapaxes(1, 2) / (count - 1))  # of the correlations, (n, K, K)
+    whitened = np.linalg.solve(factor, ((truth - mean) / sigma)[..., None])[..., 0]
+    determinant = 2 * np.log(sigma * factor.diagonal(0, 1, 2)).sum(-1)
+    determinant -= digamma((count - np.arange(1, targets + 1)) / 2).sum() - targets * np.log((count - 1) / 2)
+    distance = (count - targets - 2) / (count - 1) * np.square(whitened).sum(-1) - targets / count
+    return (distance + determinant + targets * np.log(2 * np.pi)) / 2
+
+
+def miscoverage(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """How far TARP's coverage is from its level, in the mean over ``LEVELS``; small is good.
+
+    Parameters
+    ----------
+    values : (n,) TARP values.
+    weights : (..., n) of the systems, summing to 1; equal ones if None.
+
+    Returns
+    -------
+    (...)
+    """
+    inside = values[:, None] <= LEVELS  # (n, L)
+    shares = inside.mean(0) if weights is None else weights @ inside
+    return np.abs(shares - LEVELS).mean(-1)
+
+
+def expected_miscoverage(systems: int) -> float:
+    """The mean of :func:`miscoverage` for a calibrated model, whose shares are nearly Gaussian."""
+    return float(np.mean(np.sqrt(2 / np.pi * LEVELS * (1 - LEVELS) / systems)))
 
 
 # ---------------------------------------------------------------- recalibration

@@ -15,6 +15,7 @@ from lensvit.claims import CLEAR
 from lensvit.parameters import TARGETS
 
 LEAST_P = 1e-4  # how far below one in ten thousand a p-value lies says nothing
+PRIOR_NLL = (1 + math.log(2 * math.pi)) / 2
 COUNTS = ("systems", "draws", "validation_systems", "validation_draws")
 LABELS = {parameter.name: parameter.label for parameter in TARGETS}
 
@@ -36,7 +37,7 @@ def calibration_numbers(table: Path, labels: Mapping[str, str]) -> dict[str, Any
     significance, band, levels : of the tests, of the figure's ranges, and the extreme levels of its intervals.
     intervals : the levels of coverage_68 and coverage_95.
     least_p : smaller p-values are printed as smaller than this.
-    prior : the relative scores of a prediction that knows a Gaussian prior and nothing else.
+    prior : the relative scores of a prediction that knows a Gaussian prior and nothing else: crps, nll, joint_nll.
     distance : standard errors by which a standard deviation of z-scores differs from one if it fails.
     models : one each, see :func:`_model`.
     """
@@ -56,7 +57,7 @@ def calibration_numbers(table: Path, labels: Mapping[str, str]) -> dict[str, Any
         "levels": [float(calibration.LEVELS[0]), float(calibration.LEVELS[-1])],
         "intervals": INTERVALS.tolist(),
         "least_p": LEAST_P,
-        "prior": {"crps": 1 / math.sqrt(math.pi), "nll": (1 + math.log(2 * math.pi)) / 2},
+        "prior": {"crps": 1 / math.sqrt(math.pi), "nll": PRIOR_NLL, "joint_nll": len(LABELS) * PRIOR_NLL},
         "distance": calibration.DISTANCE,
         "models": [_model(rows.loc[model], model, labels[model]) for model in order],
     }
@@ -100,6 +101,7 @@ def _state(rows: pd.DataFrame) -> dict[str, Any]:
     sigmas : "small", "large" or "right": whether z_sd is clearly above or below one.
     off : the targets (label) that fail their test.
     marginal, joint : verdicts: "passes", "fails" or "too few"; joint_p : TARP's p-value.
+    joint_nll : relative negative log-likelihood of all targets jointly; None with too few draws.
     """
     overall, joint = rows.loc[OVERALL], rows.loc[JOINT]
     z_sd, error = float(overall["z_sd"]), float(overall["z_sd_error"])
@@ -115,4 +117,5 @@ def _state(rows: pd.DataFrame) -> dict[str, Any]:
         "marginal": overall["verdict"],
         "joint": joint["verdict"],
         "joint_p": float(joint["p_value"]),
+        "joint_nll": None if pd.isna(joint["nll_relative"]) else float(joint["nll_relative"]),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,11 +21,13 @@ STAGES = {
     "simulate": "lensvit.simulate:simulate",
     "catalog": "lensvit.catalog:catalog",
     "train": "lensvit.train:train",
+    "train_streaming": "lensvit.stream:train_streaming",
     "evaluate": "lensvit.evaluate:evaluate",
     "limit": "lensvit.limit:limit",
     "limit_table": "lensvit.limit_table:limit_table",
     "refine": "lensvit.refine:refine",
     "refined_table": "lensvit.refined_table:refined_table",
+    "ablation_table": "lensvit.ablation_table:ablation_table",
     "mcmc": "lensvit.mcmc:mcmc",
     "mcmc_table": "lensvit.mcmc_table:mcmc_table",
     "table": "lensvit.table:table",
@@ -33,6 +36,9 @@ STAGES = {
     "figure2": "lensvit.figures.figure2:figure2",
     "figure3": "lensvit.figures.figure3:figure3",
     "figure4": "lensvit.figures.figure4:figure4",
+    "shift_scores": "lensvit.shift_scores:shift_scores",
+    "shift_table": "lensvit.shift_table:shift_table",
+    "figure7": "lensvit.figures.figure7:figure7",
     "figure5": "lensvit.figures.figure5:figure5",
     "numbers": "lensvit.numbers:numbers",
     "tex": "lensvit.paper:tex",
@@ -42,6 +48,7 @@ STAGES = {
     "adopt": "lensvit.release:adopt",
     "verify": "lensvit.verify:verify",
     "bench": "lensvit.bench:main",
+    "cost": "lensvit.cost:cost",
 }
 
 
@@ -58,7 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LensvitError as error:
         print(f"lensvit {stage}: {error}", file=sys.stderr)
         return 1
+    if not sys.stderr.isatty():  # the last line of a log
+        print(_spent(), file=sys.stderr)
     return 0
+
+
+def _spent() -> str:
+    """What this process and those that it started have used, as `lensvit cost` reads it."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(part.ru_utime + part.ru_stime for part in used)
+    return f"used: {seconds:.2f} s of CPU time, {max(part.ru_maxrss for part in used) / 1024:.0f} MB of memory"
 
 
 def _function(target: str) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from pydantic import (
 )
 
 from lensvit.errors import LensvitError
+from lensvit.graded import fits as graded_fits
 from lensvit.parameters import NAMES, Prior, priors
 
 PAPER_SIZES = {"train": 27000, "validation": 3000, "test": 1200}
@@ -164,8 +166,9 @@ PRECISION = (
 class Recipe(Part):
     """From image to input, and from loss to weights."""
 
-    resize: Literal["bilinear", "area"] = Field(
-        description="bilinear: corners aligned, as scipy.ndimage.zoom of order 1; area: mean over the pixel"
+    resize: Literal["bilinear", "area", "graded"] = Field(
+        description="bilinear: corners aligned, as scipy.ndimage.zoom of order 1; area: mean over the pixel; graded: "
+        "mean over blocks of pixels that grow outwards from the middle"
     )
     brightness: Literal["per_pixel", "per_area"] = Field(
         description="counts/s per detector pixel (the paper), or per (0.05 arcsec)^2 for all instruments"
@@ -212,10 +215,22 @@ class Network(Part):
         1, ge=1, le=32, description="torchvision: side of the grid that the last pooling leaves (1: its own)"
     )
     image_size: int = Field(ge=16, le=1024, description="side of the network's input [pixel]")
+    posterior: Literal["diagonal", "full"] = Field(
+        "diagonal", description="covariance of the predicted Gaussian: diagonal (the paper), or with correlations"
+    )
     gpus: int = Field(1, ge=1, le=64, description="GPUs of one machine that train it together; no CPU setting")
     nodes: int = Field(1, ge=1, le=1024, description="SLURM nodes, each with so many GPUs, that train it together")
     recipe: Name
     changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ for this model")
+    seed: int | None = Field(None, ge=0, lt=2**31, description="of its weights and its training; null: the run's")
+
+
+class Training(Part):
+    """Where the training images come from."""
+
+    stream: bool = Field(
+        description="new systems in every epoch, rendered while training; false: the training split's stored images"
+    )
 
 
 class Evaluation(Part):
@@ -251,17 +266,54 @@ class Refine(Part):
     also_from_prior: int = Field(ge=0, le=1_000_000, description="systems fitted from the means of the priors too")
 
 
+class Variant(Part):
+    """A network of the ablation: what differs from the model that it is a variant of."""
+
+    label: str = Field(description="as printed", min_length=1)
+    recipe: Name | None = Field(None, description="another recipe; null: the model's")
+    changes: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that differ from the model's")
+    seeds: int | None = Field(None, ge=1, le=100, description="trainings; null: ablation.seeds")
+
+
+class Ablation(Part):
+    """What each part of a recipe brings: models beside variants of them that lack it."""
+
+    enabled: bool = Field(description="show it in a section of the paper")
+    train: bool = Field(description="train the variants in this run; false: show paper/ablation.csv, of an earlier run")
+    seeds: int = Field(ge=1, le=100, description="trainings of each model and each variant, with seeds of their own")
+    models: Annotated[dict[Name, list[Name]], Named] = Field(description="model to the variants of it")
+    variants: Annotated[dict[Name, Variant], Named] = Field(description="what the variants are")
+
+
+class ShiftCase(Part):
+    """Systems unlike those of the training in what is named here, and in nothing else."""
+
+    label: str = Field(min_length=1, max_length=30, description="as printed")
+    priors: Annotated[dict[str, PriorChange], Named] = Field(default_factory=dict, description="as those of the run")
+    scene: Annotated[dict[str, Any], Named] = Field(default_factory=dict, description="keys of `scene` that differ")
+
+
+class Shift(Part):
+    """Out of distribution: one network on systems unlike those that it was trained on."""
+
+    enabled: bool = Field(description="make the test, and show it in a table, figure 7 and a section of the paper")
+    model: Name | None = Field(description="the network that is tested; null: the last of `models`")
+    systems: int | None = Field(ge=1, le=1_000_000, description="systems of each case; null: as many as test systems")
+    left_out: Name | None = Field(description="a PSF, without which the network is trained once more; null: none")
+    cases: Annotated[dict[Name, ShiftCase], Named] = Field(default_factory=dict)
+
+
 class Mcmc(Part):
     """Markov chains of all parameters of some test systems, from the priors and from a network's draws."""
 
     enabled: bool = Field(description="run them, and show them in a table, figure 5 and a section of the paper")
-    model: Name | None = Field(description="from whose draws the second chain of a system starts; null: the first model's")
-    systems: int = Field(ge=1, le=1_000_000, description="test systems, by lot; of the refined ones while these are as many")
+    model: Name | None = Field(description="from whose draws the second chains start; null: the first model's")
+    systems: int = Field(ge=1, le=1_000_000, description="test systems, by lot, the refined ones first")
     walkers: int = Field(ge=28, le=10_000, description="of a chain; at least two for each of its 14 parameters")
     particles: int = Field(ge=28, le=100_000, description="of the annealing, from which the walkers are taken")
     annealing_steps: int = Field(ge=1, le=10_000, description="of the particles at each temperature")
     tuning_steps: int = Field(ge=10, le=1_000_000, description="in each of two rounds in which proposals are learnt")
-    max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in; fewer once a chain has converged")
+    max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in")
     attempts: int = Field(ge=1, le=100, description="annealings of a chain, until one explains the image")
     samples: int = Field(ge=10, le=1_000_000, description="of each chain that are written, evenly from all of it")
 
@@ -295,9 +347,12 @@ class Config(Part):
     simulation: Simulation
     recipes: Annotated[dict[Name, Recipe], Named] = Field(min_length=1)
     models: Annotated[dict[Name, Network], Named] = Field(min_length=1)
+    training: Training
     evaluation: Evaluation
     limit: Limit
     refine: Refine
+    ablation: Ablation
+    shift: Shift
     mcmc: Mcmc
     figures: Figures
 
@@ -324,12 +379,58 @@ class Config(Part):
                 raise ValueError(f"data.{split}: {getattr(self.data, split)} is less than one image a PSF")
         for name, prior in self.full_priors().items():
             _check_prior(name, prior)
-        for name in self.models:
+        for name, variants in self.ablation.models.items():
+            _known("ablation.models", name, self.models)
+            for variant in variants:
+                _known(f"ablation.models.{name}", variant, self.ablation.variants)
+        if "reference" in self.ablation.variants:
+            raise ValueError("ablation.variants.reference: this is the model as it is; choose another key")
+        if self.ablation.enabled and self.ablation.train and not self.ablation.models:
+            raise ValueError("ablation.models: is empty; name a model and its variants, or set ablation.train: false")
+        for name in self.networks:
             self._check_input(name)
+        if self.shift.enabled:
+            self._check_shift()
         return self
 
+    def _check_shift(self) -> None:
+        shift = self.shift
+        _known("shift.model", self.shift_model, self.models)
+        if shift.left_out is not None:
+            _known("shift.left_out", shift.left_out, self.psfs)
+        if shift.left_out is not None and len(self.psfs) == 1:
+            raise ValueError(f"shift.left_out: {shift.left_out} is the only PSF; set it to null")
+        if shift.left_out is None and not shift.cases:
+            raise ValueError("shift: has no case and leaves no PSF out; set shift.enabled to false")
+        if shift.systems is not None and not len(self.psfs) <= shift.systems <= self.data.test:
+            raise ValueError(
+                f"shift.systems: {shift.systems}; between one a PSF ({len(self.psfs)}) and the test systems "
+                f"({self.data.test}) are possible, as each has a test system as its counterpart"
+            )
+        labels = [case.label for case in shift.cases.values()]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"shift.cases: the labels {', '.join(labels)} are not all different")
+        for name, case in shift.cases.items():
+            if name in ("ordinary", "left_out", "control"):
+                raise ValueError(f"shift.cases.{name}: this names other systems of the test; choose another key")
+            if not case.priors and not case.scene:
+                raise ValueError(f"shift.cases.{name}: changes neither priors nor scene")
+            self._check_case(name)
+
+    def _check_case(self, name: str) -> None:
+        for parameter in self.shift.cases[name].priors:
+            _known(f"shift.cases.{name}.priors.{parameter}", parameter, NAMES)
+        try:
+            shifted = self.shifted(name)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in ("scene", *first["loc"]))
+            raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {first['input']!r})") from error
+        for parameter, prior in shifted.full_priors().items():
+            _check_prior(parameter, prior, f"shift.cases.{name}.priors")
+
     def _check_input(self, name: str) -> None:
-        model = self.models[name]
+        model = self.networks[name]
         _known(f"models.{name}.recipe", model.recipe, self.recipes)
         recipe = self.recipe(name)
         smallest = min(self.instruments[psf.instrument].pixels for psf in self.psfs.values())
@@ -338,6 +439,14 @@ class Config(Part):
                 f"models.{name}.image_size: {model.image_size}; resize: area needs at most the {smallest} "
                 "pixels of the smallest image (or choose resize: bilinear)"
             )
+        if recipe.resize == "graded":
+            for psf in self.psfs.values():
+                pixels = self.instruments[psf.instrument].pixels
+                if not graded_fits(pixels, model.image_size):
+                    raise ValueError(
+                        f"models.{name}.image_size: {model.image_size}; resize: graded needs an even number, at most "
+                        f"half the pixels of an image, which must be even too ({psf.instrument} has {pixels})"
+                    )
 
     def full_priors(self) -> dict[str, Prior]:
         """The priors of all parameters with this run's changes."""
@@ -345,13 +454,71 @@ class Config(Part):
 
     def recipe(self, model: str) -> Recipe:
         """The recipe of a model, with the model's own changes."""
-        network = self.models[model]
+        network = self.networks[model]
         try:
             return Recipe(**{**self.recipes[network.recipe].model_dump(), **network.changes})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ValueError(f"models.{model}.changes.{where}: {first['msg']} (got {first['input']!r})") from error
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """All networks that the run trains: the models, and those of the ablation, which only its table shows."""
+        networks = dict(self.models)
+        for group in self.ablation_groups:
+            networks |= {name: self._member(*group[:2], number) for number, name in enumerate(group[2])}
+        return networks
+
+    @cached_property
+    def ablation_groups(self) -> list[tuple[str, str | None, list[str]]]:
+        """(model, variant or None for the model as it is, networks of one seed each); empty without trainings.
+
+        The first network of a model as it is is the model itself.
+        """
+        groups: list[tuple[str, str | None, list[str]]] = []
+        if not (self.ablation.enabled and self.ablation.train):
+            return groups
+        for model, variants in self.ablation.models.items():
+            more = [f"{model}-reference-{number}" for number in range(2, self.ablation.seeds + 1)]
+            groups.append((model, None, [model, *more]))
+            for variant in variants:
+                seeds = self.ablation.variants[variant].seeds or self.ablation.seeds
+                groups.append((model, variant, [f"{model}-{variant}-{number}" for number in range(1, seeds + 1)]))
+        return groups
+
+    def _member(self, model: str, variant: str | None, number: int) -> Network:
+        """A network of the ablation; the same number is the same seed in all variants of a model."""
+        network = self.models[model]
+        if variant is None and number == 0:
+            return network
+        seed = (self.seed if network.seed is None else network.seed) + number
+        if variant is None:
+            return network.model_copy(update={"seed": seed})
+        different = self.ablation.variants[variant]
+        changes = {**network.changes, **different.changes}
+        return network.model_copy(
+            update={"seed": seed, "recipe": different.recipe or network.recipe, "changes": changes}
+        )
+
+    @property
+    def shift_model(self) -> str:
+        """The network that is tested out of distribution."""
+        return self.shift.model or list(self.models)[-1]
+
+    def shifted(self, case: str) -> Config:
+        """The run whose test systems are those of a case of ``shift``: the same systems, but for the shift."""
+        shift, own = self.shift.cases[case], dict(self.priors)
+        for name, change in shift.priors.items():
+            before = own[name].model_dump(exclude_none=True) if name in own and change.kind is None else {}
+            own[name] = PriorChange(**{**before, **change.model_dump(exclude_none=True)})
+        scene = Scene(**{**self.scene.model_dump(), **shift.scene})
+        return self.with_fewer(self.shift.systems).model_copy(update={"priors": own, "scene": scene})
+
+    def with_fewer(self, systems: int | None) -> Config:
+        """The run with so many test systems, the first of each PSF's; with all for None."""
+        data = self.data if systems is None else self.data.model_copy(update={"test": systems})
+        return self.model_copy(update={"data": data})
 
     @property
     def scale(self) -> str:
@@ -366,15 +533,15 @@ def _known(key: str, value: str, allowed: Any) -> None:
         raise ValueError(f"{key}: {value!r} is not known; there are: {', '.join(allowed)}")
 
 
-def _check_prior(name: str, prior: Prior) -> None:
+def _check_prior(name: str, prior: Prior, where: str = "priors") -> None:
     low = -math.inf if prior.low is None else prior.low
     high = math.inf if prior.high is None else prior.high
     if low > high:
-        raise ValueError(f"priors.{name}: low {prior.low} lies above high {prior.high}")
+        raise ValueError(f"{where}.{name}: low {prior.low} lies above high {prior.high}")
     if prior.kind == "uniform" and not math.isfinite(high - low):
-        raise ValueError(f"priors.{name}: a uniform prior needs low and high")
+        raise ValueError(f"{where}.{name}: a uniform prior needs low and high")
     if prior.kind == "normal" and (prior.mean is None or prior.sd is None):
-        raise ValueError(f"priors.{name}: a normal prior needs mean and sd")
+        raise ValueError(f"{where}.{name}: a normal prior needs mean and sd")
 
 
 def validate(content: Mapping[str, Any]) -> Config:
@@ -483,12 +650,18 @@ def _simulate(config: Config, name: str) -> dict[str, Any]:
 
 
 def _train(config: Config, name: str) -> dict[str, Any]:
-    model = config.models[name]
-    return {
-        "seed": config.seed,
-        "network": model.model_dump(exclude={"label", "gpus", "nodes", "recipe", "changes"}),
+    model = config.networks[name]
+    content = {
+        "seed": config.seed if model.seed is None else model.seed,
+        "network": model.model_dump(exclude={"label", "gpus", "nodes", "recipe", "changes", "seed"}),
         "recipe": config.recipe(name),
     }
+    if config.training.stream:
+        options = {psf: _simulate(config, psf) for psf in config.psfs}
+        for entry in options.values():
+            del entry["engine"]  # always the fast one
+        content["stream"] = {"options": options}
+    return content
 
 
 def _evaluate(config: Config, name: str) -> dict[str, Any]:
@@ -523,6 +696,43 @@ def _refine_prior(config: Config) -> dict[str, Any]:
     return {**_refine(config, "prior"), "systems": config.refine.also_from_prior}
 
 
+def _ablation(config: Config) -> dict[str, Any]:
+    return {
+        "run": config.run,
+        "data": config.data.model_dump(include=set(SPLITS)),
+        "passes": config.evaluation.passes,
+        "options": [
+            {
+                "model": model,
+                "model_label": config.models[model].label,
+                "variant": variant,
+                "label": None if variant is None else config.ablation.variants[variant].label,
+                "recipe": config.models[model].recipe if variant is None else config.ablation.variants[variant].recipe,
+                "networks": networks,
+            }
+            for model, variant, networks in config.ablation_groups
+        ],
+    }
+
+
+def _shift_simulate(config: Config, item: str) -> dict[str, Any]:
+    case, _, psf = item.partition("/")
+    return _simulate(config.shifted(case), psf)
+
+
+def _shift_scores(config: Config) -> dict[str, Any]:
+    content = _limit(config)
+    fewer = config.with_fewer(config.shift.systems)
+    for psf, camera in content["options"].items():
+        whole = config if psf == config.shift.left_out else fewer
+        camera["systems"] = sum(count for _, _, count in chunks(whole, psf, "test"))
+    return content
+
+
+def _figure7(config: Config) -> dict[str, Any]:
+    return {"left_out": config.shift.left_out, "options": {key: case.label for key, case in config.shift.cases.items()}}
+
+
 def _mcmc(config: Config) -> dict[str, Any]:
     return {"seed": config.seed, **_limit(config), **config.mcmc.model_dump(exclude={"enabled", "model"})}
 
@@ -553,7 +763,9 @@ def _figure3(config: Config) -> dict[str, Any]:
 
 
 def _numbers(config: Config) -> dict[str, Any]:
-    return {"config": config.model_dump(), "scale": config.scale}
+    content = config.model_dump()
+    content["shift"]["model"] = config.shift_model
+    return {"config": content, "scale": config.scale}
 
 
 _PARTS = {
@@ -565,11 +777,15 @@ _PARTS = {
     "limit": _limit,
     "refine": _refine,
     "refine_prior": _refine_prior,
+    "ablation_table": _ablation,
     "mcmc": _mcmc,
     "figure1": _figure1,
     "figure2": _figure2,
     "figure3": _figure3,
     "figure4": _figure3,
+    "shift_simulate": _shift_simulate,
+    "shift_scores": _shift_scores,
+    "figure7": _figure7,
     "figure5": _figure3,
     "numbers": _numbers,
 }

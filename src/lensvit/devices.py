@@ -31,6 +31,8 @@ def pick(device: str) -> Iterator[str]:
     LensvitError
         If a GPU is asked for and there is none.
     """
+    if device not in ("cpu", "gpu"):
+        raise LensvitError(f"no device {device!r}: cpu or gpu")
     if device == "cpu":
         yield "cpu"
     elif not torch.cuda.is_available():

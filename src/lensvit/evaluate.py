@@ -1,6 +1,6 @@
 """Monte-Carlo dropout: from a trained network to draws of the parameters of a split's systems.
 
-Each pass runs the network once over the systems with dropout on and draws one value from
+Each pass runs the network once over the systems with dropout on and draws once from
 the Gaussian that it predicts (Perreault Levasseur, Hezaveh & Wechsler 2017). Every pass over
 a batch has a seed of its own, so the draws do not depend on how many passes there are, nor on
 how they are shared among devices.
@@ -22,11 +22,10 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lensvit import frames
+from lensvit import frames, posterior
 from lensvit import settings as stage_settings
 from lensvit.devices import memory_advice
 from lensvit.files import atomic, write_manifest
-from lensvit.losses import split as split_outputs
 from lensvit.networks import before_dropout, load, monte_carlo, remembering
 from lensvit.parallel import arithmetic, launch
 from lensvit.parameters import TARGET_NAMES
@@ -102,7 +101,7 @@ Moments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def _write_draws(
     path: Path,
-    batches: Iterator[tuple[Tensor, np.ndarray, np.ndarray]],
+    batches: Iterator[tuple[Tensor, Tensor]],
     choice: SimpleNamespace,
     scale: _Scale,
     ids: pd.Series,
@@ -115,12 +114,12 @@ def _write_draws(
         file["id"] = ids.to_list()
         file.attrs["targets"] = json.dumps(TARGET_NAMES)
         draws = file.create_dataset("draws", shape, "f4", chunks=chunks)
-        for number, (rows, mean, variance) in enumerate(batches):
+        for number, (rows, output) in enumerate(batches):
             normal = [
-                np.random.default_rng(derive(choice.seed, "draw", one, number)).standard_normal(mean.shape[1:])
+                np.random.default_rng(derive(choice.seed, "draw", one, number)).standard_normal((len(rows), shape[2]))
                 for one in range(choice.passes)
             ]
-            draw = mean + np.sqrt(variance) * np.stack(normal)  # (passes, B, K), standardised
+            mean, variance, draw = posterior.draw(output, np.stack(normal))  # (passes, B, K) each, standardised
             draws[:, rows[0] : rows[-1] + 1] = scale.mean + scale.sd * draw
             moments.append(
                 (
@@ -136,15 +135,16 @@ def _write_draws(
 @torch.inference_mode()
 def predict(
     network: nn.Module, inputs: Inputs, choice: SimpleNamespace, fabric: Fabric
-) -> Iterator[tuple[Tensor, np.ndarray, np.ndarray]]:
-    """Yield (rows (B,), mean, variance), (passes, B, K) each, standardised, float64, of each batch.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (rows (B,), outputs (passes, B, O)), the latter float64 on the CPU, of each batch.
 
-    A process runs every world_size-th pass. What the network computes before its first dropout is
-    the same in all passes, and computed once, if the first batch shows that this changes no bit.
+    A process runs every world_size-th pass, all equally many: what is too many is left out. What the network
+    computes before its first dropout is the same in all passes, and computed once, if the first batch shows that
+    this changes no bit.
     """
     forward = torch.compile(network) if choice.compile else network
     everything = torch.arange(len(inputs)).split(choice.batch_size)
-    share = range(fabric.global_rank, choice.passes, fabric.world_size)
+    share = range(fabric.global_rank, -(-choice.passes // fabric.world_size) * fabric.world_size, fabric.world_size)
     remember = None
     bar = _bar(len(everything) * choice.passes, fabric)
     for number, rows in enumerate(everything):
@@ -163,8 +163,7 @@ def predict(
                         output = forward(batch)
                 mine.append(output.float())
                 bar.update(fabric.world_size)
-        mean, log_variance = split_outputs(_gathered(mine, len(rows), choice.passes, fabric).double().cpu())
-        yield rows, mean.numpy(), log_variance.exp().numpy()
+        yield rows, _gathered(torch.stack(mine), fabric)[: choice.passes].double().cpu()
     bar.close()
 
 
@@ -182,17 +181,11 @@ def _safe_to_remember(network: nn.Module, batch: Tensor) -> bool:
         return torch.equal(output(), plain) and torch.equal(output(), plain)
 
 
-def _gathered(mine: list[Tensor], count: int, passes: int, fabric: Fabric) -> Tensor:
-    """The outputs of all passes (passes, B, 2 K), in their order, from the passes of each process."""
-    size = fabric.world_size
-    if size == 1:
-        return torch.stack(mine)
-    share = -(-passes // size)
-    padded = torch.zeros(share, count, 2 * len(TARGET_NAMES), device=fabric.device)
-    if mine:
-        padded[: len(mine)] = torch.stack(mine)
-    everyone = fabric.all_gather(padded)  # (size, share, B, 2 K)
-    return everyone.transpose(0, 1).reshape(size * share, *padded.shape[1:])[:passes]
+def _gathered(mine: Tensor, fabric: Fabric) -> Tensor:
+    """The outputs of all passes (passes, B, O), in their order, from the passes of each process."""
+    if fabric.world_size == 1:
+        return mine
+    return fabric.all_gather(mine).transpose(0, 1).flatten(0, 1)  # from (processes, share, B, O)
 
 
 def _bar(total: int, fabric: Fabric) -> tqdm:

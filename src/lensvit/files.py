@@ -48,10 +48,13 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _disk_full(error: BaseException) -> bool:
-    full = (errno.ENOSPC, errno.EDQUOT)
-    # HDF5 reports a failed write as OSError without errno; the number stands in its text
-    return isinstance(error, OSError) and (
-        error.errno in full or any(f"errno = {number}," in str(error) for number in full)
+    full, text = (errno.ENOSPC, errno.EDQUOT), str(error)
+    if isinstance(error, OSError):
+        # HDF5 reports a failed write as OSError without errno; the number stands in its text
+        return error.errno in full or any(f"errno = {number}," in text for number in full)
+    # safetensors has a class of its own; torch says no more than that its writer has failed
+    return any(os.strerror(number) in text for number in full) or (
+        isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "inline_container" in text)
     )
 
 

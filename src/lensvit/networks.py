@@ -1,7 +1,7 @@
 """Networks of transformers and torchvision for regression, with dropout where the paper has it.
 
-Any image classifier of either library serves: its last layer is replaced by one with two
-outputs a target, the means and the log-variances of the standardised targets.
+Any image classifier of either library serves: its last layer is replaced by one whose outputs
+describe a Gaussian of the standardised targets (:mod:`lensvit.posterior`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch.nn.functional import dropout, dropout2d
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lensvit import posterior
 from lensvit.errors import LensvitError
 
 # Hub ids whose geometry is the library's default for a model type: no hub needed from scratch.
@@ -36,7 +37,7 @@ def build(network: SimpleNamespace, outputs: int, normalise: str = "none") -> nn
     network : the settings ``library``, ``architecture``, ``weights`` (pretrained, scratch,
         or a path), ``options``, ``dropout``, ``attention_dropout``, ``pool_grid``,
         ``image_size``.
-    outputs : two a target: means first, then log-variances.
+    outputs : see :func:`lensvit.posterior.outputs`.
     normalise : "pixel" puts a :class:`PixelNorm` before it, "none" nothing.
 
     Raises
@@ -451,7 +452,8 @@ def load(folder: Path) -> tuple[nn.Module, SimpleNamespace]:
     folder = Path(folder)
     config = namespace(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     scratch = SimpleNamespace(**{**vars(config.network), "weights": "scratch"})
-    network = build(scratch, 2 * len(config.targets), config.recipe.normalise)
+    outputs = posterior.outputs(config.network.posterior, len(config.targets))
+    network = build(scratch, outputs, config.recipe.normalise)
     path = folder / "weights.safetensors"
     try:
         network.load_state_dict(load_file(path))

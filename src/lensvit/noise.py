@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from lensvit.normal import standard_normal
+
 Array = TypeVar("Array")
 
 
@@ -36,5 +38,14 @@ def noise(image: np.ndarray, sigma_bkg: float, exposure: float, seed: int) -> np
     exposure : [s].
     seed : the system's, column ``seed`` of the catalogue; it keys a stream of its own.
     """
-    normal = np.random.Generator(np.random.PCG64(seed)).standard_normal(image.shape, dtype=np.float32)
-    return (image + normal * np.sqrt(variance(image, sigma_bkg, exposure))).astype(np.float32)
+    return noisy(image, standard_normal(seed, image.shape), sigma_bkg, exposure)
+
+
+def noisy(image: np.ndarray, normal: np.ndarray, sigma_bkg: float, exposure: float) -> np.ndarray:
+    """The image with the noise that standard normal numbers ``normal`` of its shape stand for, float32."""
+    result = variance(image, sigma_bkg, exposure)
+    # in place: new memory for each step costs as much as the step
+    np.sqrt(result, out=result)
+    result *= normal
+    result += image
+    return result.astype(np.float32, copy=False)

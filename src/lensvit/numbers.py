@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from lensvit import frames
+from lensvit.ablation_claims import ablation_numbers
 from lensvit.calibration_claims import calibration_numbers
 from lensvit.errors import LensvitError
 from lensvit.figures.examples import choose
@@ -22,9 +23,11 @@ from lensvit.files import write_text
 from lensvit.limit_claims import limit_numbers
 from lensvit.mcmc_claims import mcmc_numbers
 from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
+from lensvit.posterior_claims import posterior_numbers
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
 from lensvit.refine_claims import refine_numbers
+from lensvit.shift_claims import shift_numbers
 
 RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
@@ -40,6 +43,7 @@ def numbers(
     table: Path,
     errors: Path,
     calibration: Path,
+    joint: Path,
     models: list[Path],
     predictions: list[Path],
     catalog: Path,
@@ -48,6 +52,8 @@ def numbers(
     output: Path,
     limit: Path | None = None,
     refined: Path | None = None,
+    ablation: Path | None = None,
+    shift: Path | None = None,
     mcmc: Path | None = None,
     chains: Path | None = None,
 ) -> None:
@@ -57,14 +63,15 @@ def numbers(
     ----------
     settings : the whole config and the scale that it has.
     table, errors : Table 1 and the standard errors of its entries.
-    calibration : calibration.csv.
+    calibration, joint : calibration.csv and joint.csv.
     models : models/{model}/config.json, with history.csv and provenance.json beside.
     predictions : predictions/{model}.parquet.
     catalog : catalog.parquet.
     psfs : psf/{name}.json, of one kernel each.
     benchmarks : snakemake's folder of benchmarks; stages without one have no duration.
     output : numbers.json.
-    limit, refined : limit.csv and refined.csv, if there are any.
+    ablation : ablation.csv, with ablation.json beside it, if there is one.
+    limit, refined, shift : limit.csv, refined.csv and shift.csv, if there are any.
     mcmc, chains : mcmc.csv and chains.csv, if there are any.
     """
     content = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))
@@ -89,8 +96,11 @@ def numbers(
         "table": _table(rmse, pd.read_csv(errors, index_col="target")),
         "uncertainty": _uncertainty(frames.predictions(predictions)),
         "calibration": calibration_numbers(calibration, labels),
+        "posteriors": posterior_numbers(joint, models, labels),
         "limit": None if limit is None else limit_numbers(limit, config["limit"]["amplitudes"], labels, cameras),
         "refine": None if refined is None else refine_numbers(refined, labels, cameras),
+        "ablation": None if ablation is None else ablation_numbers(ablation, ablation.with_suffix(".json")),
+        "shift": None if shift is None else shift_numbers(shift, config),
         "mcmc": None if mcmc is None else mcmc_numbers(mcmc, chains, config, durations),
         "figures": _figures(config, systems, trained),
         "original": ORIGINAL,
@@ -110,6 +120,7 @@ def _dataset(config: Mapping[str, Any], systems: pd.DataFrame) -> dict[str, Any]
         **{split: int((systems["split"] == split).sum()) for split in ("train", "validation", "test")},
         "redraws": int(systems["redraws"].sum()),
         "external_shear": config["simulation"]["external_shear"],
+        "streamed": config["training"]["stream"],
         "supersampling": config["simulation"]["supersampling"],
         "multiplicity": [
             {"images": int(images), "fraction": float(share)} for images, share in shares.items() if share >= RARE
@@ -162,12 +173,13 @@ def _model(path: Path, config: Mapping[str, Any], durations: Mapping[str, float]
     return {
         "name": name,
         "label": entry["label"],
-        **{key: network[key] for key in ("library", "architecture", "weights", "image_size", "dropout")},
+        **{key: network[key] for key in ("library", "architecture", "weights", "image_size", "dropout", "posterior")},
         "attention_dropout": network["attention_dropout"] if network["library"] == "transformers" else None,
         "family": made["family"],
         "parameters": made["parameters"],
         "recipe": {"name": entry["recipe"], **made["recipe"]},
         "epochs_run": len(history),
+        "systems_seen": made["systems_seen"],
         "best_epoch": made["best_epoch"],
         "best_mse": made["best_validation_mse"],
         "seconds": float(history["seconds"].sum()),

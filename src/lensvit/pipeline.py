@@ -1,10 +1,10 @@
 """From image files to a network's input: noise at native resolution, resize, stretch.
 
 Noise is independent from pixel to pixel, with a variance known from the noise-free image.
-A resize that is a mean over whole blocks of pixels keeps it so: the mean of k x k pixels
-has the mean of their variances over k^2. Fresh noise is then drawn on the small image,
+A resize that is a mean over whole blocks of pixels keeps it so: the mean of k pixels
+has the mean of their variances over k. Fresh noise is then drawn on the small image,
 which is the same distribution at a fraction of the cost; other resizes draw it at native
-resolution.
+resolution. On a CPU threads share the images, one at a time, so that it stays in the cache.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d
 
+from lensvit import bilinear, graded
 from lensvit.errors import LensvitError
-from lensvit.noise import noise, variance
+from lensvit.noise import noise, noisy, variance
+from lensvit.threads import for_each
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 REFERENCE_SCALE = 0.05  # arcsec: `per_area` brightness is per pixel of this side, HST's
-READ_BATCH = 256  # images resized at once while reading
 SHARE_OF_GPU = 0.5  # of its free memory, that images may take
 
 
@@ -103,25 +104,17 @@ class Inputs:
 
     def _prepared(self, chunk: Chunk, rows: pd.DataFrame) -> tuple[tuple, tuple[Tensor, Tensor | None]]:
         """A chunk as it is stored, and its stack's key: (noise drawn at each use, side, scale)."""
-        scale = self._scale(chunk)
+        scale = brightness(self.recipe, chunk.pixel_scale)
         picked = rows.iloc[chunk.index]
         if not self.fresh:
-            noisy = [
-                noise(image, sigma, chunk.exposure, seed)
-                for image, sigma, seed in zip(chunk.image, picked["sigma_bkg"], picked["seed"], strict=True)
-            ]
-            return (DONE, self.size, 1.0), (self._resized(np.stack(noisy)) * scale, None)
+            return (DONE, self.size, 1.0), (self._noisy(chunk, picked).mul_(scale), None)
         pixels = chunk.image.shape[-1]
         if not self._whole_blocks(pixels):
             return (NATIVE, pixels, scale), (torch.as_tensor(chunk.image), None)
         sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
         each = variance(torch.as_tensor(chunk.image), sigma, chunk.exposure)
-        block = (pixels // self.size) ** 2
-        part = self._resized(chunk.image) * scale, self._resized(each) / block * scale**2
+        part = self._resized(chunk.image) * scale, mean_variance(each, self.size, self.recipe.resize) * scale**2
         return (SMALL, self.size, 1.0), part
-
-    def _scale(self, chunk: Chunk) -> float:
-        return (REFERENCE_SCALE / chunk.pixel_scale) ** 2 if self.recipe.brightness == "per_area" else 1.0
 
     def _stack(self, key: tuple, parts: list[tuple[Tensor, Tensor | None]]) -> Stack:
         image, spread = zip(*parts, strict=True)
@@ -129,12 +122,23 @@ class Inputs:
         return Stack(key[0], mean, None if spread[0] is None else torch.cat(spread).to(self.home), key[2])
 
     def _whole_blocks(self, pixels: int) -> bool:
-        return self.recipe.resize == "area" and pixels % self.size == 0
+        return self.recipe.resize == "graded" or (self.recipe.resize == "area" and pixels % self.size == 0)
+
+    def _noisy(self, chunk: Chunk, rows: pd.DataFrame) -> Tensor:
+        """The small images of a chunk, each with the noise of its seed, (n, S, S)."""
+        sigma, seed = rows["sigma_bkg"].tolist(), rows["seed"].tolist()
+        small = torch.empty(len(rows), self.size, self.size)
+
+        def one(number: int) -> None:
+            drawn = noise(chunk.image[number], sigma[number], chunk.exposure, seed[number])
+            small[number] = self._resized(drawn[None])[0]
+
+        for_each(one, len(rows))
+        return small
 
     def _resized(self, images: np.ndarray | Tensor) -> Tensor:
-        """(n, ny, nx) to (n, S, S), computed on the device, kept in the computer's memory."""
-        parts = torch.as_tensor(images, dtype=torch.float32).split(READ_BATCH)
-        return torch.cat([resize(part.to(self.device), self.size, self.recipe.resize).cpu() for part in parts])
+        """(n, ny, nx) to (n, S, S), in the computer's memory."""
+        return resize(torch.as_tensor(images, dtype=torch.float32), self.size, self.recipe.resize)
 
     def __len__(self) -> int:
         return len(self.sigma)
@@ -159,6 +163,8 @@ class Inputs:
 
     def _draw(self, stack: Stack, rows: Tensor, generator: torch.Generator | None) -> Tensor:
         """The small images of rows of one stack, with noise: (b, S, S) on the device."""
+        if stack.kind == NATIVE and self.device == "cpu":
+            return self._native(stack, rows, generator)
         members = self.member[rows].to(self.home)
         image = stack.image[members].to(self.device, non_blocking=True)  # (b, S, S) or (b, ny, nx)
         if stack.kind == DONE:
@@ -167,8 +173,22 @@ class Inputs:
             spread = stack.variance[members].to(self.device, non_blocking=True)
             return image + self._normal(image, generator) * spread.sqrt()
         sigma = self.sigma[rows].to(self.device)[:, None, None]
-        noisy = image + self._normal(image, generator) * variance(image, sigma, self.exposure).sqrt()
-        return resize(noisy, self.size, self.recipe.resize) * stack.scale
+        drawn = image + self._normal(image, generator) * variance(image, sigma, self.exposure).sqrt()
+        return resize(drawn, self.size, self.recipe.resize) * stack.scale
+
+    def _native(self, stack: Stack, rows: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The same on the CPU for native images; each has a stream of its own, whichever thread draws it."""
+        seeds = torch.randint(1 << 62, rows.shape, generator=generator).tolist()
+        images = [stack.image[member] for member in self.member[rows].tolist()]
+        sigma = self.sigma[rows].tolist()
+        drawn = torch.empty(len(rows), *images[0].shape)
+
+        def one(number: int) -> None:
+            normal = drawn[number].normal_(generator=torch.Generator().manual_seed(seeds[number])).numpy()
+            normal[:] = noisy(images[number].numpy(), normal, sigma[number], self.exposure)
+
+        for_each(one, len(rows))
+        return resize(drawn, self.size, self.recipe.resize) * stack.scale
 
     @staticmethod
     def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -183,15 +203,30 @@ def _fits(size: int, device: str) -> bool:
     return size < SHARE_OF_GPU * free
 
 
+def brightness(recipe: SimpleNamespace, pixel_scale: float) -> float:
+    """The factor from counts/s per pixel of ``pixel_scale`` [arcsec] to the recipe's brightness."""
+    return (REFERENCE_SCALE / pixel_scale) ** 2 if recipe.brightness == "per_area" else 1.0
+
+
 def resize(images: Tensor, size: int, how: str) -> Tensor:
     """(n, ny, nx) to (n, size, size).
 
     "bilinear" keeps the corners in place, as scipy.ndimage.zoom of order 1; "area" is the
-    mean over the part of the image that an output pixel covers.
+    mean over the part of the image that an output pixel covers; "graded" is the mean over blocks
+    that grow outwards.
     """
+    if how == "graded":
+        return graded.resize(images, size)
     if how == "area":
         return adaptive_avg_pool2d(images[:, None], size)[:, 0]
-    return interpolate(images[:, None], size=(size, size), mode="bilinear", align_corners=True)[:, 0]
+    return bilinear.resize(images, size)
+
+
+def mean_variance(variance: Tensor, size: int, how: str) -> Tensor:
+    """The variance (n, size, size) after a resize to means over whole blocks, of independent pixels (n, ny, nx)."""
+    if how == "graded":
+        return graded.mean_variance(variance, size)
+    return resize(variance, size, how) / (variance.shape[-1] // size) ** 2
 
 
 def stretch(image: Tensor, how: str) -> Tensor:
@@ -230,7 +265,9 @@ def _chunks(rows: pd.DataFrame, images: Path) -> Iterator[Chunk]:
         path = Path(images) / psf / f"{name}.h5"
         try:
             with h5py.File(path, "r") as file:
-                image = file["image"][:][part["row"].to_numpy()]
+                image, row = file["image"][:], part["row"].to_numpy()
+                if not np.array_equal(row, np.arange(len(image))):  # as a rule it is the whole file
+                    image = image[row]
                 attributes = dict(file.attrs)
         except FileNotFoundError as error:
             raise LensvitError(f"no image file {path}: run snakemake again, which simulates it") from error

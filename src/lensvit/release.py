@@ -36,11 +36,13 @@ EPOCH = 1665273600  # 2022-10-09: the date of every file in an archive
 HASH = 10  # digits of the manifest's hash in an archive's name
 
 SMALL = (
-    "settings/**/*.yaml", "**/*.sha256", "scaler.json", "limit.parquet", "refined/*.parquet", "models/*/config.json", "models/*/history.csv",
-    "models/*/provenance.json", "psf/*.json", "predictions/**/*.parquet", "tables/*", "figures/*", "numbers.json",
+    "settings/**/*.yaml", "**/*.sha256", "scaler.json", "limit.parquet", "mcmc.parquet", "refined/*.parquet", "models/*/config.json", "models/*/history.csv",
+    "models/*/provenance.json", "shift/**/*.json", "shift/**/history.csv", "shift/*/scores.parquet",
+    "shift/*/predictions/*.parquet", "psf/*.json", "predictions/**/*.parquet", "tables/*", "figures/*", "numbers.json",
     "paper/paper.tex", "paper/paper.pdf", "paper/paper-source.tar.gz", "benchmarks/**/*.tsv",
 )  # fmt: skip
-OPTIONAL = ("catalog.parquet", "predictions/**/*.h5", "psf/*.fits")  # in this order while the budget lasts
+# in this order while the budget lasts
+OPTIONAL = ("catalog.parquet", "shift/*/catalog.parquet", "predictions/**/*.h5", "psf/*.fits")
 LARGE = "models/*/weights.safetensors"
 REQUIRED = (
     "settings/numbers.yaml", "catalog.parquet", "catalog.parquet.sha256", "scaler.json", "models/*/config.json",

@@ -82,11 +82,12 @@ def _lenstronomy(options: SimpleNamespace, psf: Path) -> Engine:
     return Engine(Renderer(*_camera(options, psf)).render, solve_each)
 
 
-def _torch(options: SimpleNamespace, psf: Path) -> Engine:
+def torch_engine(options: SimpleNamespace, psf: Path, device: str = "cpu") -> Engine:
+    """The engine of this package's own; ``device`` is where it renders."""
     from lensvit import batched_lens_equation  # torch takes a second or two to import
     from lensvit.renderer import BatchedRenderer
 
-    return Engine(BatchedRenderer(*_camera(options, psf)).render, batched_lens_equation.solve)
+    return Engine(BatchedRenderer(*_camera(options, psf), device=device).render, batched_lens_equation.solve)
 
 
 def _camera(options: SimpleNamespace, psf: Path) -> tuple[int, float, np.ndarray, SimpleNamespace, np.ndarray | None]:
@@ -107,7 +108,7 @@ def _camera(options: SimpleNamespace, psf: Path) -> tuple[int, float, np.ndarray
 
 
 # config's name of an engine -> a function of the settings and the PSF's path
-ENGINES: dict[str, Callable[[SimpleNamespace, Path], Engine]] = {"lenstronomy": _lenstronomy, "torch": _torch}
+ENGINES: dict[str, Callable[[SimpleNamespace, Path], Engine]] = {"lenstronomy": _lenstronomy, "torch": torch_engine}
 
 
 class Sampler:
@@ -183,7 +184,7 @@ def _write_images(file: h5py.File, sampler: Sampler, engine: Engine, indices: ra
     started = time.perf_counter()
     dataset = None
     for start in range(0, len(indices), BATCH):
-        batch, images = _imaged(sampler, engine, indices[start : start + BATCH])
+        batch, images = imaged(sampler, engine, indices[start : start + BATCH])
         if dataset is None:
             dataset = file.create_dataset("image", (len(indices), *images.shape[1:]), np.float32)
         dataset[start : start + len(batch)] = images
@@ -193,8 +194,14 @@ def _write_images(file: h5py.File, sampler: Sampler, engine: Engine, indices: ra
     return systems
 
 
-def _imaged(sampler: Sampler, engine: Engine, indices: range) -> tuple[list[System], np.ndarray]:
-    """Systems and their images (n, ny, nx) float32, all finite."""
+def imaged(sampler: Sampler, engine: Engine, indices: Sequence[int]) -> tuple[list[System], np.ndarray]:
+    """Systems and their noise-free images (n, ny, nx) float32 [counts/s per pixel], all finite.
+
+    Raises
+    ------
+    LensvitError
+        If the priors allow no system that can be imaged.
+    """
     systems = sampler.draws(indices)
     with np.errstate(over="ignore", invalid="ignore"):
         images = engine.render(systems).astype(np.float32)

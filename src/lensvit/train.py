@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lensvit import frames
+from lensvit import frames, posterior
 from lensvit import settings as stage_settings
 from lensvit.devices import memory_advice
 from lensvit.errors import LensvitError
@@ -103,22 +103,36 @@ def train(
     """
     torch.set_num_threads(threads)
     choice = stage_settings.read(settings)
-    recipe = choice.recipe
+    with machine(choice.recipe, device, processes, nodes) as fabric:
+        trainer = Trainer(choice, catalog, scaler, images, fabric)
+        trainer.state = Path(state) / key("lensvit.train", settings, scaler, manifest_path(catalog))
+        trainer.train(Path(output))
+
+
+@contextmanager
+def machine(recipe: SimpleNamespace, device: str, processes: int, nodes: int) -> Iterator[Fabric]:
+    """Where a recipe trains; what runs out of memory in there says what to do."""
     advice = memory_advice(f"the recipe's batch_size ({recipe.batch_size})")
     with launch(device, processes, arithmetic(recipe.precision, device), nodes) as fabric, advice:
-        trainer = Trainer(choice, catalog, scaler, images, fabric)
-        trainer.state = Path(state) / _key(settings, catalog, scaler)
-        trainer.run()
-        if fabric.is_global_zero:
-            trainer.write(Path(output))
+        yield fabric
 
 
-def _key(settings: Path, catalog: Path, scaler: Path) -> str:
-    """Names all that a checkpoint depends on: settings, data and code."""
+def key(module: str, *files: Path) -> str:
+    """Names all that a checkpoint depends on: settings, data and the code of a module."""
     digest = hashlib.sha256()
-    for path in (settings, scaler, manifest_path(catalog), *closure("lensvit.train")):
+    for path in (*files, *closure(module)):
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()[:16]
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
+    """The order (count,) in which an epoch goes through the training split."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(derive(seed, "order", epoch)))
+
+
+def share_of(count: int, rank: int, size: int) -> slice:
+    """What one of ``size`` processes takes of a batch; one without a share takes the first image, at no weight."""
+    return slice(rank, None, size) if rank < count else slice(0, 1)
 
 
 class Trainer:
@@ -130,15 +144,16 @@ class Trainer:
         self.scaler = json.loads(Path(scaler).read_text(encoding="utf-8"))
         rows = frames.read(catalog)
         size = settings.network.image_size
-        fresh = self.recipe.noise == "fresh"
         train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
-        self.train_inputs = Inputs(train, images, self.recipe, size, fresh=fresh, device=self.device)
+        self.count = len(train)  # images of an epoch
+        self.train_inputs = self._read(train, images)
         self.train_targets = self._targets(train)  # (N, K), physical
         self.validation_inputs = Inputs(validation, images, self.recipe, size, device=self.device)
         self.validation_targets = self._standardised(self._targets(validation))
 
         torch.manual_seed(derive(self.seed, "weights"))
-        self.network = build(settings.network, 2 * len(TARGET_NAMES), self.recipe.normalise).to(self.device)
+        outputs = posterior.outputs(settings.network.posterior, len(TARGET_NAMES))
+        self.network = build(settings.network, outputs, self.recipe.normalise).to(self.device)
         if isinstance(self.network, Normalised):
             self.network.norm.fit(self._sample())
         self.format = torch.channels_last if family(self.network) == "convolutional" else torch.contiguous_format
@@ -151,11 +166,16 @@ class Trainer:
         self.matrices = target_matrices(TARGET_NAMES).to(self.train_targets)
         forward = torch.compile(self.network) if self.recipe.compile else self.network
         self.parallel, self.optimizer = fabric.setup(forward, _optimizer(self.network, self.recipe))
-        self.steps = math.ceil(len(train) / self.recipe.batch_size)  # an epoch
+        self.steps = math.ceil(self.count / self.recipe.batch_size)  # an epoch
         self.progress = Progress()
         self.signals: list[int] = []  # that ask to stop
         self.pending: list[tuple[Tensor, int]] = []  # losses not yet read, and of how many images
         self.wait = 1 if self.device == "cpu" else LOSSES_PENDING
+
+    def _read(self, train: pd.DataFrame, images: Path) -> Inputs:
+        """The stored training images that are needed."""
+        fresh = self.recipe.noise == "fresh"
+        return Inputs(train, images, self.recipe, self.settings.network.image_size, fresh=fresh, device=self.device)
 
     def _sample(self) -> Tensor:
         """Training images (n, 3, S, S) as the network sees them, symmetries included, of seeds of their own."""
@@ -180,12 +200,18 @@ class Trainer:
 
     # ------------------------------------------------------------ the loop
 
+    def train(self, output: Path) -> None:
+        """Train, and write the model's files once for all processes."""
+        self.run()
+        if self.fabric.is_global_zero:
+            self.write(output)
+
     def run(self) -> None:
         """Train to the last epoch, from the checkpoint where there is one."""
         self.resume()
         self.say(
             f"{self.settings.network.architecture}: {trainable_parameters(self.network):,} trainable parameters, "
-            f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.train_inputs}, "
+            f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.source()}, "
             f"from epoch {self.progress.epoch}"
         )
         with _stop_signals() as self.signals:
@@ -194,10 +220,18 @@ class Trainer:
                 self.end_epoch(*self.validate())
                 self.save()
 
+    def source(self) -> str:
+        """What the training images are, for the log."""
+        return str(self.train_inputs)
+
+    def systems_seen(self) -> int:
+        """How many different systems the training has shown so far."""
+        return self.count
+
     def train_epoch(self) -> None:
         """The remaining steps of the present epoch."""
         progress = self.progress
-        order = self._order(progress.epoch)
+        order = epoch_order(self.seed, progress.epoch, self.count)
         started = saved = time.monotonic()
         before = progress.seconds
         self.parallel.train()
@@ -246,17 +280,14 @@ class Trainer:
         """One step of the optimiser; this process's part of the loss before it, a scalar on the device."""
         epoch, rank, size = self.progress.epoch, self.fabric.global_rank, self.fabric.world_size
         torch.manual_seed(derive(self.seed, "dropout", epoch, step * size + rank))
-        generator = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", epoch, step))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(epoch * self.steps + step)
-        # noise is drawn for the whole batch, so that it does not depend on who takes which share;
-        # a process without a share goes along with the first image at no weight
-        share = slice(rank, None, size) if rank < len(rows) else slice(0, 1)
+        share = share_of(len(rows), rank, size)
         weight = len(rows[rank::size]) * size / len(rows)
-        images, targets = self.train_inputs.batch(rows, generator), self.train_targets[rows.to(self.device)]
-        images, targets = augment(images, targets, self._symmetries(len(rows), step), self.matrices)
-        images = images[share].contiguous(memory_format=self.format)
-        loss = weight * gaussian_nll(self.parallel(images).float(), self._standardised(targets[share]))
+        images, targets = self.examples(rows, share, step)
+        images, targets = augment(images, targets, self._symmetries(len(rows), step)[share], self.matrices)
+        images = images.contiguous(memory_format=self.format)
+        loss = weight * gaussian_nll(self.parallel(images).float(), self._standardised(targets))
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         if self.recipe.clip_norm is not None:
@@ -265,6 +296,15 @@ class Trainer:
         if self.recipe.average > 0:
             self._follow(epoch * self.steps + step)
         return loss.detach()
+
+    def examples(self, rows: Tensor, share: slice, step: int) -> tuple[Tensor, Tensor]:
+        """A share of the batch ``rows``: inputs (b, 3, S, S) and targets (b, K), in their own units.
+
+        Noise is drawn for the whole batch, so that it does not depend on who takes which share.
+        """
+        seed = derive(self.seed, "noise", self.progress.epoch, step)
+        images = self.train_inputs.batch(rows, torch.Generator(self.device).manual_seed(seed))
+        return images[share], self.train_targets[rows[share].to(self.device)]
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
@@ -282,10 +322,6 @@ class Trainer:
         group = torch.tensor(GROUPS[self.recipe.symmetries])
         generator = torch.Generator().manual_seed(derive(self.seed, "symmetry", self.progress.epoch, step))
         return group[torch.randint(len(group), (count,), generator=generator)]
-
-    def _order(self, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
-        return torch.randperm(len(self.train_inputs), generator=generator)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate at a step counted over the whole training."""
@@ -395,6 +431,7 @@ class Trainer:
             "scaler": self.scaler,
             "family": family(self.network),
             "parameters": trainable_parameters(self.network),
+            "systems_seen": self.systems_seen(),
             "best_epoch": best["epoch"],
             "best_validation_mse": best["validation_mse"],
         }

@@ -44,7 +44,7 @@ def trained(tmp_path):
 
     def write(name):
         network = {"weights": "scratch", "dropout": 0.0, "attention_dropout": 0.0, **NETWORKS[name]}
-        network |= {"pool_grid": 1, "image_size": 24}
+        network |= {"pool_grid": 1, "image_size": 24, "posterior": "diagonal"}
         folder = tmp_path / "models" / name
         folder.mkdir(parents=True)
         torch.manual_seed(0)

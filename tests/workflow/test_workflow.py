@@ -14,11 +14,14 @@ import pytest
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-EVALUATIONS = {"evaluate": 2, "evaluate_validation": 2}
+EVALUATIONS = {"evaluate": 3, "evaluate_validation": 2, "shift_evaluate": 1, "left_out_evaluate": 1}
 PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
 SHOWN = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
-AFTER_DRAWS = {"refine": 2, "refined_table": 1, **SHOWN}
-AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
+SHIFT = {"shift_scores": 3, "shift_table": 1, "figure7": 1}
+AFTER_DRAWS = {"refine": 2, "refined_table": 1, "ablation_table": 1, **SHOWN}
+AFTER_TRAINING = {**EVALUATIONS, "figure1": 1, **AFTER_DRAWS, **SHIFT}
+AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 3, "left_out_train": 1, **AFTER_TRAINING}
+CATALOGS = {"catalog": 1, "shift_catalog": 1, "left_out_catalog": 1}
 
 
 def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
@@ -32,7 +35,7 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     assert [name for name in rows[0] if name != "refined"] == [name for name in columns if name != "refined"]
     for start, count in {"vit": 4, "resnet": 4, "prior": 2}.items():
         assert len(pd.read_parquet(run / "refined" / f"{start}.parquet")) == count
-    for number in (1, 2, 3, 4):
+    for number in (1, 2, 3, 4, 7):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
     catalog = pd.read_parquet(run / "catalog.parquet")
@@ -64,8 +67,8 @@ def test_a_template_edited_makes_only_the_paper_again(smoke):
 def test_more_passes_evaluate_again_and_what_follows(smoke):
     planned = smoke.planned(overlay="evaluation: {passes: 7}")
     settings = planned.pop("settings")
-    assert planned == {"evaluate": 2, **AFTER_DRAWS}
-    assert settings == 3  # of the two evaluations and of the numbers
+    assert planned == {"evaluate": 3, "shift_evaluate": 1, "left_out_evaluate": 1, **AFTER_DRAWS, **SHIFT}
+    assert settings == 5  # of the three evaluations, of the ablation and of the numbers
 
 
 def test_a_figure_setting_draws_that_figure_again(smoke):
@@ -85,6 +88,39 @@ def test_another_limit_is_not_computed_again(smoke, overlay, expected):
     assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, "table": 1, "figure3": 1, **PAPER}
 
 
+def test_a_full_posterior_trains_that_model_alone(smoke):
+    planned = smoke.planned(overlay="models: {resnet: {posterior: full}}")
+    one = dict.fromkeys(("train", "evaluate", "evaluate_validation", "refine"), 1)
+    assert planned == {"settings": 2, **AFTER_DRAWS, **one}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "settings", "expected"),
+    [
+        ("shift: {enabled: false}", 1, {}),
+        (
+            "shift: {cases: {steep: {priors: {gamma: {mean: 2.7}}}}}",
+            3,  # of its images from either PSF and of the numbers
+            {"shift_simulate": 2, "shift_catalog": 1, "shift_evaluate": 1, **SHIFT, "shift_scores": 1},
+        ),
+        (
+            "shift: {left_out: keck_b}",
+            3,  # of the scores, of the figure and of the numbers
+            {"left_out_catalog": 1, "left_out_train": 1, "left_out_evaluate": 1, **SHIFT},
+        ),
+        ("shift: {cases: {steep: {label: Steep}}}", 2, {"figure7": 1}),
+    ],
+)
+def test_a_change_of_the_shift_reaches_nothing_else(smoke, overlay, settings, expected):
+    assert smoke.planned(overlay=overlay) == {"settings": settings, **expected, **PAPER}
+
+
+def test_a_shift_switched_off_leaves_no_trace_in_the_plan(fresh):
+    planned = fresh.planned(overlay="shift: {enabled: false}")
+    traces = [rule for rule in planned if "shift" in rule or "left_out" in rule or rule == "figure7"]
+    assert "pdf" in planned and not traces
+
+
 THIRD = """
 models:
   third: {label: Third, library: torchvision, architecture: mobilenet_v3_small, weights: scratch, dropout: 0.1,
@@ -95,20 +131,55 @@ models:
 def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
     planned = smoke.planned(overlay=THIRD)
     planned.pop("settings")
-    assert planned == {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS, "refine": 1}
+    own = {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS, "refine": 1}
+    del own["ablation_table"]
+    assert planned == own
+
+
+def test_another_variant_of_the_ablation_trains_alone_and_is_in_its_table_only(smoke):
+    planned = smoke.planned(overlay="ablation: {models: {resnet: [three, asinh]}}")
+    del planned["settings"]
+    assert planned == {"train": 1, "evaluate": 1, "ablation_table": 1, **PAPER}
+
+
+def test_another_seed_trains_one_model_again(smoke):
+    planned = smoke.planned(overlay="models: {vit: {seed: 3}}")
+    assert planned["train"] == planned["evaluate"] == planned["evaluate_validation"] == 1
+    assert "ablation_table" not in planned and "simulate" not in planned
+
+
+@pytest.mark.parametrize("off", ["enabled: false", "train: false"])
+def test_an_ablation_switched_off_leaves_what_does_not_show_it(smoke, off):
+    assert smoke.planned(overlay=f"ablation: {{{off}}}") == {"settings": 1, **PAPER}
+
+
+def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke):
+    planned = smoke.planned(overlay="training: {stream: true}")
+    del planned["settings"]
+    assert planned == {"train": 3, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}
+    (smoke.path / "overlay.yaml").write_text("training: {stream: true}")
+    commands = smoke.snakemake("-n", "-p", configs=["runs/smoke.yaml", "overlay.yaml"])
+    text = commands.stdout + commands.stderr
+    assert text.count("train_streaming --settings") == 3
+    assert text.count("--psfs results/smoke/psf/hst_a.fits results/smoke/psf/keck_b.fits --output") == 3
 
 
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
         ("figures/figure2.py", {"figure2": 1, "pdf": 1, "archive": 1}),
-        ("starts.py", {"refine": 2, "refine_prior": 1, "refined_table": 1, "table": 1, **PAPER}),
-        ("table.py", {"table": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}),
+        ("table.py", {"table": 1, **PAPER}),
+        ("stream.py", {}),
+        ("ablation_table.py", {"ablation_table": 1, **PAPER}),
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
-        ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS}),
-        ("train.py", {"train": 2, **EVALUATIONS, "figure1": 1, **AFTER_DRAWS}),
+        ("posterior_claims.py", PAPER),
+        ("starts.py", {"refine": 2, "refine_prior": 1, "refined_table": 1, "table": 1, **SHIFT, **PAPER}),
+        ("shift_scores.py", {**SHIFT, **PAPER}),
+        ("shift_table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
+        ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS, **SHIFT}),
+        ("train.py", {"train": 3, "left_out_train": 1, **AFTER_TRAINING}),
         ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **PAPER}),
-        ("simulate.py", {"simulate": 6, "catalog": 1, **AFTER_IMAGES}),
+        ("simulate.py", {"simulate": 6, "shift_simulate": 2, **CATALOGS, **AFTER_IMAGES}),
         ("config.py", {}),
         ("cli.py", {}),
     ],
@@ -126,7 +197,7 @@ def test_one_psf_changed_leaves_the_other_cameras_images(smoke):
 def test_more_images_simulate_only_the_new_chunks(smoke):
     planned = smoke.planned(overlay="data: {train: 90, test: 16}")
     planned.pop("settings")
-    assert planned == {"simulate": 2, "catalog": 1, **AFTER_IMAGES}
+    assert planned == {"simulate": 2, **CATALOGS, **AFTER_IMAGES}
 
 
 def test_touched_files_run_nothing(smoke):
@@ -168,8 +239,18 @@ def test_the_papers_scale_is_planned_in_ten_seconds(fresh):
     assert done.returncode == 0, done.stderr[-3000:]
     text = done.stdout + done.stderr
     assert int(dict(line.split()[:2] for line in text.splitlines() if line.startswith("simulate "))["simulate"]) == 66
-    assert text.count("(1 GPU)") == 6  # two trainings, two evaluations of the test split and of the validation split
+    # two trainings and one without a PSF; two evaluations of the test and of the validation split, four of the shift
+    assert text.count("(1 GPU)") == 11
     assert seconds < 10
+
+
+@pytest.mark.parametrize("overlay", ["everything", "dropout"])
+def test_overlays_on_the_demo_are_planned(fresh, overlay):
+    done = fresh.snakemake("-n", configs=["runs/demo.yaml", f"runs/{overlay}.yaml"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    jobs = [line.split() for line in (done.stdout + done.stderr).splitlines()]
+    assert ["train", "3"] in jobs and ["evaluate", "3"] in jobs and ["figure4", "1"] in jobs
+    assert (["refine", "3"] in jobs) == (overlay == "everything")
 
 
 def test_the_report_has_table_figures_and_captions(smoke):
@@ -181,6 +262,7 @@ def test_the_report_has_table_figures_and_captions(smoke):
 def test_a_users_own_psf(fresh, smoke):
     shutil.copy(smoke.path / "results/smoke/psf/hst_a.fits", fresh.path / "mine.fits")
     overlay = "psfs: {hst_a: null, keck_b: null, mine: {kind: fits, instrument: hst, path: mine.fits}}\n"
+    overlay += "shift: {left_out: null}\n"
     (fresh.path / "mine.yaml").write_text(overlay)
     target = "results/smoke/images/mine/test-0000.h5"
     fresh.run(target, configs=["runs/smoke.yaml", "mine.yaml"])

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from lensvit import config as schema
+from lensvit.devices import memory_advice, pick
 from lensvit.errors import LensvitError
 
 # name -> the module whose `run(images, output)` measures it, or with models `run(images, output, config, device)`
@@ -43,4 +44,7 @@ def main(
     if what in BENCHMARKS:
         importlib.import_module(BENCHMARKS[what]).run(images, output)
     else:
-        importlib.import_module(MODEL_BENCHMARKS[what]).run(images, output, schema.load(*files), device)
+        with pick(device):  # before anything is measured
+            pass
+        with memory_advice("batch_size in the recipe (train) or evaluation (evaluate)"):
+            importlib.import_module(MODEL_BENCHMARKS[what]).run(images, output, schema.load(*files), device)

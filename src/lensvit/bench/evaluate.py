@@ -12,6 +12,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from lensvit import posterior
 from lensvit import settings as stage_settings
 from lensvit.bench.device import operations, row, timed
 from lensvit.bench.table import publish
@@ -53,7 +54,8 @@ def _model(config: Config, model: str, images: int, device: str) -> list[dict[st
     precision = arithmetic(choice.precision, device)
     with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
-        network = monte_carlo(build(settings, 2 * len(TARGET_NAMES)).to(place), choice.batch_norm)
+        outputs = posterior.outputs(settings.posterior, len(TARGET_NAMES))
+        network = monte_carlo(build(settings, outputs).to(place), choice.batch_norm)
         inputs = torch.randn(images, 3, settings.image_size, settings.image_size, device=place)
         pairs = [_pair(network, inputs, choice, fabric) for _ in range(ROUNDS + 1)][1:]  # the first warms up
         flop = operations(network, inputs[:1])

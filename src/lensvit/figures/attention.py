@@ -9,9 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lensvit import networks
+from lensvit import graded, networks
 from lensvit.errors import LensvitError
 from lensvit.pipeline import Inputs
+
+
+FINEST = 100  # pixels for each of a graded input, where edges are wanted without rounding
+FINER = 8  # cells of a regular grid for each patch along an axis
 
 
 class NoAttention(LensvitError):
@@ -30,7 +34,7 @@ def maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) -> np.ndar
 
     Returns
     -------
-    (n, heads, side, side), see :func:`on_patches`.
+    (n, heads, side, side), see :func:`on_patches`; for a graded input on a finer grid, see :func:`on_sky`.
 
     Raises
     ------
@@ -46,7 +50,36 @@ def maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) -> np.ndar
         attention = networks.attentions(network, batch)
     except LensvitError as error:
         raise NoAttention(str(error)) from error
-    return on_patches(attention.numpy(), layer)
+    result = on_patches(attention.numpy(), layer)
+    if config.recipe.resize != "graded":
+        return result
+    # edges as shares of the side are the same for all cameras, but for the rounding to pixels
+    size = config.network.image_size
+    return on_sky(result, patch_edges(FINEST * size, size, result.shape[-1]))
+
+
+def on_sky(maps: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Maps over patches of different sizes on a regular grid over the image, a patch alike all over.
+
+    Parameters
+    ----------
+    maps : (..., side, side).
+    edges : (side + 1,) of the patches along an axis, as shares of the image's side.
+
+    Returns
+    -------
+    (..., m, m), m = ``FINER`` side.
+    """
+    side = maps.shape[-1]
+    middle = (np.arange(FINER * side) + 0.5) / (FINER * side)
+    patch = np.searchsorted(edges, middle) - 1
+    return maps[..., patch[:, None], patch]
+
+
+def patch_edges(pixels: int, size: int, side: int) -> np.ndarray:
+    """Edges (side + 1,) of the patches of a graded input of ``size`` pixels, as shares of the image's side."""
+    edges = graded.edges(pixels, size) / pixels
+    return np.interp(np.linspace(0, size, side + 1), np.arange(size + 1), edges)
 
 
 def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:

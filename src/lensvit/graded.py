@@ -1,0 +1,54 @@
+r"""Resize by means over blocks of whole pixels that grow from the image's middle outwards.
+
+A lens lies in the middle of its image, and what tells the centre and the profile of the lens galaxy
+lies in its core, within fewer pixels than a small input would spend on it. Along each axis the edge
+of the block that ends at the share u of the input's half side lies at the share
+
+.. math:: u (1 + u) / 2
+
+of the image's half side, to the nearest pixel: blocks in the middle have half the side that all would
+have if they were alike, those at the border one and a half times that side. Blocks share no pixel, so
+that noise stays independent; they lie symmetrically about the middle, so that turns and reflections
+of the image are those of the input.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def fits(pixels: int, size: int) -> bool:
+    """Whether each of ``size`` blocks along an axis of ``pixels`` has a pixel."""
+    return size % 2 == 0 and pixels % 2 == 0 and 2 * size <= pixels
+
+
+@cache
+def edges(pixels: int, size: int) -> np.ndarray:
+    """Edges (size + 1,) of the blocks along an axis [pixel]; for what :func:`fits`."""
+    share = np.linspace(0, 1, size // 2 + 1)
+    half = np.floor(share * (1 + share) / 2 * (pixels // 2) + 0.5).astype(int)
+    return pixels // 2 + np.concatenate([-half[:0:-1], half])
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """(n, P, P) to (n, size, size), the mean over each block."""
+    mean = _mean(images.shape[-1], size).to(images)
+    return mean @ images @ mean.T
+
+
+def mean_variance(variance: Tensor, size: int) -> Tensor:
+    """The variance (n, size, size) of each block's mean, from those of independent pixels (n, P, P)."""
+    squared = _mean(variance.shape[-1], size).to(variance) ** 2
+    return squared @ variance @ squared.T
+
+
+@cache
+def _mean(pixels: int, size: int) -> Tensor:
+    """(size, P): a row takes the mean of a block."""
+    block = np.repeat(np.arange(size), np.diff(edges(pixels, size)))  # of each pixel
+    chosen = torch.as_tensor(block == np.arange(size)[:, None])
+    return chosen / chosen.sum(1, keepdim=True)
