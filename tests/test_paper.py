@@ -89,6 +89,7 @@ def with_own_kernel() -> Numbers:
     content["figures"]["figure1"] |= {"model": None, "heads": []}
     content["models"][0]["evaluation_seconds"] = None
     without_limit(content)["shift"] = None
+    content["mcmc"] = None
     content["provenance"] |= {"date": None, "commit": "0123abc", "durations": []}
     return content
 
@@ -103,7 +104,7 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 7)]
+    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})
@@ -182,6 +183,25 @@ def test_the_refinement_stands_in_table_and_text_unless_it_is_switched_off(tmp_p
     assert "0 of 60 fits converged" in text and "tab:refine" not in text and "All pixels}" not in text
     off = without_refined_column(numbers()) | {"refine": None}
     assert "sec:refine" not in render(off, tmp_path)
+
+
+def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert r"\section{The standard method: Markov chains}" in text and "3 of four chains converged" in text
+    assert "Failures: one did not explain the image." in text and "3.2 orders of magnitude" in text
+    failed = numbers()
+    failed["mcmc"] |= {"systems": 0, "widths": None, "speed": []}
+    for start in failed["mcmc"]["starts"]:
+        start |= {"converged": 0, "unexplained": 1, "short": 1, "tau": None, "steps": None, "instruments": []}
+    for row in failed["mcmc"]["rows"]:
+        for values in row["methods"].values():
+            values |= dict.fromkeys(values)
+    text = " ".join(render(failed, tmp_path).split())
+    assert "0 of four chains converged" in text and "No Markov chain has converged" in text
+    assert "tab:mcmc" not in text and "orders of magnitude" not in text.split(r"\label{sec:mcmc}")[1]
+    assert "one did not explain the image and one was too short after 5{,}000 steps" in text
+    off = render(numbers() | {"mcmc": None}, tmp_path)
+    assert "sec:mcmc" not in off and "figure5" not in off
 
 
 def test_the_ablation_stands_in_the_text_unless_it_is_switched_off(tmp_path: Path) -> None:
@@ -302,7 +322,7 @@ def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
 
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
-    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 7)]
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
@@ -450,7 +470,7 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     unpacked = tmp_path / "unpacked"
     with tarfile.open(output) as tar:
         tar.extractall(unpacked, filter="data")
-    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 7)), "paper.tex", "references.bib"]
+    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)), "paper.tex", "references.bib"]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert paper.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
 

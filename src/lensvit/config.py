@@ -307,13 +307,13 @@ class Mcmc(Part):
     """Markov chains of all parameters of some test systems, from the priors and from a network's draws."""
 
     enabled: bool = Field(description="run them, and show them in a table, figure 5 and a section of the paper")
-    model: Name | None = Field(description="from whose draws the second chain of a system starts; null: the first model's")
-    systems: int = Field(ge=1, le=1_000_000, description="test systems, by lot; of the refined ones while these are as many")
+    model: Name | None = Field(description="from whose draws the second chains start; null: the first model's")
+    systems: int = Field(ge=1, le=1_000_000, description="test systems, by lot, the refined ones first")
     walkers: int = Field(ge=28, le=10_000, description="of a chain; at least two for each of its 14 parameters")
     particles: int = Field(ge=28, le=100_000, description="of the annealing, from which the walkers are taken")
     annealing_steps: int = Field(ge=1, le=10_000, description="of the particles at each temperature")
     tuning_steps: int = Field(ge=10, le=1_000_000, description="in each of two rounds in which proposals are learnt")
-    max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in; fewer once a chain has converged")
+    max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in")
     attempts: int = Field(ge=1, le=100, description="annealings of a chain, until one explains the image")
     samples: int = Field(ge=10, le=1_000_000, description="of each chain that are written, evenly from all of it")
 

@@ -55,12 +55,12 @@ def mcmc(
     psfs : psf/{name}.fits, of every PSF in the catalogue.
     draws : predictions/{model}.h5 of the network from whose draws the second chain of a system starts.
     output : Parquet, one row a system and start ("prior", "network"): id, psf, instrument, n_images, sigma_bkg,
-        start; converged, reason (why not: "unexplained", "short" or "disagree", else empty), attempts (at the annealing), tau [steps], steps, walkers,
-        burn_in (calls before the chain), calls (of the likelihood, in all), seconds, chi_square (a pixel, of the
-        most likely place), r_hat (of both chains, where both could be judged); of each target truth, mean and
-        sigma. NaN where there is no chain. Beside it (.h5), in the same order, ``id``, ``start``, ``converged``
-        and ``samples`` (n, S, 14), float64, evenly from the chain, of all parameters in the order of the
-        attribute ``names``.
+        start; converged, reason (why not: "unexplained", "short" or "disagree"; else empty), attempts (at the
+        annealing), tau [steps], steps, walkers, burn_in (calls before the chain), calls (of the likelihood, in
+        all), seconds, chi_square (a pixel, of the most likely place), r_hat (of both chains, where both could be
+        judged); of each target truth, mean and sigma. NaN where there is no chain. Beside it (.h5), in the same
+        order, ``id``, ``start``, ``converged`` and ``samples`` (n, S, 14), float64, evenly from the chain, of all
+        parameters in the order of the attribute ``names``.
     threads : of the CPU.
 
     Raises
@@ -77,7 +77,8 @@ def mcmc(
     for number, (_, row) in enumerate(rows.iterrows()):
         if row["psf"] not in paths:
             raise LensvitError(f"no kernel of the PSF {row['psf']}: give its file under --psfs")
-        posterior = _posterior(options, rows.iloc[number : number + 1], Path(images), kernel.read(paths[row["psf"]]))
+        one = rows.iloc[number : number + 1]
+        posterior = _posterior(options, one, Path(images), kernel.read(paths[row["psf"]]))
         results += _of_system(row, posterior, known[:, number], options)
     with files.atomic(Path(output).with_suffix(".h5")) as path, h5py.File(path, "w") as file:
         file["id"] = [result.row["id"] for result in results]

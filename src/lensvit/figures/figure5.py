@@ -19,12 +19,12 @@ from lensvit import frames
 from lensvit.errors import LensvitError
 from lensvit.figures import style
 from lensvit.mcmc_table import representative
-from lensvit.parameters import NAMES, TARGET_NAMES, TARGETS
+from lensvit.parameters import NAMES, TARGET_NAMES, TARGETS, Parameter
 from lensvit.settings import read
 
 HEIGHT = 6.7  # inches
 MASSES = (0.68, 0.95)  # of the contours
-NEAR, FAR = 4.2, 3.5  # half the range of a panel, in sigmas of the chain and of the widest network
+NEAR, FAR = 4.2, 2.8  # how far panels reach, in sigmas of the chain and of each network
 CHAIN, FIT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, "black"
 TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]
 
@@ -117,14 +117,17 @@ def draw(
     count, looks = len(truth), style.looks(networks)
     figure = Figure(figsize=(style.WIDTH, HEIGHT))
     grid = figure.subplots(count, count, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
-    figure.subplots_adjust(left=0.085, right=0.955, bottom=0.075, top=0.905)
-    spread = np.max([values.std(0) for values in networks.values()], axis=0)
+    figure.subplots_adjust(left=0.1, right=0.93, bottom=0.085, top=0.91)
+    figure.text(0.01, 0.40, "networks' scale, units of the targets", rotation=90, va="center", fontsize=8)
+    scale = "chain's scale: from its mean, in units of its sigma"
+    figure.text(0.99, 0.60, scale, rotation=270, va="center", ha="right", fontsize=8)
+    ranges = _ranges(networks, truth)
     for row in range(count):
         for column in range(count):
             axes = grid[row, column]
             if column < row:
                 _networks(axes, [column, row], networks, looks, truth, samples)
-                _far(axes, [column, row], truth, spread)
+                _far(axes, ranges[column], ranges[row])
             elif column == row:
                 _name(axes, TARGETS[row])
             elif samples is not None:
@@ -132,7 +135,7 @@ def draw(
             else:
                 axes.set_axis_off()
             _ticks(axes, row, column, count)
-    figure.legend(handles=_key(networks, looks, labels, samples, fit), loc="upper center", ncols=5, columnspacing=1.2)
+    figure.legend(handles=_key(looks, labels, samples, fit), loc="upper center", ncols=5, columnspacing=1.2)
     return figure
 
 
@@ -153,9 +156,16 @@ def _networks(
         axes.plot(*samples[:, pair].mean(0), marker="o", color=CHAIN, markersize=2.6, zorder=3)
 
 
-def _far(axes: Axes, pair: list[int], truth: np.ndarray, spread: np.ndarray) -> None:
-    low, high = truth[pair] - FAR * spread[pair], truth[pair] + FAR * spread[pair]
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+def _ranges(networks: Mapping[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
+    """(K, 2) what holds the ellipses of all networks, and the truth."""
+    reach = [(values.mean(0), FAR * values.std(0)) for values in networks.values()]
+    low = np.min([mean - far for mean, far in reach] + [truth - 0.3 * far for _, far in reach], axis=0)
+    high = np.max([mean + far for mean, far in reach] + [truth + 0.3 * far for _, far in reach], axis=0)
+    return np.stack([low, high], 1)
+
+
+def _far(axes: Axes, horizontal: np.ndarray, vertical: np.ndarray) -> None:
+    axes.set(xlim=tuple(horizontal), ylim=tuple(vertical))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(2, prune="both"))
 
@@ -185,8 +195,10 @@ def _contours(axes: Axes, gaussian: Gaussian, **look: object) -> None:
         axes.add_patch(Ellipse(gaussian.mean, major, minor, angle=angle, fill=False, **look))
 
 
-def _name(axes: Axes, parameter: object) -> None:
-    axes.text(0.5, 0.5, style.symbol(parameter), ha="center", va="center", transform=axes.transAxes, fontsize=9)
+def _name(axes: Axes, parameter: Parameter) -> None:
+    axes.text(0.5, 0.55, style.symbol(parameter), ha="center", va="center", transform=axes.transAxes, fontsize=10)
+    if parameter.unit:
+        axes.text(0.5, 0.25, f"[{parameter.unit}]", ha="center", va="center", transform=axes.transAxes, fontsize=8)
     axes.set(xticks=[], yticks=[])
     axes.set_frame_on(False)
 
@@ -206,15 +218,14 @@ def _ticks(axes: Axes, row: int, column: int, count: int) -> None:
 
 
 def _key(
-    networks: Mapping[str, np.ndarray],
     looks: Mapping[str, style.Look],
     labels: Mapping[str, str],
     samples: np.ndarray | None,
     fit: Gaussian | None,
 ) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=looks[model].color, linestyle=looks[model].linestyle, label=style.literal(labels.get(model, model)))
-        for model in networks
+        Line2D([], [], color=look.color, linestyle=look.linestyle, label=style.literal(labels.get(model, model)))
+        for model, look in looks.items()
     ]
     if samples is not None:
         handles.append(Line2D([], [], color=CHAIN, marker="o", markersize=3, label="MCMC"))
