@@ -104,7 +104,7 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)]
+    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})
@@ -322,7 +322,7 @@ def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
 
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
-    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)]
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
@@ -470,7 +470,7 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     unpacked = tmp_path / "unpacked"
     with tarfile.open(output) as tar:
         tar.extractall(unpacked, filter="data")
-    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 7)), "paper.tex", "references.bib"]
+    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)), "paper.tex", "references.bib"]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert paper.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
 
