@@ -244,6 +244,8 @@ def parts(config):
             "refine_prior",
             "shift_scores",
             "figure7",
+            "fermat",
+            "figure6",
             "figure1",
             "figure2",
             "figure3",
@@ -258,7 +260,7 @@ def parts(config):
         ({"evaluation": {"passes": 9}}, {"evaluate/vit", "evaluate/resnet"}),
         ({"models": {"vit": {"dropout": 0.2}}}, {"train/vit"}),
         ({"models": {"vit": {"posterior": "full"}}}, {"train/vit"}),
-        ({"models": {"vit": {"label": "Vision"}}}, {"figure2", "figure3"}),
+        ({"models": {"vit": {"label": "Vision"}}}, {"figure2", "figure3", "figure6"}),
         ({"psfs": {"hst_a": {"despace_um": 1.0}}}, {"psf/hst_a"}),
         ({"recipes": {"paper": {"epochs": 7}}}, {"train/vit", "train/resnet"}),
         ({"data": {"train": 30000}, "device": "cpu"}, set()),
@@ -267,7 +269,7 @@ def parts(config):
         ({"refine": {"starts": 7}}, REFINEMENTS),
         (
             {"priors": {"e1": {"sd": 0.1}}},
-            {"limit", "shift_scores", *REFINEMENTS, *SHIFTED, *(f"simulate/{psf}" for psf in content()["psfs"])},
+            {"limit", "fermat", "shift_scores", *REFINEMENTS, *SHIFTED, *(f"simulate/{psf}" for psf in content()["psfs"])},
         ),
         ({"simulation": {"engine": "torch"}}, SHIFTED | {f"simulate/{psf}" for psf in content()["psfs"]}),
         (
@@ -275,6 +277,8 @@ def parts(config):
             {f"shift_simulate/steep/{psf}" for psf in content()["psfs"]},
         ),
         ({"shift": {"systems": 600}}, {"shift_scores"}),
+        ({"fermat": {"draws": 50}}, {"fermat"}),
+        ({"fermat": {"goal": 0.02}}, {"figure6"}),
         ({"shift": {"cases": {"steep": {"label": "steep"}}}}, {"figure7"}),
     ],
 )

@@ -89,7 +89,7 @@ def with_own_kernel() -> Numbers:
     content["figures"]["figure1"] |= {"model": None, "heads": []}
     content["models"][0]["evaluation_seconds"] = None
     without_limit(content)["shift"] = None
-    content["mcmc"] = None
+    content["mcmc"] = content["fermat"] = None
     content["provenance"] |= {"date": None, "commit": "0123abc", "durations": []}
     return content
 
@@ -202,6 +202,36 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
     assert "one did not explain the image and one was too short after 5{,}000 steps" in text
     off = render(numbers() | {"mcmc": None}, tmp_path)
     assert "sec:mcmc" not in off and "figure5" not in off
+
+
+def test_delays_and_their_absence(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    section = text.split(r"\label{sec:fermat}")[1].split(r"\section{")[0]
+    assert r"\runfigure{figure6.pdf}" in section and "no significant bias" in section and "never" not in section
+    assert "18 such lenses" in section and "so that these are honest" in section
+    assert section.count("squared correlations, median") == 2
+    wrong = {"combined": 0.05, "tension": 20.0, "biased": True, "out_of_reach": True, "z": 2.0, "honest": False}
+    content["fermat"]["networks"][0]["images"] |= wrong
+    content["fermat"]["methods"][1] |= wrong
+    text = " ".join(render(content, tmp_path).split())
+    assert "a bias that no number of lenses averages out" in text and "& never" in text
+    assert "so that these are too small" in text
+    off = render(numbers() | {"fermat": None}, tmp_path)
+    assert "sec:fermat" not in off and "figure6" not in off
+
+
+def test_delays_of_which_nothing_can_be_used(tmp_path: Path) -> None:
+    content = numbers()
+    everything = [*content["fermat"]["methods"], content["fermat"]["prior"]]
+    everything += [network[key] for network in content["fermat"]["networks"] for key in ("alone", "images")]
+    for entry in everything:
+        kept = {"key", "treatment", "label", "systems", "unphysical", "biased", "out_of_reach"}
+        entry |= {"used": 0, **{key: None for key in entry if key not in kept and key != "used"}}
+    for network in content["fermat"]["networks"]:
+        network |= {"over_prior": None, "over_pixels": None}
+    content["fermat"]["pixels"] = []
+    assert r"\label{sec:fermat}" in render(content, tmp_path)
 
 
 def test_the_ablation_stands_in_the_text_unless_it_is_switched_off(tmp_path: Path) -> None:

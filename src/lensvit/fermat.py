@@ -67,10 +67,10 @@ def fermat(
     catalog : catalog.parquet. draws : predictions/{model}.h5.
     output : Parquet, one row a system, method (a model's name, prior, refined, mcmc or limit) and treatment: id,
         psf, n_images; difference of the Fermat potential, true [arcsec^2]; draws; unphysical (their number);
-        used (whether there are enough different draws, and few unphysical ones); of the physical draws error and sigma, the mean
-        and standard deviation of ln(difference / true), z, their ratio, share_gamma and share_theta_E, the
-        squared correlation of this logarithm with the parameter; and, of a network alone, sigma_gamma,
-        sigma_theta_E, sigma_shear, the sigma if only these draws vary. NaN where there is none.
+        used (whether there are enough different draws, and few unphysical ones); of the physical draws error and
+        sigma, the mean and standard deviation of ln(difference / true), z, their ratio, share_gamma and
+        share_theta_E, the squared correlation of this logarithm with the parameter; and, of a network alone,
+        sigma_gamma, sigma_theta_E, sigma_shear, the sigma if only these draws vary. NaN where there is none.
     limit : limit.parquet with its .h5 beside. amplitudes : "known" or "marginalised", which limit.
     refined : refined/{model}.parquet with its .h5 beside.
     mcmc : HDF5 with ``id``, ``converged`` (n,) and ``samples`` (n, S, 14) of the parameters.
@@ -162,7 +162,8 @@ def of_network(systems: list[Lens], path: Path, options: SimpleNamespace) -> Ite
     ids, values = _datasets(path, "id", "draws")
     for system, place in zip(systems, _places(path, ids, systems), strict=True):
         targets = values[: options.draws, place].astype(float)
-        drawn = with_priors(targets, options.known, np.random.default_rng(derive(options.seed, "fermat", model, system.id)))
+        rng = np.random.default_rng(derive(options.seed, "fermat", model, system.id))
+        drawn = with_priors(targets, options.known, rng)
         yield _row(system, model, "prediction", drawn, None) | _parts(system, drawn)
         yield _given_images(system, model, drawn, options)
 

@@ -29,11 +29,12 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
 
     Returns
     -------
-    goal, astrometry, draws : of the config; systems : with a delay; central, most_unphysical, biased, honest : the thresholds.
+    goal, astrometry, draws : of the config; systems : with a delay; central, most_unphysical, biased, honest : the
+        thresholds.
     methods : one a method and treatment: key, treatment, label, systems, used, and the table's columns, None
-        where there is none, numbers of lenses rounded up; biased (whether the combined value is off by 3 observed standard errors), honest
-        (whether errors are within 25% of the sigmas; None without errors), out_of_reach (whether the combined
-        value is biased by more than the goal).
+        where there is none, numbers of lenses rounded up; biased (whether the combined value is off by 3 observed
+        standard errors), honest (whether errors are within 25% of the sigmas; None without errors), out_of_reach
+        (whether the combined value is biased by more than the goal).
     networks : one each: label, alone, images (entries of ``methods``), over_prior (sigma of the priors with the
         positions over the network's with them; None without), over_pixels (the latter over that of all pixels,
         the limit's where there is one, else the refined fits').

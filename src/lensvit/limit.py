@@ -48,7 +48,16 @@ from lensvit import settings as stage_settings
 from lensvit.batched_lens_equation import solve
 from lensvit.errors import LensvitError
 from lensvit.lens_equation import Images
-from lensvit.likelihood import COORDINATES, Equations, Likelihood, LogPrior, by_coordinates, changes, covariance, regular
+from lensvit.likelihood import (
+    COORDINATES,
+    Equations,
+    Likelihood,
+    LogPrior,
+    by_coordinates,
+    changes,
+    covariance,
+    regular,
+)
 from lensvit.limit_table import NEAREST
 from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
 from lensvit.power_law import PowerLaw, inside

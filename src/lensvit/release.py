@@ -36,8 +36,8 @@ EPOCH = 1665273600  # 2022-10-09: the date of every file in an archive
 HASH = 10  # digits of the manifest's hash in an archive's name
 
 SMALL = (
-    "settings/**/*.yaml", "**/*.sha256", "scaler.json", "limit.parquet", "fermat.parquet", "mcmc.parquet", "refined/*.parquet",
-    "models/*/config.json", "models/*/history.csv",
+    "settings/**/*.yaml", "**/*.sha256", "scaler.json", "limit.parquet", "fermat.parquet", "mcmc.parquet",
+    "refined/*.parquet", "models/*/config.json", "models/*/history.csv",
     "models/*/provenance.json", "shift/**/*.json", "shift/**/history.csv", "shift/*/scores.parquet",
     "shift/*/predictions/*.parquet", "psf/*.json", "predictions/**/*.parquet", "tables/*", "figures/*", "numbers.json",
     "paper/paper.tex", "paper/paper.pdf", "paper/paper-source.tar.gz", "benchmarks/**/*.tsv",

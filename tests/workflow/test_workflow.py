@@ -18,7 +18,8 @@ EVALUATIONS = {"evaluate": 3, "evaluate_validation": 2, "shift_evaluate": 1, "le
 PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
 SHOWN = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
 SHIFT = {"shift_scores": 3, "shift_table": 1, "figure7": 1}
-AFTER_DRAWS = {"refine": 2, "refined_table": 1, "ablation_table": 1, **SHOWN}
+FERMAT = {"fermat": 1, "fermat_table": 1, "figure6": 1}
+AFTER_DRAWS = {**FERMAT, "refine": 2, "refined_table": 1, "ablation_table": 1, **SHOWN}
 AFTER_TRAINING = {**EVALUATIONS, "figure1": 1, **AFTER_DRAWS, **SHIFT}
 AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 3, "left_out_train": 1, **AFTER_TRAINING}
 CATALOGS = {"catalog": 1, "shift_catalog": 1, "left_out_catalog": 1}
@@ -35,7 +36,7 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     assert [name for name in rows[0] if name != "refined"] == [name for name in columns if name != "refined"]
     for start, count in {"vit": 4, "resnet": 4, "prior": 2}.items():
         assert len(pd.read_parquet(run / "refined" / f"{start}.parquet")) == count
-    for number in (1, 2, 3, 4, 7):
+    for number in (1, 2, 3, 4, 6, 7):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
     catalog = pd.read_parquet(run / "catalog.parquet")
@@ -77,7 +78,7 @@ def test_a_figure_setting_draws_that_figure_again(smoke):
 
 
 def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
-    assert smoke.planned(overlay="refine: {enabled: false}") == {"settings": 1, "table": 1, **PAPER}
+    assert smoke.planned(overlay="refine: {enabled: false}") == {"settings": 1, "table": 1, **FERMAT, **PAPER}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,29 @@ def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
     [("limit: {amplitudes: marginalised}", {"limit_table": 1}), ("limit: {enabled: false}", {})],
 )
 def test_another_limit_is_not_computed_again(smoke, overlay, expected):
-    assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, "table": 1, "figure3": 1, **PAPER}
+    assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, "table": 1, "figure3": 1, **FERMAT, **PAPER}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "settings", "expected"),
+    [
+        ("fermat: {enabled: false}", 1, {}),
+        ("fermat: {goal: 0.02}", 2, {"fermat_table": 1, "figure6": 1}),  # of the figure and of the numbers
+        ("fermat: {astrometry: 0.002}", 2, FERMAT),  # of the stage and of the numbers
+    ],
+)
+def test_a_change_of_the_delays_reaches_nothing_else(smoke, overlay, settings, expected):
+    assert smoke.planned(overlay=overlay) == {"settings": settings, **expected, **PAPER}
+
+
+def test_delays_switched_off_leave_no_trace_in_the_plan(fresh):
+    planned = fresh.planned(overlay="fermat: {enabled: false}")
+    assert "pdf" in planned and not set(FERMAT) & set(planned)
+
+
+def test_delays_need_neither_limit_nor_refinement(fresh):
+    planned = fresh.planned(overlay="{limit: {enabled: false}, refine: {enabled: false}, mcmc: {enabled: false}}")
+    assert not {"limit", "refine", "mcmc"} & set(planned) and FERMAT.items() <= planned.items()
 
 
 def test_a_full_posterior_trains_that_model_alone(smoke):
@@ -173,12 +196,15 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("ablation_table.py", {"ablation_table": 1, **PAPER}),
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
         ("posterior_claims.py", PAPER),
-        ("starts.py", {"refine": 2, "refine_prior": 1, "refined_table": 1, "table": 1, **SHIFT, **PAPER}),
+        ("starts.py", {"refine": 2, "refine_prior": 1, "refined_table": 1, "table": 1, **FERMAT, **SHIFT, **PAPER}),
+        ("time_delays.py", {**FERMAT, **PAPER}),
+        ("fermat_table.py", {**FERMAT, **PAPER}),
+        ("figures/figure6.py", {"figure6": 1, "pdf": 1, "archive": 1}),
         ("shift_scores.py", {**SHIFT, **PAPER}),
         ("shift_table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
         ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS, **SHIFT}),
         ("train.py", {"train": 3, "left_out_train": 1, **AFTER_TRAINING}),
-        ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **PAPER}),
+        ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **FERMAT, **PAPER}),
         ("simulate.py", {"simulate": 6, "shift_simulate": 2, **CATALOGS, **AFTER_IMAGES}),
         ("config.py", {}),
         ("cli.py", {}),

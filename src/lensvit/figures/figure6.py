@@ -60,7 +60,10 @@ def _groups(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame
 
 
 def _single(
-    axes: Axes, groups: Mapping[tuple[str, str], pd.DataFrame], looks: Mapping[str, style.Look], labels: Mapping[str, str]
+    axes: Axes,
+    groups: Mapping[tuple[str, str], pd.DataFrame],
+    looks: Mapping[str, style.Look],
+    labels: Mapping[str, str],
 ) -> None:
     """Median and central share of |error|, above; of what the sigmas let expect, below."""
     names = []
