@@ -80,7 +80,7 @@ def test_learnt_proposals_leave_their_own_gaussian_as_it_is():
     def density(values):
         return -np.einsum("ni,ij,nj->n", values - mean, np.linalg.inv(covariance), values - mean) / 2
 
-    sampler = emcee.EnsembleSampler(8, 3, density, moves=learnt(passed), vectorize=True)
+    sampler = emcee.EnsembleSampler(8, 3, density, moves=learnt(passed, 0.5), vectorize=True)
     sampler.run_mcmc(passed[:8], 400)
     assert (sampler.acceptance_fraction > 0.99).all()
     np.testing.assert_allclose(sampler.get_chain(flat=True).std(0), [1, 2, 3], rtol=0.12)

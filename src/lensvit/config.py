@@ -312,7 +312,7 @@ class Mcmc(Part):
     walkers: int = Field(ge=28, le=10_000, description="of a chain; at least two for each of its 14 parameters")
     particles: int = Field(ge=28, le=100_000, description="of the annealing, from which the walkers are taken")
     annealing_steps: int = Field(ge=1, le=10_000, description="of the particles at each temperature")
-    tuning_steps: int = Field(ge=10, le=1_000_000, description="in each of two rounds in which proposals are learnt")
+    tuning_steps: int = Field(ge=10, le=1_000_000, description="in each of three rounds in which proposals are learnt")
     max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in")
     attempts: int = Field(ge=1, le=100, description="annealings of a chain, until one explains the image")
     samples: int = Field(ge=10, le=1_000_000, description="of each chain that are written, evenly from all of it")

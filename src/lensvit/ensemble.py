@@ -28,8 +28,11 @@ Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 EFFECTIVE = 0.5  # share of the particles that count after a step of the annealing
 TEMPERATURES = 200  # most steps of the annealing
 BISECTIONS = 60
-KEPT = 0.5  # of a proposal's distance from the mean: that of the walker before
-ROUNDS = 2  # of tuning
+# shares of the steps, and what learnt proposals keep of a walker's distance from the mean: long steps are good
+# where the posterior is a Gaussian, short ones take a walker out of a corner where it is not
+LONG, SHORT, EVOLUTION = 0.5, 0.2, 0.3
+KEPT_LONG, KEPT_SHORT = 0.5, 0.9
+ROUNDS = 3  # of tuning
 LENGTH = 50  # autocorrelation times that a converged chain has at least
 STEADY = 0.05  # change of the autocorrelation time since the last look
 LOOKS = 50  # steps between two looks
@@ -79,7 +82,7 @@ class Ensemble:
     target : function of values (n, d) that returns their log prior and log likelihood (n,); minus infinity
         where there is none.
     options : with ``walkers``, ``particles``, ``annealing_steps`` (at each temperature), ``tuning_steps`` (in
-        each of two rounds) and ``max_steps`` (after the burn-in).
+        each of three rounds) and ``max_steps`` (after the burn-in).
     seed : of all that is drawn.
     """
 
@@ -168,7 +171,11 @@ class Ensemble:
         for _ in range(ROUNDS):
             walkers, sampler = self._moved(walkers, 1.0, self.options.tuning_steps, moves, keep=True)
             passed = sampler.get_chain(discard=self.options.tuning_steps // 2, flat=True)
-            moves = [(learnt(passed), 0.7), (emcee.moves.DEMove(), 0.3)]
+            moves = [
+                (learnt(passed, KEPT_LONG), LONG),
+                (learnt(passed, KEPT_SHORT), SHORT),
+                (emcee.moves.DEMove(), EVOLUTION),
+            ]
         return walkers, moves
 
     def chain(self, walkers: Particles, moves: list) -> Chain:
@@ -197,11 +204,12 @@ def _autocorrelation(sampler: emcee.EnsembleSampler) -> float:
     return float(np.max(sampler.get_autocorr_time(tol=0)))
 
 
-def learnt(passed: np.ndarray) -> emcee.moves.MHMove:
+def learnt(passed: np.ndarray, kept: float) -> emcee.moves.MHMove:
     """Proposals that know the mean m and the covariance C of places (n, d) passed before.
 
-    x' = m + k (x - m) + (1 - k^2)^(1/2) N(0, C), which by itself leaves N(m, C) as it is (Neal 1998); the
-    ratio of the two densities corrects for it. The better the posterior is a Gaussian, the more are accepted.
+    x' = m + k (x - m) + (1 - k^2)^(1/2) N(0, C), k being ``kept``, by itself leaves N(m, C) as it is (Neal
+    1998); the ratio of the two densities corrects for it. The better the posterior is a Gaussian, the more are
+    accepted.
     """
     mean, covariance = passed.mean(0), np.atleast_2d(np.cov(passed, rowvar=False))
     root = np.linalg.cholesky(covariance + np.diag(SPREAD * np.diag(covariance)))
@@ -209,7 +217,7 @@ def learnt(passed: np.ndarray) -> emcee.moves.MHMove:
 
     def propose(values: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
         before = (values - mean) @ inverse.T
-        after = KEPT * before + np.sqrt(1 - KEPT**2) * random.normal(size=before.shape)
+        after = kept * before + np.sqrt(1 - kept**2) * random.normal(size=before.shape)
         return mean + after @ root.T, (np.square(after) - np.square(before)).sum(1) / 2
 
     return emcee.moves.MHMove(propose)
