@@ -52,8 +52,9 @@ def test_the_chain_of_the_network_is_shown(run):
 
 def test_panels_reach_as_far_as_their_method(run):
     rng = np.random.default_rng(2)
-    networks = {"vit": TRUTH + rng.normal(size=(500, len(TRUTH))), "resnet": TRUTH + 2 * rng.normal(size=(500, len(TRUTH)))}
-    figure = draw(TRUTH, networks, TRUTH + 0.01 * rng.normal(size=(300, len(TRUTH))), laplace(run / "refined.parquet", "b"), {})
+    networks = {name: TRUTH + sigma * rng.normal(size=(500, len(TRUTH))) for name, sigma in (("vit", 1), ("resnet", 2))}
+    samples = TRUTH + 0.01 * rng.normal(size=(300, len(TRUTH)))
+    figure = draw(TRUTH, networks, samples, laplace(run / "refined.parquet", "b"), {})
     panels = np.array(figure.axes).reshape(len(TRUTH), len(TRUTH))
     for mean, axis in ((TRUTH[1], panels[1, 0].get_ylim()), (TRUTH[0], panels[1, 0].get_xlim())):
         assert axis[0] < mean - 4 and mean + 4 < axis[1]

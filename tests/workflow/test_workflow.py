@@ -16,10 +16,13 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 EVALUATIONS = {"evaluate": 3, "evaluate_validation": 2, "shift_evaluate": 1, "left_out_evaluate": 1}
 PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
+COMPARED = {"mcmc_table": 1}
+CHAINS = {**COMPARED, "figure5": 1}
 SHOWN = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
 SHIFT = {"shift_scores": 3, "shift_table": 1, "figure7": 1}
 FERMAT = {"fermat": 1, "fermat_table": 1, "figure6": 1}
-AFTER_DRAWS = {**FERMAT, "refine": 2, "refined_table": 1, "ablation_table": 1, **SHOWN}
+REFINED = {"refine": 2, "refined_table": 1}
+AFTER_DRAWS = {**REFINED, "ablation_table": 1, "mcmc": 1, **CHAINS, **FERMAT, **SHOWN}
 AFTER_TRAINING = {**EVALUATIONS, "figure1": 1, **AFTER_DRAWS, **SHIFT}
 AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 3, "left_out_train": 1, **AFTER_TRAINING}
 CATALOGS = {"catalog": 1, "shift_catalog": 1, "left_out_catalog": 1}
@@ -36,7 +39,8 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     assert [name for name in rows[0] if name != "refined"] == [name for name in columns if name != "refined"]
     for start, count in {"vit": 4, "resnet": 4, "prior": 2}.items():
         assert len(pd.read_parquet(run / "refined" / f"{start}.parquet")) == count
-    for number in (1, 2, 3, 4, 6, 7):
+    assert list(pd.read_parquet(run / "mcmc.parquet")["start"]) == ["prior", "network"]
+    for number in (1, 2, 3, 4, 5, 6, 7):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
     catalog = pd.read_parquet(run / "catalog.parquet")
@@ -78,7 +82,19 @@ def test_a_figure_setting_draws_that_figure_again(smoke):
 
 
 def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
-    assert smoke.planned(overlay="refine: {enabled: false}") == {"settings": 1, "table": 1, **FERMAT, **PAPER}
+    expected = {"settings": 1, "table": 1, **CHAINS, **FERMAT, **PAPER}
+    assert smoke.planned(overlay="refine: {enabled: false}") == expected
+
+
+def test_chains_switched_off_leave_what_does_not_show_them(smoke, fresh):
+    assert smoke.planned(overlay="mcmc: {enabled: false}") == {"settings": 1, **FERMAT, **PAPER}
+    planned = fresh.planned(overlay="mcmc: {enabled: false}")
+    assert "pdf" in planned and not [rule for rule in planned if "mcmc" in rule or rule == "figure5"]
+
+
+def test_longer_chains_run_alone(smoke):
+    expected = {"settings": 2, "mcmc": 1, **CHAINS, **FERMAT, **PAPER}
+    assert smoke.planned(overlay="mcmc: {max_steps: 150}") == expected
 
 
 @pytest.mark.parametrize(
@@ -86,7 +102,8 @@ def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
     [("limit: {amplitudes: marginalised}", {"limit_table": 1}), ("limit: {enabled: false}", {})],
 )
 def test_another_limit_is_not_computed_again(smoke, overlay, expected):
-    assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, "table": 1, "figure3": 1, **FERMAT, **PAPER}
+    shown = {"table": 1, "figure3": 1, **COMPARED, **FERMAT}
+    assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, **shown, **PAPER}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +131,9 @@ def test_delays_need_neither_limit_nor_refinement(fresh):
 def test_a_full_posterior_trains_that_model_alone(smoke):
     planned = smoke.planned(overlay="models: {resnet: {posterior: full}}")
     one = dict.fromkeys(("train", "evaluate", "evaluate_validation", "refine"), 1)
-    assert planned == {"settings": 2, **AFTER_DRAWS, **one}
+    expected = {"settings": 2, **AFTER_DRAWS, **one}
+    del expected["mcmc"]  # from the draws of the first model
+    assert planned == expected
 
 
 @pytest.mark.parametrize(
@@ -155,7 +174,7 @@ def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
     planned = smoke.planned(overlay=THIRD)
     planned.pop("settings")
     own = {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS, "refine": 1}
-    del own["ablation_table"]
+    del own["ablation_table"], own["mcmc"]
     assert planned == own
 
 
@@ -196,15 +215,16 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("ablation_table.py", {"ablation_table": 1, **PAPER}),
         ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
         ("posterior_claims.py", PAPER),
-        ("starts.py", {"refine": 2, "refine_prior": 1, "refined_table": 1, "table": 1, **FERMAT, **SHIFT, **PAPER}),
         ("time_delays.py", {**FERMAT, **PAPER}),
         ("fermat_table.py", {**FERMAT, **PAPER}),
         ("figures/figure6.py", {"figure6": 1, "pdf": 1, "archive": 1}),
+        ("starts.py", {**REFINED, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER}),
         ("shift_scores.py", {**SHIFT, **PAPER}),
         ("shift_table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
         ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS, **SHIFT}),
         ("train.py", {"train": 3, "left_out_train": 1, **AFTER_TRAINING}),
-        ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **FERMAT, **PAPER}),
+        ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER}),
+        ("ensemble.py", {"mcmc": 1, **CHAINS, **FERMAT, **PAPER}),
         ("simulate.py", {"simulate": 6, "shift_simulate": 2, **CATALOGS, **AFTER_IMAGES}),
         ("config.py", {}),
         ("cli.py", {}),
