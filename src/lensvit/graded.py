@@ -26,12 +26,16 @@ def fits(pixels: int, size: int) -> bool:
     return size % 2 == 0 and pixels % 2 == 0 and 2 * size <= pixels
 
 
+def graded(places: np.ndarray) -> np.ndarray:
+    """Where ``places`` of the input lie in the image, both from -1 to 1 along an axis."""
+    return places * (1 + np.abs(places)) / 2
+
+
 @cache
 def edges(pixels: int, size: int) -> np.ndarray:
     """Edges (size + 1,) of the blocks along an axis [pixel]; for what :func:`fits`."""
-    share = np.linspace(0, 1, size // 2 + 1)
-    half = np.floor(share * (1 + share) / 2 * (pixels // 2) + 0.5).astype(int)
-    return pixels // 2 + np.concatenate([-half[:0:-1], half])
+    offset = graded(np.linspace(-1, 1, size + 1)) * (pixels // 2)
+    return pixels // 2 + (np.sign(offset) * np.floor(np.abs(offset) + 0.5)).astype(int)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

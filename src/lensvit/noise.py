@@ -11,8 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from lensvit.normal import standard_normal
-
 Array = TypeVar("Array")
 
 
@@ -38,7 +36,8 @@ def noise(image: np.ndarray, sigma_bkg: float, exposure: float, seed: int) -> np
     exposure : [s].
     seed : the system's, column ``seed`` of the catalogue; it keys a stream of its own.
     """
-    return noisy(image, standard_normal(seed, image.shape), sigma_bkg, exposure)
+    normal = np.random.Generator(np.random.PCG64(seed)).standard_normal(image.shape, dtype=np.float32)
+    return noisy(image, normal, sigma_bkg, exposure)
 
 
 def noisy(image: np.ndarray, normal: np.ndarray, sigma_bkg: float, exposure: float) -> np.ndarray:

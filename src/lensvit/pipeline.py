@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from lensvit import bilinear, graded
+from lensvit import graded
 from lensvit.errors import LensvitError
 from lensvit.noise import noise, noisy, variance
 from lensvit.threads import for_each
@@ -219,7 +219,7 @@ def resize(images: Tensor, size: int, how: str) -> Tensor:
         return graded.resize(images, size)
     if how == "area":
         return adaptive_avg_pool2d(images[:, None], size)[:, 0]
-    return bilinear.resize(images, size)
+    return interpolate(images[:, None], size=(size, size), mode="bilinear", align_corners=True)[:, 0]
 
 
 def mean_variance(variance: Tensor, size: int, how: str) -> Tensor:

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lensvit import graded, networks
+from lensvit import networks
 from lensvit.errors import LensvitError
+from lensvit.graded import graded
 from lensvit.pipeline import Inputs
 
-
-FINEST = 100  # pixels for each of a graded input, where edges are wanted without rounding
 FINER = 8  # cells of a regular grid for each patch along an axis
 
 
@@ -51,35 +50,21 @@ def maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) -> np.ndar
     except LensvitError as error:
         raise NoAttention(str(error)) from error
     result = on_patches(attention.numpy(), layer)
-    if config.recipe.resize != "graded":
-        return result
-    # edges as shares of the side are the same for all cameras, but for the rounding to pixels
-    size = config.network.image_size
-    return on_sky(result, patch_edges(FINEST * size, size, result.shape[-1]))
+    return on_sky(result) if config.recipe.resize == "graded" else result
 
 
-def on_sky(maps: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Maps over patches of different sizes on a regular grid over the image, a patch alike all over.
-
-    Parameters
-    ----------
-    maps : (..., side, side).
-    edges : (side + 1,) of the patches along an axis, as shares of the image's side.
+def on_sky(maps: np.ndarray) -> np.ndarray:
+    """Maps over the patches of a graded input, (..., side, side), on a regular grid over the image.
 
     Returns
     -------
-    (..., m, m), m = ``FINER`` side.
+    (..., m, m), m = ``FINER`` side; a patch is alike all over.
     """
     side = maps.shape[-1]
-    middle = (np.arange(FINER * side) + 0.5) / (FINER * side)
-    patch = np.searchsorted(edges, middle) - 1
+    edges = graded(np.linspace(-1, 1, side + 1))
+    middles = (np.arange(FINER * side) + 0.5) / (FINER * side) * 2 - 1
+    patch = np.searchsorted(edges, middles) - 1
     return maps[..., patch[:, None], patch]
-
-
-def patch_edges(pixels: int, size: int, side: int) -> np.ndarray:
-    """Edges (side + 1,) of the patches of a graded input of ``size`` pixels, as shares of the image's side."""
-    edges = graded.edges(pixels, size) / pixels
-    return np.interp(np.linspace(0, size, side + 1), np.arange(size + 1), edges)
 
 
 def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:
