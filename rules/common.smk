@@ -67,20 +67,21 @@ def manifest(path):
     return f"{path}.sha256"
 
 
-def chunk_files(splits, psfs=CONFIG.psfs):
-    """The image files of some splits."""
+def chunk_files(splits, psfs=CONFIG.psfs, run=CONFIG, folder=RUN):
+    """The image files of some splits; ``run`` has other ones in another ``folder``."""
     return [
-        f"{RUN}/images/{psf}/{chunk}.h5"
+        f"{folder}/images/{psf}/{chunk}.h5"
         for psf in psfs
         for split in splits
-        for chunk, first, count in schema.chunks(CONFIG, psf, split)
+        for chunk, first, count in schema.chunks(run, psf, split)
     ]
 
 
 def chunk_range(wildcards):
-    """(first index, count) of a simulation job."""
+    """(first index, count) of a simulation job, of the run or of a case out of distribution."""
+    run = SHIFTED[wildcards.case] if "case" in wildcards.keys() else CONFIG
     split = wildcards.chunk.split("-")[0]
-    for chunk, first, count in schema.chunks(CONFIG, wildcards.psf, split):
+    for chunk, first, count in schema.chunks(run, wildcards.psf, split):
         if chunk == wildcards.chunk:
             return first, count
     raise LensvitError(f"the config has no chunk {wildcards.chunk} of {wildcards.psf}")
@@ -113,8 +114,8 @@ def model_files(model):
 
 
 def processes(wildcards):
-    """Processes of a training on each node: one a GPU."""
-    return CONFIG.networks[wildcards.model].gpus if CONFIG.device == "gpu" else 1
+    """Processes of a job on each node: one a GPU."""
+    return max(1, gpus(wildcards.model))
 
 
 def over_nodes(name):
@@ -150,19 +151,6 @@ UNSEEN = CONFIG.shift.left_out if CONFIG.shift.enabled else None
 SEEN = [psf for psf in CONFIG.psfs if psf != UNSEEN]
 
 
-def shifted_chunks(case, psf):
-    """The image files of a case and PSF: (name of the chunk, first index, count)."""
-    return schema.chunks(SHIFTED[case], psf, "test")
-
-
-def shifted_range(wildcards):
-    """(first index, count) of a simulation job of a case."""
-    for chunk, first, count in shifted_chunks(wildcards.case, wildcards.psf):
-        if chunk == wildcards.chunk:
-            return first, count
-    raise LensvitError(f"the config has no chunk {wildcards.chunk} of {wildcards.psf} in {wildcards.case}")
-
-
 def scored_folder(sample):
     """Where the catalogue and the predictions of some systems lie: ordinary, left_out or a case's."""
     return RUN if sample == "ordinary" else f"{RUN}/shift/{sample}"
@@ -172,11 +160,7 @@ def scored_images(sample):
     """Their image files; a case has its own."""
     if sample not in SHIFTED:
         return chunk_files(["test"])
-    return [
-        f"{RUN}/shift/{sample}/images/{psf}/{chunk}.h5"
-        for psf in CONFIG.psfs
-        for chunk, first, count in shifted_chunks(sample, psf)
-    ]
+    return chunk_files(["test"], run=SHIFTED[sample], folder=f"{RUN}/shift/{sample}")
 
 
 def scored_model(sample):

@@ -29,7 +29,7 @@ rule evaluate:
     threads: network_threads(4)
     resources:
         gpu=lambda wildcards: gpus(wildcards.model),
-        processes=lambda wildcards: max(1, gpus(wildcards.model)),
+        processes=processes,
         mem_mb=16000 if CONFIG.device == "gpu" else 6000,
         runtime=240,
         device=CONFIG.device,

@@ -23,8 +23,8 @@ use rule simulate as shift_simulate with:
         manifest=manifest(f"{RUN}/shift/{{case}}/images/{{psf}}/{{chunk}}.h5"),
     params:
         split="test",
-        first=lambda wildcards: shifted_range(wildcards)[0],
-        systems=lambda wildcards: shifted_range(wildcards)[1],
+        first=lambda wildcards: chunk_range(wildcards)[0],
+        systems=lambda wildcards: chunk_range(wildcards)[1],
     log:
         f"{RUN}/logs/shift/simulate/{{case}}/{{psf}}/{{chunk}}.log",
     benchmark:

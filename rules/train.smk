@@ -34,7 +34,7 @@ rule train:
         f"{RUN}/benchmarks/train/{{model}}.tsv"
     threads: network_threads(8)
     resources:
-        gpu=lambda wildcards: CONFIG.networks[wildcards.model].nodes * processes(wildcards) * (CONFIG.device == "gpu"),
+        gpu=lambda wildcards: CONFIG.networks[wildcards.model].nodes * gpus(wildcards.model),
         nodes=lambda wildcards: CONFIG.networks[wildcards.model].nodes,
         processes=processes,
         mpi=over_nodes("mpi"),

@@ -172,7 +172,7 @@ def of_priors(systems: list[Lens], options: SimpleNamespace) -> Iterator[dict[st
     """Rows of the priors with the positions of the images: what is known without a network."""
     for system in systems:
         rng = np.random.default_rng(derive(options.seed, "fermat", "prior", system.id))
-        targets = np.column_stack([_draw(options.known[name], options.draws, rng) for name in TARGET_NAMES])
+        targets = np.column_stack([options.known[name].draws(rng, options.draws) for name in TARGET_NAMES])
         yield _given_images(system, "prior", with_priors(targets, options.known, rng), options)
 
 
@@ -214,14 +214,7 @@ def of_chain(systems: list[Lens], path: Path, options: SimpleNamespace) -> Itera
 def with_priors(targets: np.ndarray, known: Mapping[str, Prior], rng: np.random.Generator) -> np.ndarray:
     """Draws (K, 8) of the targets with draws from the priors of what is no target: (K, 14)."""
     others = [name for name in NAMES if name not in TARGET_NAMES]
-    return np.column_stack([targets, *(_draw(known[name], len(targets), rng) for name in others)])
-
-
-def _draw(prior: Prior, count: int, rng: np.random.Generator) -> np.ndarray:
-    if prior.kind == "uniform":
-        return rng.uniform(prior.low, prior.high, count)
-    low = -np.inf if prior.low is None else prior.low
-    return np.clip(rng.normal(prior.mean, prior.sd, count), low, np.inf if prior.high is None else prior.high)
+    return np.column_stack([targets, *(known[name].draws(rng, len(targets)) for name in others)])
 
 
 def _given_images(system: Lens, method: str, drawn: np.ndarray, options: SimpleNamespace) -> dict[str, object]:

@@ -43,7 +43,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensvit import files, frames
+from lensvit import cameras, files, frames
 from lensvit import settings as stage_settings
 from lensvit.batched_lens_equation import solve
 from lensvit.errors import LensvitError
@@ -61,7 +61,6 @@ from lensvit.likelihood import (
 from lensvit.limit_table import NEAREST
 from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
 from lensvit.power_law import PowerLaw, inside
-from lensvit.psf import kernel
 from lensvit.renderer import AMPLITUDES, BatchedRenderer, system_tensors
 from lensvit.scene import System
 
@@ -91,18 +90,16 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
         If a file is absent or broken.
     """
     options = stage_settings.read(settings)
-    paths = {Path(path).stem: path for path in psfs}
     systems = frames.read(catalog)
     systems = systems[systems["split"] == "test"]
+    kernels = cameras.kernels(psfs, systems["psf"])
     result = systems[["id", "psf", "n_images", "sigma_bkg"]].copy()
     result.insert(2, "instrument", [options.options[psf]["name"] for psf in systems["psf"]])
     spreads = {treatment: np.empty((len(systems), len(NAMES), len(NAMES))) for treatment in TREATMENTS}
     parts = []
     for psf, rows in systems.groupby("psf", sort=False, observed=True):
-        if psf not in paths:
-            raise LensvitError(f"no kernel of the PSF {psf}: give its file under --psfs")
         started = time.perf_counter()
-        part, spread = of_camera(rows, _renderer(options, psf, paths[psf]), options)
+        part, spread = of_camera(rows, cameras.renderer(options, psf, kernels[psf]), options)
         parts.append(part)
         for treatment, values in spread.items():
             spreads[treatment][systems.index.get_indexer(rows.index)] = values
@@ -116,12 +113,6 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
         result.join(pd.concat(parts)).to_parquet(temporary, index=False)
     for path in (Path(output).with_suffix(".h5"), output):
         files.write_manifest(path)
-
-
-def _renderer(options: SimpleNamespace, name: str, path: Path) -> BatchedRenderer:
-    psf, instrument = kernel.read(path), options.options[name]
-    fine = psf.supersampled if options.supersampling > 1 else None
-    return BatchedRenderer(instrument["pixels"], instrument["pixel_scale"], psf.native, options.scene, fine)
 
 
 def of_camera(

@@ -23,14 +23,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensvit import files, frames, seeds
+from lensvit import cameras, files, frames, seeds
 from lensvit import settings as stage_settings
 from lensvit.ensemble import AGREE, Chain, Ensemble, Particles, split_r_hat
-from lensvit.errors import LensvitError
 from lensvit.fitting import Posterior, explained, start_from
 from lensvit.likelihood import ANGLE, KNOWN, SIZE, LogPrior, observed, to_parameters
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
-from lensvit.psf import kernel
 from lensvit.renderer import BatchedRenderer
 from lensvit.subset import chosen, read_draws
 
@@ -71,14 +69,12 @@ def mcmc(
     torch.set_num_threads(threads)
     options = stage_settings.read(settings)
     rows = chosen(frames.read(catalog), options.systems, options.seed)
-    paths = {Path(path).stem: path for path in psfs}
+    kernels = cameras.kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
     results = []
     for number, (_, row) in enumerate(rows.iterrows()):
-        if row["psf"] not in paths:
-            raise LensvitError(f"no kernel of the PSF {row['psf']}: give its file under --psfs")
-        one = rows.iloc[number : number + 1]
-        posterior = _posterior(options, one, Path(images), kernel.read(paths[row["psf"]]))
+        renderer = cameras.renderer(options, row["psf"], kernels[row["psf"]])
+        posterior = _posterior(options, rows.iloc[number : number + 1], Path(images), renderer)
         results += _of_system(row, posterior, known[:, number], options)
     with files.atomic(Path(output).with_suffix(".h5")) as path, h5py.File(path, "w") as file:
         file["id"] = [result.row["id"] for result in results]
@@ -100,11 +96,9 @@ class Result(NamedTuple):
     samples: np.ndarray
 
 
-def _posterior(options: SimpleNamespace, row: pd.DataFrame, images: Path, psf: kernel.Kernel) -> Posterior:
+def _posterior(options: SimpleNamespace, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:
     """Of one system, a row of the catalogue."""
-    system, fine = row.iloc[0], psf.supersampled if options.supersampling > 1 else None
-    instrument = options.options[system["psf"]]
-    renderer = BatchedRenderer(instrument["pixels"], instrument["pixel_scale"], psf.native, options.scene, fine)
+    system = row.iloc[0]
     data, exposure = observed(images / system["psf"] / f"{system['chunk']}.h5", row)
     prior = LogPrior(priors(options.priors), options.external_shear)
     sigma = torch.tensor(row["sigma_bkg"].to_numpy(dtype=float))
@@ -185,7 +179,7 @@ def starting(
     """Places (n, d): draws of the priors, and of a network for the targets if it starts there."""
     rng, known = np.random.default_rng(seed), priors(options.priors)
     count = STARTING * options.particles
-    places = np.array([[known[name].draw(rng) for name in NAMES] for _ in range(count)])
+    places = np.column_stack([known[name].draws(rng, count) for name in NAMES])
     if start == "network":
         columns = [NAMES.index(name) for name in TARGET_NAMES]
         places[:, columns] = draws[rng.integers(len(draws), size=count)]

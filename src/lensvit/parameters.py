@@ -33,11 +33,15 @@ class Prior:
 
     def draw(self, rng: np.random.Generator) -> float:
         """One value."""
+        return float(self.draws(rng, 1)[0])
+
+    def draws(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Independent values (count,)."""
         if self.kind == "uniform":
-            return float(rng.uniform(self.low, self.high))
+            return rng.uniform(self.low, self.high, count)
         lower = -np.inf if self.low is None else self.low
         upper = np.inf if self.high is None else self.high
-        return float(np.clip(rng.normal(self.mean, self.sd), lower, upper))
+        return np.clip(rng.normal(self.mean, self.sd, count), lower, upper)
 
 
 def normal(mean: float, sd: float, low: float | None = None, high: float | None = None) -> Prior:

@@ -19,15 +19,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensvit import files, frames, seeds
+from lensvit import cameras, files, frames, seeds
 from lensvit import settings as stage_settings
-from lensvit.errors import LensvitError
 from lensvit.fitting import Fit, Posterior, climb, explained, possible, start_from
 from lensvit.likelihood import COORDINATES, LogPrior, covariance, observed
 from lensvit.matching import Gaussian
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from lensvit.renderer import BatchedRenderer
 from lensvit.starts import Starter, from_draws, from_prior
 from lensvit.subset import chosen, read_draws
 
@@ -70,12 +68,10 @@ def refine(
     torch.set_num_threads(threads)
     options = stage_settings.read(settings)
     rows = chosen(frames.read(catalog), options.systems, options.seed)
-    paths = {Path(path).stem: path for path in psfs}
+    kernels = cameras.kernels(psfs, rows["psf"])
     parts = []
     for psf, some in rows.groupby("psf", sort=False, observed=True):
-        if psf not in paths:
-            raise LensvitError(f"no kernel of the PSF {psf}: give its file under --psfs")
-        camera = Camera(options, psf, kernel.read(paths[psf]))
+        camera = Camera(options, psf, kernels[psf])
         parts += [
             camera.fit(some.iloc[start : start + BATCH], images, draws) for start in range(0, len(some), BATCH)
         ]
@@ -111,10 +107,8 @@ class Camera:
     """
 
     def __init__(self, options: SimpleNamespace, name: str, psf: kernel.Kernel) -> None:
-        self.options, self.name, instrument = options, name, options.options[name]
-        fine = psf.supersampled if options.supersampling > 1 else None
-        size = instrument["pixels"], instrument["pixel_scale"]
-        self.renderer = BatchedRenderer(*size, psf.native, options.scene, fine)
+        self.options, self.name = options, name
+        self.renderer = cameras.renderer(options, name, psf)
         self.starter = Starter(self.renderer, psf, options.supersampling)
         self.prior = LogPrior(priors(options.priors), options.external_shear)
 

@@ -3,8 +3,8 @@
 ``epistemic`` is the part of sigma that comes from the spread of the network's passes, ``predicted`` the whole sigma,
 both in units of each target's scatter over the training set. ``residual`` asks the image: the lens that the network
 sees is rendered, and what it does not explain counts. The network leaves the shear and the source open, so that
-these are fitted with the predicted targets held: rays of the quasar images are sent back to one source
-(:mod:`lensvit.matching`), then a few Levenberg-Marquardt steps on all pixels follow, under the training's priors.
+these are fitted with the predicted targets held, from where a refinement would start (:mod:`lensvit.starts`) by a few
+Levenberg-Marquardt steps on all pixels, under the training's priors.
 
 None looks at the truth. The residual knows the kernel and the noise level, as the fits of :mod:`lensvit.refine` do.
 """
@@ -21,23 +21,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensvit import files, frames, seeds
+from lensvit import cameras, files, frames, seeds
 from lensvit import settings as stage_settings
 from lensvit.errors import LensvitError
 from lensvit.fitting import Posterior, climb, explained
 from lensvit.likelihood import COORDINATES, LogPrior, observed
-from lensvit.matching import QuasarImages, bounded
+from lensvit.matching import bounded
 from lensvit.parameters import NAMES, TARGET_NAMES, normal, priors
-from lensvit.peaks import PeakFinder
 from lensvit.psf import kernel
-from lensvit.renderer import BatchedRenderer
-from lensvit.starts import CENTRAL, FAINTEST, FLUX_BIAS, from_prior
+from lensvit.starts import Starter, from_prior
 
 HELD = 1e-5  # standard deviation of a target that a fit shall not move, in its unit: no image tells so well
 STARTS = 4  # draws of shear and source from which rays are sent back
 STEPS = 4  # of the search on all pixels
 MODEL_ERROR = 0.1  # relative, of the model image in that search: quasar images that miss shall not rule it
-MOST_PEAKS = 4
 TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]
 
 
@@ -69,13 +66,11 @@ def shift_scores(
     if len(missing):
         raise LensvitError(f"{predictions} has no prediction of {missing.iloc[0]}: delete it and run snakemake again")
     table = table.loc[rows["id"]].reset_index()
-    paths = {Path(path).stem: path for path in psfs}
+    kernels = cameras.kernels(psfs, rows["psf"])
     means = pd.DataFrame(_columns(table, "mean"), rows.index)
     parts = []
     for psf, some in rows.groupby("psf", sort=False, observed=True):
-        if psf not in paths:
-            raise LensvitError(f"no kernel of the PSF {psf}: give its file under --psfs")
-        camera = Camera(options, psf, kernel.read(paths[psf]))
+        camera = Camera(options, psf, kernels[psf])
         parts.append(pd.Series(camera.from_files(some, images, means.loc[some.index].to_numpy()), some.index))
     residual = pd.concat(parts).loc[rows.index].to_numpy()
     with files.atomic(output) as temporary:
@@ -118,10 +113,9 @@ class Camera:
     """
 
     def __init__(self, options: SimpleNamespace, name: str, psf: kernel.Kernel) -> None:
-        self.options, self.name, camera = options, name, options.options[name]
-        fine = psf.supersampled if options.supersampling > 1 else None
-        self.renderer = BatchedRenderer(camera["pixels"], camera["pixel_scale"], psf.native, options.scene, fine)
-        self.finder = PeakFinder(camera["pixels"], psf, options.supersampling)
+        self.options, self.name = options, name
+        self.renderer = cameras.renderer(options, name, psf)
+        self.starter = Starter(self.renderer, psf, options.supersampling)
 
     def from_files(self, rows: pd.DataFrame, images: Path, means: np.ndarray) -> np.ndarray:
         """:meth:`residuals` (n,) of rows of the catalogue, with predicted targets (n, K); says how long they took."""
@@ -158,27 +152,11 @@ class Camera:
 
     def _start(self, posterior: Posterior, prior: LogPrior) -> Tensor:
         """Coordinates (1, 14) of a lens with the held targets whose images are most like the observed ones."""
-        known, options = from_prior(prior), self.options
-        generator = torch.Generator().manual_seed(seeds.derive("residual"))
-        starts = torch.cat([known.mean[None], known.draw(STARTS - 1, generator)])
         data, sigma = posterior.data[0].double().numpy(), float(posterior.sigma_bkg[0])
-        light = self._lens_galaxy(prior)
-        spread = sigma**2 + np.abs(data) / posterior.exposure + (MODEL_ERROR * light) ** 2
-        centre = known.mean[[COORDINATES.index("center_x"), COORDINATES.index("center_y")]].numpy()
-        least = FAINTEST * options.scene.quasar_amp
-        peaks = self.finder.find(data - light, spread, centre, CENTRAL, least, MOST_PEAKS)
-        if len(peaks.flux):
-            magnification = torch.as_tensor(peaks.flux) / FLUX_BIAS / options.scene.quasar_amp
-            match = QuasarImages(torch.as_tensor(peaks.position), magnification).match(known, starts)
-            starts = torch.cat([starts, match.coordinates[match.cost.isfinite()]])
+        seed = seeds.derive("residual")
+        starts = self.starter.candidates(data, sigma, posterior.exposure, from_prior(prior), STARTS, seed)
         density = posterior.log_density(starts, torch.zeros(len(starts), dtype=torch.long), MODEL_ERROR)
         return starts[density.argmax()][None]
-
-    def _lens_galaxy(self, prior: LogPrior) -> np.ndarray:
-        """Its light alone (ny, nx) [counts/s per pixel], with the held targets."""
-        amplitudes = torch.tensor([[0.0, self.options.scene.lens_amp, 0.0]], dtype=torch.float64)
-        nothing = amplitudes.new_zeros(1, 1, 2), amplitudes.new_zeros(1, 1)
-        return self.renderer.images(torch.cat([prior.center[None], amplitudes], 1), *nothing)[0].double().numpy()
 
 
 def _at(mean: np.ndarray) -> Tensor:
