@@ -24,6 +24,17 @@ def _image(system, pixels, scale):
     return 400 * scale**2 * np.exp(-radius / system["theta_E"] ** 2)
 
 
+@pytest.fixture
+def one_thread():
+    """On a busy machine two threads wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """Folder with images/, catalog.parquet and scaler.json."""

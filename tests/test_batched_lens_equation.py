@@ -10,14 +10,7 @@ from lensvit import lens_equation
 from lensvit.lens_equation import NoSolution
 from lensvit.parameters import NAMES, priors
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """On a busy machine two threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draws(count, first=0, **changes):

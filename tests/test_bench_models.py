@@ -26,7 +26,7 @@ def test_training_counts_images_operations_and_memory(tmp_path, files, capsys):
         for kind in ("fixed", "fresh")
     )
     assert fixed[1] > fixed[0] > 1 and fresh[1] > fresh[0] > 1
-    assert table.loc["input, fixed noise, first epoch", "max_difference"] < 1e-6
+    assert table.loc["input, fixed noise, first epoch", "max_difference"] < 1e-4  # torch rounds positions to float32
     models = table[table.index.str.startswith("training")]
     assert [name.split(",")[0] for name in models.index] == ["training vit", "training resnet"]
     assert (models["images_per_second"] > 0).all() and (models["memory_gb"] > 0.1).all()

@@ -23,17 +23,11 @@ from lensvit.psf import kernel
 from lensvit.renderer import BatchedRenderer, system_tensors
 from lensvit.scene import Renderer, System
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CAMERA = 60, 0.1
 PSF = psf(21, 0.1)
 OPTIONS = SimpleNamespace(priors={}, external_shear=True, scene=SCENE)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def renderer(dtype=torch.float64, fine=None, scene=SCENE):

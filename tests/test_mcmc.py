@@ -28,19 +28,13 @@ from lensvit.refine import covariances
 from lensvit.renderer import BatchedRenderer
 from lensvit.scene import System
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PIXELS, PIXEL_SCALE = 40, 0.09
 SCENE = SimpleNamespace(**vars(BRIGHT) | {"exposure": 50.0})  # little enough light for short chains
 SIGMA = 20.0
 SYSTEM = 3
 MODELS = {"vit": {"label": "ViT"}, "resnet": {"label": "ResNet"}}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,10 @@ from lensvit.lens_equation import lens_kwargs, solve
 from lensvit.parameters import NAMES, priors
 from lensvit.power_law import FLATTEST, MASS, SHALLOWEST, STEEPEST, PowerLaw, inside, terms
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EXACT = LensModel(["EPL", "SHEAR"])
 FLATNESS = (0.0, 1e-9, 0.05, 0.2, 0.33, 0.5, 0.7, 0.818, 0.9)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """On a busy machine two threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def lenses(count=36, seed=0):

@@ -26,19 +26,13 @@ from lensvit.renderer import BatchedRenderer
 from lensvit.scene import System
 from lensvit.starts import from_draws, from_prior
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PIXELS, PIXEL_SCALE = 60, 0.09
 SEEDS = (3, 5, 6, 7, 8, 10)
 ERRORS = np.array([0.025, 0.075, 0.006, 0.006, 0.028, 0.028, 0.025, 0.095])  # of the demo's networks
 PRIOR = LogPrior(priors({}))
 SIGMA = 1.0
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def psf(side):

@@ -13,16 +13,9 @@ from lensvit.parameters import NAMES
 from lensvit.renderer import AMPLITUDES, BatchedRenderer, system_tensors
 from lensvit.scene import Renderer, System
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CAMERAS = [(120, 0.05, 101), (75, 0.08, 31), (300, 0.02, 201), (40, 0.1, 91)]  # the last one smaller than its kernel
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """On a busy machine two threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def systems(count, wide=False):

@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
 from test_refine import ERRORS, PIXEL_SCALE, PIXELS, SIGMA, camera, psf  # noqa: F401 - a fixture
 from test_scene import SCENE
@@ -18,16 +17,10 @@ from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
 from lensvit.shift_scores import Camera, chosen, shift_scores, uncertainties
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS = [0, 2, 4]  # of the camera's systems
 FIELDS = ("source_amp", "source_e1", "source_e2", "lens_amp", "quasar_amp", "max_images", "exposure")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from lensvit import frames
+from lensvit.quoted import number
+
 CLEAR = 3.0  # standard errors from which a difference is clear: among a few dozen none is by chance
 VALUES = ("rmse", "error", "difference", "difference_error")
 
@@ -32,9 +35,7 @@ def ablation_numbers(table: Path, provenance: Path) -> dict[str, Any]:
 
     A ``verdict`` is "worse", "better", "undecided", or None where nothing was trained twice.
     """
-    # a model may be called 1 or NA
-    text = dict.fromkeys(("model", "model_label", "variant", "label", "recipe"), str)
-    content = pd.read_csv(table, dtype=text, keep_default_na=False, na_values={name: "" for name in (*VALUES, "sd")})
+    content = frames.table(table, "model", "model_label", "variant", "label", "recipe")
     parts = dict(list(content.groupby("model", sort=False)))
     rows = content.drop_duplicates("variant")
     return {
@@ -64,7 +65,7 @@ def _model(key: str, part: pd.DataFrame) -> dict[str, Any]:
     ]
     entries.sort(key=lambda entry: -max(entry["ratio"], 1 / entry["ratio"]))
     single = [entry for entry in entries if not entry["recipe"]]
-    error = _number(first["error"])
+    error = number(first["error"])
     return {
         "key": key,
         "label": first["model_label"],
@@ -92,9 +93,5 @@ def _value(rows: pd.DataFrame) -> dict[str, Any] | None:
     if rows.empty:
         return None
     row = rows.iloc[0]
-    values = {name: _number(row[name]) for name in VALUES}
+    values = {name: number(row[name]) for name in VALUES}
     return {**values, "seeds": int(row["seeds"]), "verdict": verdict(row["difference"], row["difference_error"])}
-
-
-def _number(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)

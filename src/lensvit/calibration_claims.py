@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from lensvit import calibration
+from lensvit import calibration, frames
 from lensvit.calibrate import INTERVALS, JOINT, OVERALL, PREDICTED, RECALIBRATED
 from lensvit.claims import CLEAR
 from lensvit.parameters import TARGETS
@@ -41,8 +41,7 @@ def calibration_numbers(table: Path, labels: Mapping[str, str]) -> dict[str, Any
     distance : standard errors by which a standard deviation of z-scores differs from one if it fails.
     models : one each, see :func:`_model`.
     """
-    # a model may be called 1 or NA
-    content = pd.read_csv(table, dtype={"model": str}, keep_default_na=False, na_values="")
+    content = frames.table(table, "model")
     order = content["model"].unique()
     rows = content.set_index(["model", "state", "target"]).sort_index()
     first = {state: rows.loc[(order[0], state, OVERALL)] for state in (PREDICTED, RECALIBRATED)}

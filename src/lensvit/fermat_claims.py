@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from lensvit import frames
 from lensvit.fermat_table import ALL, CENTRAL, MOST_UNPHYSICAL
+from lensvit.quoted import number
 
 BIASED = 3.0  # observed standard errors by which the combined value is called off
 HONEST = 1.25  # a factor between errors and sigmas up to which sigmas are called honest
@@ -40,8 +42,7 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
         the limit's where there is one, else the refined fits').
     prior, pixels : entries of ``methods``: of the priors; those of posteriors of all pixels.
     """
-    # a model may be called 1 or NA
-    content = pd.read_csv(table, dtype={"method": str, "images": str}, keep_default_na=False, na_values="")
+    content = frames.table(table, "method", "images")
     methods = [_method(row, settings["goal"], labels) for _, row in content[content["images"] == ALL].iterrows()]
     prior = next((entry for entry in methods if entry["key"] == "prior"), None)
     pixels = [entry for entry in methods if entry["treatment"] == "pixels" and entry["used"]]
@@ -65,7 +66,7 @@ def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str
 
 
 def _method(row: pd.Series, goal: float, labels: Mapping[str, str]) -> dict[str, Any]:
-    values = {name: None if pd.isna(row[name]) else float(row[name]) for name in VALUES}
+    values = {name: number(row[name]) for name in VALUES}
     for name in ("lenses", "lenses_observed"):  # whole ones
         values[name] = None if values[name] is None else max(math.ceil(values[name]), 1)
     tension, z = values["tension"], values["z"]

@@ -1,4 +1,4 @@
-"""The run's tables in Parquet: the catalogue, and the predictions of all models side by side."""
+"""The run's tables: the catalogue, the predictions of all models side by side, what tables/ holds."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ def read(path: Path) -> pd.DataFrame:
         raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
     except (OSError, ValueError) as error:
         raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
+
+
+def table(path: Path, *names: str) -> pd.DataFrame:
+    """A CSV file of tables/; ``names`` are the columns of text, in which a model may be called 1 or NA, or "".
+
+    Raises
+    ------
+    LensvitError
+        If it is absent or empty.
+    """
+    try:
+        content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="")
+    except (FileNotFoundError, pd.errors.EmptyDataError) as error:
+        raise LensvitError(f"{path} is absent or empty: delete it and run snakemake again") from error
+    return content.fillna(dict.fromkeys(names, ""))
 
 
 def predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:

@@ -46,7 +46,6 @@ from torch import Tensor
 from lensvit import cameras, files, frames
 from lensvit import settings as stage_settings
 from lensvit.batched_lens_equation import solve
-from lensvit.errors import LensvitError
 from lensvit.lens_equation import Images
 from lensvit.likelihood import (
     COORDINATES,

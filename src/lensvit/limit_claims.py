@@ -8,11 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from lensvit import frames
 from lensvit.limit_table import ALL, NEAREST, TREATMENTS
-from lensvit.parameters import TARGETS
-
-OVERALL = "overall"
-PARAMETERS = {parameter.name: parameter for parameter in TARGETS}
+from lensvit.quoted import OVERALL, extreme, extremes, heading
 
 
 def limit_numbers(
@@ -34,8 +32,7 @@ def limit_numbers(
     rows : "overall" first: target, label (None for overall), known, marginalised, ratios (by model key).
     models : one each: key, label, ratio (of the overall errors), least and most (label, value of the ratio).
     """
-    # a model may be called 1 or NA
-    content = pd.read_csv(table, dtype={"model": str, "instrument": str}, keep_default_na=False, na_values="")
+    content = frames.table(table, "model", "instrument")
     parts = {key: part.set_index("target") for key, part in content.groupby(["instrument", "model"], sort=False)}
     models = list(content["model"].unique())
     first = parts[ALL, models[0]]
@@ -48,15 +45,13 @@ def limit_numbers(
         "nearest": NEAREST,
         "overall": float(first.loc[OVERALL, chosen]),
         "other": float(first.loc[OVERALL, other]),
-        "widened": _extreme(widened, widened.idxmax()),
+        "widened": extreme(widened, widened.idxmax()),
         "instruments": [
             {"label": instruments[name], "value": float(parts[name, models[0]].loc[OVERALL, chosen])} for name in names
         ],
         "rows": [
             {
-                "target": target,
-                "label": PARAMETERS[target].label if target in PARAMETERS else None,
-                "unit": PARAMETERS[target].unit if target in PARAMETERS else "",
+                **heading(target),
                 **{name: float(first.loc[target, f"limit_{name}"]) for name in TREATMENTS},
                 "ratios": {model: float(parts[ALL, model].loc[target, "ratio"]) for model in models},
             }
@@ -67,15 +62,9 @@ def limit_numbers(
 
 
 def _model(ratios: pd.Series, key: str, label: str) -> dict[str, Any]:
-    targets = ratios.drop(OVERALL)
     return {
         "key": key,
         "label": label,
         "ratio": float(ratios[OVERALL]),
-        "least": _extreme(targets, targets.idxmin()),
-        "most": _extreme(targets, targets.idxmax()),
+        **extremes(ratios.drop(OVERALL)),
     }
-
-
-def _extreme(values: pd.Series, target: str) -> dict[str, Any]:
-    return {"label": PARAMETERS[target].label, "value": float(values[target])}

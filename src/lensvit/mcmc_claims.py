@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from lensvit.parameters import TARGETS
+from lensvit import frames
+from lensvit.quoted import OVERALL, extremes, heading, number
 
-OVERALL = "overall"
 ALL = "all"  # instruments
-PARAMETERS = {parameter.name: parameter for parameter in TARGETS}
 COLUMNS = ("rmse", "width", "z", "offset")
 LABELS = {"mcmc": "MCMC", "refined": "Refined", "limit": "Limit"}
 
@@ -45,10 +44,9 @@ def mcmc_numbers(
         [seconds], whole (seconds a system with these, over the test set), whole_ratio, tested (systems of the
         test set), break_even (systems from which on the network is the quicker, None where it never is).
     """
-    # a model may be called 1 or NA
-    content = pd.read_csv(table, dtype={"method": str}, keep_default_na=False, na_values="")
+    content = frames.table(table, "method")
     parts = {key: part.set_index("target") for key, part in content.groupby("method", sort=False)}
-    runs = pd.read_csv(chains, dtype={"instrument": str}, keep_default_na=False, na_values="")
+    runs = frames.table(chains, "instrument")
     models = {name: entry["label"] for name, entry in config["models"].items()}
     cameras = {name: entry["label"] for name, entry in config["instruments"].items()}
     settings = config["mcmc"]
@@ -60,7 +58,7 @@ def mcmc_numbers(
         "starts": [_start(part, cameras) for _, part in runs.groupby("start", sort=False)],
         "methods": [_method(key, part, models) for key, part in parts.items()],
         "rows": [
-            {**_heading(target), "methods": {key: _values(part.loc[target]) for key, part in parts.items()}}
+            {**heading(target), "methods": {key: _values(part.loc[target]) for key, part in parts.items()}}
             for target in parts["mcmc"].index
         ],
         "widths": _widths(parts.get("refined")),
@@ -74,7 +72,7 @@ def _start(part: pd.DataFrame, cameras: Mapping[str, str]) -> dict[str, Any]:
     return {
         "key": whole["start"],
         **{name: int(whole[name]) for name in counts},
-        **{name: _value(whole[name]) for name in ("seconds", "calls", "attempts", "tau", "steps")},
+        **{name: number(whole[name]) for name in ("seconds", "calls", "attempts", "tau", "steps")},
         "instruments": [
             {
                 "label": cameras[row["instrument"]],
@@ -94,19 +92,18 @@ def _method(key: str, part: pd.DataFrame, models: Mapping[str, str]) -> dict[str
         "kind": first["kind"],
         "label": label,
         "systems": int(first["systems"]),
-        "seconds": _value(first["seconds"]),
+        "seconds": number(first["seconds"]),
     }
 
 
 def _values(row: pd.Series) -> dict[str, float | None]:
-    return {name: _value(row[name]) for name in COLUMNS}
+    return {name: number(row[name]) for name in COLUMNS}
 
 
 def _widths(refined: pd.DataFrame | None) -> dict[str, Any] | None:
     if refined is None or refined["width"].isna().all():
         return None
-    widths = refined["width"].drop(OVERALL)
-    return {"least": _extreme(widths, widths.idxmin()), "most": _extreme(widths, widths.idxmax())}
+    return extremes(refined["width"].drop(OVERALL))
 
 
 def _speed(
@@ -139,17 +136,3 @@ def _against(chain: float, model: str, durations: Mapping[str, float], tested: i
         "tested": tested,
         "break_even": math.ceil(before / (chain - network)) if chain > network else None,
     }
-
-
-def _heading(target: str) -> dict[str, Any]:
-    parameter = PARAMETERS.get(target)
-    label, unit = (parameter.label, parameter.unit) if parameter else (None, "")
-    return {"target": target, "label": label, "unit": unit}
-
-
-def _extreme(values: pd.Series, target: str) -> dict[str, Any]:
-    return {"label": PARAMETERS[target].label, "value": float(values[target])}
-
-
-def _value(number: float) -> float | None:
-    return None if pd.isna(number) else float(number)

@@ -23,10 +23,11 @@ from lensvit.figures.examples import choose
 from lensvit.files import write_text
 from lensvit.limit_claims import limit_numbers
 from lensvit.mcmc_claims import mcmc_numbers
-from lensvit.parameters import PARAMETERS, TARGETS, Parameter, priors
+from lensvit.parameters import PARAMETERS, TARGETS, priors
 from lensvit.posterior_claims import posterior_numbers
 from lensvit.provenance import packages
 from lensvit.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
+from lensvit.quoted import OVERALL, heading
 from lensvit.refine_claims import refine_numbers
 from lensvit.shift_claims import shift_numbers
 
@@ -251,13 +252,11 @@ def _columns(
 
 
 def _table(rmse: pd.DataFrame, errors: pd.DataFrame) -> list[dict[str, Any]]:
-    labels = {parameter.name: parameter for parameter in TARGETS}
     rows = []
     for target in rmse.index:
-        parameter = labels.get(target)
         rows.append(
             {
-                **_heading(target, parameter),
+                **heading(target),
                 "values": {name: float(value) for name, value in rmse.loc[target].items()},
                 "errors": {name: float(value) for name, value in errors.loc[target].items()},
             }
@@ -265,19 +264,11 @@ def _table(rmse: pd.DataFrame, errors: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _heading(target: str, parameter: Parameter | None) -> dict[str, Any]:
-    return {
-        "target": target,
-        "label": parameter.label if parameter else None,
-        "unit": parameter.unit if parameter else "",
-    }
-
-
 def _uncertainty(predictions: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
     """For each target and model: coverage of 1 sigma, epistemic share of the variance, median |percentage error|."""
     rows = []
     for parameter in TARGETS:
-        row = {**_heading(parameter.name, parameter), "coverage": {}, "epistemic_share": {}, "percent_error": {}}
+        row = {**heading(parameter.name), "coverage": {}, "epistemic_share": {}, "percent_error": {}}
         for model, table in predictions.items():
             truth, mean, sigma, epistemic = (
                 table[f"{parameter.name}_{kind}"].to_numpy() for kind in ("truth", "mean", "sigma", "epistemic")
@@ -286,7 +277,7 @@ def _uncertainty(predictions: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]
             row["epistemic_share"][model] = float(np.mean(epistemic**2) / np.mean(sigma**2))
             row["percent_error"][model] = float(np.median(np.abs((mean - truth) / truth)))
         rows.append(row)
-    overall = {**_heading("overall", None), "percent_error": None}
+    overall = {**heading(OVERALL), "percent_error": None}
     for key in ("coverage", "epistemic_share"):
         overall[key] = {model: float(np.mean([row[key][model] for row in rows])) for model in predictions}
     return [overall, *rows]

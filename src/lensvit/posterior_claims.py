@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lensvit import calibration
+from lensvit import calibration, frames
 from lensvit.calibrate import PREDICTED, RECALIBRATED
 from lensvit.claims import CLEAR
 from lensvit.metrics import BOOTSTRAPS
@@ -34,8 +34,7 @@ def posterior_numbers(joint: Path, models: Sequence[Path], labels: Mapping[str, 
     expected : the miscoverage of a calibrated model with so many.
     predicted, recalibrated : nll and miscoverage, see :func:`difference`; nll is None with too few draws.
     """
-    # a model may be called 1 or NA
-    content = pd.read_csv(joint, dtype={"model": str, "id": str}, keep_default_na=False, na_values="")
+    content = frames.table(joint, "model", "id")
     rows = content.set_index(["model", "state", "id"]).sort_index()
     found = []
     for full, diagonal in pairs(models):

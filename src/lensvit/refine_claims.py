@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from lensvit.parameters import TARGETS
+from lensvit import frames
+from lensvit.quoted import OVERALL, extremes, heading, number
 from lensvit.refined_table import ALL, PRIOR
 
-OVERALL = "overall"
-PARAMETERS = {parameter.name: parameter for parameter in TARGETS}
 AT_THE_LIMIT = 1.3  # a ratio of the error to the limit up to which a fit is said to reach it
 COLUMNS = ("rmse", "limit", "ratio", "sigma", "z", "network")
 
@@ -37,8 +36,7 @@ def refine_numbers(table: Path, labels: Mapping[str, str], instruments: Mapping[
     rows : "overall" first: target, label (None for overall), unit, starts (by key: rmse, limit, ratio, sigma, z,
         network, each None where there is none).
     """
-    # a model may be called 1 or NA
-    content = pd.read_csv(table, dtype={"start": str, "instrument": str}, keep_default_na=False, na_values="")
+    content = frames.table(table, "start", "instrument")
     parts = {key: part.set_index("target") for key, part in content.groupby(["start", "instrument"], sort=False)}
     names = sorted(content["start"].unique(), key=lambda name: name == PRIOR)
     cameras = [name for name in content["instrument"].unique() if name != ALL]
@@ -49,8 +47,8 @@ def refine_numbers(table: Path, labels: Mapping[str, str], instruments: Mapping[
         "starts": starts,
         "rows": [
             {
-                **_heading(target),
-                "starts": {name: {key: _value(parts[name, ALL].loc[target, key]) for key in COLUMNS} for name in names},
+                **heading(target),
+                "starts": {name: {key: number(parts[name, ALL].loc[target, key]) for key in COLUMNS} for name in names},
             }
             for target in parts[names[0], ALL].index
         ],
@@ -68,11 +66,10 @@ def _start(
         "label": labels.get(name),
         "network": name != PRIOR,
         **_counts(overall),
-        "rmse": _value(overall["rmse"]),
-        "z": _value(overall["z"]),
-        "network_rmse": _value(overall["network"]),
-        "least": _extreme(ratios, ratios.idxmin()) if len(ratios) else None,
-        "most": _extreme(ratios, ratios.idxmax()) if len(ratios) else None,
+        "rmse": number(overall["rmse"]),
+        "z": number(overall["z"]),
+        "network_rmse": number(overall["network"]),
+        **extremes(ratios),
         "at_limit": bool(len(ratios) and ratios.max() < AT_THE_LIMIT),
         "instruments": [
             {"label": label, **_counts(parts[name, key].loc[OVERALL])}
@@ -99,19 +96,5 @@ def _counts(overall: pd.Series) -> dict[str, Any]:
         "converged": converged,
         "share": converged / systems,
         "seconds": float(overall["seconds"]),
-        "ratio": _value(overall["ratio"]),
+        "ratio": number(overall["ratio"]),
     }
-
-
-def _heading(target: str) -> dict[str, Any]:
-    parameter = PARAMETERS.get(target)
-    label, unit = (parameter.label, parameter.unit) if parameter else (None, "")
-    return {"target": target, "label": label, "unit": unit}
-
-
-def _extreme(values: pd.Series, target: str) -> dict[str, Any]:
-    return {"label": PARAMETERS[target].label, "value": float(values[target])}
-
-
-def _value(number: float) -> float | None:
-    return None if pd.isna(number) else float(number)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from lensvit import frames
 from lensvit.claims import CLEAR
 from lensvit.parameters import PARAMETERS, TARGETS, priors
+from lensvit.quoted import OVERALL, heading
 from lensvit.shift_table import CONTROL, FEWEST, LEFT_OUT, SCORES
 
-OVERALL = "overall"
 GOOD = 0.9  # area under the ROC curve from which on a score is said to find a shift
 HONEST = ("coverage", "ordinary_coverage", "coverage_error", "z")
 LABELS = {parameter.name: parameter.label for parameter in TARGETS}
@@ -35,8 +36,7 @@ def shift_numbers(table: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     silent : labels of the cases whose error grows while no score tells. worse : of all whose error grows.
     rows : "overall" first: target, label (None for overall), ratios by case (value, error).
     """
-    # a case may be called 1 or NA
-    content = pd.read_csv(table, dtype={"case": str}, keep_default_na=False, na_values="")
+    content = frames.table(table, "case")
     parts = {name: part.set_index("target") for name, part in content.groupby("case", sort=False)}
     cases = [_case(name, part, config) for name, part in parts.items()]
     told = [case for case in cases if case["key"] != CONTROL]
@@ -55,8 +55,7 @@ def shift_numbers(table: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "unseen": _unseen(parts) if left_out is not None else None,
         "rows": [
             {
-                "target": target,
-                "label": LABELS.get(target),
+                **heading(target),
                 "ratios": {name: _value(part.loc[target], "ratio", "ratio_error") for name, part in parts.items()},
             }
             for target in (OVERALL, *LABELS)

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
@@ -26,7 +25,6 @@ from lensvit.files import manifest_path
 from lensvit.noise import variance
 from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs, brightness, resize, stretch
-from lensvit.seeds import derive
 from lensvit.simulate import Sampler, imaged, torch_engine
 from lensvit.train import SAMPLE, Trainer, epoch_order, key, machine, share_of
 

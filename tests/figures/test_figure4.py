@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from lensvit.errors import LensvitError
 from lensvit.figures import figure4 as stage
 from lensvit.parameters import TARGET_NAMES
 
@@ -115,10 +114,3 @@ def test_files_are_made_and_repeat_byte_for_byte(tmp_path):
         stage.figure4(settings, *paths, [tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"])
     for suffix in ("pdf", "png"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
-
-
-def test_absent_and_empty_tables_are_named(tmp_path):
-    (tmp_path / "empty.csv").write_text("")
-    for name in ("empty.csv", "absent.csv"):
-        with pytest.raises(LensvitError, match=f"{name} is absent or empty"):
-            stage.table(tmp_path / name)

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
-from lensvit.errors import LensvitError
+from lensvit import frames
 from lensvit.figures import style
 from lensvit.parameters import TARGETS
 from lensvit.settings import read
@@ -38,16 +38,7 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
     LensvitError
         If a table is absent or broken.
     """
-    style.save(draw(table(coverage), table(pit), read(settings).options), output)
-
-
-def table(path: Path) -> pd.DataFrame:
-    """A table of ``lensvit calibrate``."""
-    try:
-        # a model may be called 1 or NA
-        return pd.read_csv(path, dtype={"model": str}, keep_default_na=False, na_values="")
-    except (FileNotFoundError, pd.errors.EmptyDataError) as error:
-        raise LensvitError(f"{path} is absent or empty: delete it and run snakemake again") from error
+    style.save(draw(frames.table(coverage, "model"), frames.table(pit, "model"), read(settings).options), output)
 
 
 @style.styled

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 
-from lensvit.errors import LensvitError
+from lensvit import frames
 from lensvit.figures import style
 from lensvit.parameters import TARGETS
 from lensvit.settings import read
@@ -41,15 +41,7 @@ def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> No
     """
     options = read(settings)
     labels = {LEFT_OUT: f"{options.left_out} unseen", CONTROL: f"{options.left_out} seen (control)", **options.options}
-    style.save(draw(_table(table), _table(curves), labels), output)
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        # a case may be called 1 or NA
-        return pd.read_csv(path, dtype={"case": str}, keep_default_na=False, na_values="")
-    except (FileNotFoundError, pd.errors.EmptyDataError) as error:
-        raise LensvitError(f"{path} is absent or empty: delete it and run snakemake again") from error
+    style.save(draw(frames.table(table, "case"), frames.table(curves, "case"), labels), output)
 
 
 @style.styled
