@@ -7,7 +7,6 @@ import re
 import shutil
 import stat
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +262,16 @@ def test_an_ablation_without_repeated_trainings_calls_nothing_clear(tmp_path: Pa
     assert "With the paper's recipe it is 1.90 times that." in text and "& 0.2940 & 0.0840" in text
 
 
+def test_a_graded_resize_is_said_where_it_shows(tmp_path: Path) -> None:
+    assert "grow from the middle outwards" not in render(numbers(), tmp_path)
+    content = numbers()
+    for model in content["models"]:
+        model["recipe"]["resize"] = "graded"
+    text = " ".join(render(content, tmp_path).split())
+    assert "Patches grow from the middle outwards" in text
+    assert text.count("means over blocks of pixels that grow from the middle outwards") == len(content["models"])
+
+
 def test_a_training_on_the_fly_is_said(tmp_path: Path) -> None:
     assert "new systems" not in render(numbers(), tmp_path)
     content = numbers()
@@ -498,8 +507,7 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     output = tmp_path / "paper-source.tar.gz"
     paper.archive(tmp_path / "paper.tex", figures, output, TEMPLATES / "references.bib")
     unpacked = tmp_path / "unpacked"
-    with tarfile.open(output) as tar:
-        tar.extractall(unpacked, filter="data")
+    shutil.unpack_archive(output, unpacked)
     names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)), "paper.tex", "references.bib"]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert paper.compile_folder(unpacked).read_bytes().startswith(b"%PDF")

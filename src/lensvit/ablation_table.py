@@ -13,7 +13,6 @@ import pandas as pd
 from lensvit import frames
 from lensvit.files import write_text
 from lensvit.metrics import with_overall
-from lensvit.parameters import TARGET_NAMES
 from lensvit.settings import read
 
 GROUP = ("model", "model_label", "variant", "label", "recipe")
@@ -58,9 +57,7 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
 
 
 def _overall(path: Path) -> float:
-    table = frames.read(path)
-    error = np.column_stack([table[f"{name}_mean"] - table[f"{name}_truth"] for name in TARGET_NAMES])
-    return float(with_overall(error)[0])
+    return float(with_overall(frames.errors(frames.read(path)))[0])
 
 
 def _compared(group: pd.DataFrame, scores: list[np.ndarray]) -> pd.DataFrame:

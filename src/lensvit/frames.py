@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lensvit.errors import LensvitError
+from lensvit.parameters import TARGET_NAMES
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -59,3 +61,13 @@ def predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
             )
         tables[name] = tables[name].loc[ids]
     return tables
+
+
+def targets(table: pd.DataFrame, kind: str) -> np.ndarray:
+    """The columns ``{target}_{kind}`` of a table with one row a system, (n, K)."""
+    return table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy(dtype=float)
+
+
+def errors(table: pd.DataFrame) -> np.ndarray:
+    """(n, K) mean minus truth."""
+    return targets(table, "mean") - targets(table, "truth")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lensvit import frames
@@ -77,7 +76,7 @@ def _rows(table: pd.DataFrame, bounds: dict[str, pd.DataFrame], amplitudes: str,
         treatment: limit[(limit["instrument"] == instrument) | (instrument == ALL)] for treatment, limit in bounds.items()
     }
     systems = table.loc[part[amplitudes].index]
-    error = np.column_stack([systems[f"{name}_mean"] - systems[f"{name}_truth"] for name in TARGET_NAMES])
+    error = frames.errors(systems)
     result = pd.DataFrame({"target": ["overall", *TARGET_NAMES], "systems": len(systems), "rmse": with_overall(error)})
     for treatment, limit in part.items():
         result[f"limit_{treatment}"] = with_overall(limit[list(TARGET_NAMES)].to_numpy())

@@ -39,7 +39,7 @@ def mcmc_table(
     output : CSV, one row a method ("mcmc", then the models, "refined", "limit") and target ("overall" first):
         kind ("chain", "model", "refined", "limit"), systems (compared), rmse (of the means; of the limit its
         root mean square), width (the mean ratio of the method's sigma to the chain's), z (root mean square of
-        (mean - truth) / sigma), offset (of the mean from the chain's, root mean square in the chain's sigma),
+        error / sigma), offset (of the mean from the chain's, root mean square in the chain's sigma),
         seconds (a system; empty for models). Empty where there is nothing to say.
     chains : CSV, one row a start ("prior", "network") and instrument ("all", then each if there are several):
         chains, converged, unexplained, short, disagree (failures by reason); means over all chains of seconds,
@@ -82,12 +82,12 @@ def _compared(method: str, kind: str, table: pd.DataFrame, reference: pd.DataFra
     result = _rows(method, kind, len(chain))
     if chain.empty:
         return result
-    mean, sigma, truth = (_columns(same, name) for name in ("mean", "sigma", "truth"))
-    width = _columns(chain, "sigma")
-    result["rmse"] = with_overall(mean - truth)
+    error, sigma = frames.errors(same), frames.targets(same, "sigma")
+    width = frames.targets(chain, "sigma")
+    result["rmse"] = with_overall(error)
     result["width"] = _and_all(np.mean, sigma / width)
-    result["z"] = _and_all(_rms, (mean - truth) / sigma)
-    result["offset"] = _and_all(_rms, (mean - _columns(chain, "mean")) / width)
+    result["z"] = _and_all(_rms, error / sigma)
+    result["offset"] = _and_all(_rms, (frames.targets(same, "mean") - frames.targets(chain, "mean")) / width)
     if "seconds" in same:
         result["seconds"] = same["seconds"].mean()
     return result
@@ -102,7 +102,7 @@ def _limit(limit: pd.DataFrame, amplitudes: str, reference: pd.DataFrame) -> pd.
         return result
     sigma = valid.loc[chain.index, [f"{name}_{amplitudes}" for name in TARGET_NAMES]].to_numpy()
     result["rmse"] = with_overall(sigma)
-    result["width"] = _and_all(np.mean, sigma / _columns(chain, "sigma"))
+    result["width"] = _and_all(np.mean, sigma / frames.targets(chain, "sigma"))
     return result
 
 
@@ -141,7 +141,3 @@ def _and_all(function: Callable[[np.ndarray], float], values: np.ndarray) -> lis
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.square(values).mean()))
-
-
-def _columns(table: pd.DataFrame, kind: str) -> np.ndarray:
-    return table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy()

@@ -52,8 +52,7 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
 
 def errors(refined: pd.DataFrame) -> np.ndarray:
     """(n, K) most probable value minus truth, of the converged systems."""
-    good = refined[refined["converged"]]
-    return np.column_stack([good[f"{name}_mean"] - good[f"{name}_truth"] for name in TARGET_NAMES])
+    return frames.errors(refined[refined["converged"]])
 
 
 def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.DataFrame:
@@ -64,7 +63,7 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     names = ("rmse", "rmse_error", "limit", "ratio", "sigma", "z", "network")
     if good.empty:
         return result.assign(**dict.fromkeys(names, np.nan))
-    error, limit, sigma = errors(table), _columns(good, "limit"), _columns(good, "sigma")
+    error, limit, sigma = errors(table), frames.targets(good, "limit"), frames.targets(good, "sigma")
     score = np.square(error / sigma)
     found = np.isfinite(limit).all(1)
     if not found.any():
@@ -84,8 +83,4 @@ def _before(good: pd.DataFrame, network: pd.DataFrame, path: Path) -> np.ndarray
     if not good["id"].isin(network.index).all():
         raise LensvitError(f"{path} and the predictions of {path.stem} are of different systems: delete {path}")
     same = network.loc[good["id"]]
-    return _columns(same, "mean") - _columns(same, "truth")
-
-
-def _columns(table: pd.DataFrame, kind: str) -> np.ndarray:
-    return table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy()
+    return frames.errors(same)

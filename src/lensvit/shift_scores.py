@@ -67,7 +67,7 @@ def shift_scores(
         raise LensvitError(f"{predictions} has no prediction of {missing.iloc[0]}: delete it and run snakemake again")
     table = table.loc[rows["id"]].reset_index()
     kernels = cameras.kernels(psfs, rows["psf"])
-    means = pd.DataFrame(_columns(table, "mean"), rows.index)
+    means = pd.DataFrame(frames.targets(table, "mean"), rows.index)
     parts = []
     for psf, some in rows.groupby("psf", sort=False, observed=True):
         camera = Camera(options, psf, kernels[psf])
@@ -97,11 +97,7 @@ def uncertainties(table: pd.DataFrame, model: Path) -> dict[str, np.ndarray]:
         raise LensvitError(f"{model}/config.json is absent or broken: run snakemake again, which trains it") from error
     unit = [scatter[name] for name in TARGET_NAMES]
     kinds = {"epistemic": "epistemic", "predicted": "sigma"}
-    return {score: np.sqrt(np.square(_columns(table, kind) / unit).mean(1)) for score, kind in kinds.items()}
-
-
-def _columns(table: pd.DataFrame, kind: str) -> np.ndarray:
-    return table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy(dtype=float)
+    return {score: np.sqrt(np.square(frames.targets(table, kind) / unit).mean(1)) for score, kind in kinds.items()}
 
 
 class Camera:

@@ -130,9 +130,7 @@ def compared(contrast: Contrast) -> list[dict[str, Any]]:
 
 def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """``rmse``, ``coverage`` and ``z``, each (B, 1 + K), overall first, of B weightings (B, n) of predictions."""
-    kinds = ("truth", "mean", "sigma")
-    truth, mean, sigma = (table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy() for kind in kinds)
-    error = mean - truth
+    error, sigma = frames.errors(table), frames.targets(table, "sigma")
     per_target = np.sqrt(weights @ np.square(error))
     coverage, square = weights @ (np.abs(error) < sigma), weights @ np.square(error / sigma)
     return {

@@ -48,7 +48,7 @@ def table(
     LensvitError
         If a file is absent or broken, no system has a limit, or the models predict different systems.
     """
-    deviations = {name: model_errors(frame) for name, frame in frames.predictions(predictions).items()}
+    deviations = {name: frames.errors(frame) for name, frame in frames.predictions(predictions).items()}
     if refined is not None and len(fitted := refined_errors(frames.read(refined))):
         deviations["refined"] = fitted
     deviations["prior"] = prior_errors(frames.read(catalog), json.loads(Path(scaler).read_text()))
@@ -60,13 +60,6 @@ def table(
     uncertain = {name: standard_errors(error, derive("bootstrap", name)) for name, error in deviations.items()}
     write_text(output, pd.DataFrame({**columns, **published}, index).to_csv(float_format="%.6g"))
     write_text(errors, pd.DataFrame(uncertain, index).to_csv(float_format="%.4g"))
-
-
-def model_errors(predictions: pd.DataFrame) -> np.ndarray:
-    """(n, K) predicted mean minus truth."""
-    return np.column_stack(
-        [predictions[f"{name}_mean"] - predictions[f"{name}_truth"] for name in TARGET_NAMES]
-    )
 
 
 def prior_errors(systems: pd.DataFrame, scaler: dict) -> np.ndarray:

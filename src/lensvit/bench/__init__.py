@@ -16,7 +16,7 @@ DEMO = (Path("config.yaml"), Path("runs/demo.yaml"))
 
 
 def main(
-    what: str = "simulate", images: int = 40, output: Path | None = None, files: list[Path] = DEMO, device: str = "cpu"
+    what: str = "simulate", images: int = 400, output: Path | None = None, files: list[Path] = DEMO, device: str = "cpu"
 ) -> None:
     """Measure one stage: images/s, share of the device's peak where that is known, and memory.
 
