@@ -35,7 +35,7 @@ from lensvit.subset import chosen, read_draws
 STARTS = ("prior", "network")
 STARTING = 20  # draws at the start, in units of the particles of the annealing
 UNEXPLAINED, SHORT, DISAGREE = "unexplained", "short", "disagree"  # reasons of failures
-AT_ONCE = 64  # images that are held
+AT_ONCE = 16  # images at a time: what they and their noise take stays in the cache
 ROW = torch.zeros(1, dtype=torch.long)
 
 
