@@ -243,9 +243,13 @@ def test_the_ablation_stands_in_the_text_unless_it_is_switched_off(tmp_path: Pat
     assert "Clearly better it becomes with batches of 20 (0.90)" in text
     assert "No clear difference makes no symmetries (1.02)." in text
     assert text.count(r"\textbf{\boldmath\ensuremath{0.084") == 1 and r"& \ensuremath{0.0021 \pm 0.0042}" in text
+    assert "or takes another recipe in its place" in text and "or another recipe, from" in text
     own = numbers()
     own["ablation"]["origin"]["run"] = own["run"]["name"]
-    assert "All networks were trained in this run" in render(own, tmp_path)
+    for model in own["ablation"]["models"]:
+        model["recipes"] = []
+    text = " ".join(render(own, tmp_path).split())
+    assert "All networks were trained in this run" in text and "another recipe" not in text
     assert "What the recipe brings" not in render(numbers() | {"ablation": None}, tmp_path)
 
 
