@@ -9,10 +9,13 @@ resolution. On a CPU threads share the images, one at a time, so that it stays i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -30,6 +33,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 REFERENCE_SCALE = 0.05  # arcsec: `per_area` brightness is per pixel of this side, HST's
 SHARE_OF_GPU = 0.5  # of its free memory, that images may take
+AT_ONCE = 16  # images that are made small together: what this takes on the way stays small too
 
 
 # how far the images of a stack are prepared
@@ -49,6 +53,24 @@ class Stack:
     kind: str
     image: Tensor
     variance: Tensor | None
+    scale: float
+
+    @property
+    def bytes(self) -> int:
+        """That it takes."""
+        return self.image.nbytes + (0 if self.variance is None else self.variance.nbytes)
+
+    def to(self, device: str) -> None:
+        """Move it."""
+        self.image = self.image.to(device)
+        self.variance = None if self.variance is None else self.variance.to(device)
+
+
+class StackKey(NamedTuple):
+    """What the images of a stack have in common; ``side`` [pixel] and ``scale`` as they are stored."""
+
+    kind: str
+    side: int
     scale: float
 
 
@@ -85,41 +107,55 @@ class Inputs:
     ) -> None:
         self.recipe, self.size, self.fresh, self.device = recipe, size, fresh, device
         self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32))
+        keys = {psf: self._key(pixels, scale) for psf, (pixels, scale) in _cameras(rows, images).items()}
+        counts = Counter(keys[psf] for psf in rows["psf"])
+        # in one piece each, and filled in place: parts that are joined later would hold all images twice
+        stacks = {key: self._empty(key, count) for key, count in counts.items()}
         # where a row's image is: which stack, which of its images
         self.stack = torch.zeros(len(rows), dtype=torch.long)
         self.member = torch.zeros(len(rows), dtype=torch.long)
-        parts: dict[tuple, list[tuple[Tensor, Tensor | None]]] = {}
+        filled = dict.fromkeys(stacks, 0)
         for chunk in _chunks(rows, images):
             self.exposure = chunk.exposure
-            key, part = self._prepared(chunk, rows)
-            stored = parts.setdefault(key, [])
-            index = torch.tensor(chunk.index)
-            self.stack[index] = list(parts).index(key)
-            self.member[index] = torch.arange(len(index)) + sum(len(image) for image, _ in stored)
-            stored.append(part)
-        self.bytes = sum(array.nbytes for stored in parts.values() for part in stored for array in part if array is not None)
+            key, index = keys[chunk.psf], torch.tensor(chunk.index)
+            place = slice(filled[key], filled[key] + len(index))
+            self._fill(stacks[key], place, chunk, rows)
+            self.stack[index] = list(stacks).index(key)
+            self.member[index] = torch.arange(place.start, place.stop)
+            filled[key] = place.stop
+        self.stacks = list(stacks.values())
+        self.bytes = sum(stack.bytes for stack in self.stacks)
         self.home = device if _fits(self.bytes, device) else "cpu"
-        # each stack gives up its parts as it is made: memory holds the images once, and one stack twice
-        self.stacks = [self._stack(key, parts.pop(key)) for key in list(parts)]
+        for stack in self.stacks:
+            stack.to(self.home)
 
-    def _prepared(self, chunk: Chunk, rows: pd.DataFrame) -> tuple[tuple, tuple[Tensor, Tensor | None]]:
-        """A chunk as it is stored, and its stack's key: (noise drawn at each use, side, scale)."""
+    def _key(self, pixels: int, pixel_scale: float) -> StackKey:
+        """Of the stack that the images of a camera belong to."""
+        if not self.fresh:
+            return StackKey(DONE, self.size, 1.0)
+        if not self._whole_blocks(pixels):
+            return StackKey(NATIVE, pixels, brightness(self.recipe, pixel_scale))
+        return StackKey(SMALL, self.size, 1.0)
+
+    def _empty(self, key: StackKey, count: int) -> Stack:
+        shape = count, key.side, key.side
+        return Stack(key.kind, torch.empty(shape), torch.empty(shape) if key.kind == SMALL else None, key.scale)
+
+    def _fill(self, stack: Stack, place: slice, chunk: Chunk, rows: pd.DataFrame) -> None:
+        """Put a chunk at its place in its stack."""
         scale = brightness(self.recipe, chunk.pixel_scale)
         picked = rows.iloc[chunk.index]
-        if not self.fresh:
-            return (DONE, self.size, 1.0), (self._noisy(chunk, picked).mul_(scale), None)
-        pixels = chunk.image.shape[-1]
-        if not self._whole_blocks(pixels):
-            return (NATIVE, pixels, scale), (torch.as_tensor(chunk.image), None)
-        sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
-        each = variance(torch.as_tensor(chunk.image), sigma, chunk.exposure)
-        part = self._resized(chunk.image) * scale, mean_variance(each, self.size, self.recipe.resize) * scale**2
-        return (SMALL, self.size, 1.0), part
-
-    def _stack(self, key: tuple, parts: list[tuple[Tensor, Tensor | None]]) -> Stack:
-        image, spread = zip(*parts, strict=True)
-        mean = torch.cat(image).to(self.home)
-        return Stack(key[0], mean, None if spread[0] is None else torch.cat(spread).to(self.home), key[2])
+        if stack.kind == NATIVE:
+            stack.image[place] = torch.as_tensor(chunk.image)
+        elif stack.kind == DONE:
+            stack.image[place] = self._noisy(chunk, picked).mul_(scale)
+        else:
+            sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
+            parts = (torch.as_tensor(chunk.image), sigma, stack.image[place], stack.variance[place])
+            for image, noise_level, small, spread in zip(*(part.split(AT_ONCE) for part in parts), strict=True):
+                small[:] = self._resized(image) * scale
+                each = variance(image, noise_level, chunk.exposure)
+                spread[:] = mean_variance(each, self.size, self.recipe.resize) * scale**2
 
     def _whole_blocks(self, pixels: int) -> bool:
         return self.recipe.resize == "graded" or (self.recipe.resize == "area" and pixels % self.size == 0)
@@ -253,6 +289,7 @@ def stretch(image: Tensor, how: str) -> Tensor:
 class Chunk:
     """The part of a split that lies in one file: ``index`` (n,) in the split, ``image`` (n, ny, nx)."""
 
+    psf: str
     index: np.ndarray
     image: np.ndarray
     pixel_scale: float
@@ -262,15 +299,30 @@ class Chunk:
 def _chunks(rows: pd.DataFrame, images: Path) -> Iterator[Chunk]:
     position = np.arange(len(rows))
     for (psf, name), part in rows.assign(position=position).groupby(["psf", "chunk"], sort=True, observed=True):
-        path = Path(images) / psf / f"{name}.h5"
-        try:
-            with h5py.File(path, "r") as file:
-                image, row = file["image"][:], part["row"].to_numpy()
-                if not np.array_equal(row, np.arange(len(image))):  # as a rule it is the whole file
-                    image = image[row]
-                attributes = dict(file.attrs)
-        except FileNotFoundError as error:
-            raise LensvitError(f"no image file {path}: run snakemake again, which simulates it") from error
-        except (OSError, KeyError, IndexError) as error:
-            raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
-        yield Chunk(part["position"].to_numpy(), image, float(attributes["pixel_scale"]), float(attributes["exposure"]))
+        with _image_file(images, psf, name) as file:
+            image, row = file["image"][:], part["row"].to_numpy()
+            if not np.array_equal(row, np.arange(len(image))):  # as a rule it is the whole file
+                image = image[row]
+            scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
+        yield Chunk(psf, part["position"].to_numpy(), image, scale, exposure)
+
+
+def _cameras(rows: pd.DataFrame, images: Path) -> dict[str, tuple[int, float]]:
+    """The side of each PSF's images [pixel] and their pixel scale [arcsec], by one of its files."""
+    result = {}
+    for psf, chunk in rows.groupby("psf", sort=True, observed=True)["chunk"].first().items():
+        with _image_file(images, psf, chunk) as file:
+            result[psf] = file["image"].shape[-1], float(file.attrs["pixel_scale"])
+    return result
+
+
+@contextmanager
+def _image_file(images: Path, psf: str, chunk: str) -> Iterator[h5py.File]:
+    path = Path(images) / psf / f"{chunk}.h5"
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise LensvitError(f"no image file {path}: run snakemake again, which simulates it") from error
+    except (OSError, KeyError, IndexError) as error:
+        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
