@@ -9,7 +9,7 @@ import pytest
 from lensvit.ensemble import AGREE, LENGTH, Chain, Ensemble, learnt, split_r_hat
 
 SIZE = 6
-OPTIONS = SimpleNamespace(walkers=16, particles=48, annealing_steps=5, tuning_steps=120, max_steps=4000)
+OPTIONS = SimpleNamespace(walkers=16, particles=48, annealing_steps=5, tuning_steps=50, max_steps=4000)
 RNG = np.random.default_rng(8)
 ROOT = RNG.normal(size=(SIZE, SIZE)) * np.geomspace(1e-3, 1e-2, SIZE)[:, None]
 COVARIANCE, CENTRE = ROOT @ ROOT.T, np.linspace(-0.5, 0.5, SIZE)
@@ -84,6 +84,36 @@ def test_learnt_proposals_leave_their_own_gaussian_as_it_is():
     sampler.run_mcmc(passed[:8], 400)
     assert (sampler.acceptance_fraction > 0.99).all()
     np.testing.assert_allclose(sampler.get_chain(flat=True).std(0), [1, 2, 3], rtol=0.12)
+
+
+def test_learnt_proposals_are_right_where_they_are_wider_than_the_target():
+    passed = np.random.default_rng(5).multivariate_normal(np.arange(3), np.diag([1, 4, 9]), 5000)
+
+    def density(values):
+        return -(np.square(values - np.arange(3)) / [1, 4, 9]).sum(1) / 2
+
+    sampler = emcee.EnsembleSampler(16, 3, density, moves=learnt(passed, 0.0, 1.5), vectorize=True)
+    sampler.run_mcmc(passed[:16], 1500)
+    assert 0.4 < sampler.acceptance_fraction.mean() < 0.8
+    np.testing.assert_allclose(sampler.get_chain(flat=True, discard=100).std(0), [1, 2, 3], rtol=0.05)
+
+
+def test_particles_get_fewer_as_the_annealing_goes_on():
+    counts = []
+
+    def counting(values):
+        counts.append(len(values))
+        return target(values)
+
+    options = SimpleNamespace(**vars(OPTIONS) | {"particles": 256, "annealing_steps": 1})
+    ensemble = Ensemble(counting, options, 2)
+    assert [ensemble._count(inverse) for inverse in (0.0, 1e-6, 1e-3, 1.0)] == [256, 256, 256, 85]
+    assert 85 < ensemble._count(0.1) < 130 < ensemble._count(0.01) < 256
+    walkers = ensemble.annealed(np.random.default_rng(2).normal(size=(2560, SIZE)))
+    assert len(walkers.values) == OPTIONS.walkers and counts[0] == 2560 and sum(counts[-2:]) == 85  # two halves
+    for particles, least in ((20, 20), (48, 32)):
+        ensemble = Ensemble(target, SimpleNamespace(**vars(OPTIONS) | {"particles": particles}), 2)
+        assert ensemble._count(1.0) == least
 
 
 def test_chains_of_different_modes_disagree():

@@ -87,7 +87,7 @@ def _write_image(folder, images):
 
 def _write_settings(path, **changes):
     options = {
-        "seed": 2, "systems": 1, "walkers": 28, "particles": 96, "annealing_steps": 6, "tuning_steps": 100,
+        "seed": 2, "systems": 1, "walkers": 28, "particles": 96, "annealing_steps": 6, "tuning_steps": 50,
         "max_steps": 2000, "attempts": 3, "samples": 400, "priors": {}, "external_shear": True,
         "scene": vars(SCENE) | {"max_images": 4}, "supersampling": 1,
         "options": {"hst": {"name": "hst", "pixels": PIXELS, "pixel_scale": PIXEL_SCALE}},

@@ -248,9 +248,33 @@ def test_a_fit_that_fails_is_marked(run, camera):
 
 
 def test_a_larger_sample_contains_the_smaller_one():
-    table = pd.DataFrame({"id": [f"a-{index}" for index in range(50)], "split": ["test", "train"] * 25})
-    few, many = (set(chosen(table, count, 7)["id"]) for count in (5, 12))
-    assert len(few) == 5 and few < many and set(chosen(table, None, 7)["id"]) == set(table["id"][::2])
+    table = _catalogue(50)
+    few, many = (set(chosen(table, count, 7, CAMERAS)["id"]) for count in (5, 12))
+    assert len(few) == 5 and few < many and set(chosen(table, None, 7, CAMERAS)["id"]) == set(table["id"][::2])
+    assert few != set(chosen(table, 5, 8, CAMERAS)["id"])
+
+
+def test_each_camera_has_its_share_of_a_sample():
+    table = _catalogue(400)
+    of = table["psf"].map({psf: camera["name"] for psf, camera in CAMERAS.items()})
+    for count in (2, 8, 20, 100, 200):
+        for seed in range(5):
+            rows = chosen(table, count, seed, CAMERAS)
+            assert len(rows) == count and rows.index.is_monotonic_increasing
+            # three quarters of the systems are those of one camera, whose two PSFs count together
+            assert abs((of[rows.index] == "hst").sum() - 0.75 * count) <= 0.5
+    first = {chosen(table, 1, seed, CAMERAS)["psf"].item() for seed in range(40)}
+    assert first == {"hst_a", "hst_b"}
+
+
+CAMERAS = {"hst_a": {"name": "hst"}, "hst_b": {"name": "hst"}, "keck": {"name": "keck"}}
+
+
+def _catalogue(count):
+    """Half of it for testing; of four systems in turn one of the first PSF, two of the second and one of the third."""
+    psfs = np.array(["hst_a", "hst_b", "hst_b", "keck"])[np.arange(count) // 2 % 4]
+    ids = [f"a-{index}" for index in range(count)]
+    return pd.DataFrame({"id": ids, "split": ["test", "train"] * (count // 2), "psf": psfs})
 
 
 def test_draws_that_are_not_there(run, tmp_path):

@@ -260,7 +260,7 @@ class Refine(Part):
 
     enabled: bool = Field(description="make the fits, and show them in Table 1 and a section of the paper")
     model: Name | None = Field(description="whose draws the fits start from; null: those of every model, one after the other")
-    systems: int | None = Field(ge=1, le=1_000_000, description="test systems that are fitted, by lot; null: all")
+    systems: int | None = Field(ge=1, le=1_000_000, description="test systems that are fitted, by lot from each camera; null: all")
     starts: int = Field(ge=1, le=1000, description="draws from which lenses are matched to the quasar images of a system")
     max_iterations: int = Field(ge=1, le=1000, description="most steps of a search, at each of three errors of the model")
     also_from_prior: int = Field(ge=0, le=1_000_000, description="systems fitted from the means of the priors too")
@@ -308,11 +308,11 @@ class Mcmc(Part):
 
     enabled: bool = Field(description="run them, and show them in a table, figure 5 and a section of the paper")
     model: Name | None = Field(description="from whose draws the second chains start; null: the first model's")
-    systems: int = Field(ge=1, le=1_000_000, description="test systems, by lot, the refined ones first")
+    systems: int = Field(ge=1, le=1_000_000, description="test systems, by lot from each camera, the refined ones first")
     walkers: int = Field(ge=28, le=10_000, description="of a chain; at least two for each of its 14 parameters")
     particles: int = Field(ge=28, le=100_000, description="of the annealing, from which the walkers are taken")
     annealing_steps: int = Field(ge=1, le=10_000, description="of the particles at each temperature")
-    tuning_steps: int = Field(ge=10, le=1_000_000, description="in each of three rounds in which proposals are learnt")
+    tuning_steps: int = Field(ge=10, le=1_000_000, description="of the first of three rounds, each twice the last")
     max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in")
     attempts: int = Field(ge=1, le=100, description="annealings of a chain, until one explains the image")
     samples: int = Field(ge=10, le=1_000_000, description="of each chain that are written, evenly from all of it")

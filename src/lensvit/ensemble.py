@@ -6,9 +6,10 @@ here by rule, and never with a look at the truth:
 1. Annealing. Many more particles than walkers are drawn where the chain starts. The likelihood enters as
    :math:`L^\beta` with a growing :math:`\beta`, each next one so much larger that half of the particles still
    count; they are drawn again by their weights, which takes those in poor modes to better ones, and moved by
-   differential evolution (a sequential Monte Carlo sampler, Del Moral et al. 2006, JRSS B 68, 411).
-2. Tuning. The walkers move on at :math:`\beta = 1`, and mean and covariance of what they pass are learnt for
-   the proposals. All steps up to here are burn-in and thrown away.
+   differential evolution (a sequential Monte Carlo sampler, Del Moral et al. 2006, JRSS B 68, 411). Modes are
+   found early; as :math:`\beta` grows on, fewer particles are drawn.
+2. Tuning. The walkers move on at :math:`\beta = 1`, and mean and covariance of what they passed in the last
+   half of their steps are learnt for the proposals. All steps up to here are burn-in and thrown away.
 3. Sampling with these fixed proposals and differential evolution (ter Braak 2006), whose steps do not rest on
    what was learnt, until the chain is fifty autocorrelation times long and the estimate of these is steady.
 """
@@ -26,13 +27,17 @@ import numpy as np
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 EFFECTIVE = 0.5  # share of the particles that count after a step of the annealing
+MANY = 1e-3  # inverse temperature up to which there are all particles
+FEWER = 3  # times fewer of them at the end
+LEAST = 2  # particles for each walker: what is left of fewer by the drawing need not span all dimensions
 TEMPERATURES = 200  # most steps of the annealing
 BISECTIONS = 60
 # shares of the steps, and what learnt proposals keep of a walker's distance from the mean: long steps are good
 # where the posterior is a Gaussian, short ones take a walker out of a corner where it is not
-LONG, SHORT, EVOLUTION = 0.5, 0.2, 0.3
-KEPT_LONG, KEPT_SHORT = 0.5, 0.9
-ROUNDS = 3  # of tuning
+LONG, SHORT, EVOLUTION = 0.75, 0.15, 0.1
+KEPT_LONG, KEPT_SHORT = 0.4, 0.9
+WIDER = 1.2  # of learnt proposals, in standard deviations: narrower ones than the posterior leave walkers behind
+ROUNDS = 1, 2, 4  # lengths of the rounds of tuning: the better the proposals, the more is there to be learnt
 LENGTH = 50  # autocorrelation times that a converged chain has at least
 STEADY = 0.05  # change of the autocorrelation time since the last look
 LOOKS = 50  # steps between two looks
@@ -82,7 +87,7 @@ class Ensemble:
     target : function of values (n, d) that returns their log prior and log likelihood (n,); minus infinity
         where there is none.
     options : with ``walkers``, ``particles``, ``annealing_steps`` (at each temperature), ``tuning_steps`` (in
-        each of three rounds) and ``max_steps`` (after the burn-in).
+        the first of three rounds, twice and four times as many in the others) and ``max_steps`` (after the burn-in).
     seed : of all that is drawn.
     """
 
@@ -112,23 +117,29 @@ class Ensemble:
             return None
         for _ in range(TEMPERATURES):
             weights, inverse = self._next(particles.likelihood, inverse)
-            particles = particles.rows(self._drawn_again(weights, self.options.particles))
+            particles = particles.rows(self._drawn_again(weights, self._count(inverse)))
             particles = self._moved(particles, inverse, self.options.annealing_steps, emcee.moves.DEMove())[0]
             self.temperatures += 1
             if inverse == 1:
                 return particles.rows(self.rng.permutation(len(particles.values))[: self.options.walkers])
         return None
 
+    def _count(self, inverse: float) -> int:
+        """Particles at an inverse temperature."""
+        most = self.options.particles
+        share = np.log(max(inverse, MANY)) / np.log(MANY)
+        return max(min(most, LEAST * self.options.walkers), round(most * FEWER ** (share - 1)))
+
     def _next(self, likelihood: np.ndarray, inverse: float) -> tuple[np.ndarray, float]:
         """Weights of the particles for the next inverse temperature, and this."""
-        relative = likelihood - likelihood.max()
+        relative, least = likelihood - likelihood.max(), EFFECTIVE * min(len(likelihood), self.options.particles)
 
         def weights(trial: float) -> np.ndarray:
             result = np.exp((trial - inverse) * relative)
             return result / result.sum()
 
         def enough(trial: float) -> bool:
-            return 1 / np.square(weights(trial)).sum() >= EFFECTIVE * self.options.particles
+            return 1 / np.square(weights(trial)).sum() >= least
 
         if enough(1.0):
             return weights(1.0), 1.0
@@ -168,12 +179,14 @@ class Ensemble:
     def tuned(self, walkers: Particles) -> tuple[Particles, list]:
         """Walkers after the tuning, and the moves to sample with."""
         moves: object = emcee.moves.DEMove()
-        for _ in range(ROUNDS):
-            walkers, sampler = self._moved(walkers, 1.0, self.options.tuning_steps, moves, keep=True)
-            passed = sampler.get_chain(discard=self.options.tuning_steps // 2, flat=True)
+        chain = np.empty((0, *walkers.values.shape))
+        for steps in (self.options.tuning_steps * times for times in ROUNDS):
+            walkers, sampler = self._moved(walkers, 1.0, steps, moves, keep=True)
+            chain = np.concatenate([chain, sampler.get_chain()])
+            passed = chain[len(chain) // 2 :].reshape(-1, chain.shape[-1])
             moves = [
-                (learnt(passed, KEPT_LONG), LONG),
-                (learnt(passed, KEPT_SHORT), SHORT),
+                (learnt(passed, KEPT_LONG, WIDER), LONG),
+                (learnt(passed, KEPT_SHORT, WIDER), SHORT),
                 (emcee.moves.DEMove(), EVOLUTION),
             ]
         return walkers, moves
@@ -204,14 +217,14 @@ def _autocorrelation(sampler: emcee.EnsembleSampler) -> float:
     return float(np.max(sampler.get_autocorr_time(tol=0)))
 
 
-def learnt(passed: np.ndarray, kept: float) -> emcee.moves.MHMove:
-    """Proposals that know the mean m and the covariance C of places (n, d) passed before.
+def learnt(passed: np.ndarray, kept: float, wider: float = 1.0) -> emcee.moves.MHMove:
+    """Proposals that know the mean m and the covariance C / ``wider``^2 of places (n, d) passed before.
 
     x' = m + k (x - m) + (1 - k^2)^(1/2) N(0, C), k being ``kept``, by itself leaves N(m, C) as it is (Neal
     1998); the ratio of the two densities corrects for it. The better the posterior is a Gaussian, the more are
     accepted.
     """
-    mean, covariance = passed.mean(0), np.atleast_2d(np.cov(passed, rowvar=False))
+    mean, covariance = passed.mean(0), wider**2 * np.atleast_2d(np.cov(passed, rowvar=False))
     root = np.linalg.cholesky(covariance + np.diag(SPREAD * np.diag(covariance)))
     inverse = np.linalg.inv(root)
 

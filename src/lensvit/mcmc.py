@@ -68,7 +68,7 @@ def mcmc(
     """
     torch.set_num_threads(threads)
     options = stage_settings.read(settings)
-    rows = chosen(frames.read(catalog), options.systems, options.seed)
+    rows = chosen(frames.read(catalog), options.systems, options.seed, options.options)
     kernels = cameras.kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
     results = []

@@ -67,7 +67,7 @@ def refine(
     """
     torch.set_num_threads(threads)
     options = stage_settings.read(settings)
-    rows = chosen(frames.read(catalog), options.systems, options.seed)
+    rows = chosen(frames.read(catalog), options.systems, options.seed, options.options)
     kernels = cameras.kernels(psfs, rows["psf"])
     parts = []
     for psf, some in rows.groupby("psf", sort=False, observed=True):
