@@ -35,14 +35,14 @@ rule mcmc:
         f"{RUN}/logs/mcmc.log",
     benchmark:
         f"{RUN}/benchmarks/mcmc.tsv"
-    threads: 1
+    threads: min(2 * CONFIG.mcmc.systems, 4)  # a process each, for one chain after the other
     resources:
-        mem_mb=3000,
+        mem_mb=lambda wildcards, threads: 1500 + 1500 * threads,
         runtime=600,
     conda:
         "../envs/simulate.yaml"
     shell:
-        "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} python -m lensvit mcmc"
+        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m lensvit mcmc"
         " --settings {input.settings} --catalog {input.catalog} --images {params.images} --psfs {input.psfs}"
         " --draws {input.draws} --threads {threads} --output {output.table} > {log} 2>&1"
 

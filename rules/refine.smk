@@ -44,14 +44,14 @@ rule refine:
         f"{RUN}/logs/refine/{{model}}.log",
     benchmark:
         f"{RUN}/benchmarks/refine/{{model}}.tsv"
-    threads: 1
+    threads: 4  # a process each
     resources:
-        mem_mb=3000,
+        mem_mb=lambda wildcards, threads: 1500 + 1500 * threads,
         runtime=240,
     conda:
         "../envs/simulate.yaml"
     shell:
-        "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} python -m lensvit refine"
+        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m lensvit refine"
         " --settings {input.settings} --catalog {input.catalog} --images {params.images} --psfs {input.psfs}"
         " {params.draws} --threads {threads} --output {output.table} > {log} 2>&1"
 

@@ -95,10 +95,10 @@ def _write_settings(path, **changes):
     path.write_text(yaml.safe_dump(options | changes))
 
 
-def run(folder, name, settings="mcmc.yaml", images="images", draws="vit.h5"):
+def run(folder, name, settings="mcmc.yaml", images="images", draws="vit.h5", threads=1):
     output = folder / name / "mcmc.parquet"
     psfs = [folder / "hst.fits"]
-    mcmc(folder / settings, folder / "catalog.parquet", folder / images, psfs, folder / draws, output)
+    mcmc(folder / settings, folder / "catalog.parquet", folder / images, psfs, folder / draws, output, threads)
     return pd.read_parquet(output)
 
 
@@ -177,7 +177,8 @@ def test_an_image_that_no_lens_explains_is_a_failure(folder, camera):
     images = camera[3] + camera[3].transpose(0, 2, 1)
     _write_image(folder / "strange", images)
     _write_settings(folder / "few.yaml", particles=28, annealing_steps=1, attempts=2, samples=20)
-    failed = run(folder, "failed", "few.yaml", images="strange")
+    failed, same = (run(folder, "failed", "few.yaml", images="strange", threads=threads) for threads in (1, 2))
+    pd.testing.assert_frame_equal(failed.drop(columns="seconds"), same.drop(columns="seconds"), check_exact=True)
     assert not failed["converged"].any() and set(failed["reason"]) == {"unexplained"}
     assert (failed["attempts"] == 2).all() and (failed["steps"] == 0).all() and failed["theta_E_mean"].isna().all()
     with h5py.File(folder / "failed" / "mcmc.h5") as file:

@@ -86,6 +86,20 @@ def test_fresh_noise_follows_its_generator(tiny_run, rows, recipe):
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
+@pytest.mark.parametrize(("fresh", "how", "size"), [(False, "area", 12), (True, "graded", 12), (True, "bilinear", 16)])
+def test_images_are_the_same_in_whatever_pieces_they_are_read(tiny_run, rows, recipe, monkeypatch, fresh, how, size):
+    def batch():
+        shuffled = rows.sample(frac=1, random_state=1).reset_index(drop=True)
+        inputs = Inputs(shuffled, tiny_run / "images", recipe(resize=how), size, fresh=fresh)
+        return inputs.batch(torch.arange(len(rows)), torch.Generator().manual_seed(1)), inputs.bytes
+
+    whole, size_of_whole = batch()
+    monkeypatch.setattr(pipeline, "PIECE", 3)
+    monkeypatch.setattr(pipeline, "AT_ONCE", 2)
+    pieces, size_of_pieces = batch()
+    assert torch.equal(whole, pieces) and size_of_whole == size_of_pieces
+
+
 def test_the_stretches():
     image = torch.tensor([[[0.0, 1.0], [20.0, 1000.0]]])
     assert torch.equal(stretch(image, "raw"), image[:, None].expand(-1, 3, -1, -1))

@@ -220,6 +220,13 @@ def test_refined_draws_are_as_good_as_the_image_allows(run):
         assert list(file["id"].asstr()) == list(table["id"]) and spread.shape == (len(SEEDS), 14, 14)
 
 
+def test_two_processes_find_what_one_does(run, monkeypatch):
+    monkeypatch.setattr(stage, "BATCH", 2)
+    shared = start(run, "shared", draws=run / "vit.h5", threads=2).drop(columns="seconds")
+    alone = pd.read_parquet(run / "refined" / "vit.parquet").drop(columns="seconds")
+    pd.testing.assert_frame_equal(shared, alone, check_exact=True)
+
+
 def test_the_fit_does_not_look_at_the_truth(run):
     table = pd.read_parquet(run / "catalog.parquet")
     table[list(NAMES)] += 0.01

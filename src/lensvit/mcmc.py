@@ -29,6 +29,8 @@ from lensvit.ensemble import AGREE, Chain, Ensemble, Particles, split_r_hat
 from lensvit.fitting import Posterior, explained, start_from
 from lensvit.likelihood import ANGLE, KNOWN, SIZE, LogPrior, observed, to_parameters
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
+from lensvit.processes import shared
+from lensvit.psf import kernel
 from lensvit.renderer import BatchedRenderer
 from lensvit.subset import chosen, read_draws
 
@@ -59,23 +61,28 @@ def mcmc(
         judged); of each target truth, mean and sigma. NaN where there is no chain. Beside it (.h5), in the same
         order, ``id``, ``start``, ``converged`` and ``samples`` (n, S, 14), float64, evenly from the chain, of all
         parameters in the order of the attribute ``names``.
-    threads : of the CPU.
+    threads : of the CPU, each in a process of its own, which makes one chain after the other.
 
     Raises
     ------
     LensvitError
         If a file is absent or broken, or has no draws of a system.
     """
-    torch.set_num_threads(threads)
     options = stage_settings.read(settings)
     rows = chosen(frames.read(catalog), options.systems, options.seed, options.options)
     kernels = cameras.kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
+    jobs = [
+        (rows.iloc[number : number + 1], start, Path(images), kernels[psf], known[:, number], options)
+        for number, psf in enumerate(rows["psf"])
+        for start in STARTS
+    ]
+    largest = sorted(range(len(jobs)), key=lambda job: -options.options[jobs[job][0]["psf"].item()]["pixels"])
+    runs = dict(zip(largest, shared(_sampled, [jobs[job] for job in largest], threads), strict=True))
     results = []
     for number, (_, row) in enumerate(rows.iterrows()):
-        renderer = cameras.renderer(options, row["psf"], kernels[row["psf"]])
-        posterior = _posterior(options, rows.iloc[number : number + 1], Path(images), renderer)
-        results += _of_system(row, posterior, known[:, number], options)
+        first = number * len(STARTS)
+        results += _of_system(row, {start: runs[first + place] for place, start in enumerate(STARTS)}, options)
     with files.atomic(Path(output).with_suffix(".h5")) as path, h5py.File(path, "w") as file:
         file["id"] = [result.row["id"] for result in results]
         file["start"] = [result.row["start"] for result in results]
@@ -105,15 +112,22 @@ def _posterior(options: SimpleNamespace, row: pd.DataFrame, images: Path, render
     return Posterior(renderer, torch.as_tensor(data), sigma, exposure, prior, options.scene.max_images)
 
 
-def _of_system(row: pd.Series, posterior: Posterior, draws: np.ndarray, options: SimpleNamespace) -> list[Result]:
-    """Both chains of one system; ``draws`` (passes, K) of the network."""
-    target = LensTarget(posterior)
-    runs = {start: _run(row["id"], start, target, draws, options) for start in STARTS}
+def _sampled(
+    row: pd.DataFrame, start: str, images: Path, psf: kernel.Kernel, draws: np.ndarray, options: SimpleNamespace
+) -> Run:
+    """One chain of one system, a row of the catalogue; ``draws`` (passes, K) of the network."""
+    renderer = cameras.renderer(options, row["psf"].item(), psf)
+    return _run(row["id"].item(), start, LensTarget(_posterior(options, row, images, renderer)), draws, options)
+
+
+def _of_system(row: pd.Series, runs: dict[str, Run], options: SimpleNamespace) -> list[Result]:
+    """Both chains of one system."""
     judged = [run for run in runs.values() if run.good]
     r_hat = np.nan
     if len(judged) == len(STARTS):
         r_hat = split_r_hat([run.chain.thinned(options.samples) for run in judged])
-    results = [_result(row, start, run, r_hat, target, options) for start, run in runs.items()]
+    free = Free(LogPrior(priors(options.priors), options.external_shear))
+    results = [_result(row, start, run, r_hat, free, options) for start, run in runs.items()]
     for start, result in zip(STARTS, results, strict=True):
         print(
             f"{row['id']} from the {start}: {result.row['reason'] or 'converged'}, {result.row['seconds']:.1f} s, "
@@ -125,22 +139,16 @@ def _of_system(row: pd.Series, posterior: Posterior, draws: np.ndarray, options:
 # ---------------------------------------------------------------- the posterior of a lens
 
 
-class LensTarget:
-    """Log prior and log likelihood of one system by those coordinates that are not known before.
+class Free:
+    """Those coordinates that are not known before."""
 
-    The prior is that of the parameters, of size g and angle of the shear. Chains walk in its components, in
-    which the density of the same prior has a factor 1 / g; a maximum (:mod:`lensvit.likelihood`) has no use
-    of it, a sampler needs it.
-    """
-
-    def __init__(self, posterior: Posterior) -> None:
-        self.posterior = posterior
-        free = posterior.prior.sd > KNOWN
+    def __init__(self, prior: LogPrior) -> None:
+        free = prior.sd > KNOWN
         shear = [SIZE, ANGLE]
         self.shear = bool(free[shear].any())
         free[shear] = self.shear
         self.free = torch.nonzero(free)[:, 0]
-        self.rest = posterior.prior.center.clone()
+        self.rest = prior.center.clone()
         self.rest[ANGLE] = 0.0  # the second component of a shear of known size 0
 
     def coordinates(self, values: np.ndarray) -> Tensor:
@@ -156,6 +164,19 @@ class LensTarget:
     def parameters(self, values: np.ndarray) -> np.ndarray:
         """(n, 14) from the free coordinates (n, d); the shear's angle lies between 0 and pi."""
         return to_parameters(self.coordinates(values)).numpy()
+
+
+class LensTarget(Free):
+    """Log prior and log likelihood of one system by its free coordinates.
+
+    The prior is that of the parameters, of size g and angle of the shear. Chains walk in its components, in
+    which the density of the same prior has a factor 1 / g; a maximum (:mod:`lensvit.likelihood`) has no use
+    of it, a sampler needs it.
+    """
+
+    def __init__(self, posterior: Posterior) -> None:
+        super().__init__(posterior.prior)
+        self.posterior = posterior
 
     def __call__(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         coordinates = self.coordinates(values)
@@ -193,7 +214,7 @@ class Run(NamedTuple):
     """What became of one start: its chain, None if the annealing found nothing; counts; good if it can be judged."""
 
     chain: Chain | None
-    ensemble: Ensemble
+    calls: int
     attempts: int
     burn_in: int
     seconds: float
@@ -217,8 +238,8 @@ def _run(name: str, start: str, target: LensTarget, draws: np.ndarray, options: 
             burn_in = ensemble.calls
             chain = ensemble.chain(walkers, moves)
             seconds = ensemble.seconds
-            return Run(chain, ensemble, attempt, burn_in, seconds, *target.explained(chain.most_likely()))
-    return Run(None, ensemble, attempt, ensemble.calls, ensemble.seconds, chi_square, False)
+            return Run(chain, ensemble.calls, attempt, burn_in, seconds, *target.explained(chain.most_likely()))
+    return Run(None, ensemble.calls, attempt, ensemble.calls, ensemble.seconds, chi_square, False)
 
 
 def _annealed(
@@ -231,7 +252,7 @@ def _annealed(
 
 
 def _result(
-    row: pd.Series, start: str, run: Run, r_hat: float, target: LensTarget, options: SimpleNamespace
+    row: pd.Series, start: str, run: Run, r_hat: float, free: Free, options: SimpleNamespace
 ) -> Result:
     result = {name: row[name] for name in ("id", "psf", "n_images", "sigma_bkg")}
     result["instrument"] = options.options[row["psf"]]["name"]
@@ -239,13 +260,13 @@ def _result(
     chain = run.chain
     result |= {"start": start, "converged": not reason, "reason": reason, "attempts": run.attempts}
     result |= {"tau": np.nan if chain is None else chain.tau, "steps": 0 if chain is None else len(chain.values)}
-    result |= {"walkers": options.walkers, "burn_in": run.burn_in, "calls": run.ensemble.calls}
+    result |= {"walkers": options.walkers, "burn_in": run.burn_in, "calls": run.calls}
     result |= {"seconds": run.seconds, "chi_square": run.chi_square, "r_hat": r_hat}
     parameters = np.full((1, len(NAMES)), np.nan)
     samples = np.full((options.samples, len(NAMES)), np.nan)
     if chain is not None:
-        parameters = target.parameters(chain.values.reshape(-1, chain.values.shape[-1]))
-        samples = target.parameters(chain.thinned(options.samples))
+        parameters = free.parameters(chain.values.reshape(-1, chain.values.shape[-1]))
+        samples = free.parameters(chain.thinned(options.samples))
     for name in TARGET_NAMES:
         column = parameters[:, NAMES.index(name)]
         result |= {f"{name}_truth": row[name], f"{name}_mean": column.mean(), f"{name}_sigma": column.std()}

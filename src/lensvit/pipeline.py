@@ -33,6 +33,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 REFERENCE_SCALE = 0.05  # arcsec: `per_area` brightness is per pixel of this side, HST's
 SHARE_OF_GPU = 0.5  # of its free memory, that images may take
+PIECE = 256  # images that are read at a time
 AT_ONCE = 16  # images that are made small together: what this takes on the way stays small too
 
 
@@ -287,7 +288,7 @@ def stretch(image: Tensor, how: str) -> Tensor:
 
 @dataclass
 class Chunk:
-    """The part of a split that lies in one file: ``index`` (n,) in the split, ``image`` (n, ny, nx)."""
+    """A part of a split that lies in one file: ``index`` (n,) in the split, ``image`` (n, ny, nx)."""
 
     psf: str
     index: np.ndarray
@@ -299,12 +300,15 @@ class Chunk:
 def _chunks(rows: pd.DataFrame, images: Path) -> Iterator[Chunk]:
     position = np.arange(len(rows))
     for (psf, name), part in rows.assign(position=position).groupby(["psf", "chunk"], sort=True, observed=True):
-        with _image_file(images, psf, name) as file:
-            image, row = file["image"][:], part["row"].to_numpy()
-            if not np.array_equal(row, np.arange(len(image))):  # as a rule it is the whole file
-                image = image[row]
-            scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
-        yield Chunk(psf, part["position"].to_numpy(), image, scale, exposure)
+        for start in range(0, len(part), PIECE):
+            some = part.iloc[start : start + PIECE]
+            with _image_file(images, psf, name) as file:
+                row = some["row"].to_numpy()
+                image, place = file["image"][row.min() : row.max() + 1], row - row.min()
+                if not np.array_equal(place, np.arange(len(image))):  # as a rule it is all of them in order
+                    image = image[place]
+                scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
+            yield Chunk(psf, some["position"].to_numpy(), image, scale, exposure)
 
 
 def _cameras(rows: pd.DataFrame, images: Path) -> dict[str, tuple[int, float]]:

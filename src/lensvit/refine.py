@@ -25,6 +25,7 @@ from lensvit.fitting import Fit, Posterior, climb, explained, possible, start_fr
 from lensvit.likelihood import COORDINATES, LogPrior, covariance, observed
 from lensvit.matching import Gaussian
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
+from lensvit.processes import shared
 from lensvit.psf import kernel
 from lensvit.starts import Starter, from_draws, from_prior
 from lensvit.subset import chosen, read_draws
@@ -58,23 +59,22 @@ def refine(
         seconds. Values are NaN where no image could be computed. Beside it (.h5) ``id``, ``coordinates`` and
         ``covariance`` (n, 14, 14) of all 14 coordinates, see ``likelihood.COORDINATES``.
     draws : predictions/{model}.h5, to start from; otherwise from the priors.
-    threads : of the CPU.
+    threads : of the CPU, each in a process of its own.
 
     Raises
     ------
     LensvitError
         If a file is absent or broken, or has no draws of a system.
     """
-    torch.set_num_threads(threads)
     options = stage_settings.read(settings)
     rows = chosen(frames.read(catalog), options.systems, options.seed, options.options)
     kernels = cameras.kernels(psfs, rows["psf"])
-    parts = []
-    for psf, some in rows.groupby("psf", sort=False, observed=True):
-        camera = Camera(options, psf, kernels[psf])
-        parts += [
-            camera.fit(some.iloc[start : start + BATCH], images, draws) for start in range(0, len(some), BATCH)
-        ]
+    batches = [
+        (options, kernels[psf], some.iloc[start : start + BATCH], images, draws)
+        for psf, some in rows.groupby("psf", sort=False, observed=True)
+        for start in range(0, len(some), BATCH)
+    ]
+    parts = shared(_fitted, batches, threads)
     table = pd.concat([part.table for part in parts]).loc[rows.index]
     order = pd.concat([pd.Series(part.table.index) for part in parts], ignore_index=True)
     place = pd.Index(order).get_indexer(rows.index)
@@ -88,6 +88,13 @@ def refine(
     for path in (Path(output).with_suffix(".h5"), Path(output)):
         files.write_manifest(path)
     print(f"{table['converged'].sum()} of {len(table)} converged, {table['seconds'].mean():.2f} s a system", flush=True)
+
+
+def _fitted(
+    options: SimpleNamespace, psf: kernel.Kernel, rows: pd.DataFrame, images: Path, draws: Path | None
+) -> Part:
+    """Of a batch of systems of one PSF."""
+    return Camera(options, rows["psf"].iloc[0], psf).fit(rows, images, draws)
 
 
 class Part(NamedTuple):
