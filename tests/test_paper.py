@@ -186,7 +186,7 @@ def test_the_refinement_stands_in_table_and_text_unless_it_is_switched_off(tmp_p
 
 def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Path) -> None:
     text = " ".join(render(numbers(), tmp_path).split())
-    assert r"\section{The standard method: Markov chains}" in text and "3 of four chains converged" in text
+    assert r"\section{The standard method: Markov chains}" in text and "Of four chains, three converged." in text
     assert "Failures: one did not explain the image." in text and "3.2 orders of magnitude" in text
     failed = numbers()
     failed["mcmc"] |= {"systems": 0, "widths": None, "speed": []}
@@ -196,7 +196,7 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
         for values in row["methods"].values():
             values |= dict.fromkeys(values)
     text = " ".join(render(failed, tmp_path).split())
-    assert "0 of four chains converged" in text and "No Markov chain has converged" in text
+    assert "Of four chains, none converged." in text and "No Markov chain has converged" in text
     assert "tab:mcmc" not in text and "orders of magnitude" not in text.split(r"\label{sec:mcmc}")[1]
     assert "one did not explain the image and one was too short after 5{,}000 steps" in text
     off = render(numbers() | {"mcmc": None}, tmp_path)
