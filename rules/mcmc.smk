@@ -35,6 +35,7 @@ rule mcmc:
         f"{RUN}/logs/mcmc.log",
     benchmark:
         f"{RUN}/benchmarks/mcmc.tsv"
+    priority: 1  # the longest job, on which others wait
     threads: min(2 * CONFIG.mcmc.systems, 4)  # a process each, for one chain after the other
     resources:
         mem_mb=lambda wildcards, threads: 1500 + 1500 * threads,
