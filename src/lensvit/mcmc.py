@@ -117,7 +117,10 @@ def _sampled(
 ) -> Run:
     """One chain of one system, a row of the catalogue; ``draws`` (passes, K) of the network."""
     renderer = cameras.renderer(options, row["psf"].item(), psf)
-    return _run(row["id"].item(), start, LensTarget(_posterior(options, row, images, renderer)), draws, options)
+    name, target = row["id"].item(), LensTarget(_posterior(options, row, images, renderer))
+    run = _run(name, start, target, draws, options)
+    print(f"{name} from the {start} has ended after {run.seconds:.1f} s and {run.calls} calls", flush=True)
+    return run
 
 
 def _of_system(row: pd.Series, runs: dict[str, Run], options: SimpleNamespace) -> list[Result]:
