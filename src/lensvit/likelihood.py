@@ -117,7 +117,8 @@ def observed(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, float]:
     """
     try:
         with h5py.File(images, "r") as file:
-            clean = file["image"][:][rows["row"].to_numpy()]
+            row = rows["row"].to_numpy()
+            clean = file["image"][row.min() : row.max() + 1][row - row.min()]
             exposure = float(file.attrs["exposure"])
     except FileNotFoundError as error:
         raise LensvitError(f"no image file {images}: run snakemake again, which simulates it") from error
