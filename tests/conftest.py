@@ -101,7 +101,7 @@ def train_settings(tmp_path):
         recipe = {
             "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fresh", "optimizer": "adamw",
             "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "clip_norm": 5.0,
-            "batch_size": 16, "epochs": 4, "criterion": "mse", "precision": "32-true", "compile": False, "normalise": "pixel", "symmetries": "source", "average": 0.9,
+            "batch_size": 16, "epochs": 4, "criterion": "mse", "precision": "32-true", "compile": False, "normalise": "pixel", "symmetries": "source", "symmetries_until": 1.0, "average": 0.9,
         }  # fmt: skip
         content = {
             "seed": 5,

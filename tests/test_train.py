@@ -263,3 +263,12 @@ def test_images_and_targets_are_turned_together(tiny_run, train_settings, tmp_pa
     seen.clear()
     train(tiny_run, train_settings(epochs=1, symmetries="half_turn"), tmp_path / "half")
     assert {int(one) for _, _, chosen, _ in seen for one in chosen} == {0, 1}
+
+
+@pytest.mark.parametrize(("until", "turned"), [(0.0, 0), (0.7, 9), (1.0, 12)])
+def test_the_last_steps_are_without_symmetries(tiny_run, train_settings, tmp_path, monkeypatch, until, turned):
+    """Counted over both epochs: 12 steps, of which so many turn images."""
+    seen = []
+    monkeypatch.setattr(stage, "augment", lambda *arguments: seen.append(arguments[2]) or augment(*arguments))
+    train(tiny_run, train_settings(epochs=2, symmetries_until=until), tmp_path)
+    assert [bool(chosen.any()) for chosen in seen] == [step < turned for step in range(12)]

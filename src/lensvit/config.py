@@ -187,6 +187,13 @@ class Recipe(Part):
         description="turns and reflections of training images with their targets: none, the half turn, or all four "
         "that keep the source's ellipticity"
     )
+    symmetries_until: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of all steps with them; the PSF does not turn with the sky, and what it does to an image "
+        "is learnt in the rest",
+    )
     optimizer: Literal["adam", "adamw"]
     learning_rate: float = Field(gt=0, le=1, description="peak learning rate")
     schedule: Literal["constant", "cosine"]

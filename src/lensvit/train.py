@@ -42,7 +42,7 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.pipeline import Inputs
 from lensvit.provenance import provenance
 from lensvit.seeds import derive
-from lensvit.symmetries import GROUPS, augment, target_matrices, turn_image
+from lensvit.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
 DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
@@ -319,6 +319,9 @@ class Trainer:
 
     def _symmetries(self, count: int, step: int) -> Tensor:
         """Which symmetry (count,) each image of a batch goes through."""
+        last = self.recipe.symmetries_until * self.recipe.epochs * self.steps
+        if self.progress.epoch * self.steps + step >= last:
+            return torch.full((count,), IDENTITY)
         group = torch.tensor(GROUPS[self.recipe.symmetries])
         generator = torch.Generator().manual_seed(derive(self.seed, "symmetry", self.progress.epoch, step))
         return group[torch.randint(len(group), (count,), generator=generator)]
