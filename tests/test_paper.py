@@ -276,6 +276,22 @@ def test_a_graded_resize_is_said_where_it_shows(tmp_path: Path) -> None:
     assert text.count("means over blocks of pixels that grow from the middle outwards") == len(content["models"])
 
 
+def test_symmetries_are_said_and_where_they_end(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert "Images are turned and reflected at random, and their targets with them. The kernel does not turn" in text
+    assert text.count("turned and reflected images beside those as they are") == 2
+    assert r"Symmetries, share of steps & 4, 80\% & 4, 80\% \\" in text
+    content["models"][0]["recipe"] |= {"symmetries": "half_turn", "symmetries_until": 1.0}
+    content["models"][1]["recipe"]["symmetries"] = "none"
+    text = " ".join(render(content, tmp_path).split())
+    assert "For ViT, images are turned at random, and their targets with them. The epoch with" in text
+    assert "turned images beside those as they are" in text
+    assert r"Symmetries, share of steps & 2, 100\% & none \\" in text
+    content["models"][0]["recipe"]["symmetries"] = "none"
+    assert "turned" not in " ".join(render(content, tmp_path).split())
+
+
 def test_a_training_on_the_fly_is_said(tmp_path: Path) -> None:
     assert "new systems" not in render(numbers(), tmp_path)
     content = numbers()
