@@ -282,7 +282,10 @@ def test_symmetries_are_said_and_where_they_end(tmp_path: Path) -> None:
     assert "Images are turned and reflected at random, and their targets with them. The kernel does not turn" in text
     assert text.count("turned and reflected images beside those as they are") == 2
     assert r"Symmetries, share of steps & 4, 80\% & 4, 80\% \\" in text
-    content["models"][0]["recipe"] |= {"symmetries": "half_turn", "symmetries_until": 1.0}
+    assert "and so the last steps go without." in text
+    content["models"][0]["recipe"]["symmetries_until"] = 1.0
+    assert "so the last steps of ResNet go without." in " ".join(render(content, tmp_path).split())
+    content["models"][0]["recipe"]["symmetries"] = "half_turn"
     content["models"][1]["recipe"]["symmetries"] = "none"
     text = " ".join(render(content, tmp_path).split())
     assert "For ViT, images are turned at random, and their targets with them. The epoch with" in text

@@ -188,11 +188,8 @@ class Recipe(Part):
         "that keep the source's ellipticity"
     )
     symmetries_until: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="share of all steps with them; the PSF does not turn with the sky, and what it does to an image "
-        "is learnt in the rest",
+        gt=0, le=1, description="share of all steps with them; the PSF does not turn with the sky, and what it does "
+        "to an image is learnt in the rest"
     )
     optimizer: Literal["adam", "adamw"]
     learning_rate: float = Field(gt=0, le=1, description="peak learning rate")

@@ -4,7 +4,7 @@ A lens that is turned or reflected is a lens again, with other parameters. The s
 ellipticity is the same in all systems (e1 = 0, e2 = 0.5), which only four of the square's
 eight symmetries leave as it is: the identity, the half turn, and the reflections at the two
 diagonals. Exact they are for a PSF that is transformed likewise; as augmentation, with the
-PSF as it is, they hold as far as the PSF has them too. A network that has seen nothing else
+PSF as it is, they hold as far as the PSF has them too. A network that sees them all alike
 cannot know to which side the PSF's light leans, and is wrong by as much in the lens's centre.
 So the last part of a training goes without them (``symmetries_until`` of the recipe).
 """
