@@ -14,7 +14,7 @@ if CONFIG.ablation.enabled:
 rule ablation_table:
     message: "what each part of the recipe brings"
     input:
-        modules=modules("lensvit.ablation_table"),
+        modules=modules("lensvit.chapters.ablation.table"),
         settings=f"{RUN}/settings/ablation_table.yaml",
         predictions=ancient(expand(f"{RUN}/predictions/{{network}}.parquet", network=ABLATED)),
         manifests=expand(manifest(f"{RUN}/predictions/{{network}}.parquet"), network=ABLATED),

@@ -6,7 +6,7 @@ PREDICTIONS = ["predictions", "predictions/validation"]
 rule calibrate:
     message: "calibration before and after a scale of sigma from the validation split"
     input:
-        modules=modules("lensvit.calibrate"),
+        modules=modules("lensvit.chapters.calibration.table"),
         draws=ancient(expand(f"{RUN}/predictions/{{model}}.h5", model=CONFIG.models)),
         validation=ancient(expand(f"{RUN}/predictions/validation/{{model}}.h5", model=CONFIG.models)),
         summaries=ancient(
@@ -41,7 +41,7 @@ rule calibrate:
 rule figure4:
     message: "Figure 4: calibration"
     input:
-        modules=modules("lensvit.figures.figure4"),
+        modules=modules("lensvit.chapters.calibration.figure"),
         settings=f"{RUN}/settings/figure4.yaml",
         coverage=f"{RUN}/tables/coverage.csv",
         pit=f"{RUN}/tables/pit.csv",

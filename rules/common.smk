@@ -8,10 +8,10 @@ from pathlib import Path
 SOURCE = Path(workflow.basedir, "src")
 sys.path.insert(0, str(SOURCE))
 
-from lensvit import config as schema
+from lensvit.config import schema
 from lensvit.errors import LensvitError
-from lensvit.locks import free_stale
-from lensvit.modules import closure
+from lensvit.workflow.locks import free_stale
+from lensvit.jobs.sources import closure
 
 try:
     CONFIG = schema.validate(config)

@@ -4,7 +4,7 @@
 rule evaluate:
     message: "MC dropout with {wildcards.model} ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.evaluate"),
+        modules=modules("lensvit.learning.evaluate"),
         settings=f"{RUN}/settings/evaluate/{{model}}.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
@@ -46,7 +46,7 @@ rule evaluate:
 use rule evaluate as evaluate_validation with:
     message: "MC dropout with {wildcards.model} on the validation split ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.evaluate"),
+        modules=modules("lensvit.learning.evaluate"),
         settings=f"{RUN}/settings/evaluate_validation/{{model}}.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),

@@ -20,7 +20,7 @@ FERMAT_FILES = sorted(
 rule fermat:
     message: "the longest delay of each test system, by every method's draws"
     input:
-        modules=modules("lensvit.fermat"),
+        modules=modules("lensvit.chapters.fermat.compute"),
         settings=f"{RUN}/settings/fermat.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
@@ -53,7 +53,7 @@ rule fermat:
 rule fermat_table:
     message: "what the delays of all test systems say of H0"
     input:
-        modules=modules("lensvit.fermat_table"),
+        modules=modules("lensvit.chapters.fermat.table"),
         fermat=ancient(FERMAT),
         manifest=manifest(FERMAT),
     output:
@@ -77,7 +77,7 @@ rule fermat_table:
 rule figure6:
     message: "Figure 6: what the errors mean for H0"
     input:
-        modules=modules("lensvit.figures.figure6"),
+        modules=modules("lensvit.chapters.fermat.figure"),
         settings=f"{RUN}/settings/figure6.yaml",
         fermat=ancient(FERMAT),
         manifest=manifest(FERMAT),

@@ -12,7 +12,7 @@ LIMIT_TABLE = [f"{RUN}/tables/limit.csv"] if CONFIG.limit.enabled else []
 rule limit:
     message: "the limit of information of the test systems"
     input:
-        modules=modules("lensvit.limit"),
+        modules=modules("lensvit.chapters.limit.compute"),
         settings=f"{RUN}/settings/limit.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
@@ -41,7 +41,7 @@ rule limit:
 rule limit_table:
     message: "the models' errors beside the limit of information"
     input:
-        modules=modules("lensvit.limit_table"),
+        modules=modules("lensvit.chapters.limit.table"),
         limit=ancient(LIMIT),
         limit_manifest=manifest(LIMIT),
         predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),

@@ -14,7 +14,7 @@ MCMC_FIGURE = ["figure5"] if CONFIG.mcmc.enabled else []
 rule mcmc:
     message: "Markov chains of some test systems"
     input:
-        modules=modules("lensvit.mcmc"),
+        modules=modules("lensvit.chapters.mcmc.compute"),
         settings=f"{RUN}/settings/mcmc.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
@@ -51,7 +51,7 @@ rule mcmc:
 rule mcmc_table:
     message: "Markov chains beside the networks, the limit and the refinement"
     input:
-        modules=modules("lensvit.mcmc_table"),
+        modules=modules("lensvit.chapters.mcmc.table"),
         mcmc=ancient(MCMC),
         manifest=manifest(MCMC),
         predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
@@ -82,7 +82,7 @@ rule mcmc_table:
 rule figure5:
     message: "Figure 5: a posterior by every method"
     input:
-        modules=modules("lensvit.figures.figure5"),
+        modules=modules("lensvit.chapters.mcmc.figure"),
         settings=f"{RUN}/settings/figure5.yaml",
         mcmc=ancient([MCMC, MCMC_SAMPLES]),
         manifests=[manifest(MCMC), manifest(MCMC_SAMPLES)],

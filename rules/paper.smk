@@ -7,7 +7,7 @@ TEMPLATES = sorted(str(path) for path in Path("paper").iterdir() if path.suffix 
 rule table:
     message: "Table 1"
     input:
-        modules=modules("lensvit.table"),
+        modules=modules("lensvit.chapters.accuracy.table"),
         predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
         manifests=expand(manifest(f"{RUN}/predictions/{{model}}.parquet"), model=CONFIG.models),
         catalog=ancient(f"{RUN}/catalog.parquet"),
@@ -39,7 +39,7 @@ rule table:
 rule figure1:
     message: "Figure 1: examples and attention"
     input:
-        modules=modules("lensvit.figures.figure1"),
+        modules=modules("lensvit.chapters.data.figure"),
         settings=f"{RUN}/settings/figure1.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
@@ -73,7 +73,7 @@ rule figure1:
 rule figure2:
     message: "Figure 2: predictions against truth"
     input:
-        modules=modules("lensvit.figures.figure2"),
+        modules=modules("lensvit.chapters.accuracy.scatter_figure"),
         settings=f"{RUN}/settings/figure2.yaml",
         predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
         manifests=expand(manifest(f"{RUN}/predictions/{{model}}.parquet"), model=CONFIG.models),
@@ -101,7 +101,7 @@ rule figure2:
 rule figure3:
     message: "Figure 3: errors of the predictions"
     input:
-        modules=modules("lensvit.figures.figure3"),
+        modules=modules("lensvit.chapters.accuracy.error_figure"),
         settings=f"{RUN}/settings/figure3.yaml",
         predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
         manifests=expand(manifest(f"{RUN}/predictions/{{model}}.parquet"), model=CONFIG.models),
@@ -132,7 +132,7 @@ rule figure3:
 rule numbers:
     message: "the numbers of the paper"
     input:
-        modules=modules("lensvit.numbers"),
+        modules=modules("lensvit.paper.numbers"),
         settings=f"{RUN}/settings/numbers.yaml",
         table=f"{RUN}/tables/table1.csv",
         errors=f"{RUN}/tables/table1_errors.csv",
@@ -184,7 +184,7 @@ rule numbers:
 rule tex:
     message: "the paper's LaTeX"
     input:
-        modules=modules("lensvit.paper"),
+        modules=modules("lensvit.paper.render"),
         templates=TEMPLATES,
         numbers=f"{RUN}/numbers.json",
     output:
@@ -209,7 +209,7 @@ rule tex:
 rule pdf:
     message: "the paper's PDF"
     input:
-        modules=modules("lensvit.paper"),
+        modules=modules("lensvit.paper.compile"),
         tex=f"{RUN}/paper/paper.tex",
         figures=expand(f"{RUN}/figures/{{figure}}.pdf", figure=FIGURES),
     output:
@@ -231,7 +231,7 @@ rule pdf:
 rule archive:
     message: "the paper's source, ready to upload"
     input:
-        modules=modules("lensvit.paper"),
+        modules=modules("lensvit.paper.archive"),
         tex=f"{RUN}/paper/paper.tex",
         bibliography="paper/references.bib",
         figures=expand(f"{RUN}/figures/{{figure}}.pdf", figure=FIGURES),

@@ -22,7 +22,7 @@ REFINED_OPTIONS = f"--refined {RUN}/refined/{REFINED_MODELS[0]}.parquet" if REFI
 rule refine:
     message: "refining the draws of {wildcards.model} with all pixels of the images"
     input:
-        modules=modules("lensvit.refine"),
+        modules=modules("lensvit.chapters.refine.compute"),
         settings=f"{RUN}/settings/refine/{{model}}.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
@@ -60,7 +60,7 @@ rule refine:
 use rule refine as refine_prior with:
     message: "refining the means of the priors with all pixels of the images"
     input:
-        modules=modules("lensvit.refine"),
+        modules=modules("lensvit.chapters.refine.compute"),
         settings=f"{RUN}/settings/refine_prior.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
@@ -85,7 +85,7 @@ use rule refine as refine_prior with:
 rule refined_table:
     message: "what the refinement reaches"
     input:
-        modules=modules("lensvit.refined_table"),
+        modules=modules("lensvit.chapters.refine.table"),
         refined=ancient([f"{RUN}/refined/{start}.parquet" for start in REFINED]),
         manifests=[manifest(f"{RUN}/refined/{start}.parquet") for start in REFINED],
         predictions=ancient([f"{RUN}/predictions/{model}.parquet" for model in REFINED_MODELS]),

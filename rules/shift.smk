@@ -14,7 +14,7 @@ SHIFT_FIGURE = ["figure7"] if CONFIG.shift.enabled else []
 use rule simulate as shift_simulate with:
     message: "simulating {params.systems} systems of the case {wildcards.case}: {wildcards.psf}, {wildcards.chunk}"
     input:
-        modules=modules("lensvit.simulate"),
+        modules=modules("lensvit.simulation.simulate"),
         settings=f"{RUN}/settings/shift_simulate/{{case}}/{{psf}}.yaml",
         psf=ancient(f"{RUN}/psf/{{psf}}.fits"),
         psf_manifest=manifest(f"{RUN}/psf/{{psf}}.fits"),
@@ -35,7 +35,7 @@ use rule simulate as shift_simulate with:
 use rule catalog as shift_catalog with:
     message: "the catalogue of the case {wildcards.case}"
     input:
-        modules=modules("lensvit.catalog"),
+        modules=modules("lensvit.simulation.catalog"),
         images=lambda wildcards: ancient(scored_images(wildcards.case) + chunk_files(["train"])),
         manifests=lambda wildcards: [manifest(path) for path in scored_images(wildcards.case) + chunk_files(["train"])],
     output:
@@ -51,7 +51,7 @@ use rule catalog as shift_catalog with:
 use rule evaluate as shift_evaluate with:
     message: "MC dropout with {wildcards.model} on the case {wildcards.case} ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.evaluate"),
+        modules=modules("lensvit.learning.evaluate"),
         settings=f"{RUN}/settings/evaluate/{{model}}.yaml",
         catalog=ancient(f"{RUN}/shift/{{case}}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/shift/{{case}}/catalog.parquet"),
@@ -78,7 +78,7 @@ use rule evaluate as shift_evaluate with:
 use rule catalog as left_out_catalog with:
     message: "the catalogue without one PSF"
     input:
-        modules=modules("lensvit.catalog"),
+        modules=modules("lensvit.simulation.catalog"),
         images=ancient(chunk_files(["train", "validation"], SEEN) + chunk_files(["test"])),
         manifests=[manifest(path) for path in chunk_files(["train", "validation"], SEEN) + chunk_files(["test"])],
     output:
@@ -94,7 +94,7 @@ use rule catalog as left_out_catalog with:
 use rule train as left_out_train with:
     message: "training {wildcards.model} without one PSF ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.stream") if CONFIG.training.stream else modules("lensvit.train"),
+        modules=modules("lensvit.learning.stream") if CONFIG.training.stream else modules("lensvit.learning.train"),
         settings=f"{RUN}/settings/train/{{model}}.yaml",
         catalog=ancient(f"{RUN}/shift/left_out/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/shift/left_out/catalog.parquet"),
@@ -124,7 +124,7 @@ use rule train as left_out_train with:
 use rule evaluate as left_out_evaluate with:
     message: "MC dropout with {wildcards.model}, trained without one PSF ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.evaluate"),
+        modules=modules("lensvit.learning.evaluate"),
         settings=f"{RUN}/settings/evaluate/{{model}}.yaml",
         catalog=ancient(f"{RUN}/shift/left_out/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/shift/left_out/catalog.parquet"),
@@ -150,7 +150,7 @@ use rule evaluate as left_out_evaluate with:
 rule shift_scores:
     message: "scores of the systems {wildcards.sample}"
     input:
-        modules=modules("lensvit.shift_scores"),
+        modules=modules("lensvit.chapters.shift.compute"),
         settings=f"{RUN}/settings/shift_scores.yaml",
         catalog=lambda wildcards: ancient(f"{scored_folder(wildcards.sample)}/catalog.parquet"),
         catalog_manifest=lambda wildcards: manifest(f"{scored_folder(wildcards.sample)}/catalog.parquet"),
@@ -190,7 +190,7 @@ rule shift_scores:
 rule shift_table:
     message: "errors and scores of systems out of distribution"
     input:
-        modules=modules("lensvit.shift_table"),
+        modules=modules("lensvit.chapters.shift.table"),
         scores=ancient(expand(f"{RUN}/shift/{{sample}}/scores.parquet", sample=SAMPLES)),
         manifests=[manifest(f"{RUN}/shift/{sample}/scores.parquet") for sample in SAMPLES],
     output:
@@ -216,7 +216,7 @@ rule shift_table:
 rule figure7:
     message: "Figure 7: out of distribution"
     input:
-        modules=modules("lensvit.figures.figure7"),
+        modules=modules("lensvit.chapters.shift.figure"),
         settings=f"{RUN}/settings/figure7.yaml",
         table=f"{RUN}/tables/shift.csv",
         curves=f"{RUN}/tables/shift_roc.csv",

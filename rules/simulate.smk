@@ -4,7 +4,7 @@
 rule simulate:
     message: "simulating {params.systems} systems: {wildcards.psf}, {wildcards.chunk}"
     input:
-        modules=modules("lensvit.simulate"),
+        modules=modules("lensvit.simulation.simulate"),
         settings=f"{RUN}/settings/simulate/{{psf}}.yaml",
         psf=ancient(f"{RUN}/psf/{{psf}}.fits"),
         psf_manifest=manifest(f"{RUN}/psf/{{psf}}.fits"),
@@ -33,7 +33,7 @@ rule simulate:
 rule catalog:
     message: "the catalogue of all systems"
     input:
-        modules=modules("lensvit.catalog"),
+        modules=modules("lensvit.simulation.catalog"),
         images=ancient(chunk_files(schema.SPLITS)),
         manifests=[manifest(path) for path in chunk_files(schema.SPLITS)],
     output:

@@ -6,7 +6,7 @@ STREAM_PSFS = expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs) if CONFIG.train
 rule train:
     message: "training {wildcards.model} ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.stream") if CONFIG.training.stream else modules("lensvit.train"),
+        modules=modules("lensvit.learning.stream") if CONFIG.training.stream else modules("lensvit.learning.train"),
         settings=f"{RUN}/settings/train/{{model}}.yaml",
         catalog=ancient(f"{RUN}/catalog.parquet"),
         catalog_manifest=manifest(f"{RUN}/catalog.parquet"),

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from lensvit.catalog import catalog
-from lensvit.files import write_manifest
+from lensvit.io.files import write_manifest
 from lensvit.parameters import NAMES, priors
+from lensvit.simulation.catalog import catalog
 
 CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}
 COUNTS = {"train": 96, "validation": 24, "test": 24}

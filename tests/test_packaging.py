@@ -1,10 +1,10 @@
 """pyproject.toml, the lock file and the conda environments say the same."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -53,7 +53,7 @@ def test_a_conda_environment_has_all_that_its_rules_import(path):
     import ast
     import sys
 
-    from lensvit.modules import closure
+    from lensvit.jobs.sources import closure
 
     content = yaml.safe_load(path.read_text())["dependencies"]
     entries = [entry for entry in content if isinstance(entry, str)]

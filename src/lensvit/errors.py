@@ -1,5 +1,7 @@
 """Errors that a user can mend."""
 
+from __future__ import annotations
+
 
 class LensvitError(Exception):
     """Something the user can mend: the message says what is wrong and what to do.

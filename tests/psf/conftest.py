@@ -45,11 +45,11 @@ def gaussian(size: int, sigma: float, x: float = 0.0, y: float = 0.0) -> np.ndar
 @pytest.fixture(scope="session")
 def paper_psfs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The paper's six PSF files."""
-    from lensvit.psf.build import build
+    from lensvit.psf.build import build_kernel
 
     folder = tmp_path_factory.mktemp("psf")
     for name, fields in PAPER.items():
-        build(write_settings(folder, name, **fields), folder / f"{name}.fits")
+        build_kernel(write_settings(folder, name, **fields), folder / f"{name}.fits")
     return {name: folder / f"{name}.fits" for name in PAPER}
 
 

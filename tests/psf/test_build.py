@@ -11,14 +11,14 @@ from astropy.io import fits
 from lensvit.cli import main
 from lensvit.errors import LensvitError
 from lensvit.psf import kernel
-from lensvit.psf.build import build
+from lensvit.psf.build import build_kernel
 
 NAMES = ["hst_a", "hst_b", "hst_c", "keck_a", "keck_b", "keck_c"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contract_of_the_kernel(paper_psfs, paper_settings, name):
-    psf = kernel.read(paper_psfs[name])
+    psf = kernel.read_kernel(paper_psfs[name])
     pixels = paper_settings[name]["pixels"]
     assert psf.native.shape == (pixels, pixels) and psf.supersampled.shape == (5 * pixels, 5 * pixels)
     assert psf.native.dtype == psf.supersampled.dtype == np.float64
@@ -34,14 +34,14 @@ def test_contract_of_the_kernel(paper_psfs, paper_settings, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fine_pixels_sum_to_the_native_kernel(paper_psfs, name):
-    psf = kernel.read(paper_psfs[name])
+    psf = kernel.read_kernel(paper_psfs[name])
     n = len(psf.native)
     np.testing.assert_allclose(psf.supersampled.reshape(n, 5, n, 5).sum((1, 3)), psf.native, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_taper_leaves_no_step(paper_psfs, name):
-    native = kernel.read(paper_psfs[name]).native
+    native = kernel.read_kernel(paper_psfs[name]).native
     middle = len(native) // 2
     assert 0 < native[middle, 1] < 0.05 * native[middle, middle // 2]
 
@@ -58,7 +58,7 @@ def test_header(paper_psfs):
 
 def test_same_settings_same_bytes(paper_psfs, paper_settings, settings_file, tmp_path):
     for name in ("hst_b", "keck_b"):
-        build(settings_file(tmp_path, name, **paper_settings[name]), tmp_path / "again.fits")
+        build_kernel(settings_file(tmp_path, name, **paper_settings[name]), tmp_path / "again.fits")
         assert (tmp_path / "again.fits").read_bytes() == paper_psfs[name].read_bytes()
 
 
@@ -68,8 +68,8 @@ def test_same_settings_same_bytes(paper_psfs, paper_settings, settings_file, tmp
 def test_other_samplings(paper_settings, settings_file, tmp_path, name, scale, pixels):
     """The light within a radius does not depend on the sampling, but for the pixel's own blur."""
     changed = {**paper_settings[name], "pixel_scale": scale, "pixels": pixels}
-    build(settings_file(tmp_path, name, **changed), tmp_path / "a.fits")
-    psf = kernel.read(tmp_path / "a.fits")
+    build_kernel(settings_file(tmp_path, name, **changed), tmp_path / "a.fits")
+    psf = kernel.read_kernel(tmp_path / "a.fits")
     assert psf.native.shape == (pixels, pixels) and psf.pixel_scale == scale
     reference = {"hst_a": 0.948, "keck_b": 0.909}[name]
     assert kernel.encircled_energy(psf.native, scale, 0.5) == pytest.approx(reference, abs=0.025)
@@ -81,8 +81,8 @@ def test_users_file(settings_file, stars, tmp_path):
         tmp_path, "mine", kind="fits", instrument="hst", pixel_scale=0.05, path=str(tmp_path / "star.fits"),
         extension=0, file_pixel_scale=0.05,
     )  # fmt: skip
-    build(settings, tmp_path / "mine.fits")
-    psf = kernel.read(tmp_path / "mine.fits")
+    build_kernel(settings, tmp_path / "mine.fits")
+    psf = kernel.read_kernel(tmp_path / "mine.fits")
     assert psf.supersampled is None and psf.native.shape == (51, 51)
     header = fits.getheader(tmp_path / "mine.fits")
     assert header["OVERSAMP"] == 1 and header["SOURCE"] == "star.fits"
@@ -103,12 +103,12 @@ def test_refusal_leaves_no_file_and_one_line(settings_file, stars, tmp_path, cap
 
 def test_unknown_kind(settings_file, tmp_path):
     with pytest.raises(LensvitError, match=r"psfs.mine.kind: 'gauss' is not known; there are: hst_acs"):
-        build(settings_file(tmp_path, "mine", kind="gauss", pixel_scale=0.05), tmp_path / "a.fits")
+        build_kernel(settings_file(tmp_path, "mine", kind="gauss", pixel_scale=0.05), tmp_path / "a.fits")
 
 
 def test_the_summary_says_what_the_paper_prints(paper_psfs):
     summary = json.loads(paper_psfs["keck_b"].with_suffix(".json").read_text())
-    psf = kernel.read(paper_psfs["keck_b"])
+    psf = kernel.read_kernel(paper_psfs["keck_b"])
     assert (summary["pixels"], summary["pixel_scale"]) == (201, 0.02)
     assert summary["fwhm"] == pytest.approx(0.056, rel=0.1) and summary["strehl"] == pytest.approx(0.31, rel=0.1)
     assert summary["enclosed"] == pytest.approx(

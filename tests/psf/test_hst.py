@@ -29,14 +29,14 @@ def tiny_tim(path) -> np.ndarray:
      ("hst_c", 0.085, (0.63, 0.90, 0.945))],
 )  # fmt: skip
 def test_figures_to_reach(paper_psfs, name, width, within):
-    psf = kernel.read(paper_psfs[name])
+    psf = kernel.read_kernel(paper_psfs[name])
     assert kernel.fwhm(psf.native, 0.05) == pytest.approx(width, rel=0.1)
     assert energies(psf.native, 0.05) == pytest.approx(within, rel=0.1)
     assert 0.97 < psf.enclosed < 1
 
 
 def test_more_despace_and_a_redder_spectrum_spread_the_light(paper_psfs):
-    core = [energies(kernel.read(paper_psfs[name]).native, 0.05)[0] for name in ("hst_a", "hst_b", "hst_c")]
+    core = [energies(kernel.read_kernel(paper_psfs[name]).native, 0.05)[0] for name in ("hst_a", "hst_b", "hst_c")]
     assert core[0] < core[1] < core[2]
 
 
@@ -62,14 +62,14 @@ def test_tiny_tim_on_detector_pixels(real_file, paper_psfs):
     diffusion[1], diffusion[:, 1], diffusion[1, 1] = 0.070034, 0.070034, 0.654517
     binned = ndimage.convolve(fine, centred_pixel, mode="constant")[::2, ::2]
     expected = ndimage.convolve(binned, diffusion, mode="constant")
-    psf = kernel.read(paper_psfs["hst_b"])
+    psf = kernel.read_kernel(paper_psfs["hst_b"])
     assert kernel.fwhm(psf.native, 0.05) == pytest.approx(kernel.fwhm(expected, 0.0494), rel=0.06)
     assert energies(psf.native, 0.05) == pytest.approx(energies(expected, 0.0494), rel=0.03)
 
 
 def test_tiny_tim_at_native_sampling(real_file, paper_psfs):
     expected = tiny_tim(real_file(TINY_TIM_NATIVE))
-    psf = kernel.read(paper_psfs["hst_b"])
+    psf = kernel.read_kernel(paper_psfs["hst_b"])
     assert kernel.fwhm(psf.native, 0.05) == pytest.approx(kernel.fwhm(expected, 0.0495), rel=0.05)
     assert energies(psf.native, 0.05) == pytest.approx(energies(expected, 0.0495), rel=0.04)
 

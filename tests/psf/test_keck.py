@@ -30,7 +30,7 @@ SMALL = {"pixel": 0.008, "pixels": 151}
     ],
 )
 def test_figures_to_reach(paper_psfs, name, strehl, width, within):
-    psf = kernel.read(paper_psfs[name])
+    psf = kernel.read_kernel(paper_psfs[name])
     assert fits.getval(paper_psfs[name], "STREHL") == pytest.approx(strehl, rel=0.1)
     assert kernel.fwhm(psf.native, 0.02) == pytest.approx(width, rel=0.1)
     found = [kernel.encircled_energy(psf.native, 0.02, radius) for radius in (0.1, 0.25, 0.5)]
@@ -103,7 +103,7 @@ def test_zenith_angle_shrinks_r0():
 
 
 def test_jitter_is_wider_along_its_axis(paper_psfs):
-    psf = kernel.read(paper_psfs["keck_c"]).supersampled
+    psf = kernel.read_kernel(paper_psfs["keck_c"]).supersampled
     middle = len(psf) // 2
     along_x, along_y = ((profile > profile.max() / 2).sum() for profile in (psf[middle], psf[:, middle]))
     assert along_x > along_y

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lensvit import files
 from lensvit.errors import LensvitError
+from lensvit.io import files
 from lensvit.psf import kernel
 
 
@@ -65,8 +65,8 @@ def test_centroid_ignores_far_noise(stars):
 
 def test_file_round_trip(tmp_path, stars):
     made = kernel.from_supersampled(stars(155, 8.0), 0.05)
-    kernel.write(tmp_path / "a.fits", made, {"STREHL": (0.5, "")})
-    again = kernel.read(tmp_path / "a.fits")
+    kernel.write_kernel(tmp_path / "a.fits", made, {"STREHL": (0.5, "")})
+    again = kernel.read_kernel(tmp_path / "a.fits")
     np.testing.assert_array_equal(again.native, made.native)
     np.testing.assert_array_equal(again.supersampled, made.supersampled)
     assert (again.pixel_scale, again.enclosed) == (made.pixel_scale, made.enclosed)
@@ -84,16 +84,16 @@ def test_lenstronomy_degrades_the_fine_kernel_to_the_native_one(stars):
 
 def test_reading_an_absent_file(tmp_path):
     with pytest.raises(LensvitError, match="there is no PSF .*lensvit psf"):
-        kernel.read(tmp_path / "none.fits")
+        kernel.read_kernel(tmp_path / "none.fits")
 
 
 def test_reading_a_truncated_file(tmp_path, stars):
     path = tmp_path / "a.fits"
-    kernel.write(path, kernel.from_supersampled(stars(155, 8.0), 0.05), {})
+    kernel.write_kernel(path, kernel.from_supersampled(stars(155, 8.0), 0.05), {})
     for length in (5760, path.stat().st_size // 2):
         path.write_bytes(path.read_bytes()[:length])
         with pytest.raises(LensvitError, match="damaged"):
-            kernel.read(path)
+            kernel.read_kernel(path)
 
 
 @pytest.mark.parametrize("fault", ["sum", "nan", "negative", "even"])
@@ -109,4 +109,4 @@ def test_reading_an_unfit_kernel(tmp_path, stars, fault):
     unit.header.update({"PIXSCALE": 0.05, "OVERSAMP": 1, "ENCLOSED": 1.0})
     unit.writeto(tmp_path / "a.fits")
     with pytest.raises(LensvitError, match="damaged.*delete it"):
-        kernel.read(tmp_path / "a.fits")
+        kernel.read_kernel(tmp_path / "a.fits")

@@ -22,7 +22,7 @@ def save(tmp_path):
 
 
 def test_clean_star_is_kept(save, stars):
-    psf, cards = user.load(save(stars(51, 2.0), PIXSCALE=0.05), 0.05)
+    psf, cards = user.load_user_kernel(save(stars(51, 2.0), PIXSCALE=0.05), 0.05)
     np.testing.assert_allclose(psf.native, stars(51, 2.0), atol=1e-9)
     assert psf.supersampled is None
     assert psf.enclosed == pytest.approx(1, abs=1e-6)
@@ -30,15 +30,15 @@ def test_clean_star_is_kept(save, stars):
 
 
 def test_flux_and_background_do_not_matter(save, stars):
-    plain, _ = user.load(save(stars(51, 2.0), PIXSCALE=0.05), 0.05)
-    raised, cards = user.load(save(4e5 * stars(51, 2.0) + 120, PIXSCALE=0.05), 0.05)
+    plain, _ = user.load_user_kernel(save(stars(51, 2.0), PIXSCALE=0.05), 0.05)
+    raised, cards = user.load_user_kernel(save(4e5 * stars(51, 2.0) + 120, PIXSCALE=0.05), 0.05)
     np.testing.assert_allclose(raised.native, plain.native, atol=1e-9)
     assert cards["BACKGRND"][0] == pytest.approx(120)
 
 
 def test_noise_is_clipped_and_the_border_tapered(save, stars):
     noisy = 1e5 * stars(51, 2.0) + np.random.default_rng(1).normal(10, 2, (51, 51))
-    psf, cards = user.load(save(noisy, PIXSCALE=0.05), 0.05)
+    psf, cards = user.load_user_kernel(save(noisy, PIXSCALE=0.05), 0.05)
     edge = np.concatenate([psf.native[0], psf.native[-1], psf.native[:, 0], psf.native[:, -1]])
     assert psf.native.min() == 0 and (edge == 0).all()
     assert psf.native.sum() == pytest.approx(1, abs=1e-12)
@@ -48,11 +48,11 @@ def test_noise_is_clipped_and_the_border_tapered(save, stars):
 
 def test_pixel_scale_from_a_wcs(save, stars):
     wcs = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CD1_1": -0.05 / 3600, "CD2_2": 0.05 / 3600}
-    assert user.load(save(stars(51, 2.0), **wcs), 0.05)[0].pixel_scale == 0.05
+    assert user.load_user_kernel(save(stars(51, 2.0), **wcs), 0.05)[0].pixel_scale == 0.05
 
 
 def test_pixel_scale_from_the_config(save, stars):
-    assert user.load(save(stars(51, 2.0)), 0.05, file_pixel_scale=0.0498)[0].pixel_scale == 0.05
+    assert user.load_user_kernel(save(stars(51, 2.0)), 0.05, file_pixel_scale=0.0498)[0].pixel_scale == 0.05
 
 
 def test_an_extension_by_number_and_name(tmp_path, stars):
@@ -61,10 +61,10 @@ def test_an_extension_by_number_and_name(tmp_path, stars):
     path = tmp_path / "two.fits"
     fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
     for extension in (1, "PSF"):
-        assert user.load(path, 0.05, extension)[0].native.shape == (31, 31)
+        assert user.load_user_kernel(path, 0.05, extension)[0].native.shape == (31, 31)
     for extension in (0, 7, "SCI"):
         with pytest.raises(LensvitError, match="holds no image; set `extension` to one of: 1 PSF"):
-            user.load(path, 0.05, extension)
+            user.load_user_kernel(path, 0.05, extension)
 
 
 def negative(image: np.ndarray, depth: float) -> np.ndarray:
@@ -97,11 +97,11 @@ REFUSED = {
 def test_refusals_name_the_file_and_the_remedy(save, stars, case):
     image, message = REFUSED[case]
     with pytest.raises(LensvitError, match=rf"^PSF .*star\.fits: .*{message}"):
-        user.load(save(image(stars), PIXSCALE=0.05), 0.05)
+        user.load_user_kernel(save(image(stars), PIXSCALE=0.05), 0.05)
 
 
 def test_a_shift_of_a_tenth_of_a_pixel_passes(save, stars):
-    psf, _ = user.load(save(stars(51, 2.0, 0.1, -0.1), PIXSCALE=0.05), 0.05)
+    psf, _ = user.load_user_kernel(save(stars(51, 2.0, 0.1, -0.1), PIXSCALE=0.05), 0.05)
     assert kernel.centroid(psf.native) == pytest.approx((0.1, -0.1), abs=0.01)
 
 
@@ -116,12 +116,12 @@ def test_a_shift_of_a_tenth_of_a_pixel_passes(save, stars):
 )
 def test_pixel_scale_must_be_known_and_right(save, stars, header, given, message):
     with pytest.raises(LensvitError, match=message):
-        user.load(save(stars(51, 2.0), **header), 0.05, file_pixel_scale=given)
+        user.load_user_kernel(save(stars(51, 2.0), **header), 0.05, file_pixel_scale=given)
 
 
 def test_absent_file(tmp_path):
     with pytest.raises(LensvitError, match=r"none\.fits: there is no such file"):
-        user.load(tmp_path / "none.fits", 0.05)
+        user.load_user_kernel(tmp_path / "none.fits", 0.05)
 
 
 def test_no_fits_file_and_a_truncated_one(tmp_path, save, stars):
@@ -130,12 +130,12 @@ def test_no_fits_file_and_a_truncated_one(tmp_path, save, stars):
     cut.write_bytes(cut.read_bytes()[:8000])
     for path in (tmp_path / "text.fits", cut):
         with pytest.raises(LensvitError, match=rf"{path.name}: .*(FITS|damaged|no image)"):
-            user.load(path, 0.05)
+            user.load_user_kernel(path, 0.05)
 
 
 def test_real_tiny_tim_file_passes(real_file):
     """0.0495 arcsec is within 1% of 0.05."""
-    psf, cards = user.load(real_file("acs_f814w_tinytim_alpha-1_lenstronomy-tutorials.fits"), 0.05)
+    psf, cards = user.load_user_kernel(real_file("acs_f814w_tinytim_alpha-1_lenstronomy-tutorials.fits"), 0.05)
     assert psf.native.shape == (147, 147)
     assert cards["INSTRUME"][0] == "ACS_WFC2"
     assert kernel.fwhm(psf.native, 0.0495) == pytest.approx(0.081, rel=0.02)
@@ -152,4 +152,4 @@ def test_real_tiny_tim_file_passes(real_file):
 def test_real_files_that_do_not_suit(real_file, name, scale, message):
     given = None if "tinytim" in name else scale
     with pytest.raises(LensvitError, match=message):
-        user.load(real_file(name), scale, file_pixel_scale=given)
+        user.load_user_kernel(real_file(name), scale, file_pixel_scale=given)

@@ -21,7 +21,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from lensvit.files import sha256
+from lensvit.io.files import sha256
 
 HERE = Path(__file__).parent
 SMOKE = Path("results/smoke")

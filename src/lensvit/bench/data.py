@@ -9,14 +9,14 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from lensvit.files import write_manifest, write_text
+from lensvit.io.files import write_manifest, write_text
 from lensvit.parameters import TARGET_NAMES
 
 CAMERAS = {"hst": (120, 0.05), "keck": (300, 0.02)}
 SPLITS = ("train", "validation", "test")
 
 
-def write(folder: Path, count: int) -> pd.DataFrame:
+def write_run(folder: Path, count: int) -> pd.DataFrame:
     """Write images, catalog.parquet and scaler.json of ``count`` systems a camera and split; the catalogue."""
     rng = np.random.default_rng(0)
     parts = [_chunk(folder, camera, split, count, rng) for camera in CAMERAS for split in SPLITS]

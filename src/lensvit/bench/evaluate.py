@@ -12,15 +12,16 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from lensvit import posterior
-from lensvit import settings as stage_settings
 from lensvit.bench.device import operations, row, timed
 from lensvit.bench.table import publish
-from lensvit.config import Config
-from lensvit.config import stage_settings as cut
-from lensvit.evaluate import _Scale, _write_draws, predict
-from lensvit.networks import build, monte_carlo
-from lensvit.parallel import arithmetic, launch
+from lensvit.config.schema import Config
+from lensvit.config.schema import stage_settings as cut
+from lensvit.io import settings as stage_settings
+from lensvit.jobs.fabric import arithmetic, launch
+from lensvit.learning import gaussian
+from lensvit.learning.architectures import build_network
+from lensvit.learning.evaluate import TargetScale, predict, write_draws
+from lensvit.learning.mc_dropout import monte_carlo
 from lensvit.parameters import TARGET_NAMES
 
 PASSES = 20
@@ -54,8 +55,8 @@ def _model(config: Config, model: str, images: int, device: str) -> list[dict[st
     precision = arithmetic(choice.precision, device)
     with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
-        outputs = posterior.outputs(settings.posterior, len(TARGET_NAMES))
-        network = monte_carlo(build(settings, outputs).to(place), choice.batch_norm)
+        outputs = gaussian.output_count(settings.posterior, len(TARGET_NAMES))
+        network = monte_carlo(build_network(settings, outputs).to(place), choice.batch_norm)
         inputs = torch.randn(images, 3, settings.image_size, settings.image_size, device=place)
         pairs = [_pair(network, inputs, choice, fabric) for _ in range(ROUNDS + 1)][1:]  # the first warms up
         flop = operations(network, inputs[:1])
@@ -86,8 +87,8 @@ def _bare(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: F
 
 def _evaluated(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: Fabric) -> None:
     """All that the stage does once the inputs are there, the file of draws included."""
-    scale = _Scale(SimpleNamespace(mean=dict.fromkeys(TARGET_NAMES, 0.0), sd=dict.fromkeys(TARGET_NAMES, 1.0)))
+    scale = TargetScale(SimpleNamespace(mean=dict.fromkeys(TARGET_NAMES, 0.0), sd=dict.fromkeys(TARGET_NAMES, 1.0)))
     ids = pd.Series([str(number) for number in range(len(inputs))])
     with tempfile.TemporaryDirectory() as folder:
         batches = predict(network, _Prepared(inputs), choice, fabric)
-        _write_draws(Path(folder) / "draws.h5", batches, choice, scale, ids)
+        write_draws(Path(folder) / "draws.h5", batches, choice, scale, ids)

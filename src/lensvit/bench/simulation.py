@@ -23,14 +23,17 @@ from lenstronomy.LightModel.light_model import LightModel
 from lenstronomy.PointSource.point_source import PointSource
 from lenstronomy.Util import image_util
 
-from lensvit import files
-from lensvit.batched_lens_equation import solve as solve_together
-from lensvit.lens_equation import Images, solve_each
-from lensvit.noise import noise
+from lensvit.io import files
+from lensvit.lensing.batched_lens_equation import solve as solve_together
+from lensvit.lensing.lens_equation import QuasarImages, solve_each
+from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
+from lensvit.lensing.noise import noise
+from lensvit.lensing.renderer import BatchedRenderer
+from lensvit.lensing.system import System, lens_light_kwargs, source_kwargs
 from lensvit.psf import kernel
-from lensvit.renderer import BatchedRenderer
-from lensvit.scene import Renderer, System, lens_light_kwargs, source_kwargs
-from lensvit.simulate import BATCH, Engine, Sampler
+from lensvit.simulation.engines import Engine
+from lensvit.simulation.sampler import Sampler
+from lensvit.simulation.simulate import BATCH
 
 Result = TypeVar("Result")
 SCENE = SimpleNamespace(
@@ -71,7 +74,7 @@ def _camera(name: str, images: int) -> dict[str, float | str]:
     pixels, pixel_scale, side, fwhm = CAMERAS[name]
     psf = moffat(side, pixel_scale, fwhm)
     engines = (
-        Engine(Renderer(pixels, pixel_scale, psf, SCENE).render, solve_each),
+        Engine(LenstronomyRenderer(pixels, pixel_scale, psf, SCENE).render, solve_each),
         Engine(BatchedRenderer(pixels, pixel_scale, psf, SCENE).render, solve_together),
     )
     options = SimpleNamespace(seed=1, name="bench", priors={}, external_shear=True, scene=SCENE)
@@ -148,7 +151,7 @@ def _notebook_lens(parameters: Mapping[str, float]) -> tuple[LensModel, list[dic
     return LensModel(["EPL", "SHEAR_GAMMA_PSI"]), [mass, shear]
 
 
-def notebook_images(parameters: Mapping[str, float], pixels: int, pixel_scale: float) -> Images:
+def notebook_images(parameters: Mapping[str, float], pixels: int, pixel_scale: float) -> QuasarImages:
     """Quasar images by the notebook's search over the sky, at most four."""
     model, kwargs = _notebook_lens(parameters)
     x, y = LensEquationSolver(model).find_bright_image(
@@ -159,12 +162,12 @@ def notebook_images(parameters: Mapping[str, float], pixels: int, pixel_scale: f
         min_distance=pixel_scale,
         search_window=pixels * pixel_scale,
     )
-    return Images(x, y, model.magnification(x, y, kwargs))
+    return QuasarImages(x, y, model.magnification(x, y, kwargs))
 
 
 def notebook_image(
     parameters: Mapping[str, float],
-    images: Images,
+    images: QuasarImages,
     pixels: int,
     pixel_scale: float,
     psf: np.ndarray,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lensvit.files import write_text
+from lensvit.io.files import write_text
 
 
 def publish(rows: list[dict[str, object]], output: Path | None) -> None:

@@ -19,16 +19,16 @@ import pandas as pd
 import torch
 from scipy import ndimage
 
-from lensvit import settings as stage_settings
 from lensvit.bench import data
 from lensvit.bench.device import operations, row, timed
 from lensvit.bench.table import publish
-from lensvit.config import Config
-from lensvit.config import stage_settings as cut
-from lensvit.noise import noise
-from lensvit.parallel import arithmetic, launch
-from lensvit.pipeline import Inputs
-from lensvit.train import Trainer
+from lensvit.config.schema import Config
+from lensvit.config.schema import stage_settings as cut
+from lensvit.io import settings as stage_settings
+from lensvit.jobs.fabric import arithmetic, launch
+from lensvit.learning.inputs import Inputs
+from lensvit.learning.trainer import Trainer
+from lensvit.lensing.noise import noise
 
 SIZE = 224
 BATCH = 20
@@ -43,7 +43,7 @@ def run(images: int, output: Path | None, config: Config, device: str) -> None:
     """Measure the input pipeline over ``images`` images, then steps of every model over as many or more."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = data.write(folder, max(2, images // 2))
+        rows = data.write_run(folder, max(2, images // 2))
         table = _pipeline(folder, rows[rows["split"] == "train"].reset_index(drop=True))
         for model in config.models:
             table.append(_model(folder, config, model, images, device))

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from lensvit.errors import LensvitError
-from lensvit.files import atomic
+from lensvit.io.files import atomic
 from lensvit.parameters import Parameter
 
 WIDTH = 6.5  # inches: the text width of the paper

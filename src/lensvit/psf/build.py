@@ -7,22 +7,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lensvit import settings as stage_settings
 from lensvit.errors import LensvitError
-from lensvit.files import write_text
+from lensvit.io import settings as stage_settings
+from lensvit.io.files import write_text
 from lensvit.psf import hst, keck, kernel, user
 from lensvit.psf.kernel import Cards, Kernel
 
 RADII = (0.1, 0.25, 0.5)  # arcsec
 
 
-def build(settings: Path, output: Path) -> None:
+def build_kernel(settings: Path, output: Path) -> None:
     """Build one PSF kernel and write it, with its header, as FITS; what the paper says of it as JSON.
 
     Parameters
     ----------
     settings : YAML with name, kind (hst_acs, keck_ao or fits), pixel_scale [arcsec] and what the
-        kind needs; see ``lensvit.config``.
+        kind needs; see ``lensvit.config.schema``.
     output : the FITS file; its manifest and its summary (.json) are written beside it.
 
     Raises
@@ -30,13 +30,13 @@ def build(settings: Path, output: Path) -> None:
     LensvitError
         If the kind is not known, the kernel's size does not suit, or the user's file is unfit.
     """
-    options = stage_settings.read(settings)
+    options = stage_settings.read_settings(settings)
     if options.kind not in _KINDS:
         raise LensvitError(
             f"psfs.{options.name}.kind: {options.kind!r} is not known; there are: {', '.join(_KINDS)}"
         )
     result, cards = _KINDS[options.kind](options)
-    kernel.write(output, result, {**cards, **_settings_cards(options)})
+    kernel.write_kernel(output, result, {**cards, **_settings_cards(options)})
     summary = {**_measured(result), "strehl": cards["STREHL"][0] if "STREHL" in cards else None}
     write_text(Path(output).with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
 
@@ -74,7 +74,7 @@ _KECK_PHYSICS = (
 def _user(options: SimpleNamespace) -> tuple[Kernel, Cards]:
     extension = getattr(options, "extension", 0)
     file_pixel_scale = getattr(options, "file_pixel_scale", None)
-    return user.load(Path(options.path), options.pixel_scale, extension, file_pixel_scale)
+    return user.load_user_kernel(Path(options.path), options.pixel_scale, extension, file_pixel_scale)
 
 
 def _fine_grid(options: SimpleNamespace) -> tuple[float, int]:

@@ -21,8 +21,9 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from scipy import ndimage
 
-from lensvit import __version__, files
+from lensvit import __version__
 from lensvit.errors import LensvitError
+from lensvit.io import files
 
 OVERSAMPLING = 5
 TAPER = 0.1  # the outer share of the radius over which the kernel falls to 0
@@ -123,7 +124,7 @@ def centroid(kernel: np.ndarray) -> tuple[float, float]:
     return x, y
 
 
-def write(path: Path, kernel: Kernel, cards: Cards) -> None:
+def write_kernel(path: Path, kernel: Kernel, cards: Cards) -> None:
     """Write a kernel with its header and a ``.sha256`` manifest; the same kernel gives the same bytes."""
     primary = fits.PrimaryHDU(kernel.native)
     oversampling = 1 if kernel.supersampled is None else OVERSAMPLING
@@ -149,7 +150,7 @@ def write(path: Path, kernel: Kernel, cards: Cards) -> None:
     files.write_manifest(path)
 
 
-def read(path: Path) -> Kernel:
+def read_kernel(path: Path) -> Kernel:
     """Read a kernel that :func:`write` wrote.
 
     Raises

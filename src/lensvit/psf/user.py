@@ -17,8 +17,8 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from lensvit import files
 from lensvit.errors import LensvitError
+from lensvit.io import files
 from lensvit.psf import kernel as kernels
 from lensvit.psf.kernel import Cards, Kernel
 
@@ -30,7 +30,7 @@ DEEPEST_NEGATIVE = 0.02  # of the peak, after the background is subtracted
 NEGATIVE_SUM = 0.05  # of the positive sum
 
 
-def load(
+def load_user_kernel(
     path: Path,
     pixel_scale: float,
     extension: int | str = 0,

@@ -1,0 +1,50 @@
+"""``lensvit bench``: how fast this package is on this machine, and against the original's way of doing the same."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from lensvit.config import schema
+from lensvit.errors import LensvitError
+from lensvit.jobs.devices import memory_advice, pick
+
+# name -> the module whose `run(images, output)` measures it, or with models `run(images, output, config, device)`
+BENCHMARKS = {"simulate": "lensvit.bench.simulation"}
+MODEL_BENCHMARKS = {"train": "lensvit.bench.train", "evaluate": "lensvit.bench.evaluate"}
+DEMO = (Path("config.yaml"), Path("runs/demo.yaml"))
+
+
+def main(
+    what: str = "simulate", images: int = 400, output: Path | None = None, files: list[Path] = DEMO, device: str = "cpu"
+) -> None:
+    """Measure one stage: images/s, share of the device's peak where that is known, and memory.
+
+    ``simulate`` and the input pipeline of ``train`` stand beside the original's way, MC dropout
+    (``evaluate``) beside the bare forward passes. Training and evaluation are measured for every
+    model of a config.
+
+    Parameters
+    ----------
+    what : simulate, train or evaluate.
+    images : how many images each way handles.
+    output : the CSV file; nothing is written without it.
+    files : the config, later files over earlier ones; for train and evaluate.
+    device : "cpu" or "gpu"; for train and evaluate.
+
+    Raises
+    ------
+    LensvitError
+        If there is no benchmark of this name, too few images to measure, or no such device.
+    """
+    if what not in BENCHMARKS | MODEL_BENCHMARKS:
+        raise LensvitError(f"no benchmark {what!r}; there are: {', '.join(BENCHMARKS | MODEL_BENCHMARKS)}")
+    if images < 2:
+        raise LensvitError(f"--images {images}: 2 is the least")
+    if what in BENCHMARKS:
+        importlib.import_module(BENCHMARKS[what]).run(images, output)
+    else:
+        with pick(device):  # before anything is measured
+            pass
+        with memory_advice("batch_size in the recipe (train) or evaluation (evaluate)"):
+            importlib.import_module(MODEL_BENCHMARKS[what]).run(images, output, schema.load(*files), device)

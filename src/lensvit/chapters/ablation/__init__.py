@@ -1,0 +1,1 @@
+"""Chapter: what each part of the training recipe brings."""

@@ -1,0 +1,1 @@
+"""Chapter: Table 1 and Figures 2 and 3, the errors of the predictions."""

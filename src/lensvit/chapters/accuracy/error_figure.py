@@ -1,0 +1,198 @@
+"""Figure 3: histograms of the errors, in per cent of the truth and in units of the predicted sigma."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from scipy.optimize import brentq
+from scipy.special import erf
+
+from lensvit.figures import style
+from lensvit.io import tables
+from lensvit.io.products import read_limits
+from lensvit.io.settings import read_settings
+from lensvit.parameters import TARGETS
+
+HEIGHT = 7.2  # inches
+MEDIANS = 4.0  # the range in medians of the absolute error: 2.7 sigma of a Gaussian
+SIGMAS = 4.0  # the range of the errors in units of sigma
+BAND = "#F0E442"  # of the limit
+CENTRAL = 0.68  # the share of systems within the limit's band
+HEADROOM = 1.7  # the panel's height in units of the highest bin: the shares outside stand above
+
+
+def figure3(
+    settings: Path,
+    predictions: list[Path],
+    output: list[Path],
+    limit: Path | None = None,
+    amplitudes: str = "known",
+) -> None:
+    """Draw figure 3.
+
+    Parameters
+    ----------
+    settings : YAML with ``options`` (model to its label).
+    predictions : predictions/{model}.parquet.
+    output : .pdf and .png files.
+    limit : limit.parquet, if it is shown. amplitudes : "known" or "marginalised", which limit.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken, no system has a limit, or the models predict different systems.
+    """
+    bounds = None if limit is None else read_limits(limit, amplitudes)
+    style.save(draw(tables.read_predictions(predictions), read_settings(settings).options, bounds), output)
+
+
+@style.styled
+def draw(
+    models: Mapping[str, pd.DataFrame], labels: Mapping[str, str], bounds: pd.DataFrame | None = None
+) -> Figure:
+    """Sixteen panels: eight of percentage errors above, eight of errors over the predicted sigma below.
+
+    ``bounds``, of ``limit_table.limits``, give the bands of the limit.
+    """
+    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
+    looks = style.looks(models)
+    above, below = figure.subfigures(2, 1)
+    _percentage_panels(above, models, looks, bounds)
+    _pull_panels(below, models, looks)
+    handles = [
+        _line(look, label=style.literal(labels.get(name, name)))
+        for name, look in looks.items()
+    ]
+    handles.append(Line2D([], [], color="black", linewidth=0.8, label="unit normal"))
+    if bounds is not None:
+        handles.append(Patch(color=BAND, label=f"limit of information ({CENTRAL:.0%})"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), handlelength=2.5)
+    return figure
+
+
+def _percentage_panels(
+    block: SubFigure,
+    models: Mapping[str, pd.DataFrame],
+    looks: Mapping[str, style.Look],
+    bounds: pd.DataFrame | None,
+) -> None:
+    block.suptitle(r"(a) prediction $-$ truth, in per cent of the truth", fontsize=8)
+    panels = block.subplots(2, 4)
+    for axes, parameter in zip(panels.flat, TARGETS, strict=True):
+        errors = {name: percentages(table, parameter.name) for name, table in models.items()}
+        half = span(errors.values())
+        _histograms(axes, errors, half, looks)
+        if bounds is not None:
+            width = limit_width(next(iter(models.values())), bounds, parameter.name)
+            axes.axvspan(-width, width, color=BAND, linewidth=0, zorder=-1, label="limit")
+        axes.set_xlabel(rf"Error of {style.symbol(parameter)} [%]")
+        axes.set_xticks([-half / 2, 0, half / 2])
+    for axes in panels[:, 0]:
+        axes.set_ylabel("Systems per bin")
+
+
+def _pull_panels(
+    block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]
+) -> None:
+    title = r"(b) prediction $-$ truth, in units of the predicted standard deviation $\sigma$"
+    block.suptitle(title, fontsize=8)
+    panels = block.subplots(2, 4)
+    for axes, parameter in zip(panels.flat, TARGETS, strict=True):
+        errors = {name: pulls(table, parameter.name) for name, table in models.items()}
+        _histograms(axes, errors, SIGMAS, looks, normal=True)
+        axes.set_xlabel(rf"Error of {style.symbol(parameter)} [$\sigma$]")
+        axes.set_xticks([-3, 0, 3])
+    for axes in panels[:, 0]:
+        axes.set_ylabel(r"Density [1/$\sigma$]")
+
+
+def error(table: pd.DataFrame, target: str) -> np.ndarray:
+    """(n,) predicted mean minus truth, in the target's unit."""
+    return (table[f"{target}_mean"] - table[f"{target}_truth"]).to_numpy()
+
+
+def percentages(table: pd.DataFrame, target: str) -> np.ndarray:
+    """(n,) errors of the predicted means in per cent of the truth: huge near zero, infinite at zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 100 * error(table, target) / table[f"{target}_truth"].to_numpy()
+
+
+def pulls(table: pd.DataFrame, target: str) -> np.ndarray:
+    """(n,) errors of the predicted means in units of the predicted standard deviation."""
+    return error(table, target) / table[f"{target}_sigma"].to_numpy()
+
+
+def limit_width(table: pd.DataFrame, bounds: pd.DataFrame, target: str) -> float:
+    """Half the width of the band that holds ``CENTRAL`` of the errors at the limit, in per cent of the truth.
+
+    Errors of each system are normal; ``table`` has the truths, ``bounds`` the standard deviations.
+    """
+    with np.errstate(divide="ignore"):
+        sigma = 100 * bounds[target] / table.loc[bounds.index, f"{target}_truth"].abs()
+    sigma = sigma.to_numpy()
+
+    def excess(logarithm: float) -> float:
+        return float(np.mean(erf(np.exp(logarithm) / (np.sqrt(2) * sigma)))) - CENTRAL
+
+    finite = sigma[np.isfinite(sigma)]
+    return float(np.exp(brentq(excess, np.log(finite.min()) - 5, np.log(finite.max()) + 5)))
+
+
+def span(errors: Iterable[np.ndarray]) -> float:
+    """Half the range of a panel, from the widest model, rounded up to 1, 2, 3, 5 or 8 of a decade."""
+    wide = MEDIANS * max(float(np.median(np.abs(values))) for values in errors) or 1.0
+    decade = 10.0 ** np.floor(np.log10(wide))
+    return float(decade * next(step for step in (1, 2, 3, 5, 8, 10) if wide <= step * decade * (1 + 1e-9)))
+
+
+def outside(values: np.ndarray, half: float) -> float:
+    """The share of values beyond -half and half."""
+    return float(np.mean(np.abs(values) > half))
+
+
+def _bins(systems: int) -> int:
+    return int(np.clip(round(2 * np.sqrt(systems)), 8, 32))
+
+
+def _line(look: style.Look, **options: object) -> Line2D:
+    return Line2D([], [], color=look.color, linestyle=look.linestyle, **options)
+
+
+def _histograms(
+    axes: Axes,
+    errors: Mapping[str, np.ndarray],
+    half: float,
+    looks: Mapping[str, style.Look],
+    normal: bool = False,
+) -> None:
+    """The models' histograms over [-half, half]; as densities of all systems under a unit normal."""
+    handles, top = [], 0.0
+    for name, values in errors.items():
+        look = looks[name]
+        edges = np.linspace(-half, half, _bins(len(values)) + 1)
+        counts = np.histogram(values, edges)[0]
+        heights = counts / (len(values) * np.diff(edges)) if normal else counts
+        axes.stairs(heights, edges, color=look.color, linestyle=look.linestyle, linewidth=1.0, label=name)
+        if look is style.LOOKS[0]:
+            axes.stairs(heights, edges, color=look.color, fill=True, alpha=0.2)
+        top = max(top, float(heights.max()))
+        handles.append(_line(look, label=f"{100 * outside(values, half):.1f}%", linewidth=1.0))
+    if normal:
+        x = np.linspace(-half, half, 201)
+        density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+        axes.plot(x, density, color="black", linewidth=0.8, label="unit normal")
+        top = max(top, float(density.max()))
+    axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
+    axes.set(xlim=(-half, half), ylim=(0, HEADROOM * (top or 1.0)))
+    axes.legend(
+        handles=handles, title="outside", loc="upper right", fontsize=style.SMALL, title_fontsize=style.SMALL,
+        handlelength=1.6, handletextpad=0.4, labelspacing=0.15, borderaxespad=0.1, borderpad=0.2,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Chapter: whether the predicted uncertainties are right, before and after recalibration."""

@@ -1,0 +1,140 @@
+"""Figure 4: calibration of every target and of all jointly, as predicted and recalibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MultipleLocator
+
+from lensvit.figures import style
+from lensvit.io import tables
+from lensvit.io.settings import read_settings
+from lensvit.parameters import TARGETS
+
+HEIGHT = 7.4  # inches
+LEAST = 0.15  # the smallest range of the excess coverage, on both sides of zero
+HEADROOM = 1.1  # a panel's height in units of the largest value
+BANDS = {"recalibrated": "0.92", "predicted": "0.80"}  # greys of a calibrated model's range; the wider one first
+
+
+def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> None:
+    """Draw figure 4.
+
+    Parameters
+    ----------
+    settings : YAML with ``options`` (model to its label).
+    coverage, pit : the tables of ``lensvit calibrate``.
+    output : .pdf and .png files.
+
+    Raises
+    ------
+    LensvitError
+        If a table is absent or broken.
+    """
+    style.save(draw(tables.read_csv(coverage, "model"), tables.read_csv(pit, "model"), read_settings(settings).options), output)
+
+
+@style.styled
+def draw(coverage: pd.DataFrame, pit: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """Nine panels of coverage above, nine of histograms below: the targets, and all of them jointly."""
+    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    looks = style.looks(coverage["model"].unique())
+    above, below = figure.subfigures(2, 1)
+    _coverage_panels(above, coverage, looks)
+    _pit_panels(below, pit, looks)
+    handles = [_handle(look, style.literal(labels.get(name, name))) for name, look in looks.items()]
+    figure.legend(handles=handles + _key(), loc="outside upper center", ncols=3, handlelength=2.5, columnspacing=1.5)
+    return figure
+
+
+def _coverage_panels(block: SubFigure, coverage: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
+    """Coverage minus level, so that small deviations show; the bands are moved likewise."""
+    excess = coverage.assign(**{name: coverage[name] - coverage["level"] for name in ("coverage", "low", "high")})
+    title = r"(a) share of truths in an interval (TARP: in a ball) $-$ its level"
+    panels = _panels(block, title, "Level", "Excess coverage")
+    for target, axes in panels.items():
+        for model, state, rows in _select(excess, target):
+            if model == excess["model"].iloc[0]:
+                axes.fill_between(rows["level"], rows["low"], rows["high"], color=BANDS[state], linewidth=0)
+            style_of = _line(looks[model]) if state == "predicted" else _markers(looks[model], 2)
+            axes.plot(rows["level"], rows["coverage"], label=f"{model} {state}", **style_of)
+        axes.axhline(0, color="0.35", linewidth=0.8, zorder=1)
+    half = max(LEAST, HEADROOM * float(excess["coverage"].abs().max()))
+    axes.set(xlim=(0, 1), ylim=(-half, half))
+
+
+def _pit_panels(block: SubFigure, pit: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
+    """Densities of PIT values, as outlines and as markers."""
+    width = pit["to"] - pit["from"]
+    density = pit.assign(**{name: pit[name] / width for name in ("share", "low", "high")})
+    panels = _panels(block, "(b) where the truth lies in the prediction", "PIT value", "Density of systems")
+    for target, axes in panels.items():
+        for model, state, rows in _select(density, target):
+            label = f"{model} {state}"
+            if model == density["model"].iloc[0]:
+                axes.axhspan(rows["low"].iloc[0], rows["high"].iloc[0], color=BANDS[state], linewidth=0)
+            if state == "predicted":
+                edges = np.append(rows["from"], rows["to"].iloc[-1])
+                axes.stairs(rows["share"], edges, baseline=None, label=label, **_line(looks[model]))
+            else:
+                axes.plot((rows["from"] + rows["to"]) / 2, rows["share"], label=label, **_markers(looks[model], 1))
+        axes.axhline(1, color="0.35", linewidth=0.8, zorder=1)
+    axes.set(xlim=(0, 1), ylim=(0, HEADROOM * max(1.6, float(density["share"].max()))))
+
+
+def _panels(block: SubFigure, title: str, horizontal: str, vertical: str) -> dict[str, Axes]:
+    """Three by three panels that share their axes, one a target and the last for all."""
+    block.suptitle(title, fontsize=8)
+    block.supxlabel(horizontal, fontsize=8)
+    block.supylabel(vertical, fontsize=8)
+    titles = {parameter.name: style.symbol(parameter) for parameter in TARGETS} | {"joint": "all targets (TARP)"}
+    panels = dict(zip(titles, block.subplots(3, 3, sharex=True, sharey=True).flat, strict=True))
+    for target, axes in panels.items():
+        axes.set_title(titles[target], loc="left", pad=3)
+    axes.xaxis.set_major_locator(MultipleLocator(0.25))
+    axes.xaxis.set_major_formatter("{x:g}")
+    return panels
+
+
+def _select(table: pd.DataFrame, target: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(model, state, rows) of one panel; the state of the wider band first, so that it lies behind."""
+    rows = table[table["target"] == target]
+    for state in BANDS:
+        for model in table["model"].unique():
+            yield model, state, rows[(rows["model"] == model) & (rows["state"] == state)]
+
+
+def _line(look: style.Look) -> dict[str, object]:
+    return {"color": look.color, "linestyle": look.linestyle, "linewidth": 1.0}
+
+
+def _markers(look: style.Look, every: int) -> dict[str, object]:
+    """Markers by themselves: the recalibrated state is not told by colour alone."""
+    face = look.color if look.filled else "white"
+    return {
+        "color": look.color, "linestyle": "none", "marker": look.marker, "markersize": 3.0, "markerfacecolor": face,
+        "markeredgewidth": 0.7, "markevery": every,
+    }  # fmt: skip
+
+
+def _handle(look: style.Look, label: str) -> Line2D:
+    return Line2D([], [], label=label, **{**_markers(look, 1), **_line(look), "markersize": 4.0})
+
+
+def _key() -> list[Line2D | Patch]:
+    """What lines, markers and greys stand for, whatever the model."""
+    marker = {"linestyle": "none", "marker": "o", "markersize": 4.0}
+    return [
+        Line2D([], [], label="lines: as predicted", color="0.35", linewidth=1.0),
+        Line2D([], [], label="markers: recalibrated", color="0.35", **marker),
+        Patch(color=BANDS["predicted"], label="range if calibrated"),
+        Patch(color=BANDS["recalibrated"], label="the same, recalibrated"),
+    ]

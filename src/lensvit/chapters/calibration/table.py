@@ -1,0 +1,291 @@
+"""Calibration: every model's draws against the truth, as predicted and with recalibrated sigmas.
+
+The scale of each target's sigma is fitted on the validation split alone; the test split judges
+it. Both states of each model go into the tables, so that the figure and the paper show both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from lensvit.errors import LensvitError
+from lensvit.io import tables as run_tables
+from lensvit.io.files import write_text
+from lensvit.jobs.seeds import derive
+from lensvit.parameters import TARGET_NAMES
+from lensvit.statistics import calibration
+
+PREDICTED, RECALIBRATED = "predicted", "recalibrated"
+OVERALL, JOINT = "overall", "joint"  # rows beside the targets: all of them one by one, and together
+
+INTERVALS = np.array([0.68, 0.95])  # whose coverage stands in the table
+AVERAGED = (  # over the targets: what has no unit
+    "coverage_68", "coverage_95", "crps_relative", "nll_relative", "nll_change", "aleatoric_share", "epistemic_share",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The predictions of one split: draws (P, n, K), and (n, K) each the others, in physical units."""
+
+    ids: list[str]
+    draws: np.ndarray
+    truth: np.ndarray
+    aleatoric: np.ndarray
+    epistemic: np.ndarray
+
+
+@dataclass(frozen=True)
+class State:
+    """A model's draws of the test split, as they are or recalibrated.
+
+    draws : (P, n, K).
+    scale, scale_error : (K,) factor on sigma.
+    common_error : relative error of the factors in the mean over targets, which may be correlated.
+    worth : the number of systems that a test of these draws is worth.
+    passes : the fewest passes that they build on.
+    """
+
+    name: str
+    draws: np.ndarray
+    scale: np.ndarray
+    scale_error: np.ndarray
+    common_error: float
+    worth: float
+    passes: int
+
+
+def calibrate(
+    predictions: list[Path], validation: list[Path], output: Path, coverage: Path, pit: Path, joint: Path
+) -> None:
+    """Write the tables of calibration.
+
+    Parameters
+    ----------
+    predictions : predictions/{model}.h5 of the test split, each with its .parquet beside it.
+    validation : predictions/validation/{model}.h5 of the same models, likewise.
+    output : calibration.csv: one row a model, state ("predicted", "recalibrated") and target, one for
+        all targets one by one ("overall") and one for all jointly ("joint"). Columns: :func:`summary`.
+    coverage : coverage.csv: for each of these but "overall" and each level, the share of systems whose
+        truth lies in the interval (for "joint": in TARP's ball), and the limits of a calibrated model.
+    pit : pit.csv: for the same, histograms of the PIT values (of TARP's for "joint"), and such limits.
+    joint : joint.csv: for each system the joint relative negative log-likelihood, and TARP's value.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken, the draws are too few, or the two splits share systems.
+    """
+    fitted = {Path(path).stem: Path(path) for path in validation}
+    if sorted(fitted) != sorted(Path(path).stem for path in predictions):
+        raise LensvitError("--predictions and --validation name different models: give both of each")
+    tables: dict[Path, list[dict[str, Any]]] = {output: [], coverage: [], pit: [], joint: []}
+    for path in map(Path, predictions):
+        test, other = read_sample(path), read_sample(fitted[path.stem])
+        if set(test.ids) & set(other.ids):
+            raise LensvitError(f"{path} and {fitted[path.stem]} share systems: give predictions of two splits")
+        for state in states(test, other):
+            labels = {"model": path.stem, "state": state.name}
+            values = uniform_values(state, test.truth, derive("calibration", path.stem))
+            for table, rows in (
+                (output, summary(state, values, test, other)),
+                (coverage, curves(values, state.worth)),
+                (pit, histograms(values, state.worth)),
+                (joint, each_system(state, values, test, other)),
+            ):
+                tables[table] += [labels | row for row in rows]
+    for table, rows in tables.items():
+        write_text(table, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+
+
+def read_sample(path: Path) -> Sample:
+    """Draws from an HDF5 file, their summary from the Parquet file beside it.
+
+    Raises
+    ------
+    LensvitError
+        If one is absent or broken, they disagree, or the draws are too few or not finite.
+    """
+    table = run_tables.read_parquet(path.with_suffix(".parquet"))
+    try:
+        with h5py.File(path) as file:
+            draws, ids = file["draws"][:].astype(float), list(file["id"].asstr())
+    except FileNotFoundError as error:
+        raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
+    except (OSError, KeyError) as error:
+        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
+    if list(table["id"]) != ids or draws.shape[1:] != (len(ids), len(TARGET_NAMES)):
+        raise LensvitError(f"{path} and its .parquet are of different systems: delete both and run snakemake again")
+    least = calibration.FEWEST_DRAWS
+    if len(draws) < least:
+        raise LensvitError(f"{path} has {len(draws)} passes, a calibration needs {least}: raise them in the config")
+    if not np.isfinite(draws).all():
+        raise LensvitError(f"{path} has draws that are not finite: its network has diverged, train it differently")
+    kinds = ("truth", "aleatoric", "epistemic")
+    return Sample(ids, draws, *(table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy() for kind in kinds))
+
+
+def states(test: Sample, validation: Sample) -> Iterator[State]:
+    """The test split's draws as predicted, then with the scale that the validation split asks for."""
+    passes, systems, targets = test.draws.shape
+    yield State(PREDICTED, test.draws, np.ones(targets), np.zeros(targets), 0.0, systems, passes)
+    z = calibration.z_scores(validation.draws, validation.truth)
+    scale, error = calibration.fit_scale(z)
+    deviation, deviation_error = calibration.spread(z)
+    yield State(
+        RECALIBRATED,
+        calibration.rescaled(test.draws, scale),
+        scale,
+        error,
+        deviation_error / deviation,
+        calibration.effective(systems, len(validation.truth)),
+        min(passes, len(validation.draws)),
+    )
+
+
+# ---------------------------------------------------------------- tables
+
+
+def uniform_values(state: State, truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """(n,) values that are uniform under calibration: PIT of each target, TARP of all.
+
+    The same seed for both states of a model leaves the scale as their only difference.
+    """
+    rng = np.random.default_rng(seed)
+    single = calibration.pit(state.draws, truth, rng)
+    return {**dict(zip(TARGET_NAMES, single.T, strict=True)), JOINT: calibration.tarp(state.draws, truth, rng)}
+
+
+def summary(
+    state: State, values: dict[str, np.ndarray], test: Sample, validation: Sample
+) -> Iterator[dict[str, Any]]:
+    """One row each for "overall", the targets and "joint".
+
+    systems, draws, validation_systems, validation_draws : how many there are.
+    effective_systems : what they are worth to a test.
+    p_value, verdict : that the PIT values (TARP's for "joint") are uniform; "overall" fails if any target does.
+    and the columns of :func:`scores`, of which "joint" has the likelihoods alone.
+    """
+    counts = {
+        "systems": len(test.truth), "draws": len(test.draws),
+        "validation_systems": len(validation.truth), "validation_draws": len(validation.draws),
+        "effective_systems": state.worth,
+    }  # fmt: skip
+    p_values = {name: float(calibration.uniformity(value, state.worth)) for name, value in values.items()}
+    targets = len(TARGET_NAMES)
+    p_values[OVERALL] = min(1.0, targets * min(p_values[name] for name in TARGET_NAMES))
+    unit = validation.truth.std(0)
+    table = scores(state, values, test, unit) | {JOINT: joint_scores(state, test, unit)}
+    for name in (OVERALL, *TARGET_NAMES, JOINT):
+        tests = targets if name in TARGET_NAMES else 1
+        word = calibration.verdict(p_values[name], tests, state.worth, state.passes)
+        yield {"target": name, **counts, **table.get(name, {}), "p_value": p_values[name], "verdict": word}
+
+
+def scores(
+    state: State, values: dict[str, np.ndarray], test: Sample, unit: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """What a prediction is like, for "overall" and for each target.
+
+    scale, scale_error : factor on sigma, from the validation split.
+    z_mean, z_sd, z_sd_error : mean and standard deviation of (truth - mean) / sigma; the error has that of the factor.
+    coverage_68, coverage_95 : of the central intervals.
+    crps, nll : scores in the target's unit; crps_relative, nll_relative : in units of ``unit``.
+    nll_change, nll_change_error : against the prediction as it was, with its paired standard error.
+    aleatoric_share, epistemic_share : of the predicted variance.
+
+    "overall" has the means over targets of what has no unit.
+
+    Parameters
+    ----------
+    values : PIT values, see :func:`uniform_values`.
+    unit : (K,) the scatter of each target's true values.
+    """
+    z = calibration.z_scores(state.draws, test.truth)
+    z_sd, z_sd_error = np.transpose([calibration.spread(column) for column in z.T])
+    z_overall, z_overall_error = calibration.spread(z)
+    coverage = np.array([calibration.central(values[name], INTERVALS) for name in TARGET_NAMES])
+    crps = calibration.crps(state.draws, test.truth).mean(0)
+    likelihood = calibration.negative_log_likelihood(state.draws, test.truth)  # (n, K)
+    change = likelihood - calibration.negative_log_likelihood(test.draws, test.truth)
+    variance = np.square(test.draws.std(0)).mean(0)
+    columns = {
+        "scale": state.scale,
+        "scale_error": state.scale_error,
+        "z_mean": z.mean(0),
+        "z_sd": z_sd,
+        "z_sd_error": np.hypot(z_sd_error, z_sd * state.scale_error / state.scale),
+        "coverage_68": coverage[:, 0],
+        "coverage_95": coverage[:, 1],
+        "crps": crps,
+        "crps_relative": crps / unit,
+        "nll": likelihood.mean(0),
+        "nll_relative": likelihood.mean(0) - np.log(unit),
+        "nll_change": change.mean(0),
+        "nll_change_error": _error(change),
+        "aleatoric_share": np.square(test.aleatoric).mean(0) / variance,
+        "epistemic_share": np.square(test.epistemic).mean(0) / variance,
+    }
+    overall = {name: float(columns[name].mean()) if name in AVERAGED else None for name in columns}
+    overall |= {
+        "z_sd": z_overall,
+        "z_sd_error": np.hypot(z_overall_error, z_overall * state.common_error),
+        "nll_change_error": float(_error(change.mean(1))),
+    }
+    return {OVERALL: overall, **pd.DataFrame(columns, TARGET_NAMES).to_dict("index")}
+
+
+def joint_scores(state: State, test: Sample, unit: np.ndarray) -> dict[str, float]:
+    """nll, nll_relative, nll_change and nll_change_error as in :func:`scores`, of all targets of a system jointly.
+
+    NaN where there are too few draws.
+    """
+    likelihood = calibration.joint_negative_log_likelihood(state.draws, test.truth)
+    change = likelihood - calibration.joint_negative_log_likelihood(test.draws, test.truth)
+    return {
+        "nll": likelihood.mean(),
+        "nll_relative": likelihood.mean() - np.log(unit).sum(),
+        "nll_change": change.mean(),
+        "nll_change_error": _error(change),
+    }
+
+
+def _error(values: np.ndarray) -> np.ndarray:
+    """The standard error of the mean over systems, (n, ...) to (...)."""
+    return values.std(0, ddof=1) / np.sqrt(len(values))
+
+
+def curves(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, Any]]:
+    """Coverage at each level, and the limits of a calibrated model."""
+    low, high = calibration.band(calibration.LEVELS, worth)
+    for name, value in values.items():
+        found = calibration.nearer(value) if name == JOINT else calibration.central(value)
+        for level, share, *limits in zip(calibration.LEVELS, found, low, high, strict=True):
+            yield {"target": name, "level": level, "coverage": share, "low": limits[0], "high": limits[1]}
+
+
+def each_system(
+    state: State, values: dict[str, np.ndarray], test: Sample, validation: Sample
+) -> Iterator[dict[str, Any]]:
+    """One row a test system: its joint relative negative log-likelihood, and TARP's value."""
+    likelihood = calibration.joint_negative_log_likelihood(state.draws, test.truth)
+    likelihood -= np.log(validation.truth.std(0)).sum()
+    for name, score, value in zip(test.ids, likelihood, values[JOINT], strict=True):
+        yield {"id": name, "nll_relative": score, "tarp": value}
+
+
+def histograms(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, Any]]:
+    """The share of systems in each bin, and the limits of a calibrated model."""
+    edges = np.linspace(0, 1, calibration.BINS + 1)
+    low, high = calibration.band(np.array(1 / calibration.BINS), worth)
+    for name, value in values.items():
+        shares = np.histogram(value, edges)[0] / len(value)
+        for start, end, share in zip(edges, edges[1:], shares, strict=False):
+            yield {"target": name, "from": start, "to": end, "share": share, "low": low, "high": high}

@@ -1,0 +1,1 @@
+"""Chapter: the data set, and Figure 1 with examples and attention."""

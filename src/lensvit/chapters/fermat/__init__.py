@@ -1,0 +1,1 @@
+"""Chapter: what the errors of lens parameters mean for time delays and the Hubble constant."""

@@ -1,0 +1,1 @@
+"""Chapter: how well the parameters can be known at all, from the information in the images."""

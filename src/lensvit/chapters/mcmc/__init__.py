@@ -1,0 +1,1 @@
+"""Chapter: Markov chains of some test systems, the standard method."""

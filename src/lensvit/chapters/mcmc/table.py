@@ -1,0 +1,143 @@
+"""What the Markov chains reach and cost, and the other methods on the same systems: tables/mcmc.csv, chains.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lensvit.errors import LensvitError
+from lensvit.io import tables
+from lensvit.io.files import write_text
+from lensvit.parameters import TARGET_NAMES
+from lensvit.statistics.metrics import with_overall
+
+MCMC, LIMIT, REFINED = "mcmc", "limit", "refined"  # methods; the others are models
+FAILURES = ("unexplained", "short", "disagree")  # reasons
+PREFERRED = "network"  # the start whose chain stands for a system where both have converged
+
+
+def mcmc_table(
+    mcmc: Path,
+    predictions: list[Path],
+    output: Path,
+    chains: Path,
+    limit: Path | None = None,
+    amplitudes: str = "known",
+    refined: Path | None = None,
+) -> None:
+    """Write both tables.
+
+    A system is represented by the converged chain from the network's draws, or else by that from the
+    priors; a system without a converged chain is in no comparison.
+
+    Parameters
+    ----------
+    mcmc : mcmc.parquet. predictions : predictions/{model}.parquet of all models.
+    output : CSV, one row a method ("mcmc", then the models, "refined", "limit") and target ("overall" first):
+        kind ("chain", "model", "refined", "limit"), systems (compared), rmse (of the means; of the limit its
+        root mean square), width (the mean ratio of the method's sigma to the chain's), z (root mean square of
+        error / sigma), offset (of the mean from the chain's, root mean square in the chain's sigma),
+        seconds (a system; empty for models). Empty where there is nothing to say.
+    chains : CSV, one row a start ("prior", "network") and instrument ("all", then each if there are several):
+        chains, converged, unexplained, short, disagree (failures by reason); means over all chains of seconds,
+        calls and attempts; over converged ones of tau, steps, seconds_converged and calls_converged.
+    limit : limit.parquet, if there is one. amplitudes : "known" or "marginalised", which limit.
+    refined : refined/{model}.parquet, if there is one.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken, or predictions lack a system.
+    """
+    table = tables.read_parquet(mcmc)
+    write_text(chains, _chains(table).to_csv(index=False, float_format="%.6g"))
+    reference = representative(table).set_index("id")
+    parts = [_compared(MCMC, "chain", reference, reference)]
+    for model, predicted in tables.read_predictions(predictions).items():
+        if not reference.index.isin(predicted.index).all():
+            raise LensvitError(f"{mcmc} and the predictions of {model} are of different systems: delete {mcmc}")
+        parts.append(_compared(model, "model", predicted, reference))
+    if refined is not None:
+        fits = tables.read_parquet(refined).set_index("id")
+        parts.append(_compared(REFINED, "refined", fits[fits["converged"]], reference))
+    if limit is not None:
+        parts.append(_limit(tables.read_parquet(limit).set_index("id"), amplitudes, reference))
+    write_text(output, pd.concat(parts).to_csv(index=False, float_format="%.6g"))
+
+
+def representative(table: pd.DataFrame) -> pd.DataFrame:
+    """One converged chain of each system that has any, in the table's order."""
+    good = table[table["converged"]]
+    order = np.argsort((good["start"] != PREFERRED).to_numpy(), kind="stable")
+    return good.iloc[order].drop_duplicates("id").sort_index()
+
+
+def _compared(method: str, kind: str, table: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a method with means and sigmas, on those of the reference's systems that it has."""
+    chain = reference[reference.index.isin(table.index)]
+    same = table.loc[chain.index]
+    result = _rows(method, kind, len(chain))
+    if chain.empty:
+        return result
+    error, sigma = tables.prediction_errors(same), tables.target_values(same, "sigma")
+    width = tables.target_values(chain, "sigma")
+    result["rmse"] = with_overall(error)
+    result["width"] = _and_all(np.mean, sigma / width)
+    result["z"] = _and_all(_rms, error / sigma)
+    result["offset"] = _and_all(_rms, (tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width)
+    if "seconds" in same:
+        result["seconds"] = same["seconds"].mean()
+    return result
+
+
+def _limit(limit: pd.DataFrame, amplitudes: str, reference: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the limit, on the systems for which it holds."""
+    valid = limit[limit[f"valid_{amplitudes}"]]
+    chain = reference[reference.index.isin(valid.index)]
+    result = _rows(LIMIT, "limit", len(chain))
+    if chain.empty:
+        return result
+    sigma = valid.loc[chain.index, [f"{name}_{amplitudes}" for name in TARGET_NAMES]].to_numpy()
+    result["rmse"] = with_overall(sigma)
+    result["width"] = _and_all(np.mean, sigma / tables.target_values(chain, "sigma"))
+    return result
+
+
+def _rows(method: str, kind: str, systems: int) -> pd.DataFrame:
+    """One row a target, without values."""
+    rows = pd.DataFrame({"method": method, "kind": kind, "target": ["overall", *TARGET_NAMES], "systems": systems})
+    return rows.assign(**dict.fromkeys(("rmse", "width", "z", "offset", "seconds"), np.nan))
+
+
+def _chains(table: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    cameras = table["instrument"].unique()
+    for start, same in table.groupby("start", sort=False):
+        for instrument in ["all", *(cameras if len(cameras) > 1 else [])]:
+            some = same[(same["instrument"] == instrument) | (instrument == "all")]
+            rows.append({"start": start, "instrument": instrument} | _summary(some))
+    return pd.DataFrame(rows)
+
+
+def _summary(chains: pd.DataFrame) -> dict[str, float]:
+    good = chains[chains["converged"]]
+    return {
+        "chains": len(chains),
+        "converged": len(good),
+        **{reason: int((chains["reason"] == reason).sum()) for reason in FAILURES},
+        **chains[["seconds", "calls", "attempts"]].mean().to_dict(),
+        **good[["tau", "steps"]].mean().to_dict(),
+        **good[["seconds", "calls"]].mean().add_suffix("_converged").to_dict(),
+    }
+
+
+def _and_all(function: Callable[[np.ndarray], float], values: np.ndarray) -> list[float]:
+    """A mean over all values (n, K), then over each column's."""
+    return [function(values), *(function(column) for column in values.T)]
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.square(values).mean()))

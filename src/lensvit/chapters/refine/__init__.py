@@ -1,0 +1,1 @@
+"""Chapter: the most probable parameters given all pixels, from the networks' draws on."""

@@ -1,0 +1,1 @@
+"""Chapter: a network on systems unlike those that it was trained on."""

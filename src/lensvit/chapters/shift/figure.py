@@ -1,0 +1,118 @@
+"""Figure 7: systems out of distribution, how scores tell them and what they do to errors and coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
+
+from lensvit.chapters.shift.table import CONTROL, LEFT_OUT
+from lensvit.figures import style
+from lensvit.io import tables
+from lensvit.io.settings import read_settings
+from lensvit.parameters import TARGETS
+
+HEIGHT = 5.0  # inches
+ROC_SHARE = 1.4  # height of the curves in units of that of the panels below
+ONE_SIGMA = 0.6827  # coverage of a Gaussian
+SCORES = {
+    "epistemic": r"epistemic part of $\sigma$", "predicted": r"predicted $\sigma$", "residual": "residual of rendered lens"
+}  # fmt: skip
+SYMBOLS = {parameter.name: style.symbol(parameter) for parameter in TARGETS}
+
+
+def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> None:
+    """Draw figure 7.
+
+    Parameters
+    ----------
+    settings : YAML with ``left_out`` (a PSF or null) and ``options`` (case to its label).
+    table, curves : the tables of ``lensvit shift_table``.
+    output : .pdf and .png files.
+
+    Raises
+    ------
+    LensvitError
+        If a table is absent or empty.
+    """
+    options = read_settings(settings)
+    labels = {LEFT_OUT: f"{options.left_out} unseen", CONTROL: f"{options.left_out} seen (control)", **options.options}
+    style.save(draw(tables.read_csv(table, "case"), tables.read_csv(curves, "case"), labels), output)
+
+
+@style.styled
+def draw(table: pd.DataFrame, curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """ROC curves, one panel a score, above; errors and coverage by case below."""
+    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
+    looks = style.looks(table["case"].unique())
+    names = {case: style.literal(labels[case]) for case in looks}
+    above, below = figure.subfigures(2, 1, height_ratios=[ROC_SHARE, 1])
+    panels = above.subplots(1, len(SCORES), sharex=True, sharey=True)
+    for number, (axes, (score, title)) in enumerate(zip(panels, SCORES.items(), strict=True)):
+        _curves(axes, curves[curves["score"] == score], looks)
+        axes.set_title(f"({'abc'[number]}) {title}", loc="left", pad=4)
+    panels[0].set_ylabel("Shifted systems flagged")
+    handles = [panels[0].lines[number] for number in range(len(looks))]
+    above.legend(handles, [names[case] for case in looks], loc="outside lower center", ncols=min(len(looks), 5))
+    errors, coverage = below.subplots(1, 2, sharey=True)
+    _errors(errors, table, looks)
+    _coverage(coverage, table, looks)
+    letters = iter("abcdef"[len(SCORES) :])
+    for axes, title in ((errors, "error"), (coverage, r"coverage of $1\sigma$")):
+        axes.set_title(f"({next(letters)}) {title}", loc="left", pad=4)
+    errors.set_yticks(range(len(looks)), [names[case] for case in looks])
+    errors.set_ylim(len(looks) - 0.4, -0.6)
+    return figure
+
+
+def _curves(axes: Axes, curves: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
+    for case, look in looks.items():
+        rows = curves[curves["case"] == case]
+        axes.plot(rows["ordinary"], rows["shifted"], color=look.color, linestyle=look.linestyle)
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Ordinary systems flagged")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(0.25))
+        axis.set_major_formatter("{x:g}")
+
+
+def _errors(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
+    """Ratio of the errors: overall with its standard error, ticks for the targets, the largest one named."""
+    for row, (case, look) in enumerate(looks.items()):
+        part = table[table["case"] == case].set_index("target")
+        targets = part["ratio"].drop("overall")
+        axes.plot(targets, [row] * len(targets), "|", color=look.color, markersize=5, markeredgewidth=0.7)
+        _marked(axes, part.loc["overall", "ratio"], row, part.loc["overall", "ratio_error"], look)
+        place = {"xy": (targets.max(), row), "xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(SYMBOLS[targets.idxmax()], fontsize=style.SMALL, **place)
+    axes.axvline(1, color="0.6", linewidth=0.8, zorder=1)
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if axes.get_xlim()[1] / axes.get_xlim()[0] < 12:
+        axes.set_xticks([tick for tick in (0.2, 0.5, 1, 2, 5, 10) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("RMSE, shifted / ordinary")
+
+
+def _coverage(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
+    """Of the shifted systems, with the standard error of the change from the ordinary ones' cross."""
+    for row, (case, look) in enumerate(looks.items()):
+        overall = table[(table["case"] == case) & (table["target"] == "overall")].iloc[0]
+        axes.plot(overall["ordinary_coverage"], row, "x", color="0.35", markersize=4.5, markeredgewidth=0.9)
+        _marked(axes, overall["coverage"], row, overall["coverage_error"], look)
+    axes.axvline(ONE_SIGMA, color="0.6", linewidth=0.8, zorder=1)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(r"Truths within $1\sigma$ (cross: ordinary systems)")
+
+
+def _marked(axes: Axes, value: float, row: int, error: float, look: style.Look) -> None:
+    face = look.color if look.filled else "white"
+    marker = {"marker": look.marker, "markersize": 4.5, "markerfacecolor": face}
+    axes.errorbar(value, row, xerr=error, color=look.color, elinewidth=0.9, **marker)

@@ -1,0 +1,164 @@
+r"""Fermat potentials of quasar images for many draws of a lens, and draws that agree with the images' positions.
+
+With the lensing potential :math:`\psi`, images at :math:`\theta_i` and the source at :math:`\beta`, delays are
+
+.. math::
+    \Delta t_{ij} = \frac{D_{\Delta t}}{c} (\phi_i - \phi_j), \qquad
+    \phi_i = \frac{|\theta_i - \beta|^2}{2} - \psi(\theta_i), \qquad D_{\Delta t} \propto 1 / H_0
+
+(Suyu et al. 2010, ApJ 711, 201). A measured delay thus turns a model's :math:`\Delta\phi` into H0 in
+proportion. At the images of the source :math:`\phi` is stationary in :math:`\theta`: positions that are off by
+a milliarcsecond do not matter there, if the source is the model's own, and that source does.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensvit.inference.coordinates import to_parameters
+from lensvit.inference.quasar_match import FREE, SOURCE, bounded
+from lensvit.lensing.lens_equation import lens_kwargs, lens_model
+from lensvit.lensing.power_law import PowerLaw, inside
+from lensvit.parameters import NAMES
+
+TOLERANCE = 1e-7  # relative error of the deflection in a match
+STEPS, STILL = 20, 1e-6  # of the search for a match: most steps, and the last one's size in any coordinate
+FLOOR = 1e-6  # error of a ray in the source plane [arcsec]: keeps weights finite at a critical curve
+WORST = 5.0  # of a match: how far a ray may miss the source, in units of its error
+
+
+def physical(parameters: np.ndarray) -> np.ndarray:
+    """Whether each of the lenses (K, 14) can exist and be computed: a boolean (K,)."""
+    positive = parameters[:, NAMES.index("theta_E")] > 0
+    return inside(torch.tensor(parameters)).numpy() & positive
+
+
+def fermat_potentials(
+    parameters: np.ndarray, positions: np.ndarray, sources: np.ndarray | None = None
+) -> np.ndarray:
+    """Fermat potentials (K, M) [arcsec^2] of K lenses at M positions, by lenstronomy; NaN where no lens can be.
+
+    Parameters
+    ----------
+    parameters : (K, 14) in the order of ``parameters.NAMES``.
+    positions : (M, 2) of the images [arcsec].
+    sources : (K, 2) [arcsec]; None: where the rays of all images meet on average.
+    """
+    x, y = positions.T
+    result = np.full((len(parameters), len(x)), np.nan)
+    for row in np.flatnonzero(physical(parameters)):
+        lens = dict(zip(NAMES, parameters[row].tolist(), strict=True))
+        model, kwargs = lens_model(lens), lens_kwargs(lens)
+        source = np.mean(model.ray_shooting(x, y, kwargs), axis=1) if sources is None else sources[row]
+        result[row] = model.fermat_potential(x, y, kwargs, *source)
+    return result
+
+
+# ---------------------------------------------------------------- agreement with the images
+
+
+class _Rays(NamedTuple):
+    """Rays from M images back to the source plane, for K lenses.
+
+    miss : (K, 2 M) how far they miss the source [arcsec]. slopes : (K, 2 M, 10), its derivatives by the free
+    coordinates. variance : (K, 2 M, 2 M) of the rays, from that of the positions. log_determinant : (K,) of the
+    source's position by the images', all M of them together.
+    """
+
+    miss: Tensor
+    slopes: Tensor
+    variance: Tensor
+    log_determinant: Tensor
+
+
+def match_positions(
+    draws: Tensor, spread: Tensor, positions: Tensor, error: float, generator: torch.Generator
+) -> Tensor:
+    r"""Turn draws of what is known of a lens into draws given the positions of its images too.
+
+    Randomised maximum likelihood (Oliver, He & Reynolds 1996): each draw looks for the nearest lens, in units of
+    the draws' spread, that sends the rays of its own noisy copy of the positions to one source. Where rays are
+    linear in the parameters over the spread, the results are draws of the posterior. Elsewhere they are sampled
+    with replacement in proportion to
+
+    .. math:: N(u; 0, J \Sigma J^T + R) \prod_i |\det A_i|,
+
+    the density of the observed positions in the linear model that is tangent at the result: u is how far the
+    rays miss at the mean of the draws by that model, J their derivatives, R their variance, and A_i the
+    derivative of the source by the image.
+
+    Parameters
+    ----------
+    draws : (K, 14) coordinates of ``likelihood``, with the source. spread : (14, 14) their covariance.
+    positions : (M, 2) [arcsec]. error : of each coordinate of a position [arcsec].
+
+    Returns
+    -------
+    (K, 14) coordinates; the last ones are NaN, one for each draw that no lens was found for.
+    """
+    theta = torch.complex(*positions.double().unbind(-1))[None]
+    noise = error * torch.randn(2, len(draws), len(positions), generator=generator, dtype=torch.float64)
+    noise, part = torch.complex(*noise), spread[FREE][:, FREE]
+    value = _nearest(bounded(draws), part, theta, noise, error)
+    rays = _trace(value, theta, noise, error)
+    good = (rays.miss * torch.linalg.solve(rays.variance, rays.miss)).mean(1) < WORST**2
+    rays = _trace(value, theta, torch.zeros_like(noise), error)
+    miss = rays.miss + (rays.slopes @ (draws.mean(0) - value)[:, FREE, None])[..., 0]
+    variance = rays.slopes @ part @ rays.slopes.mT + rays.variance
+    density = -(miss * torch.linalg.solve(variance, miss)).sum(1) / 2 - torch.logdet(variance) / 2
+    return _resampled(value[good], (density + rays.log_determinant)[good], len(draws))
+
+
+def _nearest(start: Tensor, part: Tensor, theta: Tensor, noise: Tensor, error: float) -> Tensor:
+    """The most probable lens given each draw (K, 14) and its copy of the positions, by Gauss-Newton steps."""
+    value, moving = start.clone(), torch.arange(len(start))
+    for _ in range(STEPS):
+        now, origin = value[moving], start[moving]
+        rays = _trace(now, theta, noise[moving], error)
+        target = rays.miss + (rays.slopes @ (origin - now)[:, FREE, None])[..., 0]
+        gain = part @ rays.slopes.mT  # (k, 10, 2 M)
+        after = origin.clone()
+        after[:, FREE] -= (gain @ torch.linalg.solve(rays.slopes @ gain + rays.variance, target[..., None]))[..., 0]
+        value[moving] = after = bounded(after)
+        moving = moving[(after - now).abs().amax(1) > STILL]
+        if not len(moving):
+            break
+    return value
+
+
+def _resampled(value: Tensor, log_weight: Tensor, count: int) -> Tensor:
+    """As many (K, 14) as there are, in proportion to their weights, evenly spaced; then NaN up to ``count``."""
+    found = len(value)
+    steps = torch.softmax(log_weight, 0).cumsum(0)
+    place = torch.searchsorted(steps, (torch.arange(found) + 0.5).double() / max(found, 1)).clamp_max(max(found - 1, 0))
+    result = value.new_full((count, value.shape[1]), torch.nan)
+    result[:found] = value[place]
+    return result
+
+
+def _trace(value: Tensor, theta: Tensor, noise: Tensor, error: float) -> _Rays:
+    """Rays of lenses (K, 14) from positions (1, M) less their noise (K, M), complex."""
+    bent = PowerLaw(to_parameters(value), TOLERANCE).expansion(theta)
+    source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
+    stretch, shear = 1 - bent.kappa, bent.gamma
+    miss = theta - bent.alpha - source - (stretch * noise - shear * noise.conj())
+    away = theta.conj().expand_as(miss)  # the deflection by the shear's first component
+    one = torch.ones_like(miss)
+    slopes = -torch.stack([*bent.partial[:6], away, 1j * away, one, 1j * one], -1)  # (K, M, 10)
+    rows = [torch.stack([stretch - shear.real, -shear.imag], -1), torch.stack([-shear.imag, stretch + shear.real], -1)]
+    jacobian = torch.stack(rows, -2)  # of the source by the image, (K, M, 2, 2)
+    count, images = miss.shape
+    variance = value.new_zeros(count, images, 2, images, 2)
+    image = torch.arange(images)
+    blocks = error**2 * jacobian @ jacobian.mT + FLOOR**2 * torch.eye(2, dtype=torch.float64)
+    variance[:, image, :, image] = blocks.transpose(0, 1)
+    return _Rays(
+        torch.view_as_real(miss).flatten(1),
+        torch.stack([slopes.real, slopes.imag], 2).flatten(1, 2),
+        variance.reshape(count, 2 * images, 2 * images),
+        (stretch**2 - shear.abs() ** 2).abs().clamp_min(FLOOR).log().sum(1),
+    )

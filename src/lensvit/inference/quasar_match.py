@@ -1,0 +1,171 @@
+r"""Lenses that explain positions and fluxes of quasar images, found without solving the lens equation.
+
+Rays from the images' positions :math:`\theta_i` must meet at the quasar, and a lens magnifies each by its
+flux over the quasar's, :math:`\mu_i`:
+
+.. math::
+    \beta(\theta_i) = \beta_s, \qquad |\det A(\theta_i)| = 1 / |\mu_i|, \qquad A = \partial \beta / \partial \theta
+
+Both are smooth in the parameters: no image appears or vanishes, as it does in a model image, so that a fit
+gets there from far away. Errors of positions are carried into the source plane by A.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lensvit.inference.coordinates import COORDINATES, to_parameters
+from lensvit.lensing.power_law import PowerLaw
+
+POSITION_ERROR = 0.0015  # [arcsec]
+SOURCE_ERROR = 2e-4  # further error in the source plane [arcsec]: keeps weights finite at a critical curve
+FLUX_ERROR = 0.03  # relative
+FLUX_EXCESS = 0.01  # of the quasar's own flux: what arcs add to a faint image
+DETERMINANT_ERROR = 0.002
+TOLERANCE = 1e-7  # relative error of the deflection
+DIFFERENCE = 1e-6  # for derivatives
+STEPS = 40
+TRIES = 4  # step lengths tried at once
+STILL = 0.1  # a largest gain in chi^2 that ends the search
+
+MATCHED = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2", "gamma1", "gamma2", "source_x", "source_y")
+FREE = [COORDINATES.index(name) for name in MATCHED]
+SOURCE = [COORDINATES.index(name) for name in ("source_x", "source_y")]
+LARGEST_ELLIPTICITY = 0.9
+BOUNDS = {"theta_E": (0.05, 10.0), "gamma": (1.3, 2.9)}
+
+
+class Gaussian(NamedTuple):
+    """What is known of the coordinates: mean (14,), or one for each search (K, 14), and precision (14, 14)."""
+
+    mean: Tensor
+    precision: Tensor
+
+    def updated(self, columns: list[int], mean: Tensor, sd: Tensor) -> Gaussian:
+        """With independent measurements of some columns."""
+        precision = self.precision.clone()
+        precision[columns, columns] += sd**-2
+        pull = self.precision @ self.mean
+        pull[columns] += mean * sd**-2
+        return Gaussian(torch.linalg.solve(precision, pull), precision)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 14)."""
+        root = torch.linalg.cholesky(self.precision)
+        normal = torch.randn(len(self.mean), count, generator=generator, dtype=torch.float64)
+        return self.mean + torch.linalg.solve_triangular(root.mT, normal, upper=True).mT
+
+
+class Match(NamedTuple):
+    """Solutions (K, 14) in coordinates and what they cost (K,), a chi^2; the best first."""
+
+    coordinates: Tensor
+    cost: Tensor
+
+
+class QuasarMatcher:
+    """Observed images of one quasar.
+
+    Parameters
+    ----------
+    position : (M, 2) [arcsec]. magnification : (M,), without a sign.
+    """
+
+    def __init__(self, position: Tensor, magnification: Tensor) -> None:
+        self.position = torch.complex(*position.double().unbind(-1))[None]  # (1, M)
+        self.determinant = 1 / magnification.double()
+        excess = FLUX_ERROR + FLUX_EXCESS * self.determinant
+        self.determinant_error = torch.hypot(self.determinant * excess, torch.tensor(DETERMINANT_ERROR))
+
+    def match(self, known: Gaussian, starts: Tensor) -> Match:
+        """Levenberg-Marquardt from starts (K, 14), draws of what is known, to lenses that explain the images.
+
+        Each start stands for the mean of what is known in its own search. So the results differ where the
+        images leave the lens open, as draws given the images would, and some lie on the right side of a
+        caustic where the most probable lens has two images too many. The source's position in ``starts`` is
+        no start: rays traced back give it.
+        """
+        known, value = Gaussian(starts, known.precision), bounded(starts)
+        value[:, SOURCE] = torch.view_as_real(self._rays(value)[0].mean(1))
+        damping = value.new_full((len(value),), 1e-2)
+        for _ in range(STEPS):
+            value, damping, gain = self._improved(value, damping, known)
+            if gain < STILL:
+                break
+        cost = self._residuals(value, known, self._weights(value)).square().sum(1)
+        cost = torch.where(cost.isfinite(), cost, torch.inf)
+        order = cost.argsort()
+        return Match(value[order], cost[order])
+
+    def _improved(self, value: Tensor, damping: Tensor, known: Gaussian) -> tuple[Tensor, Tensor, float]:
+        weights = self._weights(value)
+        rest = self._residuals(value, known, weights)
+        slopes = self._slopes(value, known, weights)  # (K, F, R)
+        normal, pull = slopes @ slopes.mT, slopes @ rest[..., None]
+        cost, done = rest.square().sum(1), torch.zeros(len(value), dtype=torch.bool)
+        best, gain = value.clone(), torch.zeros_like(cost)
+        for _ in range(TRIES):
+            lengthened = normal + damping[:, None, None] * torch.diag_embed(normal.diagonal(dim1=1, dim2=2))
+            trial = value.clone()
+            trial[:, FREE] -= torch.linalg.solve_ex(lengthened, pull)[0][..., 0]
+            trial = bounded(torch.where(trial.isfinite(), trial, value))
+            after = self._residuals(trial, known, weights).square().sum(1)
+            better = (after < cost) & ~done
+            best[better], gain[better] = trial[better], (cost - after)[better]
+            done |= better
+            damping = torch.where(better, damping / 4, torch.where(done, damping, damping * 6)).clamp(1e-10, 1e8)
+            if done.all():
+                break
+        return best, damping, float(gain.max())
+
+    def _rays(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where rays meet the source plane [arcsec], convergence and shear, (K, M) each."""
+        bent = PowerLaw(to_parameters(value), TOLERANCE).expansion(self.position)
+        return self.position - bent.alpha, bent.kappa, bent.gamma
+
+    def _weights(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A Cholesky factor of the rays' precision, (K, M) for each of its three entries."""
+        _, kappa, gamma = self._rays(value)
+        first, second, cross = 1 - kappa - gamma.real, 1 - kappa + gamma.real, -gamma.imag
+        xx = POSITION_ERROR**2 * (first**2 + cross**2) + SOURCE_ERROR**2
+        yy = POSITION_ERROR**2 * (second**2 + cross**2) + SOURCE_ERROR**2
+        xy = POSITION_ERROR**2 * cross * (first + second)
+        determinant = xx * yy - xy**2
+        return torch.sqrt(yy / determinant), -xy / torch.sqrt(yy * determinant), yy.rsqrt()
+
+    def _residuals(self, value: Tensor, known: Gaussian, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """(K, 3 M + 14) in units of their errors."""
+        rays, kappa, gamma = self._rays(value)
+        source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
+        off, determinant = rays - source, (1 - kappa) ** 2 - gamma.abs() ** 2
+        parts = (
+            weights[0] * off.real + weights[1] * off.imag,
+            weights[2] * off.imag,
+            (determinant.abs() - self.determinant) / self.determinant_error,
+            (value - known.mean) @ torch.linalg.cholesky(known.precision),
+        )
+        return torch.cat(parts, 1)
+
+    def _slopes(self, value: Tensor, known: Gaussian, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Derivatives (K, F, R) of the residuals by the matched coordinates, by central differences."""
+        step = DIFFERENCE * torch.eye(value.shape[1], dtype=value.dtype)[FREE]
+        repeated = tuple(weight.repeat_interleave(len(FREE), 0) for weight in weights)
+        known = Gaussian(known.mean.repeat_interleave(len(FREE), 0), known.precision)
+        both = [
+            self._residuals((value[:, None] + sign * step).flatten(0, 1), known, repeated) for sign in (1, -1)
+        ]
+        return ((both[0] - both[1]) / (2 * DIFFERENCE)).unflatten(0, (len(value), len(FREE)))
+
+
+def bounded(coordinates: Tensor) -> Tensor:
+    """Coordinates (K, 14) moved to where a power law can be computed."""
+    result = coordinates.clone()
+    for name, bounds in BOUNDS.items():
+        result[:, COORDINATES.index(name)].clamp_(*bounds)
+    shape = [COORDINATES.index(name) for name in ("e1", "e2")]
+    size = result[:, shape].norm(dim=1, keepdim=True)
+    result[:, shape] *= LARGEST_ELLIPTICITY / size.clamp_min(LARGEST_ELLIPTICITY)
+    return result

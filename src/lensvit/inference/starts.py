@@ -1,0 +1,149 @@
+"""Where a fit to an image starts: lenses that explain what is easily measured in it.
+
+A quasar's image is a point, so that pixels tell nothing of a lens whose images fall a width of the PSF away.
+Hence three steps before any fit to all pixels: the light of the lens galaxy, away from the images; peaks in
+what is left; and lenses that map these peaks to one quasar (:mod:`lensvit.inference.quasar_match`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensvit.inference.coordinates import ANGLE, COORDINATES, SIZE, to_parameters
+from lensvit.inference.peaks import PeakFinder, Peaks
+from lensvit.inference.prior import LogPrior
+from lensvit.inference.quasar_match import Gaussian, Match, QuasarMatcher, bounded
+from lensvit.lensing.renderer import BatchedRenderer
+from lensvit.parameters import TARGET_NAMES
+from lensvit.psf.kernel import Kernel
+
+WIDENING = 2.0  # factor on a network's sigma: it may be too sure
+SHRINKAGE = 0.1  # of a network's correlations, which few draws overestimate
+
+LIGHT = ("center_x", "center_y", "e1", "e2", "R_sersic", "n_sersic")
+LIGHT_COLUMNS = [COORDINATES.index(name) for name in LIGHT]
+LIGHT_ERROR = (0.01, 0.01, 0.05, 0.05, 0.03, 0.1)  # of the first fit of the lens light: arcs shine through
+LIGHT_STEPS = 8
+LONGEST_STEP = (0.02, 0.02, 0.15, 0.15, 0.1, 0.3)
+WITHOUT_ARCS = (0.4, 2.2)  # the lens light is seen nearer to and farther from the centre [Einstein radii]
+MODEL_ERROR = 0.05  # relative
+TOO_BRIGHT = 3.0  # above the lens light [standard deviations]: something else
+
+CENTRAL = 0.1  # radius around the lens without peaks [arcsec]
+FAINTEST = 0.1  # of a peak, in units of the quasar's flux: the tips of arcs are fainter
+POOR = 60.0  # chi^2 of a match from which on the faintest peak may be none
+FLUX_BIAS = 1.015  # of a peak: it stands on an arc's crest
+
+
+def from_prior(prior: LogPrior) -> Gaussian:
+    """The prior as a Gaussian in coordinates; the shear's direction is not known."""
+    mean, sd = prior.center.clone(), torch.where(prior.sd.isfinite(), prior.sd, prior.reach)
+    component = torch.sqrt((mean[SIZE] ** 2 + sd[SIZE] ** 2) / 2)
+    mean[[SIZE, ANGLE]], sd[[SIZE, ANGLE]] = 0.0, component
+    return Gaussian(mean, torch.diag(sd**-2))
+
+
+def from_draws(draws: np.ndarray, prior: LogPrior) -> Gaussian:
+    """A network's draws (passes, 8) of the targets, with the prior of what it does not predict."""
+    known = from_prior(prior)
+    covariance = torch.as_tensor(np.cov(draws, rowvar=False)) * WIDENING**2
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.diag(torch.diag(covariance))
+    columns = [COORDINATES.index(name) for name in TARGET_NAMES]
+    covariance = covariance + torch.diag(1e-4 / known.precision[columns, columns])  # draws may be all the same
+    mean, precision = known.mean.clone(), known.precision.clone()
+    mean[columns] = torch.as_tensor(draws.mean(0), dtype=torch.float64)
+    precision[np.ix_(columns, columns)] = torch.linalg.inv(covariance)
+    return Gaussian(mean, precision)
+
+
+class Starter:
+    """Finds starts in the images of one camera.
+
+    Parameters
+    ----------
+    renderer : of the camera. kernel : its PSF. supersampling : of the quasar images, as the renderer's.
+    """
+
+    def __init__(self, renderer: BatchedRenderer, kernel: Kernel, supersampling: int = 1) -> None:
+        self.renderer = renderer
+        self.finder = PeakFinder(renderer.pixels, kernel, supersampling)
+
+    def candidates(
+        self,
+        image: np.ndarray,
+        sigma_bkg: float,
+        exposure: float,
+        known: Gaussian,
+        count: int,
+        seed: int,
+        thorough: bool = False,
+    ) -> Tensor:
+        """Coordinates (C, 14) to start from, in no order.
+
+        Parameters
+        ----------
+        image : (ny, nx), noisy [counts/s per pixel]. sigma_bkg : [counts/s per pixel]. exposure : [s].
+        known : before the image. count : of draws from which lenses are matched to the peaks. seed : of these.
+        thorough : match also the brighter peaks alone, however well all of them are matched.
+        """
+        data = torch.as_tensor(image, dtype=torch.float64)
+        light = self.lens_light(data, sigma_bkg, exposure, known)
+        known = known.updated(LIGHT_COLUMNS, light, torch.tensor(LIGHT_ERROR, dtype=torch.float64))
+        peaks = self._peaks(data, sigma_bkg, exposure, bounded(known.mean[None]), light)
+        generator = torch.Generator().manual_seed(seed)
+        starts = torch.cat([known.mean[None], known.draw(count - 1, generator)])
+        found = [bounded(known.mean[None])]
+        most = len(peaks.flux)
+        for number in range(most, min(most, 2) - 1, -1) if most else ():
+            match = self._matched(peaks.brightest(number), known, starts)
+            found.append(match.coordinates[match.cost.isfinite()])
+            if match.cost[0] < POOR and not thorough:
+                break
+        return torch.cat(found)
+
+    def lens_light(self, data: Tensor, sigma_bkg: float, exposure: float, known: Gaussian) -> Tensor:
+        """The six coordinates ``LIGHT`` of the lens galaxy, from pixels in which nothing else is seen."""
+        mean, precision = known.mean[LIGHT_COLUMNS], known.precision[LIGHT_COLUMNS, LIGHT_COLUMNS]
+        axis = self.renderer.axis
+        radius = torch.hypot(axis, axis[:, None]) / known.mean[COORDINATES.index("theta_E")].clamp_min(0.1)
+        outside = (radius < WITHOUT_ARCS[0]) | (radius > WITHOUT_ARCS[1])
+        longest = mean.new_tensor(LONGEST_STEP)
+        value = mean.clone()
+        for _ in range(LIGHT_STEPS):
+            model, slopes = self._lens_galaxy(known, value)
+            spread = sigma_bkg**2 + model.abs() / exposure + (MODEL_ERROR * model) ** 2
+            rest = data - model
+            weight = (outside & (rest < TOO_BRIGHT * spread.sqrt())) / spread
+            normal = torch.einsum("aij,ij,bij->ab", slopes, weight, slopes) + torch.diag(precision)
+            pull = torch.einsum("aij,ij->a", slopes, weight * rest) + precision * (mean - value)
+            value = value + torch.linalg.solve(normal, pull).clamp(-longest, longest)
+            value = self._with(known, value)[0, LIGHT_COLUMNS]
+        return value
+
+    def _with(self, known: Gaussian, light: Tensor) -> Tensor:
+        """Coordinates (1, 14) with another lens light, moved to where they can be computed."""
+        value = known.mean[None].clone()
+        value[0, LIGHT_COLUMNS] = light
+        value[:, LIGHT_COLUMNS[-2:]] = value[:, LIGHT_COLUMNS[-2:]].clamp_min(0.3)
+        return bounded(value)
+
+    def _lens_galaxy(self, known: Gaussian, light: Tensor) -> tuple[Tensor, Tensor]:
+        """Its image (ny, nx) and derivatives (6, ny, nx) by ``LIGHT``, float64."""
+        amplitudes = light.new_tensor([[0.0, self.renderer.scene.lens_amp, 0.0]])
+        parameters = torch.cat([to_parameters(self._with(known, light)), amplitudes], 1)
+        nothing = light.new_zeros(1, 1, 2), light.new_zeros(1, 1)
+        image, slopes = self.renderer.jacobian(parameters, *nothing)
+        return image[0].double(), slopes[0, LIGHT_COLUMNS].double()
+
+    def _peaks(self, data: Tensor, sigma_bkg: float, exposure: float, mean: Tensor, light: Tensor) -> Peaks:
+        model = self._lens_galaxy(Gaussian(mean[0], torch.empty(0)), light)[0]
+        spread = sigma_bkg**2 + data.abs() / exposure + (MODEL_ERROR * model) ** 2
+        least = FAINTEST * self.renderer.scene.quasar_amp
+        most = 4
+        return self.finder.find((data - model).numpy(), spread.numpy(), light[:2].numpy(), CENTRAL, least, most)
+
+    def _matched(self, peaks: Peaks, known: Gaussian, starts: Tensor) -> Match:
+        magnification = torch.as_tensor(peaks.flux) / FLUX_BIAS / self.renderer.scene.quasar_amp
+        return QuasarMatcher(torch.as_tensor(peaks.position), magnification).match(known, starts)

@@ -1,0 +1,78 @@
+"""Networks of transformers and torchvision for regression, with dropout where the paper has it.
+
+Any image classifier of either library serves: its last layer is replaced by one whose outputs
+describe a Gaussian of the standardised targets (:mod:`lensvit.learning.gaussian`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from safetensors.torch import load_file
+from torch import nn
+
+from lensvit.errors import LensvitError
+from lensvit.learning import gaussian
+from lensvit.learning.from_torchvision import torchvision_network
+from lensvit.learning.from_transformers import transformers_network
+from lensvit.learning.pixel_norm import Normalised
+
+
+def build_network(network: SimpleNamespace, outputs: int, normalise: str = "none") -> nn.Module:
+    """A network that maps images (B, 3, S, S) to (B, ``outputs``).
+
+    Parameters
+    ----------
+    network : the settings ``library``, ``architecture``, ``weights`` (pretrained, scratch,
+        or a path), ``options``, ``dropout``, ``attention_dropout``, ``pool_grid``,
+        ``image_size``.
+    outputs : see :func:`lensvit.learning.gaussian.output_count`.
+    normalise : "pixel" puts a :class:`PixelNorm` before it, "none" nothing.
+
+    Raises
+    ------
+    LensvitError
+        For an unknown name, options that the model does not have, weights that cannot be
+        had or do not fit.
+    """
+    make = transformers_network if network.library == "transformers" else torchvision_network
+    built = make(network, outputs)
+    return Normalised(built, network.image_size) if normalise == "pixel" else built
+
+
+def trainable_parameters(network: nn.Module) -> int:
+    """How many numbers the optimiser changes."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def family(network: nn.Module) -> str:
+    """"transformer" for a network with attention in it, "convolutional" for all others."""
+    attends = any("Attention" in type(module).__name__ for module in network.modules())
+    return "transformer" if attends else "convolutional"
+
+
+def load_network(folder: Path) -> tuple[nn.Module, SimpleNamespace]:
+    """A trained network in eval mode, and what its config.json says.
+
+    Raises
+    ------
+    LensvitError
+        If the weights are absent, truncated, or do not fit the config.
+    """
+    from lensvit.io.settings import namespace
+
+    folder = Path(folder)
+    config = namespace(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    scratch = SimpleNamespace(**{**vars(config.network), "weights": "scratch"})
+    outputs = gaussian.output_count(config.network.posterior, len(config.targets))
+    network = build_network(scratch, outputs, config.recipe.normalise)
+    path = folder / "weights.safetensors"
+    try:
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise LensvitError(f"no weights {path}: run snakemake again, which trains the model") from error
+    except Exception as error:  # safetensors and torch report broken files with classes of their own
+        raise LensvitError(f"{path} is truncated or of another network: delete it and run snakemake again") from error
+    return network.eval(), config

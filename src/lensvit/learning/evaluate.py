@@ -1,0 +1,209 @@
+"""Monte-Carlo dropout: from a trained network to draws of the parameters of a split's systems.
+
+Each pass runs the network once over the systems with dropout on and draws once from
+the Gaussian that it predicts (Perreault Levasseur, Hezaveh & Wechsler 2017). Every pass over
+a batch has a seed of its own, so the draws do not depend on how many passes there are, nor on
+how they are shared among devices.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lensvit.io import settings as stage_settings
+from lensvit.io import tables
+from lensvit.io.files import atomic, write_manifest
+from lensvit.jobs.devices import memory_advice
+from lensvit.jobs.fabric import arithmetic, launch
+from lensvit.jobs.seeds import derive
+from lensvit.learning import gaussian
+from lensvit.learning.architectures import load_network
+from lensvit.learning.inputs import Inputs
+from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
+from lensvit.parameters import TARGET_NAMES
+
+CHUNK_PASSES = 64  # passes in one chunk of the HDF5 file
+
+
+def evaluate(
+    settings: Path,
+    catalog: Path,
+    images: Path,
+    model: Path,
+    output: Path,
+    split: str = "test",
+    device: str = "cpu",
+    threads: int = 1,
+    processes: int = 1,
+) -> None:
+    """Predict a split with MC dropout: draws in ``output`` (.h5), their summary beside it (.parquet).
+
+    Parameters
+    ----------
+    settings : the stage's settings: seed, passes, batch_size, batch_norm, precision, compile.
+    catalog, images : the run's catalogue and folder of images.
+    model : folder with weights.safetensors and config.json.
+    output : predictions/{model}.h5.
+    split : test or validation.
+    device : "cpu" or "gpu".
+    threads : of the CPU, for each process.
+    processes : one a device; passes are shared among them, and the draws are those of one.
+
+    Raises
+    ------
+    LensvitError
+        If files are broken, no GPU is there, or its memory is too small.
+    """
+    torch.set_num_threads(threads)
+    choice = stage_settings.read_settings(settings)
+    rows = tables.read_parquet(catalog)
+    rows = rows[rows["split"] == split].reset_index(drop=True)
+    advice = memory_advice(f"evaluation.batch_size ({choice.batch_size})")
+    with launch(device, processes, arithmetic(choice.precision, device)) as fabric, advice:
+        network, config = load_network(model)
+        network = monte_carlo(network.to(fabric.device), choice.batch_norm)
+        inputs = Inputs(rows, images, config.recipe, config.network.image_size, device=str(fabric.device))
+        batches = predict(network, inputs, choice, fabric)
+        if not fabric.is_global_zero:
+            for _ in batches:
+                pass
+            return
+        scale = TargetScale(config.scaler)
+        with atomic(Path(output)) as path:
+            moments = write_draws(path, batches, choice, scale, rows["id"])
+    with atomic(Path(output).with_suffix(".parquet")) as path:
+        _summary(rows, *moments).to_parquet(path, index=False)
+    write_manifest(Path(output))
+    write_manifest(Path(output).with_suffix(".parquet"))
+
+
+class TargetScale:
+    """Standardised targets to physical units."""
+
+    def __init__(self, scaler: object) -> None:
+        content = stage_settings.plain(scaler)
+        self.mean = np.array([content["mean"][name] for name in TARGET_NAMES])
+        self.sd = np.array([content["sd"][name] for name in TARGET_NAMES])
+
+
+Moments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def write_draws(
+    path: Path,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    choice: SimpleNamespace,
+    scale: TargetScale,
+    ids: pd.Series,
+) -> Moments:
+    """Stream batches into an HDF5 file; (mean, sigma, aleatoric, epistemic), each (n, K), physical."""
+    shape = (choice.passes, len(ids), len(TARGET_NAMES))
+    chunks = (min(CHUNK_PASSES, choice.passes), min(choice.batch_size, len(ids)), len(TARGET_NAMES))
+    moments: list[Moments] = []
+    with h5py.File(path, "w") as file:
+        file["id"] = ids.to_list()
+        file.attrs["targets"] = json.dumps(TARGET_NAMES)
+        draws = file.create_dataset("draws", shape, "f4", chunks=chunks)
+        for number, (rows, output) in enumerate(batches):
+            normal = [
+                np.random.default_rng(derive(choice.seed, "draw", one, number)).standard_normal((len(rows), shape[2]))
+                for one in range(choice.passes)
+            ]
+            mean, variance, draw = gaussian.draw_targets(output, np.stack(normal))  # (passes, B, K) each, standardised
+            draws[:, rows[0] : rows[-1] + 1] = scale.mean + scale.sd * draw
+            moments.append(
+                (
+                    scale.mean + scale.sd * draw.mean(0),
+                    scale.sd * draw.std(0),
+                    scale.sd * np.sqrt(variance.mean(0)),
+                    scale.sd * mean.std(0),
+                )
+            )
+    return tuple(np.concatenate(part) for part in zip(*moments, strict=True))
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module, inputs: Inputs, choice: SimpleNamespace, fabric: Fabric
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (rows (B,), outputs (passes, B, O)), the latter float64 on the CPU, of each batch.
+
+    A process runs every world_size-th pass, all equally many: what is too many is left out. What the network
+    computes before its first dropout is the same in all passes, and computed once, if the first batch shows that
+    this changes no bit.
+    """
+    forward = torch.compile(network) if choice.compile else network
+    everything = torch.arange(len(inputs)).split(choice.batch_size)
+    share = range(fabric.global_rank, -(-choice.passes // fabric.world_size) * fabric.world_size, fabric.world_size)
+    remember = None
+    bar = _bar(len(everything) * choice.passes, fabric)
+    for number, rows in enumerate(everything):
+        with fabric.autocast():
+            batch = inputs.batch(rows)
+            if remember is None:
+                remember = not choice.compile and _safe_to_remember(network, batch)
+            mine: list[Tensor] = []
+            known: dict[nn.Module, Tensor] = {}
+            for one in share:
+                torch.manual_seed(derive(choice.seed, "pass", one, number))
+                if remember and not mine:
+                    output, known = before_dropout(network, batch)
+                else:
+                    with remembering(known):
+                        output = forward(batch)
+                mine.append(output.float())
+                bar.update(fabric.world_size)
+        yield rows, _gathered(torch.stack(mine), fabric)[: choice.passes].double().cpu()
+    bar.close()
+
+
+def _safe_to_remember(network: nn.Module, batch: Tensor) -> bool:
+    """Whether remembered parts change no bit of the output, twice over: nothing writes into them in place."""
+    few = batch[:2]
+
+    def output() -> Tensor:
+        torch.manual_seed(0)
+        return network(few)
+
+    plain = output()
+    _, known = before_dropout(network, few)
+    with remembering(known):
+        return torch.equal(output(), plain) and torch.equal(output(), plain)
+
+
+def _gathered(mine: Tensor, fabric: Fabric) -> Tensor:
+    """The outputs of all passes (passes, B, O), in their order, from the passes of each process."""
+    if fabric.world_size == 1:
+        return mine
+    return fabric.all_gather(mine).transpose(0, 1).flatten(0, 1)  # from (processes, share, B, O)
+
+
+def _bar(total: int, fabric: Fabric) -> tqdm:
+    interval = 0.1 if sys.stderr.isatty() else 20
+    return tqdm(total=total, desc="passes", mininterval=interval, leave=False, disable=not fabric.is_global_zero)
+
+
+def _summary(
+    rows: pd.DataFrame, mean: np.ndarray, sigma: np.ndarray, aleatoric: np.ndarray, epistemic: np.ndarray
+) -> pd.DataFrame:
+    """One row a system, five columns a target."""
+    columns: dict[str, object] = {"id": rows["id"], "psf": rows["psf"]}
+    for number, name in enumerate(TARGET_NAMES):
+        columns[f"{name}_truth"] = rows[name]
+        columns[f"{name}_mean"] = mean[:, number]
+        columns[f"{name}_sigma"] = sigma[:, number]
+        columns[f"{name}_aleatoric"] = aleatoric[:, number]
+        columns[f"{name}_epistemic"] = epistemic[:, number]
+    return pd.DataFrame(columns)

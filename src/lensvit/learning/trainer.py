@@ -1,0 +1,440 @@
+"""Training: one network, from images to the weights of its best epoch.
+
+What an undisturbed run does at a step depends on the seed, the epoch and the step alone,
+never on what went before in the random stream; so a run that was killed goes on from its
+last checkpoint and, on one machine's CPU, ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.fabric import Fabric
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lensvit.errors import LensvitError
+from lensvit.io import settings as stage_settings
+from lensvit.io import tables
+from lensvit.io.files import atomic, write_manifest, write_text
+from lensvit.jobs.fabric import agree
+from lensvit.jobs.provenance import provenance
+from lensvit.jobs.seeds import derive
+from lensvit.learning import gaussian
+from lensvit.learning.architectures import build_network, family, trainable_parameters
+from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
+from lensvit.learning.inputs import Inputs
+from lensvit.learning.pixel_norm import Normalised
+from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
+from lensvit.parameters import TARGET_NAMES
+
+CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
+DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
+DIVERGED_EPOCHS = 3  # in a row
+VALIDATION_BATCH = 256
+SAMPLE = 1000  # training images that a PixelNorm is fitted to
+LOSSES_PENDING = 20  # steps of a GPU before their losses are read
+
+
+@dataclass
+class Progress:
+    """How far training has come: all of it goes into the checkpoint.
+
+    step counts the batches done in ``epoch``; loss_sum and images are of that epoch so far.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
+    """The order (count,) in which an epoch goes through the training split."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(derive(seed, "order", epoch)))
+
+
+def share_of(count: int, rank: int, size: int) -> slice:
+    """What one of ``size`` processes takes of a batch; one without a share takes the first image, at no weight."""
+    return slice(rank, None, size) if rank < count else slice(0, 1)
+
+
+class Trainer:
+    """A network with its data, its optimiser and its progress."""
+
+    def __init__(self, settings: SimpleNamespace, catalog: Path, scaler: Path, images: Path, fabric: Fabric) -> None:
+        self.settings, self.recipe, self.seed = settings, settings.recipe, settings.seed
+        self.fabric, self.device, self.state = fabric, str(fabric.device), Path()
+        self.scaler = json.loads(Path(scaler).read_text(encoding="utf-8"))
+        rows = tables.read_parquet(catalog)
+        size = settings.network.image_size
+        train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
+        self.count = len(train)  # images of an epoch
+        self.train_inputs = self._read(train, images)
+        self.train_targets = self._targets(train)  # (N, K), physical
+        self.validation_inputs = Inputs(validation, images, self.recipe, size, device=self.device)
+        self.validation_targets = self._standardised(self._targets(validation))
+
+        torch.manual_seed(derive(self.seed, "weights"))
+        outputs = gaussian.output_count(settings.network.posterior, len(TARGET_NAMES))
+        self.network = build_network(settings.network, outputs, self.recipe.normalise).to(self.device)
+        if isinstance(self.network, Normalised):
+            self.network.norm.fit(self._sample())
+        self.format = torch.channels_last if family(self.network) == "convolutional" else torch.contiguous_format
+        self.network.to(memory_format=self.format)
+        if fabric.world_size > 1 and self.device != "cpu":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+        # `parallel` is the same network; its gradients are averaged over all processes
+        # what is validated and kept: the average of the weights over the last steps, or the weights
+        self.averaged = copy.deepcopy(self.network) if self.recipe.average > 0 else self.network
+        self.matrices = target_matrices(TARGET_NAMES).to(self.train_targets)
+        forward = torch.compile(self.network) if self.recipe.compile else self.network
+        self.parallel, self.optimizer = fabric.setup(forward, _optimizer(self.network, self.recipe))
+        self.steps = math.ceil(self.count / self.recipe.batch_size)  # an epoch
+        self.progress = Progress()
+        self.signals: list[int] = []  # that ask to stop
+        self.pending: list[tuple[Tensor, int]] = []  # losses not yet read, and of how many images
+        self.wait = 1 if self.device == "cpu" else LOSSES_PENDING
+
+    def _read(self, train: pd.DataFrame, images: Path) -> Inputs:
+        """The stored training images that are needed."""
+        fresh = self.recipe.noise == "fresh"
+        return Inputs(train, images, self.recipe, self.settings.network.image_size, fresh=fresh, device=self.device)
+
+    def _sample(self) -> Tensor:
+        """Training images (n, 3, S, S) as the network sees them, symmetries included, of seeds of their own."""
+        generator = torch.Generator().manual_seed(derive(self.seed, "sample"))
+        rows = torch.randperm(len(self.train_inputs), generator=generator)[:SAMPLE]
+        noise = torch.Generator(self.device).manual_seed(derive(self.seed, "sample noise"))
+        images = torch.cat([self.train_inputs.batch(part, noise) for part in rows.split(VALIDATION_BATCH)])
+        return torch.cat([turn_image(images, symmetry) for symmetry in GROUPS[self.recipe.symmetries]])
+
+    def _targets(self, rows: pd.DataFrame) -> Tensor:
+        return torch.tensor(rows[list(TARGET_NAMES)].to_numpy(np.float64), device=self.device)
+
+    def _standardised(self, targets: Tensor) -> Tensor:
+        """(B, K) float32 from physical targets."""
+        mean, sd = (torch.tensor([self.scaler[key][name] for name in TARGET_NAMES]) for key in ("mean", "sd"))
+        return ((targets - mean.to(targets)) / sd.to(targets)).float()
+
+    def say(self, line: str) -> None:
+        """Print a line, once for all processes (Fabric's own print does it once a node)."""
+        if self.fabric.is_global_zero:
+            print(line, flush=True)
+
+    # ------------------------------------------------------------ the loop
+
+    def train(self, output: Path) -> None:
+        """Train, and write the model's files once for all processes."""
+        self.run()
+        if self.fabric.is_global_zero:
+            self.write(output)
+
+    def run(self) -> None:
+        """Train to the last epoch, from the checkpoint where there is one."""
+        self.resume()
+        self.say(
+            f"{self.settings.network.architecture}: {trainable_parameters(self.network):,} trainable parameters, "
+            f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.source()}, "
+            f"from epoch {self.progress.epoch}"
+        )
+        with _stop_signals() as self.signals:
+            while self.progress.epoch < self.recipe.epochs:
+                self.train_epoch()
+                self.end_epoch(*self.validate())
+                self.save()
+
+    def source(self) -> str:
+        """What the training images are, for the log."""
+        return str(self.train_inputs)
+
+    def systems_seen(self) -> int:
+        """How many different systems the training has shown so far."""
+        return self.count
+
+    def train_epoch(self) -> None:
+        """The remaining steps of the present epoch."""
+        progress = self.progress
+        order = epoch_order(self.seed, progress.epoch, self.count)
+        started = saved = time.monotonic()
+        before = progress.seconds
+        self.parallel.train()
+        bar = tqdm(
+            range(progress.step, self.steps),
+            initial=progress.step,
+            total=self.steps,
+            desc=f"epoch {progress.epoch + 1}/{self.recipe.epochs}",
+            mininterval=0.1 if sys.stderr.isatty() else 20,
+            leave=False,
+            disable=not self.fabric.is_global_zero,
+        )
+        for step in bar:
+            rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+            self.pending.append((self.train_step(rows, step), len(rows)))
+            progress.step = step + 1
+            if len(self.pending) >= self.wait:
+                self.book_losses()
+            progress.seconds = before + time.monotonic() - started
+            late = time.monotonic() - saved > CHECKPOINT_SECONDS
+            late, number = agree(self.fabric, late, self.signals[0] if self.signals else 0)
+            if number:
+                self.stop(signal.Signals(number))
+            if late:
+                self.save()
+                saved = time.monotonic()
+        self.book_losses()
+        progress.seconds = before + time.monotonic() - started
+
+    def book_losses(self) -> None:
+        """Add the losses of the last steps to the epoch's; to read one waits for the device."""
+        progress = self.progress
+        for number, (loss, count) in enumerate(self.pending, start=progress.step + 1 - len(self.pending)):
+            value = self.fabric.all_reduce(loss, reduce_op="mean").item()
+            if not math.isfinite(value):
+                raise LensvitError(
+                    f"the loss is {value} at epoch {progress.epoch + 1}, step {number}: lower the recipe's "
+                    f"learning_rate ({self.recipe.learning_rate}), set clip_norm, or choose another stretch than "
+                    f"{self.recipe.stretch}"
+                )
+            progress.loss_sum += value * count
+            progress.images += count
+        self.pending.clear()
+
+    def train_step(self, rows: Tensor, step: int) -> Tensor:
+        """One step of the optimiser; this process's part of the loss before it, a scalar on the device."""
+        epoch, rank, size = self.progress.epoch, self.fabric.global_rank, self.fabric.world_size
+        torch.manual_seed(derive(self.seed, "dropout", epoch, step * size + rank))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(epoch * self.steps + step)
+        share = share_of(len(rows), rank, size)
+        weight = len(rows[rank::size]) * size / len(rows)
+        images, targets = self.examples(rows, share, step)
+        images, targets = augment(images, targets, self._symmetries(len(rows), step)[share], self.matrices)
+        images = images.contiguous(memory_format=self.format)
+        loss = weight * gaussian_nll(self.parallel(images).float(), self._standardised(targets))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        if self.recipe.average > 0:
+            self._follow(epoch * self.steps + step)
+        return loss.detach()
+
+    def examples(self, rows: Tensor, share: slice, step: int) -> tuple[Tensor, Tensor]:
+        """A share of the batch ``rows``: inputs (b, 3, S, S) and targets (b, K), in their own units.
+
+        Noise is drawn for the whole batch, so that it does not depend on who takes which share.
+        """
+        seed = derive(self.seed, "noise", self.progress.epoch, step)
+        images = self.train_inputs.batch(rows, torch.Generator(self.device).manual_seed(seed))
+        return images[share], self.train_targets[rows[share].to(self.device)]
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992), faster in the first steps."""
+        decay = min(self.recipe.average, (1 + step) / (10 + step))
+        theirs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
+        for average, present in theirs:
+            if average.dtype.is_floating_point:
+                average.lerp_(present, 1 - decay)
+            else:
+                average.copy_(present)
+
+    def _symmetries(self, count: int, step: int) -> Tensor:
+        """Which symmetry (count,) each image of a batch goes through."""
+        last = self.recipe.symmetries_until * self.recipe.epochs * self.steps
+        if self.progress.epoch * self.steps + step >= last:
+            return torch.full((count,), IDENTITY)
+        group = torch.tensor(GROUPS[self.recipe.symmetries])
+        generator = torch.Generator().manual_seed(derive(self.seed, "symmetry", self.progress.epoch, step))
+        return group[torch.randint(len(group), (count,), generator=generator)]
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate at a step counted over the whole training."""
+        total = self.recipe.epochs * self.steps
+        warmup = self.recipe.warmup * total
+        rise = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
+        if self.recipe.schedule == "constant":
+            return self.recipe.learning_rate * rise
+        share = max(0.0, (step - warmup) / max(1.0, total - warmup))
+        return self.recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * share))
+
+    @torch.inference_mode()
+    def validate(self) -> tuple[float, float]:
+        """(loss, mean squared error) on the validation split, dropout off."""
+        self.averaged.eval()
+        everything = torch.arange(len(self.validation_inputs)).split(VALIDATION_BATCH)
+        with self.fabric.autocast():
+            batches = (self.validation_inputs.batch(rows).contiguous(memory_format=self.format) for rows in everything)
+            output = torch.cat([self.averaged(batch).float() for batch in batches])
+        return (
+            gaussian_nll(output, self.validation_targets).item(),
+            mean_squared_error(output, self.validation_targets).item(),
+        )
+
+    def end_epoch(self, validation_loss: float, validation_mse: float) -> None:
+        """Book the epoch, keep the weights if they are the best, stop if training diverges."""
+        progress = self.progress
+        progress.history.append(
+            {
+                "epoch": progress.epoch + 1,
+                "train_loss": progress.loss_sum / progress.images,
+                "validation_loss": validation_loss,
+                "validation_mse": validation_mse,
+                "lr": self.learning_rate((progress.epoch + 1) * self.steps - 1),
+                "seconds": progress.seconds,
+                "images_per_second": progress.images / max(progress.seconds, 1e-9),
+            }
+        )
+        self.say(_line(progress.history[-1]))
+        score = validation_mse if self.recipe.criterion == "mse" else validation_loss
+        if score < progress.best:
+            progress.best, progress.best_epoch = score, progress.epoch
+            if self.fabric.is_global_zero:
+                _save_weights(self.averaged, self.state / "best.safetensors")
+        _stop_if_diverged(progress.history, self.recipe)
+        progress.epoch += 1
+        progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
+
+    # ------------------------------------------------------------ checkpoint and result
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all; the first process does it for all."""
+        self.book_losses()
+        if not self.fabric.is_global_zero:
+            return
+        with atomic(self.state / "checkpoint.pt") as path:
+            torch.save(
+                {
+                    "network": self.network.state_dict(),
+                    "averaged": self.averaged.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "progress": asdict(self.progress),
+                },
+                path,
+            )
+
+    def stop(self, number: signal.Signals) -> NoReturn:
+        """Write the checkpoint and end, as a scheduler's signal asks."""
+        self.save()
+        self.fabric.barrier()  # where one process ends, SLURM ends the others
+        raise LensvitError(
+            f"stopped by {number.name} in epoch {self.progress.epoch + 1} after step "
+            f"{self.progress.step}; the checkpoint is written and the same command goes on from it"
+        )
+
+    def resume(self) -> None:
+        """Take up the checkpoint of the same inputs, if there is one."""
+        path = self.state / "checkpoint.pt"
+        if path.exists():
+            self._load(path)
+        done = self.progress.epoch * self.steps + self.progress.step
+        most, least = agree(self.fabric, done, -done)
+        if most != -least:
+            raise LensvitError(f"the nodes do not see the same {path}: their shared disk lags; start the job again")
+        if done:
+            self.say(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}")
+
+    def _load(self, path: Path) -> None:
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # torch reports broken files with many classes
+            raise LensvitError(f"the checkpoint {path} is broken: delete {self.state} to start afresh") from error
+        self.network.load_state_dict(saved["network"])
+        self.averaged.load_state_dict(saved["averaged"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.progress = Progress(**saved["progress"])
+
+    def write(self, output: Path) -> None:
+        """The model's files: the best epoch's weights, what they are, and how they came about."""
+        progress, network = self.progress, self.settings.network
+        best = progress.history[progress.best_epoch]
+        self.network.load_state_dict(load_file(self.state / "best.safetensors"))
+        content = {
+            "network": stage_settings.plain(network),
+            "recipe": stage_settings.plain(self.recipe),
+            "targets": list(TARGET_NAMES),
+            "scaler": self.scaler,
+            "family": family(self.network),
+            "parameters": trainable_parameters(self.network),
+            "systems_seen": self.systems_seen(),
+            "best_epoch": best["epoch"],
+            "best_validation_mse": best["validation_mse"],
+        }
+        _save_weights(self.network, output / "weights.safetensors")
+        write_manifest(output / "weights.safetensors")
+        write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
+        write_text(output / "provenance.json", self._provenance())
+        write_text(output / "config.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+        self.say(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}")
+
+
+    def _provenance(self) -> str:
+        gpu = None if self.device == "cpu" else torch.cuda.get_device_name(self.device)
+        return provenance(self.device, gpu, sum(row["seconds"] for row in self.progress.history))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Yield the list in which SIGTERM and SIGUSR1 turn up; they end nothing by themselves meanwhile."""
+    received: list[int] = []
+    stop = (signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in stop}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _optimizer(network: nn.Module, recipe: SimpleNamespace) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": recipe.weight_decay}]
+    return torch.optim.AdamW(
+        [*groups, {"params": plain, "weight_decay": 0.0}], lr=recipe.learning_rate, fused=True
+    )
+
+
+def _save_weights(network: nn.Module, path: Path) -> None:
+    with atomic(path) as temporary:
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, temporary)
+
+
+def _line(row: dict[str, float]) -> str:
+    return (
+        f"epoch {row['epoch']}: train loss {row['train_loss']:.4f}, validation loss {row['validation_loss']:.4f}, "
+        f"validation MSE {row['validation_mse']:.4f}, {row['images_per_second']:.0f} images/s"
+    )
+
+
+def _stop_if_diverged(history: Sequence[dict[str, float]], recipe: SimpleNamespace) -> None:
+    last = [row["validation_mse"] for row in history[-DIVERGED_EPOCHS:]]
+    if len(last) == DIVERGED_EPOCHS and not any(score < DIVERGED_MSE for score in last):
+        raise LensvitError(
+            f"training diverges: the validation MSE was {', '.join(f'{score:.3g}' for score in last)} in the last "
+            f"epochs, where the prior's mean has 1: lower the recipe's learning_rate ({recipe.learning_rate}), set "
+            f"clip_norm, or choose another stretch than {recipe.stretch}"
+        )

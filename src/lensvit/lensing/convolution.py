@@ -1,0 +1,58 @@
+"""Convolution of batches of images with a PSF, by Fourier transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Products of single-precision matrices in full, whatever a training in the same process has chosen."""
+    chosen = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(chosen)
+
+
+class Convolution:
+    """Convolution of images with one kernel (k, k) by the discrete Fourier transform.
+
+    Half a kernel of padding is enough: what wraps around the border falls on it.
+    """
+
+    def __init__(self, kernel: np.ndarray, pixels: int, dtype: torch.dtype, device: torch.device) -> None:
+        margin = min(len(kernel) // 2, pixels - 1)  # nothing in the image is farther apart
+        inner = slice(len(kernel) // 2 - margin, len(kernel) // 2 + margin + 1)
+        kernel = kernel[inner, inner]
+        self.pixels, self.side = pixels, _fast_length(pixels + margin)
+        padded = torch.zeros(self.side, self.side, dtype=torch.float64, device=device)
+        padded[: len(kernel), : len(kernel)] = torch.as_tensor(kernel, dtype=torch.float64)
+        self.transform = torch.fft.rfft2(padded.roll((-margin, -margin), (0, 1))).to(dtype.to_complex())
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Convolved images (B, C, ny, nx)."""
+        if images.device.type != "cpu":
+            return self._convolved(images)
+        result = torch.empty_like(images, memory_format=torch.contiguous_format)
+        for image, target in zip(images.flatten(0, 1), result.flatten(0, 1), strict=True):
+            target.copy_(self._convolved(image))  # one after the other, they stay in the cache
+        return result
+
+    def _convolved(self, image: Tensor) -> Tensor:
+        half = torch.fft.rfft(image, self.side, dim=-1)
+        whole = torch.fft.fft(half, self.side, dim=-2).mul_(self.transform)
+        half = torch.fft.ifft(whole, dim=-2)[..., : self.pixels, :]
+        return torch.fft.irfft(half, self.side, dim=-1)[..., : self.pixels]
+
+
+def _fast_length(least: int) -> int:
+    """An even length that both of torch's FFT libraries are fast at."""
+    return 2 * next_fast_len((least + 1) // 2, real=True)

@@ -1,0 +1,171 @@
+"""Surface brightness of the lensed source and of the lens galaxy, with derivatives by the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lensvit.lensing.power_law import CENTRE, MASS, PowerLaw
+from lensvit.parameters import NAMES
+
+AMPLITUDES = ("source_amp", "lens_amp", "quasar_amp")  # further columns of the parameters, where they vary
+COLUMNS = NAMES + AMPLITUDES
+SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
+TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection
+LARGEST = 1e4  # of (R / R_sersic)^(1/n): the light is 0 beyond, for every n of 0.2 and more
+
+Rows = slice | Tensor  # of some systems
+
+
+class Galaxies:
+    """Light of B lens and source galaxies before the PSF, in real arithmetic.
+
+    All coordinates are sums of a term of the column and one of the row. Scales and exponents are folded
+    into them, so that a pixel costs five exponentials, two logarithms and a few small matrix products.
+    """
+
+    def __init__(self, parameters: Tensor, axis: Tensor, scene: SimpleNamespace, dtype: torch.dtype) -> None:
+        law = PowerLaw(parameters, TOLERANCE[dtype], slopes=False)
+        of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))  # (B, 1)
+        self.count = law.count
+        self._lens_plane(law, axis)
+        size = self._profiles(of)
+        self._source_plane(law, of, axis, scene, size)
+        for name, value in vars(self).items():
+            if value.is_floating_point():
+                setattr(self, name, value.to(dtype))
+
+    def _lens_plane(self, law: PowerLaw, axis: Tensor) -> None:
+        """W in the frame of the axes; R^2 of the lens light and \\|V_j\\|^2 from its squares; powers."""
+        x, y = axis - law.center.real, axis - law.center.imag  # (B, n)
+        cos, sin, low, high = law.axis.real, law.axis.imag, 1 - law.size, 1 + law.size
+        self.lens_columns = torch.stack([low * cos * x, -high * sin * x], 1)[:, :, None]  # (B, 2, 1, n)
+        self.lens_rows = torch.stack([low * sin * y, high * cos * y], 1)[..., None]  # (B, 2, n, 1)
+        self.forms = torch.cat([(1 / law.squash)[..., None].expand(-1, 1, 2), law.forms], 1)  # (B, 1 + n, 2)
+        self.factors = law.factors  # (B, 2, n)
+        self.mass_power = 1 - law.t / 2
+
+    def _profiles(self, of: Mapping[str, Tensor]) -> Tensor:
+        """Both Sersic profiles as a exp(-exp(p ln R^2 + c)), source first; the source plane's scale for its c = 0."""
+        index = torch.stack([of["source_n_sersic"], of["n_sersic"]], 1)  # (B, 2, 1)
+        radius = torch.stack([of["source_R_sersic"], of["R_sersic"]], 1).clamp_min(SMOOTHING)
+        amplitude = torch.cat([of["source_amp"], of["lens_amp"]], 1)
+        b = _b(index)
+        self.power = 0.5 / index
+        shift = torch.log(b) - torch.log(radius) / index
+        size = torch.exp(shift[:, 0] * of["source_n_sersic"])
+        floor = torch.full_like(size, 2 * math.log(SMOOTHING))
+        self.floor = torch.stack([floor + 2 * torch.log(size), floor], 1)  # of ln R^2
+        self.shift = torch.stack([torch.zeros_like(size), shift[:, 1]], 1)
+        self.amplitude = (amplitude * torch.exp(b[..., 0]))[:, None]  # (B, 1, 2)
+        return size
+
+    def _source_plane(
+        self, law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: SimpleNamespace, size: Tensor
+    ) -> None:
+        """Scaled elliptical coordinates there: of the undeflected pixels, and what the deflection changes."""
+        e1, e2 = scene.source_e1, scene.source_e2
+        flatten = size.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
+        flatten = flatten * size[..., None]  # (B, 2, 2)
+        shear = law.shear_size * law.shear_turn
+        sheared = _matrix(1 - shear.real, -shear.imag, -shear.imag, 1 + shear.real)
+        columns = sheared[:, :, :1] * axis - torch.stack([of["source_x"], of["source_y"]], 1)  # (B, 2, n)
+        self.source_columns = (flatten @ columns)[:, :, None]
+        self.source_rows = (flatten @ (sheared[:, :, 1:] * axis))[..., None]
+        turn = _matrix(law.axis.real, -law.axis.imag, law.axis.imag, law.axis.real)
+        strength = law.squash * law.theta_E**law.t
+        self.bend = -strength[..., None] * flatten @ turn  # (B, 2, 2)
+
+    def light(self, rows: Rows) -> Tensor:
+        """Surface brightness (b, 1, ny nx) of some systems [counts/s/arcsec^2]."""
+        count = int(self.count[rows].max())
+        along = (self.lens_columns[rows] + self.lens_rows[rows]).flatten(2)  # (b, 2, P)
+        forms = (self.forms[rows, : 1 + count] @ (along * along)).clamp_min_(CENTRE**2)  # (b, 1 + n, P)
+        squares = torch.empty_like(along)  # ln R^2 of the source, of the lens
+        lens = torch.log(forms[:, 0], out=squares[:, 1])
+        bent = self.factors[rows, :, :count] @ forms[:, 1:].reciprocal_()  # (b, 2, P)
+        bent *= along
+        bent *= (lens * self.mass_power[rows]).exp_()[:, None]
+        source = (self.source_columns[rows] + self.source_rows[rows]).flatten(2)
+        source.baddbmm_(self.bend[rows], bent)
+        source *= source
+        torch.add(source[:, 0], source[:, 1], out=squares[:, 0]).log_()
+        squares = torch.maximum(squares, self.floor[rows]).mul_(self.power[rows]).add_(self.shift[rows])
+        return self.amplitude[rows] @ squares.exp_().neg_().exp_()
+
+
+def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """(B, 2, 2) from four (B, 1)."""
+    return torch.stack([torch.cat([a, b], 1), torch.cat([c, d], 1)], 1)
+
+
+def _b(index: Tensor) -> Tensor:
+    """lenstronomy's b_n, by which R_sersic is about the half-light radius."""
+    return (1.9992 * index - 0.3271).clamp_min(1e-5)
+
+
+class _Sersic(NamedTuple):
+    """A profile of amplitude 1 and its derivatives, (B, P): by R^2, by R_sersic and by the index."""
+
+    value: Tensor
+    by_square: Tensor
+    by_size: Tensor
+    by_index: Tensor
+
+
+def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
+    """From R^2 (B, P) [arcsec^2], R_sersic (B, 1) and n (B, 1)."""
+    size = size.clamp_min(SMOOTHING)
+    b, radius = _b(index), torch.log(square.clamp_min(SMOOTHING**2)) - 2 * torch.log(size)
+    power = torch.exp((radius / (2 * index)).clamp_max(math.log(LARGEST)))
+    value = torch.exp(b - b * power)
+    steepness = b * power / index * value
+    by_square = torch.where(square > SMOOTHING**2, -steepness / (2 * square), 0)
+    return _Sersic(value, by_square, steepness / size, steepness * radius / (2 * index) - 1.9992 * (power - 1) * value)
+
+
+def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scene: SimpleNamespace) -> Tensor:
+    """Light of both galaxies before the PSF and its derivatives by the ``COLUMNS``, (B, 18, P) [counts/s/arcsec^2].
+
+    Parameters
+    ----------
+    law : the lenses. parameters : (B, 17), in the precision of the result.
+    position : (1, P) complex, of the pixels [arcsec].
+    """
+    of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))
+    bent = law.expansion(position)
+    by = dict.fromkeys(COLUMNS, torch.zeros_like(bent.kappa))
+
+    offset = position - bent.alpha - torch.complex(of["source_x"], of["source_y"])
+    epsilon, squash = complex(scene.source_e1, scene.source_e2), 1 - scene.source_e1**2 - scene.source_e2**2
+    flat = offset - epsilon * offset.conj()
+    source = _sersic((flat.real**2 + flat.imag**2) / squash, of["source_R_sersic"], of["source_n_sersic"])
+    slope = (2 / squash * of["source_amp"] * source.by_square) * (flat - epsilon * flat.conj())  # by x + i by y
+    by["source_x"], by["source_y"] = -slope.real, -slope.imag
+    slope = -slope.conj_physical()
+    for name, partial in zip(MASS, bent.partial, strict=True):
+        by[name] = (slope * partial).real
+    by["source_R_sersic"] = of["source_amp"] * source.by_size
+    by["source_n_sersic"] = of["source_amp"] * source.by_index
+    by["source_amp"] = source.value
+
+    offset = position - law.center
+    flat = offset - law.ellipticity * offset.conj()
+    square = (flat.real**2 + flat.imag**2) / law.squash
+    lens = _sersic(square, of["R_sersic"], of["n_sersic"])
+    steep = 2 * of["lens_amp"] * lens.by_square
+    slope = (flat - law.ellipticity * flat.conj()) / law.squash
+    by["center_x"] = by["center_x"] - steep * slope.real
+    by["center_y"] = by["center_y"] - steep * slope.imag
+    twist = (square * law.ellipticity - flat * offset) / law.squash
+    by["e1"] = by["e1"] + steep * twist.real
+    by["e2"] = by["e2"] + steep * twist.imag
+    by["R_sersic"] = of["lens_amp"] * lens.by_size
+    by["n_sersic"] = of["lens_amp"] * lens.by_index
+    by["lens_amp"] = lens.value
+    return torch.stack([of["source_amp"] * source.value + of["lens_amp"] * lens.value, *by.values()], 1)

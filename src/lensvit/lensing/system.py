@@ -1,0 +1,43 @@
+"""One lens system, and lenstronomy's arguments for its light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from lensvit.lensing.lens_equation import QuasarImages
+
+
+@dataclass(frozen=True)
+class System:
+    """One lens system.
+
+    parameters : the 14 parameters by name. images : of the quasar. redraws : how many draws
+    before this one could not be imaged.
+    """
+
+    parameters: Mapping[str, float]
+    images: QuasarImages
+    redraws: int = 0
+
+
+def source_kwargs(parameters: Mapping[str, float], scene: SimpleNamespace) -> list[dict[str, float]]:
+    """lenstronomy's arguments of the source galaxy, an elliptical Sersic profile."""
+    return [
+        {
+            "amp": scene.source_amp,
+            "R_sersic": parameters["source_R_sersic"],
+            "n_sersic": parameters["source_n_sersic"],
+            "e1": scene.source_e1,
+            "e2": scene.source_e2,
+            "center_x": parameters["source_x"],
+            "center_y": parameters["source_y"],
+        }
+    ]
+
+
+def lens_light_kwargs(parameters: Mapping[str, float], scene: SimpleNamespace) -> list[dict[str, float]]:
+    """lenstronomy's arguments of the lens light: centre and ellipticity are those of the mass."""
+    tied = ("R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
+    return [{"amp": scene.lens_amp} | {name: parameters[name] for name in tied}]

@@ -1,0 +1,1 @@
+"""The paper: its numbers, its LaTeX, its PDF and its source archive."""

@@ -1,0 +1,46 @@
+"""The source of the paper in one archive, ready to upload."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+from lensvit.errors import LensvitError
+from lensvit.io.files import PUBLICATION_DATE, atomic
+
+# ---------------------------------------------------------------- archive
+
+
+def archive(tex: Path, figures: list[Path], output: Path, references: Path | None = None) -> None:
+    """Pack the source of the paper for an upload: it compiles by itself.
+
+    The same inputs give the same bytes.
+
+    Parameters
+    ----------
+    tex : the document, with its bibliography inside.
+    figures : the PDF files that it includes.
+    output : the .tar.gz file.
+    references : references.bib, for the reader; LaTeX does not need it.
+
+    Raises
+    ------
+    LensvitError
+        If an input is absent.
+    """
+    members = {"paper.tex": tex} | {Path(figure).name: figure for figure in figures}
+    if references is not None:
+        members["references.bib"] = references
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, path in sorted(members.items()):
+            if not Path(path).exists():
+                raise LensvitError(f"no file {path}: run snakemake, which makes it")
+            data = Path(path).read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime, entry.mode = len(data), PUBLICATION_DATE, 0o644
+            tar.addfile(entry, io.BytesIO(data))
+    with atomic(output) as temporary:
+        temporary.write_bytes(gzip.compress(packed.getvalue(), mtime=0))

@@ -1,0 +1,107 @@
+"""From a run's numbers and the templates to LaTeX."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from lensvit.chapters.accuracy.claims import claims
+from lensvit.errors import LensvitError
+from lensvit.io.files import write_text
+from lensvit.paper import bibliography
+from lensvit.paper.latex import FILTERS
+
+# ---------------------------------------------------------------- numbers -> LaTeX
+
+
+def tex(numbers: Path, templates: Path, output: Path) -> None:
+    r"""Render the paper's templates with a run's numbers.
+
+    Parameters
+    ----------
+    numbers : numbers.json of the run.
+    templates : folder with ``paper.tex.j2``, the parts that it includes, and ``references.bib``.
+        In a template ``\VAR{...}`` is a value, ``\BLOCK{...}`` a statement, ``\#{...}`` a comment.
+    output : the .tex file.
+
+    Raises
+    ------
+    LensvitError
+        If a template asks for a number that is not there or prints one without a format, has a
+        wrong syntax, or cites what references.bib does not have.
+    """
+    content = _read_numbers(numbers)
+    library = bibliography.read_bibliography(Path(templates) / "references.bib")
+    environment = _environment(templates)
+    environment.globals.update(cite=library.cite, cited=library.cited)
+    try:
+        text = environment.get_template("paper.tex.j2").render(
+            content, claims=claims(content["columns"], content["table"])
+        )
+    except jinja2.TemplateNotFound as error:
+        raise LensvitError(f"no template {error.name} in {templates}") from error
+    except jinja2.TemplateSyntaxError as error:
+        raise LensvitError(f"{error.filename}, line {error.lineno}: {error.message}") from error
+    except (jinja2.UndefinedError, KeyError) as error:
+        raise LensvitError(f"{_place(error)}: {numbers} lacks what the paper asks for: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise LensvitError(f"{_place(error)}: {error}") from error
+    write_text(output, text)
+
+
+def _read_numbers(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LensvitError(f"no numbers {path}: run snakemake, which collects them") from error
+    except json.JSONDecodeError as error:
+        raise LensvitError(f"{path} is broken ({error}): delete it and run snakemake again") from error
+
+
+class _Environment(jinja2.Environment):
+    """Jinja's, but ``row.values`` is the key of a mapping before it is the method of a dict."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+def _environment(templates: Path) -> jinja2.Environment:
+    environment = _Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        undefined=jinja2.StrictUndefined,
+        block_start_string=r"\BLOCK{",
+        block_end_string="}",
+        variable_start_string=r"\VAR{",
+        variable_end_string="}",
+        comment_start_string=r"\#{",
+        comment_end_string="}",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+        finalize=_formatted,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def _formatted(value: Any) -> Any:
+    """Only text and undefined values (which raise by themselves) may be printed."""
+    if isinstance(value, str | jinja2.Undefined):
+        return value
+    raise TypeError(f"{value!r} is printed without a format: pass it through a filter of lensvit.paper.latex")
+
+
+def _place(error: BaseException) -> str:
+    """The template and line in which an error arose."""
+    place, trace = "paper.tex.j2", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(".j2"):
+            place = f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

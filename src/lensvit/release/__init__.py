@@ -1,0 +1,1 @@
+"""Releases of a run: packed, adopted in another clone, and verified."""

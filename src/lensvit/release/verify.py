@@ -1,0 +1,173 @@
+"""A run's Table 1 against the published one and against a released one, cell by cell."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from lensvit.chapters.accuracy.published import PUBLISHED, REFERENCES
+from lensvit.errors import LensvitError
+from lensvit.release.release import unpack
+
+WORSE = 0.10  # a model may be worse than published by this share
+RELATIVE = 0.01  # a run and a release may differ by this share of the release, or
+SIGMAS = 3.0  # by this many combined standard errors
+BESIDE = ("refined", "prior")  # columns with standard errors that are no model's
+
+
+@dataclass(frozen=True)
+class Table:
+    """Table 1 of a run with its standard errors and what its models are."""
+
+    name: str
+    values: pd.DataFrame  # rows: overall and the targets; columns: models, refined, prior, limit, published_*
+    errors: pd.DataFrame  # same rows; models, refined, prior
+    families: dict[str, str]
+    scale: str
+
+
+def verify(
+    run: str,
+    against: Path | None = None,
+    results: Path = Path("results"),
+    worse: float = WORSE,
+    relative: float = RELATIVE,
+    sigmas: float = SIGMAS,
+) -> None:
+    """Compare a run's Table 1 with the published one and, if given, a released one; print each cell.
+
+    Published: a model passes where its error is at most (1 + worse) times that published for its
+    family. Released: a cell passes where the two differ by at most the larger of relative times
+    the release and sigmas combined bootstrap standard errors. A run below the paper's scale is
+    not held to the published table when there is a release to hold it against.
+
+    Parameters
+    ----------
+    run : the run's name.
+    against : a release (.tar.gz), or the folder of another run.
+    results : folder of all runs.
+    worse, relative, sigmas : the tolerances.
+
+    Raises
+    ------
+    LensvitError
+        If a cell that counts fails, or a table is missing or has other models.
+    """
+    table = read_folder(Path(results) / run)
+    counted = []
+    cells = against_published(table, worse)
+    if len(cells):
+        print(f"{run} against the published table: at most {1 + worse:g} times as published\n{_text(cells)}")
+        if against is None or table.scale == "paper":
+            counted.append(cells)
+        else:
+            print(f"not counted: the data set or the inputs of {run} are smaller than the paper's\n")
+    if against is not None:
+        released = read_table(against)
+        cells = against_release(table, released, relative, sigmas)
+        print(
+            f"{run} against {released.name}: within {relative:.1%} or {sigmas:g} combined standard errors\n"
+            f"{_text(cells)}"
+        )
+        counted.append(cells)
+    _conclude(run, counted)
+
+
+def _conclude(run: str, counted: list[pd.DataFrame]) -> None:
+    if not counted:
+        raise LensvitError(f"{run} has no model of a published family: compare it with a release (AGAINST=...)")
+    passed = np.concatenate([cells["passes"] for cells in counted])
+    if not passed.all():
+        count = f"{np.sum(~passed)} of {len(passed)} cells"
+        raise LensvitError(f"fail: {count} of {run} are outside the tolerance")
+    print(f"pass: all {len(passed)} cells of {run} are within the tolerance")
+
+
+def against_published(table: Table, worse: float) -> pd.DataFrame:
+    """One row a cell of the models that have a published counterpart."""
+    rows = []
+    for model, family in table.families.items():
+        published = PUBLISHED[REFERENCES[family]] if family in REFERENCES else {}
+        for target, reference in published.items():
+            value = table.values.at[target, model]
+            rows.append(_cell(model, target, value, reference, reference * (1 + worse), value))
+    return pd.DataFrame(rows)
+
+
+def against_release(table: Table, released: Table, relative: float, sigmas: float) -> pd.DataFrame:
+    """One row a cell of the models and the prior.
+
+    Raises
+    ------
+    LensvitError
+        If the two do not have the same models.
+    """
+    if set(table.errors) != set(released.errors):
+        raise LensvitError(
+            f"{table.name} has the columns {', '.join(table.errors)}, {released.name} has "
+            f"{', '.join(released.errors)}: compare runs of the same models"
+        )
+    rows = []
+    for model in table.errors:
+        for target, reference in released.values[model].items():
+            value = table.values.at[target, model]
+            scatter = np.hypot(table.errors.at[target, model], released.errors.at[target, model])
+            allowed = max(relative * reference, sigmas * scatter)
+            rows.append(_cell(model, target, value, reference, allowed, abs(value - reference)))
+    return pd.DataFrame(rows)
+
+
+def _cell(model: str, target: str, value: float, reference: float, allowed: float, found: float) -> dict:
+    return {
+        "model": model, "target": target, "value": value, "reference": reference, "ratio": value / reference,
+        "found": found, "allowed": allowed, "passes": bool(found <= allowed),
+    }  # fmt: skip
+
+
+def _text(cells: pd.DataFrame) -> str:
+    shown = cells.assign(passes=np.where(cells["passes"], "pass", "FAIL"))
+    return shown.to_string(index=False, float_format=lambda number: f"{number:.4g}") + "\n"
+
+
+# ---------------------------------------------------------------- tables
+
+
+def read_table(source: Path) -> Table:
+    """The table of a release, every hash checked, or of the folder of a run."""
+    source = Path(source)
+    if source.is_dir():
+        return read_folder(source)
+    with tempfile.TemporaryDirectory(prefix="lensvit-") as folder:
+        manifest = unpack(source, Path(folder))
+        if manifest["kind"] != "results":
+            raise LensvitError(f"{source} holds weights alone: compare with {manifest['release']}.tar.gz")
+        return read_folder(Path(folder) / manifest["run"], source.name)
+
+
+def read_folder(folder: Path, name: str | None = None) -> Table:
+    """The table of a run.
+
+    Raises
+    ------
+    LensvitError
+        If the run has none.
+    """
+    try:
+        tables = (folder / "tables" / name for name in ("table1.csv", "table1_errors.csv"))
+        values, errors = (pd.read_csv(path, index_col="target") for path in tables)
+        settings = yaml.safe_load((folder / "settings/numbers.yaml").read_text(encoding="utf-8"))
+        models = [column for column in errors if column not in BESIDE]
+        families = {model: _family(folder / "models" / model / "config.json") for model in models}
+    except FileNotFoundError as error:
+        raise LensvitError(f"no {error.filename}: make paper RUN={folder.name} makes it") from error
+    return Table(name or folder.name, values, errors, families, settings["scale"])
+
+
+def _family(config: Path) -> str:
+    return json.loads(config.read_text(encoding="utf-8"))["family"]

@@ -1,0 +1,101 @@
+"""Table 1, and the convention of its overall error."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lensvit.chapters.accuracy.published import PUBLISHED
+from lensvit.chapters.accuracy.table import ROWS, table
+from lensvit.errors import LensvitError
+from lensvit.parameters import TARGET_NAMES
+from lensvit.statistics.metrics import overall, rmse, standard_errors, with_overall
+
+
+@pytest.mark.parametrize(("model", "printed"), [("published_vit", 0.1232), ("published_resnet", 0.1476)])
+def test_the_published_columns_add_up_as_the_root_of_the_sum(model, printed):
+    column = PUBLISHED[model]
+    value = overall(np.array([column[name] for name in TARGET_NAMES]))
+    assert column["overall"] == printed
+    assert float(value) == pytest.approx(printed, abs=1e-4)  # the entries are rounded themselves
+
+
+def test_rmse_of_a_known_error():
+    error = np.array([[3.0, 0.0], [-4.0, 1.0]])
+    assert rmse(error) == pytest.approx([np.sqrt(12.5), np.sqrt(0.5)])
+    assert with_overall(error)[0] == pytest.approx(np.sqrt(13.0))
+
+
+def test_the_standard_error_is_that_of_gaussian_errors():
+    """The RMSE of n Gaussian errors scatters by sigma / sqrt(2 n)."""
+    error = np.random.default_rng(0).normal(size=(2000, 3)) * [1.0, 2.0, 5.0]
+    found = standard_errors(error, seed=1)[1:]
+    assert found == pytest.approx(np.array([1.0, 2.0, 5.0]) / np.sqrt(4000), rel=0.12)
+
+
+@pytest.fixture
+def run(tmp_path):
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=(400, 8))
+    systems = pd.DataFrame(truth, columns=TARGET_NAMES).assign(split="test")
+    other = pd.DataFrame(rng.normal(5, 1, size=(50, 8)), columns=TARGET_NAMES).assign(split="train")
+    pd.concat([other, systems]).to_parquet(tmp_path / "catalog.parquet")
+    (tmp_path / "scaler.json").write_text(json.dumps({"mean": dict.fromkeys(TARGET_NAMES, 0.5), "sd": {}}))
+    for model, size in (("a", 0.1), ("b", 0.3)):
+        columns = {}
+        for number, name in enumerate(TARGET_NAMES):
+            columns[f"{name}_truth"] = truth[:, number]
+            columns[f"{name}_mean"] = truth[:, number] + size * np.where(np.arange(400) % 2, 1, -1)
+        columns["id"] = [f"s{number}" for number in range(400)]
+        pd.DataFrame(columns).to_parquet(tmp_path / f"{model}.parquet")
+    table(
+        [tmp_path / "a.parquet", tmp_path / "b.parquet"],
+        tmp_path / "catalog.parquet",
+        tmp_path / "scaler.json",
+        tmp_path / "t.csv",
+        tmp_path / "e.csv",
+    )
+    return tmp_path, truth
+
+
+def test_table1(run):
+    folder, truth = run
+    found = pd.read_csv(folder / "t.csv", index_col="target")
+    assert tuple(found.index) == ROWS
+    assert list(found.columns) == ["a", "b", "prior", "published_vit", "published_resnet"]
+    assert found.loc["gamma", "a"] == pytest.approx(0.1) and found.loc["gamma", "b"] == pytest.approx(0.3)
+    assert found.loc["overall", "b"] == pytest.approx(np.sqrt(8) * 0.3, rel=1e-5)
+    assert found.loc["theta_E", "prior"] == pytest.approx(np.sqrt(np.mean((0.5 - truth[:, 0]) ** 2)), rel=1e-5)
+    assert found.loc["e1", "published_vit"] == 0.0278
+
+
+def test_the_errors_of_the_table(run):
+    folder, _ = run
+    errors = pd.read_csv(folder / "e.csv", index_col="target")
+    assert list(errors.columns) == ["a", "b", "prior"]
+    assert (errors["a"] < 1e-6).all()  # all errors are of one size
+    assert errors.loc["gamma", "prior"] == pytest.approx(1 / np.sqrt(800), rel=0.3)
+
+
+def test_the_limit_stands_between_the_prior_and_the_published_columns(run):
+    folder, _ = run
+    sigma = {f"{name}_{kind}": np.full(400, size) for name in TARGET_NAMES for kind, size in (("known", 0.01), ("free", 1))}
+    sigma["gamma_known"] = np.where(np.arange(400) < 200, 0.03, 0.04)
+    bounds = pd.DataFrame({"id": [f"s{row}" for row in range(400)], "instrument": "hst", **sigma})
+    bounds.assign(valid_known=np.arange(400) < 200).to_parquet(folder / "limit.parquet")
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv"
+    table([folder / "a.parquet"], *paths, limit=folder / "limit.parquet", amplitudes="known")
+    found = pd.read_csv(folder / "t.csv", index_col="target")
+    assert list(found.columns) == ["a", "prior", "limit", "published_vit", "published_resnet"]
+    assert found.loc["gamma", "limit"] == pytest.approx(0.03)  # of the systems that have a limit
+    assert found.loc["overall", "limit"] == pytest.approx(0.04)
+    assert list(pd.read_csv(folder / "e.csv", index_col="target")) == ["a", "prior"]
+
+
+def test_a_truncated_file_is_named(run):
+    folder, _ = run
+    path = folder / "b.parquet"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(LensvitError, match="b.parquet is truncated or broken"):
+        table([folder / "a.parquet", path], folder / "catalog.parquet", folder / "scaler.json", folder / "t", folder / "e")

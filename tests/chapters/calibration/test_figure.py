@@ -1,0 +1,116 @@
+"""Figure 4 on tables whose numbers are known."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from lensvit.chapters.calibration import figure as stage
+from lensvit.parameters import TARGET_NAMES
+
+LABELS = {"vit": "ViT", "resnet": "ResNet $5"}
+STATES = ("predicted", "recalibrated")
+LEVELS = np.arange(1, 20) / 20
+EXCESS = {("vit", "predicted"): -0.08, ("vit", "recalibrated"): 0.01, ("resnet", "predicted"): 0.05,
+          ("resnet", "recalibrated"): -0.02}  # fmt: skip
+
+
+def tables(models=("vit", "resnet")):
+    """Coverage off by a constant, PIT histograms with a slope; all targets alike."""
+    coverage, pit = [], []
+    for model, state, target in itertools.product(models, STATES, (*TARGET_NAMES, "joint")):
+        labels, half = {"model": model, "state": state, "target": target}, 0.05 if state == "predicted" else 0.07
+        excess = EXCESS.get((model, state), 0.03)
+        for level in LEVELS:
+            row = {"level": level, "coverage": level + excess, "low": level - half, "high": level + half}
+            coverage.append(labels | row)
+        for number in range(10):
+            share = 0.1 + (number - 4.5) * excess / 10
+            edges = {"from": number / 10, "to": (number + 1) / 10}
+            pit.append(labels | edges | {"share": share, "low": 0.1 - half / 2, "high": 0.1 + half / 2})
+    return pd.DataFrame(coverage), pd.DataFrame(pit)
+
+
+@pytest.fixture
+def figure():
+    return stage.draw(*tables(), LABELS)
+
+
+def lines(axes):
+    return {line.get_label(): line for line in axes.lines}
+
+
+def test_nine_panels_of_each_kind_at_the_papers_width(figure):
+    assert figure.get_size_inches()[0] == 6.5 and len(figure.axes) == 18
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:9] == titles[9:] and titles[8] == "all targets (TARP)" and r"\theta_\mathrm{E}" in titles[0]
+
+
+def test_coverage_is_drawn_minus_its_level_before_and_after(figure):
+    for axes in figure.axes[:9]:
+        for (model, state), excess in EXCESS.items():
+            x, y = lines(axes)[f"{model} {state}"].get_data()
+            assert x == pytest.approx(LEVELS) and y == pytest.approx(np.full(19, excess))
+
+
+def test_states_differ_by_more_than_colour(figure):
+    drawn = lines(figure.axes[0])
+    for model in LABELS:
+        before, after = (drawn[f"{model} {state}"] for state in STATES)
+        assert before.get_linestyle() != "None" and before.get_marker() == "None"
+        assert after.get_linestyle() == "None" and after.get_marker() != "None"
+    assert drawn["vit predicted"].get_linestyle() != drawn["resnet predicted"].get_linestyle()
+
+
+def test_histograms_are_densities(figure):
+    for axes in figure.axes[9:]:
+        (outline,) = (patch for patch in axes.patches if patch.get_label() == "vit predicted")
+        values, edges, _ = outline.get_data()
+        assert (values * np.diff(edges)).sum() == pytest.approx(1) and len(values) == 10
+        assert values[0] == pytest.approx(1 + 4.5 * 0.08)
+        x, y = lines(axes)["vit recalibrated"].get_data()
+        assert x == pytest.approx(np.arange(0.05, 1, 0.1)) and y[0] == pytest.approx(1 - 4.5 * 0.01)
+
+
+def test_the_wider_band_lies_behind_the_narrower(figure):
+    wide, narrow = (area.get_paths()[0].get_extents().height for area in figure.axes[0].collections)
+    assert wide > narrow
+    spans = [patch.get_height() for patch in figure.axes[9].patches if hasattr(patch, "get_height")]
+    assert len(spans) == 2 and spans[0] > spans[1]
+
+
+def test_everything_lies_inside_the_panels(figure):
+    coverage, pit = tables()
+    low, high = figure.axes[0].get_ylim()
+    excess = coverage["coverage"] - coverage["level"]
+    assert low < excess.min() and excess.max() < high and low == -high
+    assert figure.axes[9].get_ylim()[1] > 10 * pit["share"].max()
+    wild = coverage.assign(coverage=coverage["coverage"].where(coverage["target"] != "joint", 0))
+    assert stage.draw(wild, pit, LABELS).axes[0].get_ylim()[0] < -0.95
+
+
+def test_the_legend_names_models_states_and_bands(figure):
+    (legend,) = figure.legends
+    text = " ".join(entry.get_text() for entry in legend.get_texts())
+    assert all(word in text for word in ("ViT", r"ResNet \$5", "as predicted", "recalibrated", "if calibrated"))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_any_number_of_models(count):
+    models = [f"model{number}" for number in range(count)]
+    axes = stage.draw(*tables(models), {}).axes[0]
+    assert sum(label.endswith("recalibrated") for label in lines(axes)) == count
+
+
+@pytest.mark.slow
+def test_files_are_made_and_repeat_byte_for_byte(tmp_path):
+    settings, paths = tmp_path / "settings.yaml", [tmp_path / "coverage.csv", tmp_path / "pit.csv"]
+    settings.write_text(yaml.safe_dump({"options": LABELS}))
+    for table, path in zip(tables(), paths, strict=True):
+        table.to_csv(path, index=False)
+    for name in "ab":
+        stage.figure4(settings, *paths, [tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"])
+    for suffix in ("pdf", "png"):
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()

@@ -1,0 +1,283 @@
+"""Chains of a lens have its parameters and the width of Laplace's approximation; failures are marked."""
+
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from lensvit.chapters.mcmc import compute as stage
+from lensvit.chapters.mcmc.claims import mcmc_numbers
+from lensvit.chapters.mcmc.compute import LensTarget, Run, mcmc, starting
+from lensvit.chapters.mcmc.table import mcmc_table, representative
+from lensvit.chapters.refine.compute import covariances
+from lensvit.errors import LensvitError
+from lensvit.inference.annealed_ensemble import Chain
+from lensvit.inference.coordinates import SIZE, start_from
+from lensvit.inference.posterior import Posterior
+from lensvit.inference.prior import KNOWN, LogPrior
+from lensvit.inference.search import climb
+from lensvit.lensing.lens_equation import solve
+from lensvit.lensing.noise import noise
+from lensvit.lensing.renderer import BatchedRenderer
+from lensvit.lensing.system import System
+from lensvit.parameters import NAMES, TARGET_NAMES, priors
+from lensvit.psf import kernel
+from tests.chapters.refine.test_compute import ERRORS, psf
+from tests.lensing.test_lenstronomy_renderer import SCENE as BRIGHT
+from tests.lensing.test_lenstronomy_renderer import draw
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PIXELS, PIXEL_SCALE = 40, 0.09
+SCENE = SimpleNamespace(**vars(BRIGHT) | {"exposure": 50.0})  # little enough light for short chains
+SIGMA = 20.0
+SYSTEM = 3
+MODELS = {"vit": {"label": "ViT"}, "resnet": {"label": "ResNet"}}
+
+
+@pytest.fixture(scope="module")
+def camera():
+    """PSF, renderer, a system and its noise-free image."""
+    known = psf(31)
+    system = System(draw(SYSTEM, theta_E=0.9), solve(draw(SYSTEM, theta_E=0.9)).brightest(4))
+    renderer = BatchedRenderer(PIXELS, PIXEL_SCALE, known.native, SCENE)
+    return known, renderer, system, renderer.render([system])
+
+
+def posterior(camera, prior=None):
+    _, renderer, _, images = camera
+    data = torch.as_tensor(noise(images[0], SIGMA, SCENE.exposure, 0))[None]
+    prior = prior or LogPrior(priors({}))
+    return Posterior(renderer, data, torch.full((1,), SIGMA, dtype=torch.float64), SCENE.exposure, prior, 4)
+
+
+@pytest.fixture(scope="module")
+def folder(camera, tmp_path_factory):
+    """A run's files: a catalogue of one system, its image, a PSF, settings, draws and predictions."""
+    folder = tmp_path_factory.mktemp("mcmc")
+    known, _, system, images = camera
+    kernel.write_kernel(folder / "hst.fits", known, {})
+    _write_image(folder / "images", images)
+    table = pd.DataFrame([system.parameters])[list(NAMES)].assign(
+        id="hst-test-000000", split="test", psf="hst", chunk="test-0000", row=0, n_images=len(system.images),
+        sigma_bkg=SIGMA, seed=0,
+    )  # fmt: skip
+    table.to_parquet(folder / "catalog.parquet")
+    rng, targets = np.random.default_rng(4), table[list(TARGET_NAMES)].to_numpy()
+    mean = targets + ERRORS * rng.normal(size=targets.shape)
+    with h5py.File(folder / "vit.h5", "w") as file:
+        file["id"] = list(table["id"])
+        file["draws"] = (mean + ERRORS * rng.normal(size=(50, *mean.shape))).astype("f4")
+    columns = {f"{name}_mean": mean[:, index] for index, name in enumerate(TARGET_NAMES)}
+    columns |= {f"{name}_truth": targets[:, index] for index, name in enumerate(TARGET_NAMES)}
+    columns |= {f"{name}_sigma": error for name, error in zip(TARGET_NAMES, ERRORS, strict=True)}
+    pd.DataFrame({"id": table["id"], **columns}).to_parquet(folder / "vit.parquet")
+    _write_settings(folder / "mcmc.yaml")
+    return folder
+
+
+def _write_image(folder, images):
+    (folder / "hst").mkdir(parents=True)
+    with h5py.File(folder / "hst" / "test-0000.h5", "w") as file:
+        file["image"] = images
+        file.attrs.update(pixel_scale=PIXEL_SCALE, exposure=SCENE.exposure)
+
+
+def _write_settings(path, **changes):
+    options = {
+        "seed": 2, "systems": 1, "walkers": 28, "particles": 96, "annealing_steps": 6, "tuning_steps": 50,
+        "max_steps": 2000, "attempts": 3, "samples": 400, "priors": {}, "external_shear": True,
+        "scene": vars(SCENE) | {"max_images": 4}, "supersampling": 1,
+        "options": {"hst": {"name": "hst", "pixels": PIXELS, "pixel_scale": PIXEL_SCALE}},
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(options | changes))
+
+
+def run(folder, name, settings="mcmc.yaml", images="images", draws="vit.h5", threads=1):
+    output = folder / name / "mcmc.parquet"
+    psfs = [folder / "hst.fits"]
+    mcmc(folder / settings, folder / "catalog.parquet", folder / images, psfs, folder / draws, output, threads)
+    return pd.read_parquet(output)
+
+
+@pytest.fixture(scope="module")
+def chains(folder):
+    return run(folder, "good")
+
+
+# ---------------------------------------------------------------- the posterior of a lens
+
+
+def test_only_what_is_not_known_is_sampled(camera):
+    assert len(LensTarget(posterior(camera)).free) == 14
+    fixed = priors({"n_sersic": {"kind": "uniform", "low": 4.0, "high": 4.0}})
+    target = LensTarget(posterior(camera, LogPrior(fixed, external_shear=False)))
+    assert len(target.free) == 11 and (target.posterior.prior.sd[target.free] > KNOWN).all()
+    parameters = target.parameters(np.zeros((2, 11)))
+    assert (parameters[:, NAMES.index("n_sersic")] == 4).all() and (parameters[:, SIZE] < 1e-7).all()
+
+
+def test_the_shears_direction_is_as_likely_everywhere(camera):
+    """Flat in the angle and normal in the size, the prior is in components what it is, over the size."""
+    target = LensTarget(posterior(camera))
+    truth = start_from(torch.tensor([[camera[2].parameters[name] for name in NAMES]], dtype=torch.float64))
+    values = np.repeat(target.values(truth), 2, 0)
+    values[:, SIZE], values[:, SIZE + 1] = [0.01, 0.02], 0
+    prior, likelihood = target(values)
+    offset = (np.array([0.01, 0.02]) - 0.015) / 0.005
+    assert np.diff(prior)[0] == pytest.approx(-np.diff(np.square(offset))[0] / 2 - np.log(2), abs=1e-9)
+    whole = target.posterior.log_density(target.coordinates(values), torch.zeros(2, dtype=torch.long))
+    np.testing.assert_allclose(prior + np.log([0.01, 0.02]) + likelihood, whole, rtol=1e-12)
+
+
+def test_starts_are_draws_of_the_priors_and_of_the_network(camera):
+    target, draws = LensTarget(posterior(camera)), np.arange(24.0).reshape(3, 8)
+    options = SimpleNamespace(priors={}, particles=30)
+    first, other = (starting(start, target, draws, options, 1) for start in stage.STARTS)
+    assert first.shape == other.shape == (600, 14) and first[:, 0].std() == pytest.approx(0.3, rel=0.15)
+    assert set(other[:, 0]) == {0, 8, 16} and set(other[:, 7]) == {7, 15, 23}
+    np.testing.assert_array_equal(first[:, 10:], other[:, 10:])
+
+
+# ---------------------------------------------------------------- the stage
+
+
+@pytest.mark.slow
+def test_both_chains_find_the_truth_with_the_width_of_laplace(camera, folder, chains):
+    assert list(chains["start"]) == ["prior", "network"] and chains["converged"].all()
+    assert (chains["reason"] == "").all() and (chains["r_hat"] < 1.05).all()
+    assert (chains["calls"] > chains["burn_in"]).all() and (chains["steps"] >= 50 * chains["tau"]).all()
+    here = posterior(camera)
+    truth = start_from(torch.tensor([[camera[2].parameters[name] for name in NAMES]], dtype=torch.float64))
+    best = climb(here, truth, torch.zeros(1, dtype=torch.long), 60).coordinates
+    laplace = covariances(here, best)[0].diagonal().sqrt().numpy()
+    for column, name in enumerate(TARGET_NAMES):
+        error = chains[f"{name}_mean"] - chains[f"{name}_truth"]
+        assert (error.abs() < 4.5 * chains[f"{name}_sigma"]).all()
+        np.testing.assert_allclose(chains[f"{name}_sigma"], laplace[column], rtol=0.15)
+
+
+@pytest.mark.slow
+def test_samples_are_those_of_the_table(folder, chains):
+    with h5py.File(folder / "good" / "mcmc.h5") as file:
+        samples = file["samples"][:]
+        assert samples.shape == (2, 400, 14) and samples.dtype == np.float64
+        assert list(file["start"].asstr()) == ["prior", "network"] and file["converged"][:].all()
+        assert list(file["id"].asstr()) == list(chains["id"]) and list(file.attrs["names"]) == list(NAMES)
+    for name in TARGET_NAMES:
+        values = samples[..., NAMES.index(name)]
+        assert (np.abs(values.mean(1) - chains[f"{name}_mean"]) < 0.25 * chains[f"{name}_sigma"]).all()
+    assert (samples[..., SIZE] > 0).all()
+
+
+def test_an_image_that_no_lens_explains_is_a_failure(folder, camera):
+    """A system under its own mirror image."""
+    images = camera[3] + camera[3].transpose(0, 2, 1)
+    _write_image(folder / "strange", images)
+    _write_settings(folder / "few.yaml", particles=28, annealing_steps=1, attempts=2, samples=20)
+    failed, same = (run(folder, "failed", "few.yaml", images="strange", threads=threads) for threads in (1, 2))
+    pd.testing.assert_frame_equal(failed.drop(columns="seconds"), same.drop(columns="seconds"), check_exact=True)
+    assert not failed["converged"].any() and set(failed["reason"]) == {"unexplained"}
+    assert (failed["attempts"] == 2).all() and (failed["steps"] == 0).all() and failed["theta_E_mean"].isna().all()
+    with h5py.File(folder / "failed" / "mcmc.h5") as file:
+        assert np.isnan(file["samples"][:]).all() and file["samples"].shape == (2, 20, 14)
+    tables(folder, "failed")
+    numbers = claims(folder / "failed")
+    assert numbers["systems"] == 0 and numbers["speed"] == [] and numbers["starts"][0]["unexplained"] == 1
+    assert all(value is None for row in numbers["rows"] for part in row["methods"].values() for value in part.values())
+
+
+def test_reasons_of_failure():
+    chain = Chain(np.zeros((4, 2, 1)), np.zeros((4, 2)), 1.0, True)
+
+    def one(chain, explained):
+        return Run(chain, None, 1, 0, 0.0, 1.0, explained)
+
+    assert stage._reason(one(chain, True), 1.01) == stage._reason(one(chain, True), np.nan) == ""
+    assert stage._reason(one(chain, True), 1.2) == "disagree"
+    assert stage._reason(one(chain._replace(long_enough=False), True), np.nan) == "short"
+    assert stage._reason(one(chain, False), np.nan) == stage._reason(one(None, False), np.nan) == "unexplained"
+
+
+def test_files_that_are_not_there(folder, tmp_path):
+    with pytest.raises(LensvitError, match="no file"):
+        run(folder, "none", draws="absent.h5")
+    with pytest.raises(LensvitError, match="no image file"):
+        run(folder, "none", images="absent")
+    arguments = folder / "mcmc.yaml", folder / "catalog.parquet", folder / "images"
+    with pytest.raises(LensvitError, match="no kernel of the PSF hst"):
+        mcmc(*arguments, [], folder / "vit.h5", tmp_path / "mcmc.parquet")
+
+
+# ---------------------------------------------------------------- tables and claims
+
+
+def made_up(count=4):
+    """mcmc.parquet: chains from the priors fail for the second system, both do for the last."""
+    rows = []
+    for number in range(count):
+        for start in stage.STARTS:
+            failed = number == count - 1 or (number == 1 and start == "prior")
+            row = {"id": f"s{number}", "psf": "a", "instrument": ["hst", "keck"][number % 2]}
+            row |= {"start": start, "converged": not failed, "reason": "short" if failed else "", "attempts": 1}
+            row |= {"tau": 10.0, "steps": 500, "walkers": 28, "burn_in": 100, "calls": 1000}
+            row |= {"seconds": 10.0 + 5 * failed, "chi_square": 1.0, "r_hat": 1.0}
+            for name in TARGET_NAMES:
+                row |= {f"{name}_truth": 1.0, f"{name}_mean": 1.1 if start == "network" else 1.2, f"{name}_sigma": 0.1}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def tables(folder, name, **options):
+    path = folder / name
+    options.setdefault("predictions", [folder / "vit.parquet"])
+    mcmc_table(path / "mcmc.parquet", output=path / "mcmc.csv", chains=path / "chains.csv", **options)
+
+
+def claims(path, durations=None):
+    config = {"models": MODELS, "instruments": {"hst": {"label": "HST"}, "keck": {"label": "Keck"}}}
+    config |= {"mcmc": {"enabled": True, "model": None, "systems": 4}, "data": {"test": 100}}
+    return mcmc_numbers(path / "mcmc.csv", path / "chains.csv", config, durations or {})
+
+
+def test_a_system_has_the_networks_chain_where_it_has_converged():
+    table = made_up()
+    table.loc[(table["id"] == "s0") & (table["start"] == "network"), "converged"] = False
+    shown = representative(table)[["id", "start"]].to_numpy().tolist()
+    assert shown == [["s0", "prior"], ["s1", "network"], ["s2", "network"]]
+
+
+def test_methods_are_compared_on_the_systems_with_a_chain(tmp_path):
+    (tmp_path / "t").mkdir()
+    made_up().to_parquet(tmp_path / "t" / "mcmc.parquet")
+    ids = [f"s{number}" for number in range(6)]
+    columns = {f"{name}_truth": 1.0 for name in TARGET_NAMES} | {f"{name}_sigma": 0.4 for name in TARGET_NAMES}
+    network = pd.DataFrame({"id": ids, **columns, **{f"{name}_mean": 1.4 for name in TARGET_NAMES}})
+    network.to_parquet(tmp_path / "vit.parquet")
+    fits = network.assign(converged=[True, True, False, True, True, True], seconds=2.0)
+    fits.to_parquet(tmp_path / "refined.parquet")
+    bound = {f"{name}_known": 0.05 for name in TARGET_NAMES}
+    pd.DataFrame({"id": ids, **bound, "valid_known": [True, False] * 3}).to_parquet(tmp_path / "limit.parquet")
+    tables(tmp_path, "t", limit=tmp_path / "limit.parquet", refined=tmp_path / "refined.parquet")
+    table = pd.read_csv(tmp_path / "t" / "mcmc.csv").set_index(["method", "target"])
+    assert table.loc["mcmc", "gamma"][["rmse", "width", "z", "offset"]].tolist() == pytest.approx([0.1, 1, 1, 0])
+    assert table.loc["vit", "gamma"][["rmse", "width", "z", "offset"]].tolist() == pytest.approx([0.4, 4, 1, 3])
+    assert table.loc["limit", "e1"][["systems", "rmse", "width"]].tolist() == pytest.approx([2, 0.05, 0.5])
+    assert table.loc["refined", "overall"][["systems", "seconds"]].tolist() == [2, 2]
+    numbers = claims(tmp_path / "t", {"simulate": 50.0, "train/vit": 150.0, "evaluate/vit": 20.0})
+    first, second = numbers["starts"]
+    assert (first["key"], first["converged"], first["short"], first["chains"]) == ("prior", 2, 2, 4)
+    assert [entry["converged"] for entry in second["instruments"]] == [2, 1]
+    for start in numbers["starts"]:
+        assert start["chains"] == start["converged"] + start["unexplained"] + start["short"] + start["disagree"]
+    (speed,) = numbers["speed"]
+    assert (speed["chain"], speed["network"], speed["ratio"]) == (10.0, 0.2, pytest.approx(50))
+    assert speed["whole"] == pytest.approx(2.2) and speed["break_even"] == 21  # 200 / 9.8
+    assert [method["label"] for method in numbers["methods"]] == ["MCMC", "ViT", "Refined", "Limit"]
+    network.iloc[:2].to_parquet(tmp_path / "vit.parquet")
+    with pytest.raises(LensvitError, match="different systems"):
+        tables(tmp_path, "t")

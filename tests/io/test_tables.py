@@ -1,0 +1,20 @@
+"""Tables are read whole, or an error names them."""
+
+import pytest
+
+from lensvit.errors import LensvitError
+from lensvit.io import tables
+
+
+def test_names_stay_text_and_only_numbers_may_lack(tmp_path):
+    (tmp_path / "table.csv").write_text("model,variant,rmse,error\n1,,0.5,\nNA,raw,2,0.1\n")
+    table = tables.read_csv(tmp_path / "table.csv", "model", "variant")
+    assert table["model"].tolist() == ["1", "NA"] and table["variant"].tolist() == ["", "raw"]
+    assert table["rmse"].tolist() == [0.5, 2] and table["error"].isna().tolist() == [True, False]
+
+
+def test_absent_and_empty_tables_are_named(tmp_path):
+    (tmp_path / "empty.csv").write_text("")
+    for name in ("empty.csv", "absent.csv"):
+        with pytest.raises(LensvitError, match=f"{name} is absent or empty"):
+            tables.read_csv(tmp_path / name)

@@ -1,0 +1,67 @@
+"""Processes share work without a trace in its results, and leave none of themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lensvit.errors import LensvitError
+from lensvit.jobs.processes import share_work
+
+ITEMS = [(number, 10) for number in range(5)]
+
+
+def work(number, size):
+    if number == 7:
+        raise LensvitError("seven")
+    drawn = torch.randn(size, generator=torch.Generator().manual_seed(number))
+    return number, drawn.numpy(), os.getpid(), torch.get_num_threads()
+
+
+def write_and_wait(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(120)
+
+
+def test_results_are_in_order_whatever_number_of_processes_makes_them():
+    alone, together = (share_work(work, ITEMS, processes) for processes in (1, 2))
+    assert [result[0] for result in alone] == [result[0] for result in together] == list(range(5))
+    assert all((one[1] == other[1]).all() for one, other in zip(alone, together, strict=True))
+    assert {result[2] for result in alone} == {os.getpid()}
+    assert os.getpid() not in {result[2] for result in together} and len({result[2] for result in together}) <= 2
+    assert {result[3] for result in together} == {1}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_is_that_of_the_work(processes):
+    with pytest.raises(LensvitError, match="seven"):
+        share_work(work, [(number, 1) for number in (6, 7, 8)], processes)
+
+
+def test_a_job_that_is_killed_leaves_no_process(tmp_path):
+    program = (
+        "from lensvit.jobs.processes import shared; from test_processes import write_and_wait\n"
+        f"if __name__ == '__main__': shared(write_and_wait, [({str(tmp_path)!r},)] * 2, 2)\n"
+    )
+    script = tmp_path / "job.py"
+    script.write_text(program)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    job = subprocess.Popen([sys.executable, str(script)], env=environment)
+    try:
+        _until(lambda: len(list(tmp_path.glob("[0-9]*"))) == 2)
+    finally:
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+    _until(lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.glob("[0-9]*")))
+
+
+def _until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

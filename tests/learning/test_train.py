@@ -1,0 +1,275 @@
+"""Training: it learns, it resumes to the same weights after a kill, it stops when it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from lightning.fabric import Fabric
+from safetensors.torch import load_file
+
+from lensvit.errors import LensvitError
+from lensvit.io.files import sha256
+from lensvit.learning import train as training
+from lensvit.learning import trainer as stage
+from lensvit.learning.architectures import load_network
+from lensvit.learning.symmetries import augment
+from lensvit.parameters import TARGET_NAMES
+
+
+def train(run, settings, folder, state=None):
+    training.train(
+        settings,
+        run / "catalog.parquet",
+        run / "scaler.json",
+        run / "images",
+        folder / "model",
+        state or folder / "state",
+    )
+    return folder / "model"
+
+
+def test_it_learns_what_the_images_show(tiny_run, train_settings, tmp_path):
+    model = train(tiny_run, train_settings(epochs=30, noise="fixed"), tmp_path)
+    history = pd.read_csv(model / "history.csv")
+    assert list(history["epoch"]) == list(range(1, 31))
+    assert history["validation_mse"].min() < 0.9 * history["validation_mse"].iloc[0]
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.1
+    network, config = load_network(model)
+    assert config.best_epoch == history["validation_mse"].idxmin() + 1
+    assert config.targets == list(TARGET_NAMES)
+    assert (model / "weights.safetensors.sha256").read_text().startswith(sha256(model / "weights.safetensors"))
+
+
+def test_the_same_settings_end_in_the_same_weights(tiny_run, train_settings, tmp_path):
+    one = train(tiny_run, train_settings(), tmp_path / "a")
+    two = train(tiny_run, train_settings(), tmp_path / "b")
+    assert sha256(one / "weights.safetensors") == sha256(two / "weights.safetensors")
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("network", "posterior"), [("vit", "diagonal"), ("resnet", "full")])
+@pytest.mark.parametrize("after", [1, 8, 13])
+def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
+    tiny_run, train_settings, tmp_path, monkeypatch, network, posterior, after
+):
+    """Broken off after some steps, with checkpoints every step: in an epoch, and at its end."""
+    settings = train_settings(network, posterior=posterior, epochs=3)
+    whole = train(tiny_run, settings, tmp_path / "whole")
+    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", 0.0)
+    step, count = stage.Trainer.train_step, [0]
+
+    def breaking(self, rows, number):
+        count[0] += 1
+        if count[0] > after:
+            raise Killed
+        return step(self, rows, number)
+
+    monkeypatch.setattr(stage.Trainer, "train_step", breaking)
+    with pytest.raises(Killed):
+        train(tiny_run, settings, tmp_path / "broken")
+    assert not (tmp_path / "broken" / "model" / "weights.safetensors").exists()
+    monkeypatch.setattr(stage.Trainer, "train_step", step)
+    resumed = train(tiny_run, settings, tmp_path / "broken")
+    assert sha256(resumed / "weights.safetensors") == sha256(whole / "weights.safetensors")
+    columns = ["epoch", "train_loss", "validation_loss", "validation_mse", "lr"]
+    one, two = (pd.read_csv(model / "history.csv")[columns] for model in (whole, resumed))
+    pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_and_the_same_command_again(tiny_run, train_settings, tmp_path):
+    settings = train_settings(epochs=40)
+    whole = train(tiny_run, settings, tmp_path / "whole")
+    command = [
+        sys.executable, "-m", "lensvit", "train", "--settings", settings, "--catalog", tiny_run / "catalog.parquet",
+        "--scaler", tiny_run / "scaler.json", "--images", tiny_run / "images", "--output", tmp_path / "model",
+        "--state", tmp_path / "state",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not list((tmp_path / "state").glob("*/checkpoint.pt")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model").exists()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "resumed from" in done.stdout
+    assert sha256(tmp_path / "model" / "weights.safetensors") == sha256(whole / "weights.safetensors")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_scheduler_that_ends_the_job_gets_a_checkpoint_first(
+    tiny_run, train_settings, tmp_path, monkeypatch, number
+):
+    settings = train_settings(epochs=3)
+    whole = train(tiny_run, settings, tmp_path / "whole")
+    step, count, handler = stage.Trainer.train_step, [0], signal.getsignal(number)
+
+    def signalled(self, rows, index):
+        count[0] += 1
+        if count[0] == 9:
+            os.kill(os.getpid(), number)
+        return step(self, rows, index)
+
+    monkeypatch.setattr(stage.Trainer, "train_step", signalled)
+    with pytest.raises(LensvitError, match=f"stopped by {number.name} in epoch 2 after step 3; the checkpoint"):
+        train(tiny_run, settings, tmp_path / "stopped")
+    assert count[0] == 9 and signal.getsignal(number) == handler
+    saved = torch.load(next((tmp_path / "stopped" / "state").glob("*/checkpoint.pt")), weights_only=True)
+    assert (saved["progress"]["epoch"], saved["progress"]["step"]) == (1, 3)
+    resumed = train(tiny_run, settings, tmp_path / "stopped")
+    assert count[0] == 18  # 6 steps an epoch: none is done twice
+    assert sha256(resumed / "weights.safetensors") == sha256(whole / "weights.safetensors")
+
+
+def test_a_checkpoint_of_other_settings_is_left_alone(tiny_run, train_settings, tmp_path, capsys):
+    train(tiny_run, train_settings(epochs=2), tmp_path)
+    train(tiny_run, train_settings(epochs=3, learning_rate=1e-4), tmp_path)
+    assert "resumed" not in capsys.readouterr().out
+    assert len(list((tmp_path / "state").iterdir())) == 2
+
+
+def test_a_broken_checkpoint_is_said(tiny_run, train_settings, tmp_path):
+    train(tiny_run, train_settings(epochs=1), tmp_path)
+    checkpoint = next((tmp_path / "state").glob("*/checkpoint.pt"))
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(LensvitError, match="checkpoint .* is broken: delete"):
+        train(tiny_run, train_settings(epochs=1), tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(tiny_run, train_settings, tmp_path):
+    settings = train_settings("resnet", optimizer="adam", learning_rate=1.0, clip_norm=None, stretch="raw", epochs=30)
+    with pytest.raises(LensvitError, match="(the loss is (nan|inf).*|training diverges.*)learning_rate"):
+        train(tiny_run, settings, tmp_path)
+    assert not (tmp_path / "model").exists()
+
+
+def test_divergence_is_three_epochs_far_above_the_prior(recipe):
+    choice = recipe(learning_rate=1.0)
+    rows = [{"validation_mse": value} for value in (1.0, 200.0, 300.0, 250.0)]
+    stage._stop_if_diverged(rows[:3], choice)
+    with pytest.raises(LensvitError, match="200, 300, 250"):
+        stage._stop_if_diverged(rows, choice)
+
+
+def test_the_schedule(tiny_run, train_settings):
+    from lensvit.io import settings as stage_settings
+
+    def rates(**changes):
+        trainer = stage.Trainer(
+            stage_settings.read_settings(train_settings(epochs=10, learning_rate=1e-2, **changes)),
+            *(tiny_run / name for name in ("catalog.parquet", "scaler.json", "images")),
+            Fabric(accelerator="cpu", devices=1),
+        )
+        return [trainer.learning_rate(step) for step in range(10 * trainer.steps)]
+
+    cosine = rates(warmup=0.1)
+    assert cosine[0] == pytest.approx(1e-2 / 6) and max(cosine) == pytest.approx(1e-2, rel=0.02)
+    assert cosine[-1] < 1e-4 and all(a >= b for a, b in zip(cosine[7:], cosine[8:], strict=False))
+    assert set(rates(schedule="constant", warmup=0.0)) == {1e-2}
+
+
+def test_a_gpu_that_is_not_there_is_said(tiny_run, train_settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LensvitError, match="device: gpu .* no GPU .* device: cpu"):
+        training.train(
+            train_settings(), tiny_run / "catalog.parquet", tiny_run / "scaler.json", tiny_run / "images",
+            tmp_path / "model", tmp_path / "state", device="gpu",
+        )  # fmt: skip
+
+
+def test_truncated_weights_are_said(tiny_run, train_settings, tmp_path):
+    model = train(tiny_run, train_settings(epochs=1), tmp_path)
+    weights = model / "weights.safetensors"
+    assert load_file(weights)
+    weights.write_bytes(weights.read_bytes()[:-500])
+    with pytest.raises(LensvitError, match="weights.safetensors is truncated"):
+        load_network(model)
+
+
+@pytest.mark.parametrize("network", ["vit", "resnet"])
+def test_a_full_posterior_is_trained_and_read_again(tiny_run, train_settings, tmp_path, network):
+    model = train(tiny_run, train_settings(network, posterior="full", epochs=8, noise="fixed", average=0.0), tmp_path)
+    history = pd.read_csv(model / "history.csv")
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.05
+    loaded, config = load_network(model)
+    assert config.network.posterior == "full"
+    assert loaded(torch.zeros(2, 3, 24, 24)).shape == (2, 44)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2])
+def test_several_processes_end_where_one_does(tiny_run, train_settings, tmp_path, processes):
+    """Two on the CPU, over gloo; without dropout, whose masks differ. The last batch is one image."""
+    settings = train_settings(posterior="full", epochs=2, batch_size=19)
+    text = settings.read_text().replace("dropout: 0.1", "dropout: 0.0")
+    settings.write_text(text)
+    found = {}
+    for count in (1, processes):
+        folder = tmp_path / str(count)
+        command = [
+            sys.executable, "-m", "lensvit", "train", "--settings", settings, "--catalog",
+            tiny_run / "catalog.parquet", "--scaler", tiny_run / "scaler.json", "--images", tiny_run / "images",
+            "--output", folder / "model", "--state", folder / "state", "--processes", str(count),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found[count] = load_file(folder / "model" / "weights.safetensors")
+        history = pd.read_csv(folder / "model" / "history.csv")
+        found[f"loss {count}"] = history[["train_loss", "validation_mse"]].to_numpy()
+    assert found[f"loss {processes}"] == pytest.approx(found["loss 1"], rel=1e-4)
+    for name, weights in found[1].items():
+        assert torch.allclose(found[processes][name], weights, atol=2e-4), name
+
+
+def test_what_is_kept_is_the_average_of_the_weights(tiny_run, train_settings, tmp_path, monkeypatch):
+    """The recursion by hand, from the weights before and after every step of one epoch."""
+    name = "network.classifier.vit.embeddings.patch_embeddings.projection.weight"
+    steps = []
+    follow = stage.Trainer._follow
+
+    def spy(trainer, step):
+        if not steps:
+            steps.append(trainer.averaged.state_dict()[name].clone())
+        steps.append(trainer.network.state_dict()[name].clone())
+        follow(trainer, step)
+
+    monkeypatch.setattr(stage.Trainer, "_follow", spy)
+    model = train(tiny_run, train_settings(average=0.4, epochs=1), tmp_path)
+    expected = steps[0]
+    for step, weights in enumerate(steps[1:]):
+        decay = min(0.4, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weights
+    kept = load_file(model / "weights.safetensors")[name]
+    assert len(steps) > 4 and torch.allclose(kept, expected, atol=1e-7)
+    assert not torch.allclose(kept, steps[-1], atol=1e-5)
+
+
+def test_images_and_targets_are_turned_together(tiny_run, train_settings, tmp_path, monkeypatch):
+    """Every image of a step comes with the targets of its own symmetry, and all four occur."""
+    seen = []
+    monkeypatch.setattr(stage, "augment", lambda *arguments: seen.append(arguments) or augment(*arguments))
+    train(tiny_run, train_settings(epochs=1, symmetries="source"), tmp_path)
+    assert {int(one) for _, _, chosen, _ in seen for one in chosen} == {0, 1, 2, 3}
+    seen.clear()
+    train(tiny_run, train_settings(epochs=1, symmetries="half_turn"), tmp_path / "half")
+    assert {int(one) for _, _, chosen, _ in seen for one in chosen} == {0, 1}
+
+
+@pytest.mark.parametrize(("until", "turned"), [(0.3, 4), (0.7, 9), (1.0, 12)])
+def test_the_last_steps_are_without_symmetries(tiny_run, train_settings, tmp_path, monkeypatch, until, turned):
+    """Counted over both epochs: 12 steps, of which so many turn images."""
+    seen = []
+    monkeypatch.setattr(stage, "augment", lambda *arguments: seen.append(arguments[2]) or augment(*arguments))
+    train(tiny_run, train_settings(epochs=2, symmetries_until=until), tmp_path)
+    assert [bool(chosen.any()) for chosen in seen] == [step < turned for step in range(12)]

