@@ -7,7 +7,7 @@ RUN ?= demo
 
 COST_SIZES = 1000 4000 16000
 
-.PHONY: paper report ablation release adopt restore verify bench cost test test-slurm lock clean
+.PHONY: paper lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
@@ -47,6 +47,18 @@ cost: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest
+
+# what .ci/run calls first: style, formatting, types
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+
+format: .venv/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile rules
 
 # on a SLURM cluster of this machine, which it installs (Debian, root), starts and ends; about five minutes
 test-slurm: .venv/installed

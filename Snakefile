@@ -47,5 +47,5 @@ rule models:
 rule restore:
     input:
         expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs),
-        chunk_files(schema.SPLITS),
+        chunk_files(SPLITS),
         [scored_images(case) for case in SHIFTED],

@@ -1,6 +1,6 @@
 # models/{network}/, predictions/{network}.parquet -> tables/ablation.csv; or paper/ablation.csv of an earlier run
 
-ABLATED = [network for group in CONFIG.ablation_groups for network in group[-1]]
+ABLATED = [network for group in CONFIG.ablation.groups() for network in group[-1]]
 
 # what the numbers ask for: nothing where it is switched off, or where there is no earlier table to show
 ABLATION_TABLE = []

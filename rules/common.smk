@@ -8,13 +8,15 @@ from pathlib import Path
 SOURCE = Path(workflow.basedir, "src")
 sys.path.insert(0, str(SOURCE))
 
-from lensvit.config import schema
+from lensvit.config.run import validate
+from lensvit.config.schema import SPLITS, chunks
+from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.workflow.locks import free_stale
 from lensvit.jobs.sources import closure
 
 try:
-    CONFIG = schema.validate(config)
+    CONFIG = validate(config)
 except LensvitError as error:
     sys.exit(str(error))
 
@@ -73,7 +75,7 @@ def chunk_files(splits, psfs=CONFIG.psfs, run=CONFIG, folder=RUN):
         f"{folder}/images/{psf}/{chunk}.h5"
         for psf in psfs
         for split in splits
-        for chunk, first, count in schema.chunks(run, psf, split)
+        for chunk, first, count in chunks(run, psf, split)
     ]
 
 
@@ -81,7 +83,7 @@ def chunk_range(wildcards):
     """(first index, count) of a simulation job, of the run or of a case out of distribution."""
     run = SHIFTED[wildcards.case] if "case" in wildcards.keys() else CONFIG
     split = wildcards.chunk.split("-")[0]
-    for chunk, first, count in schema.chunks(run, wildcards.psf, split):
+    for chunk, first, count in chunks(run, wildcards.psf, split):
         if chunk == wildcards.chunk:
             return first, count
     raise LensvitError(f"the config has no chunk {wildcards.chunk} of {wildcards.psf}")
@@ -89,7 +91,7 @@ def chunk_range(wildcards):
 
 def stage_content(wildcards):
     """A stage's part of the config, one canonical line."""
-    return json.dumps(schema.stage_settings(CONFIG, wildcards.part), sort_keys=True)
+    return json.dumps(stage_settings(CONFIG, wildcards.part), sort_keys=True)
 
 
 def network_threads(fewest):
@@ -146,7 +148,7 @@ def over_nodes(name):
 # ---------------------------------------------------------------- out of distribution
 
 # case -> the run whose test systems are shifted as the case says; nothing where the test is switched off
-SHIFTED = {case: CONFIG.shifted(case) for case in CONFIG.shift.cases} if CONFIG.shift.enabled else {}
+SHIFTED = {case: CONFIG.shift.shifted(CONFIG, case) for case in CONFIG.shift.cases} if CONFIG.shift.enabled else {}
 UNSEEN = CONFIG.shift.left_out if CONFIG.shift.enabled else None
 SEEN = [psf for psf in CONFIG.psfs if psf != UNSEEN]
 
@@ -166,4 +168,4 @@ def scored_images(sample):
 def scored_model(sample):
     """The network that predicts them."""
     root = f"{RUN}/shift/left_out" if sample == "left_out" else RUN
-    return f"{root}/models/{CONFIG.shift_model}"
+    return f"{root}/models/{CONFIG.shift.tested(CONFIG)}"

@@ -159,10 +159,10 @@ rule shift_scores:
         psfs=ancient(expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs)),
         psf_manifests=[manifest(f"{RUN}/psf/{psf}.fits") for psf in CONFIG.psfs],
         predictions=lambda wildcards: ancient(
-            f"{scored_folder(wildcards.sample)}/predictions/{CONFIG.shift_model}.parquet"
+            f"{scored_folder(wildcards.sample)}/predictions/{CONFIG.shift.tested(CONFIG)}.parquet"
         ),
         predictions_manifest=lambda wildcards: manifest(
-            f"{scored_folder(wildcards.sample)}/predictions/{CONFIG.shift_model}.parquet"
+            f"{scored_folder(wildcards.sample)}/predictions/{CONFIG.shift.tested(CONFIG)}.parquet"
         ),
         config=lambda wildcards: f"{scored_model(wildcards.sample)}/config.json",
     output:

@@ -34,8 +34,8 @@ rule catalog:
     message: "the catalogue of all systems"
     input:
         modules=modules("lensvit.simulation.catalog"),
-        images=ancient(chunk_files(schema.SPLITS)),
-        manifests=[manifest(path) for path in chunk_files(schema.SPLITS)],
+        images=ancient(chunk_files(SPLITS)),
+        manifests=[manifest(path) for path in chunk_files(SPLITS)],
     output:
         catalog=f"{RUN}/catalog.parquet",
         manifest=manifest(f"{RUN}/catalog.parquet"),

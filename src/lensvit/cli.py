@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints
 
+from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
 
 # stage -> where its function lies; imported only when asked for, so that `--help` is quick
 STAGES = {
-    "config": "lensvit.config.schema:main",
+    "config": "lensvit.config.run:main",
     "settings": "lensvit.io.settings:write_settings",
     "psf": "lensvit.psf.build:build_kernel",
     "simulate": "lensvit.simulation.simulate:simulate",
@@ -23,26 +24,11 @@ STAGES = {
     "train": "lensvit.learning.train:train",
     "train_streaming": "lensvit.learning.stream:train_streaming",
     "evaluate": "lensvit.learning.evaluate:evaluate",
-    "limit": "lensvit.chapters.limit.compute:limit",
-    "limit_table": "lensvit.chapters.limit.table:limit_table",
-    "refine": "lensvit.chapters.refine.compute:refine",
-    "refined_table": "lensvit.chapters.refine.table:refined_table",
-    "ablation_table": "lensvit.chapters.ablation.table:ablation_table",
-    "mcmc": "lensvit.chapters.mcmc.compute:mcmc",
-    "mcmc_table": "lensvit.chapters.mcmc.table:mcmc_table",
-    "fermat": "lensvit.chapters.fermat.compute:fermat",
-    "fermat_table": "lensvit.chapters.fermat.table:fermat_table",
-    "table": "lensvit.chapters.accuracy.table:table",
-    "calibrate": "lensvit.chapters.calibration.table:calibrate",
-    "figure1": "lensvit.chapters.data.figure:figure1",
-    "figure2": "lensvit.chapters.accuracy.scatter_figure:figure2",
-    "figure3": "lensvit.chapters.accuracy.error_figure:figure3",
-    "figure4": "lensvit.chapters.calibration.figure:figure4",
-    "figure5": "lensvit.chapters.mcmc.figure:figure5",
-    "figure6": "lensvit.chapters.fermat.figure:figure6",
-    "figure7": "lensvit.chapters.shift.figure:figure7",
-    "shift_scores": "lensvit.chapters.shift.compute:shift_scores",
-    "shift_table": "lensvit.chapters.shift.table:shift_table",
+    **{
+        stage: f"lensvit.chapters.{name}.{target}"
+        for name, chapter in CHAPTERS.items()
+        for stage, target in chapter.stages.items()
+    },
     "numbers": "lensvit.paper.numbers:numbers",
     "tex": "lensvit.paper.render:tex",
     "pdf": "lensvit.paper.compile:pdf",

@@ -39,9 +39,9 @@ def test_config_yaml_is_the_papers_scale():
 def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
     config = schema.load(ROOT / "config.yaml", ROOT / "runs" / run)
     sizes = (config.data.train, config.data.validation, config.data.test)
-    assert (config.scale == "paper") == (sizes >= (27000, 3000, 1200) and all(
-        model.image_size >= 224 for model in config.models.values()
-    ))
+    assert (config.scale == "paper") == (
+        sizes >= (27000, 3000, 1200) and all(model.image_size >= 224 for model in config.models.values())
+    )
 
 
 def training(*overlays):
@@ -154,7 +154,9 @@ def test_the_networks_of_the_ablation_are_a_model_with_variants_and_seeds():
     parts = {name: schema.stage_settings(config, f"train/{name}") for name in config.networks}
     assert [parts[name]["seed"] for name in list(parts)[1:]] == [5, 6, 5, 5, 6]
     assert parts["resnet-raw-1"]["recipe"] == parts["resnet"]["recipe"] | {"stretch": "asinh"}
-    assert parts["resnet-paper-2"]["recipe"] == parts["resnet"]["recipe"] | {"resize": "bilinear"}  # config.yaml's is it
+    assert parts["resnet-paper-2"]["recipe"] == parts["resnet"]["recipe"] | {
+        "resize": "bilinear"
+    }  # config.yaml's is it
     assert parts["resnet-reference-2"] == parts["resnet"] | {"seed": 6}
     groups = schema.stage_settings(config, "ablation_table")["options"]
     assert [entry["networks"] for entry in groups] == [
@@ -269,7 +271,14 @@ def parts(config):
         ({"refine": {"starts": 7}}, REFINEMENTS),
         (
             {"priors": {"e1": {"sd": 0.1}}},
-            {"limit", "fermat", "shift_scores", *REFINEMENTS, *SHIFTED, *(f"simulate/{psf}" for psf in content()["psfs"])},
+            {
+                "limit",
+                "fermat",
+                "shift_scores",
+                *REFINEMENTS,
+                *SHIFTED,
+                *(f"simulate/{psf}" for psf in content()["psfs"]),
+            },
         ),
         ({"simulation": {"engine": "torch"}}, SHIFTED | {f"simulate/{psf}" for psf in content()["psfs"]}),
         (

@@ -119,7 +119,7 @@ def test_particles_get_fewer_as_the_annealing_goes_on():
 def test_chains_of_different_modes_disagree():
     first, second = (np.random.default_rng(seed).normal(size=(500, 3)) for seed in (1, 2))
     assert split_r_hat([first, second]) < AGREE < split_r_hat([first, second + [0, 0, 1.0]])
-    assert AGREE < split_r_hat([first + np.linspace(0, 2, 500)[:, None], second])  # a drift within one
+    assert split_r_hat([first + np.linspace(0, 2, 500)[:, None], second]) > AGREE  # a drift within one
 
 
 def test_thinned_samples_are_of_the_whole_chain():

@@ -75,7 +75,9 @@ def test_positions_do_not_matter_and_the_source_does():
 
 
 def test_lenses_that_cannot_be_are_nan():
-    wrong = [ROUND | change for change in ({"gamma": 3.2}, {"gamma": 0.9}, {"e1": 1.1}, {"theta_E": -0.2}, {"e2": np.nan})]
+    wrong = [
+        ROUND | change for change in ({"gamma": 3.2}, {"gamma": 0.9}, {"e1": 1.1}, {"theta_E": -0.2}, {"e2": np.nan})
+    ]
     parameters = array(ROUND, *wrong)
     assert physical(parameters).tolist() == [True] + 5 * [False]
     found = fermat_potentials(parameters, np.array([[1.5, 0.0], [-1.1, 0.0]]))

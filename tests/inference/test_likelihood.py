@@ -33,7 +33,10 @@ def linear(count=5):
 
 
 def noisy(model, seeds):
-    images = [noise(image.numpy(), float(sigma), EXPOSURE, seed) for image, sigma, seed in zip(model, SIGMA, seeds, strict=True)]
+    images = [
+        noise(image.numpy(), float(sigma), EXPOSURE, seed)
+        for image, sigma, seed in zip(model, SIGMA, seeds, strict=True)
+    ]
     return torch.as_tensor(np.stack(images)).double()
 
 

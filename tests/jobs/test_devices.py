@@ -143,10 +143,16 @@ def test_a_lock_folder_of_somebody_else_is_refused(gpus, monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
 )
 def test_out_of_memory_names_the_setting_to_lower(error):
-    with pytest.raises(LensvitError, match=r"out of memory: lower batch_size \(64\)"), devices.memory_advice("batch_size (64)"):
+    with (
+        pytest.raises(LensvitError, match=r"out of memory: lower batch_size \(64\)"),
+        devices.memory_advice("batch_size (64)"),
+    ):
         raise error
 
 

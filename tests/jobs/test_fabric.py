@@ -40,7 +40,9 @@ def test_a_task_of_srun_knows_its_place():
 @pytest.mark.usefixtures("srun")
 @pytest.mark.parametrize(("processes", "nodes"), [(4, 1), (1, 2), (2, 3)])
 def test_another_number_of_tasks_than_the_model_wants_is_said(processes, nodes):
-    with pytest.raises(LensvitError, match=f"srun has started 4 .*on 2 nodes.*--nodes={nodes} --ntasks-per-node={processes}"):
+    with pytest.raises(
+        LensvitError, match=f"srun has started 4 .*on 2 nodes.*--nodes={nodes} --ntasks-per-node={processes}"
+    ):
         slurm_environment(processes, nodes)
 
 
@@ -48,7 +50,10 @@ def test_several_nodes_need_slurm(monkeypatch):
     # a batch script's environment: SLURM is there, srun was not used
     monkeypatch.delenv("SLURM_STEP_NUM_NODES", raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    with pytest.raises(LensvitError, match="nodes: 2 needs SLURM: .*profiles/slurm.*nodes: 1"), launch("cpu", 1, nodes=2):
+    with (
+        pytest.raises(LensvitError, match="nodes: 2 needs SLURM: .*profiles/slurm.*nodes: 1"),
+        launch("cpu", 1, nodes=2),
+    ):
         pass
 
 

@@ -21,7 +21,15 @@ def test_training_depends_on_the_network_and_not_on_the_figures():
 
 
 @pytest.mark.parametrize(
-    "stage", ["lensvit.psf.build", "lensvit.simulation.simulate", "lensvit.learning.train", "lensvit.learning.evaluate", "lensvit.chapters.accuracy.table", "lensvit.paper.render"]
+    "stage",
+    [
+        "lensvit.psf.build",
+        "lensvit.simulation.simulate",
+        "lensvit.learning.train",
+        "lensvit.learning.evaluate",
+        "lensvit.chapters.accuracy.table",
+        "lensvit.paper.render",
+    ],
 )
 def test_the_closure_is_what_python_really_imports(stage):
     code = f"import sys, {stage}; print(*(m for m in sys.modules if m.split('.')[0] == 'lensvit'))"

@@ -14,7 +14,13 @@ from lensvit.learning.from_transformers import attentions
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
 from lensvit.learning.pixel_norm import PixelNorm
 
-TINY_VIT = {"patch_size": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+TINY_VIT = {
+    "patch_size": 8,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+}
 
 
 def network(**changes):
@@ -56,7 +62,10 @@ def test_resnet152_has_as_many_parameters_as_the_authors_run_and_151_dropouts():
     "choice",
     [
         network(),
-        network(architecture="dinov2", options={"patch_size": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}),
+        network(
+            architecture="dinov2",
+            options={"patch_size": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4},
+        ),
         resnet(),
         resnet(pool_grid=2),
         resnet(architecture="ResNet", options={"block": "BasicBlock", "layers": [1, 1, 1, 1]}),

@@ -38,7 +38,9 @@ def test_a_turned_image_gives_the_turned_input(turn):
     assert torch.allclose(graded_resize.resize(turn(image), 60), turn(graded_resize.resize(image, 60)), atol=1e-6)
 
 
-@pytest.mark.parametrize(("pixels", "size", "possible"), [(120, 60, True), (120, 62, False), (120, 59, False), (121, 20, False)])
+@pytest.mark.parametrize(
+    ("pixels", "size", "possible"), [(120, 60, True), (120, 62, False), (120, 59, False), (121, 20, False)]
+)
 def test_what_fits(pixels, size, possible):
     assert graded_resize.fits(pixels, size) == possible
 

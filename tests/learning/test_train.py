@@ -108,9 +108,7 @@ def test_kill_9_at_any_moment_and_the_same_command_again(tiny_run, train_setting
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_scheduler_that_ends_the_job_gets_a_checkpoint_first(
-    tiny_run, train_settings, tmp_path, monkeypatch, number
-):
+def test_a_scheduler_that_ends_the_job_gets_a_checkpoint_first(tiny_run, train_settings, tmp_path, monkeypatch, number):
     settings = train_settings(epochs=3)
     whole = train(tiny_run, settings, tmp_path / "whole")
     step, count, handler = stage.Trainer.train_step, [0], signal.getsignal(number)

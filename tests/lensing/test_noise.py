@@ -8,9 +8,7 @@ from lenstronomy.Util import image_util
 from lensvit.lensing.noise import noise, variance
 
 
-@pytest.mark.parametrize(
-    "level, sigma, exposure", [(0.0, 2.0, 1000.0), (5000.0, 0.04, 1000.0), (300.0, 1.0, 100.0)]
-)
+@pytest.mark.parametrize("level, sigma, exposure", [(0.0, 2.0, 1000.0), (5000.0, 0.04, 1000.0), (300.0, 1.0, 100.0)])
 def test_mean_and_variance(level, sigma, exposure):
     image = np.full((400, 400), level, np.float32)
     draw = noise(image, sigma, exposure, seed=7) - image

@@ -84,9 +84,7 @@ def test_uncertain(value: float, error: float, expected: str) -> None:
     assert latex.uncertain(value, error) == expected
 
 
-@pytest.mark.parametrize(
-    "items, expected", [(["A"], "A"), (["A", "B"], "A and B"), (["A", "B", "C"], "A, B and C")]
-)
+@pytest.mark.parametrize("items, expected", [(["A"], "A"), (["A", "B"], "A and B"), (["A", "B", "C"], "A, B and C")])
 def test_listing(items: list[str], expected: str) -> None:
     assert latex.listing(items) == expected
 

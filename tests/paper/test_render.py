@@ -159,7 +159,9 @@ def test_claims_follow_the_numbers(tmp_path: Path) -> None:
 def test_the_limit_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
     content = numbers()
     text = " ".join(render(content, tmp_path).split())
-    assert r"\section{The limit of information}" in text and r"{c}{Information}" in text and text.count("sec:limit") == 3
+    assert (
+        r"\section{The limit of information}" in text and r"{c}{Information}" in text and text.count("sec:limit") == 3
+    )
     assert f"a limit of {content['limit']['overall']:.4f}" in text
     assert "are known, the limit of the overall error is" in text
     turned = numbers()
@@ -239,7 +241,10 @@ def test_the_ablation_stands_in_the_text_unless_it_is_switched_off(tmp_path: Pat
     text = " ".join(render(numbers(), tmp_path).split())
     assert r"\section{What the recipe brings}" in text
     assert "measured once, in the run" in text and "of 2026-11-20 (commit" in text
-    assert r"ResNet with the recipe \texttt{improved} as it is has an overall error of \ensuremath{0.2100 \pm 0.0030}" in text
+    assert (
+        r"ResNet with the recipe \texttt{improved} as it is has an overall error of \ensuremath{0.2100 \pm 0.0030}"
+        in text
+    )
     assert "With the paper's recipe it is 1.90 times that, clearly worse" in text
     assert "it becomes with raw counts (1.40) and no symmetries (1.20)." in text
     assert "Clearly better it becomes with batches of 20 (0.90)" in text
@@ -303,7 +308,9 @@ def test_a_training_on_the_fly_is_said(tmp_path: Path) -> None:
     content["dataset"]["streamed"] = True
     content["models"][0]["systems_seen"] = 108000
     text = " ".join(render(content, tmp_path).split())
-    assert "Every epoch showed 3{,}600 new systems" in text and "108{,}000 for ViT and 3{,}600 for ResNet in all" in text
+    assert (
+        "Every epoch showed 3{,}600 new systems" in text and "108{,}000 for ViT and 3{,}600 for ResNet in all" in text
+    )
 
 
 def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
@@ -343,9 +350,9 @@ def with_a_full_posterior() -> Numbers:
     distance = {"full": 0.031, "diagonal": 0.028, "change": 0.003, "error": 0.012, "effect": "none"}
     named = [{"key": model["name"], "label": model["label"]} for model in content["models"]]
     states = {name: {"nll": nll, "miscoverage": distance} for name in ("predicted", "recalibrated")}
-    return content | {"posteriors": [
-        {"diagonal": named[1], "full": named[2], "systems": 300, "expected": 0.018, **states}
-    ]}
+    return content | {
+        "posteriors": [{"diagonal": named[1], "full": named[2], "systems": 300, "expected": 0.018, **states}]
+    }
 
 
 def test_a_full_posterior_stands_in_the_text_where_there_is_one(tmp_path: Path) -> None:

@@ -97,9 +97,7 @@ def test_jitter_widens_by_quadrature(circle):
     pixel = RESOLUTION / 5
     offset = (np.arange(101) - 50) * pixel
     mas = (300 * RESOLUTION, 600 * RESOLUTION)
-    before, after = (
-        optics.image(otf, frequency, pixel, 101) for otf in (sharp, sharp * optics.jitter(frequency, mas))
-    )
+    before, after = (optics.image(otf, frequency, pixel, 101) for otf in (sharp, sharp * optics.jitter(frequency, mas)))
     for axis, rms in ((0, mas[0]), (1, mas[1])):
         grown = (after.sum(axis) - before.sum(axis)) @ offset**2
         assert grown == pytest.approx((rms / 1000) ** 2, rel=1e-3)

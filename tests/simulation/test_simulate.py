@@ -55,8 +55,7 @@ def run(tmp_path, psf):
 def content(path):
     with h5py.File(path) as file:
         columns = {
-            name: values.asstr()[:] if values.dtype == object else values[:]
-            for name, values in file["systems"].items()
+            name: values.asstr()[:] if values.dtype == object else values[:] for name, values in file["systems"].items()
         }
         return file["image"][:], columns
 

@@ -210,9 +210,7 @@ def stopped_epoch(project, name="SIGTERM"):
 def same(one, two):
     """Two models have the same weights and came to them through the same losses."""
     assert sha256(one / "weights.safetensors") == sha256(two / "weights.safetensors")
-    losses = [
-        pd.read_csv(model / "history.csv").drop(columns=["seconds", "images_per_second"]) for model in (one, two)
-    ]
+    losses = [pd.read_csv(model / "history.csv").drop(columns=["seconds", "images_per_second"]) for model in (one, two)]
     pd.testing.assert_frame_equal(*losses, check_exact=True)
 
 

@@ -89,7 +89,7 @@ def test_pit_values_are_uniform_for_any_number_of_draws(draws):
     rng = np.random.default_rng(4)
     values = calibration.pit(rng.gamma(2, size=(draws, 4000)), rng.gamma(2, size=4000), rng)
     assert stats.kstest(values, "uniform").pvalue > 0.01
-    assert 0 <= values.min() and values.max() <= 1
+    assert values.min() >= 0 and values.max() <= 1
 
 
 def test_ties_share_their_ranks():

@@ -337,7 +337,9 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words
 
 
 def test_an_unknown_model_fails_with_its_message_and_leaves_no_half_output(smoke):
-    (smoke.path / "wrong.yaml").write_text("run: wrong\nmodels: {vit: {architecture: nonsense}, resnet: null}\n" + ONE_MODEL)
+    (smoke.path / "wrong.yaml").write_text(
+        "run: wrong\nmodels: {vit: {architecture: nonsense}, resnet: null}\n" + ONE_MODEL
+    )
     copy = smoke.path / "results" / "wrong"
     shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "train"))
     target = "results/wrong/models/vit/config.json"

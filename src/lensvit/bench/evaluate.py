@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,14 +13,14 @@ from torch import Tensor, nn
 
 from lensvit.bench.device import operations, row, timed
 from lensvit.bench.table import publish
-from lensvit.config.schema import Config
-from lensvit.config.schema import stage_settings as cut
-from lensvit.io import settings as stage_settings
+from lensvit.config.schema import Run
+from lensvit.config.stages import stage_settings as cut
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import build_network
 from lensvit.learning.evaluate import TargetScale, predict, write_draws
 from lensvit.learning.mc_dropout import monte_carlo
+from lensvit.learning.settings import EvaluateSettings, Scaler, TrainSettings
 from lensvit.parameters import TARGET_NAMES
 
 PASSES = 20
@@ -41,7 +40,7 @@ class _Prepared:
         return self.images[rows]
 
 
-def run(images: int, output: Path | None, config: Config, device: str) -> None:
+def run(images: int, output: Path | None, config: Run, device: str) -> None:
     """Measure passes over ``images`` images: two rows a model, the ratio in the second."""
     table: list[dict[str, object]] = []
     for model in config.models:
@@ -49,9 +48,9 @@ def run(images: int, output: Path | None, config: Config, device: str) -> None:
     publish(table, output)
 
 
-def _model(config: Config, model: str, images: int, device: str) -> list[dict[str, object]]:
-    settings = stage_settings.namespace(cut(config, f"train/{model}")).network
-    choice = stage_settings.namespace({**cut(config, f"evaluate/{model}"), "passes": PASSES})
+def _model(config: Run, model: str, images: int, device: str) -> list[dict[str, object]]:
+    settings = TrainSettings(**cut(config, f"train/{model}")).network
+    choice = EvaluateSettings(**{**cut(config, f"evaluate/{model}"), "passes": PASSES})
     precision = arithmetic(choice.precision, device)
     with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
@@ -70,7 +69,7 @@ def _model(config: Config, model: str, images: int, device: str) -> list[dict[st
     return rows
 
 
-def _pair(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: Fabric) -> tuple[float, float]:
+def _pair(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: Fabric) -> tuple[float, float]:
     """Seconds of the bare passes and of the evaluation, one after the other."""
     place = str(fabric.device)
     bare = timed(lambda: _bare(network, inputs, choice, fabric), place)
@@ -78,16 +77,16 @@ def _pair(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: F
 
 
 @torch.inference_mode()
-def _bare(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: Fabric) -> None:
+def _bare(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: Fabric) -> None:
     with fabric.autocast():
         for _ in range(choice.passes):
             for batch in inputs.split(choice.batch_size):
                 network(batch)
 
 
-def _evaluated(network: nn.Module, inputs: Tensor, choice: SimpleNamespace, fabric: Fabric) -> None:
+def _evaluated(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: Fabric) -> None:
     """All that the stage does once the inputs are there, the file of draws included."""
-    scale = TargetScale(SimpleNamespace(mean=dict.fromkeys(TARGET_NAMES, 0.0), sd=dict.fromkeys(TARGET_NAMES, 1.0)))
+    scale = TargetScale(Scaler(mean=dict.fromkeys(TARGET_NAMES, 0.0), sd=dict.fromkeys(TARGET_NAMES, 1.0)))
     ids = pd.Series([str(number) for number in range(len(inputs))])
     with tempfile.TemporaryDirectory() as folder:
         batches = predict(network, _Prepared(inputs), choice, fabric)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from lensvit.config import schema
+from lensvit.config.run import load
 from lensvit.errors import LensvitError
 from lensvit.jobs.devices import memory_advice, pick
 
@@ -47,4 +47,4 @@ def main(
         with pick(device):  # before anything is measured
             pass
         with memory_advice("batch_size in the recipe (train) or evaluation (evaluate)"):
-            importlib.import_module(MODEL_BENCHMARKS[what]).run(images, output, schema.load(*files), device)
+            importlib.import_module(MODEL_BENCHMARKS[what]).run(images, output, load(*files), device)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TypeVar
 
 import numpy as np
@@ -29,14 +28,16 @@ from lensvit.lensing.lens_equation import QuasarImages, solve_each
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.noise import noise
 from lensvit.lensing.renderer import BatchedRenderer
+from lensvit.lensing.settings import Camera, Light, Scene
 from lensvit.lensing.system import System, lens_light_kwargs, source_kwargs
 from lensvit.psf import kernel
 from lensvit.simulation.engines import Engine
 from lensvit.simulation.sampler import Sampler
+from lensvit.simulation.settings import SystemSettings
 from lensvit.simulation.simulate import BATCH
 
 Result = TypeVar("Result")
-SCENE = SimpleNamespace(
+SCENE = Scene(
     source_amp=5000.2, source_e1=0.0, source_e2=0.5, lens_amp=1000.0, quasar_amp=1500.0, max_images=4,
     exposure=1000.0, sigma_bkg_low=0.04, sigma_bkg_high=4.0,
 )  # fmt: skip
@@ -77,7 +78,15 @@ def _camera(name: str, images: int) -> dict[str, float | str]:
         Engine(LenstronomyRenderer(pixels, pixel_scale, psf, SCENE).render, solve_each),
         Engine(BatchedRenderer(pixels, pixel_scale, psf, SCENE).render, solve_together),
     )
-    options = SimpleNamespace(seed=1, name="bench", priors={}, external_shear=True, scene=SCENE)
+    options = SystemSettings(
+        seed=1,
+        name="bench",
+        priors={},
+        scene=SCENE,
+        instrument=Camera(pixels=pixels, pixel_scale=pixel_scale),
+        supersampling=1,
+        external_shear=True,
+    )
     sampler = Sampler(options, "test")
     seconds, differences, others = np.zeros(3), np.zeros(2), 0
     _by_notebook(sampler, [images], pixels, pixel_scale, psf)
@@ -171,7 +180,7 @@ def notebook_image(
     pixels: int,
     pixel_scale: float,
     psf: np.ndarray,
-    scene: SimpleNamespace = SCENE,
+    scene: Light = SCENE,
     **numerics: object,
 ) -> np.ndarray:
     """One image (ny, nx) [counts/s per pixel] with all of lenstronomy's classes built for it.
@@ -194,6 +203,4 @@ def notebook_image(
         "dec_image": images.y,
         "point_amp": scene.quasar_amp * np.abs(images.magnification),
     }
-    return image_model.image(
-        kwargs, source_kwargs(parameters, scene), lens_light_kwargs(parameters, scene), [quasar]
-    )
+    return image_model.image(kwargs, source_kwargs(parameters, scene), lens_light_kwargs(parameters, scene), [quasar])

@@ -11,7 +11,6 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -22,11 +21,11 @@ from scipy import ndimage
 from lensvit.bench import data
 from lensvit.bench.device import operations, row, timed
 from lensvit.bench.table import publish
-from lensvit.config.schema import Config
-from lensvit.config.schema import stage_settings as cut
-from lensvit.io import settings as stage_settings
+from lensvit.config.schema import Run
+from lensvit.config.stages import stage_settings as cut
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.learning.inputs import Inputs
+from lensvit.learning.settings import InputRecipe, TrainSettings
 from lensvit.learning.trainer import Trainer
 from lensvit.lensing.noise import noise
 
@@ -36,10 +35,10 @@ EPOCHS = 100
 ROUNDS = 3  # of which the median counts
 WARM_UP = 3  # steps that are not counted
 FEWEST_STEPS = 5
-PAPER = SimpleNamespace(resize="bilinear", brightness="per_pixel", stretch="raw", noise="fixed")
+PAPER = InputRecipe(resize="bilinear", brightness="per_pixel", stretch="raw", noise="fixed")
 
 
-def run(images: int, output: Path | None, config: Config, device: str) -> None:
+def run(images: int, output: Path | None, config: Run, device: str) -> None:
     """Measure the input pipeline over ``images`` images, then steps of every model over as many or more."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -56,7 +55,7 @@ def _pipeline(folder: Path, rows: pd.DataFrame) -> list[dict[str, object]]:
     made: dict[str, Inputs] = {}
 
     def read(kind: str) -> None:
-        recipe = SimpleNamespace(**{**vars(PAPER), "noise": kind})
+        recipe = PAPER.model_copy(update={"noise": kind})
         made[kind] = Inputs(rows, folder / "images", recipe, SIZE, fresh=kind == "fresh")
 
     def epoch(kind: str) -> None:
@@ -119,9 +118,9 @@ def _item(path: Path) -> np.ndarray:
     return ndimage.zoom(image, (3, SIZE / image.shape[1], SIZE / image.shape[2]), order=1)
 
 
-def _model(folder: Path, config: Config, model: str, images: int, device: str) -> dict[str, object]:
+def _model(folder: Path, config: Run, model: str, images: int, device: str) -> dict[str, object]:
     """Steps of one model's training, from the input pipeline to the optimiser."""
-    settings = stage_settings.namespace(cut(config, f"train/{model}"))
+    settings = TrainSettings(**cut(config, f"train/{model}"))
     recipe = settings.recipe
     steps = max(FEWEST_STEPS, images // recipe.batch_size)
     precision = arithmetic(recipe.precision, device)

@@ -20,7 +20,7 @@ def heading(target: str) -> dict[str, Any]:
 
 
 def extremes(values: pd.Series) -> dict[str, dict[str, Any] | None]:
-    """least and most of values by target, each with label and value; None without values."""
+    """Least and most of values by target, each with label and value; None without values."""
     known = values.dropna()
     if known.empty:
         return {"least": None, "most": None}
@@ -28,7 +28,7 @@ def extremes(values: pd.Series) -> dict[str, dict[str, Any] | None]:
 
 
 def extreme(values: pd.Series, target: str) -> dict[str, Any]:
-    """label and value of a target."""
+    """Label and value of a target."""
     return {"label": PARAMETERS[target].label, "value": float(values[target])}
 
 

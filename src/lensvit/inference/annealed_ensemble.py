@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import emcee
 import numpy as np
+
+from lensvit.inference.settings import EnsembleSettings
 
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -91,7 +92,7 @@ class Ensemble:
     seed : of all that is drawn.
     """
 
-    def __init__(self, target: Target, options: SimpleNamespace, seed: int) -> None:
+    def __init__(self, target: Target, options: EnsembleSettings, seed: int) -> None:
         self.target, self.options = target, options
         self.rng = np.random.default_rng(seed)
         self.calls, self.temperatures, self.started = 0, 0, time.perf_counter()

@@ -37,9 +37,7 @@ def physical(parameters: np.ndarray) -> np.ndarray:
     return inside(torch.tensor(parameters)).numpy() & positive
 
 
-def fermat_potentials(
-    parameters: np.ndarray, positions: np.ndarray, sources: np.ndarray | None = None
-) -> np.ndarray:
+def fermat_potentials(parameters: np.ndarray, positions: np.ndarray, sources: np.ndarray | None = None) -> np.ndarray:
     """Fermat potentials (K, M) [arcsec^2] of K lenses at M positions, by lenstronomy; NaN where no lens can be.
 
     Parameters

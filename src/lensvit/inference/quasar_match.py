@@ -154,9 +154,7 @@ class QuasarMatcher:
         step = DIFFERENCE * torch.eye(value.shape[1], dtype=value.dtype)[FREE]
         repeated = tuple(weight.repeat_interleave(len(FREE), 0) for weight in weights)
         known = Gaussian(known.mean.repeat_interleave(len(FREE), 0), known.precision)
-        both = [
-            self._residuals((value[:, None] + sign * step).flatten(0, 1), known, repeated) for sign in (1, -1)
-        ]
+        both = [self._residuals((value[:, None] + sign * step).flatten(0, 1), known, repeated) for sign in (1, -1)]
         return ((both[0] - both[1]) / (2 * DIFFERENCE)).unflatten(0, (len(value), len(FREE)))
 
 

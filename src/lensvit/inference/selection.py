@@ -18,7 +18,7 @@ def select_systems(
     camera alone. ``cameras`` leads from each PSF to its camera, a mapping with a ``name``.
     """
     test = catalog[catalog["split"] == "test"]
-    table = pd.DataFrame({"camera": [cameras[psf]["name"] for psf in test["psf"]]})
+    table = pd.DataFrame({"camera": [cameras[psf].name for psf in test["psf"]]})
     table["lot"] = [seeds.derive(seed, "refine", name) for name in test["id"]]
     of_camera = table.groupby("camera")["lot"]
     table["place"] = (of_camera.rank(method="first") - 0.5) / of_camera.transform("size")

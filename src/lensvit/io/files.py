@@ -84,4 +84,5 @@ def write_manifest(path: Path) -> None:
     """
     write_text(manifest_path(path), f"{sha256(path)}  {Path(path).name}\n")
 
+
 PUBLICATION_DATE = 1665273600  # 2022-10-09, the day after the original appeared; the one date in PDF and archive

@@ -38,7 +38,10 @@ def read_draws(path: Path, ids: list[str]) -> np.ndarray:
         raise LensvitError(f"{path}: a start needs {FEWEST_DRAWS} passes or more, all of them finite")
     return draws
 
-NEAREST_CAUSTIC = 3.0  # standard deviations from a caustic, within which there is no limit (lensvit.chapters.limit.compute)
+
+NEAREST_CAUSTIC = (
+    3.0  # standard deviations from a caustic, within which there is no limit (lensvit.chapters.limit.compute)
+)
 AMPLITUDE_TREATMENTS = ("known", "marginalised")  # of the amplitudes
 ALL = "all"  # instruments
 

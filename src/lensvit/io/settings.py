@@ -1,61 +1,104 @@
 """The settings of one stage: a small YAML file that Snakemake writes and a stage reads.
 
-The schema, with its bounds, lies in :mod:`lensvit.config.schema`; a stage never imports it, so
-that a new key of another stage re-runs nothing here.
+Each stage has a frozen model of its settings, in the ``settings.py`` of its package. The schema of a whole run
+(:mod:`lensvit.config.schema`) is made of the same parts, and a stage never imports it, so that a new key of
+another stage re-runs nothing here.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import write_text
 
+Read = TypeVar("Read")
 
-def read_settings(path: Path) -> SimpleNamespace:
-    """Read a stage's settings; nested mappings become nested namespaces.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
 
-    Mappings whose keys are data (priors, network options) stay plain ``dict``: those
-    under the keys ``priors`` and ``options``.
+
+class Settings(BaseModel):
+    """Settings of any kind: frozen; unknown keys, NaN and infinity are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, populate_by_name=True
+    )
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if entry is not None}
+    return value
+
+
+# a mapping from which an overlay removes an entry by setting it to null
+WithoutNull = BeforeValidator(_without_null)
+
+
+def read_settings(path: Path, kind: type[Read]) -> Read:
+    """The settings in a file.
+
+    Parameters
+    ----------
+    path
+        YAML.
+    kind
+        The model of the settings, a :class:`Settings` or a union of them.
 
     Raises
     ------
     LensvitError
-        If the file is absent or is no mapping.
+        If the file is absent, is no mapping, or is not what the stage reads.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LensvitError(f"no settings file {path}: run it through snakemake once") from error
+    except yaml.YAMLError as error:
+        raise LensvitError(f"{path} is no YAML: delete it and run snakemake again") from error
     if not isinstance(content, dict):
         raise LensvitError(f"{path} holds no settings: delete it and run snakemake again")
-    return namespace(content)
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise LensvitError(
+            f"{path}: {key}: {first['msg']} (got {first['input']!r}): delete it and run snakemake again"
+        ) from error
 
 
-def namespace(content: Any) -> Any:
-    """Nested mappings as nested namespaces, but for those under ``priors`` and ``options``."""
-    if isinstance(content, dict):
-        return SimpleNamespace(
-            **{
-                key: value if key in ("priors", "options") else namespace(value)
-                for key, value in content.items()
-            }
-        )
-    return content
+def canonical(value: Any) -> Any:
+    """Settings as plain data in canonical order: keys sorted, tuples as lists, models as mappings.
 
-
-def plain(content: Any) -> Any:
-    """The inverse of :func:`namespace`: mappings again, for a JSON file."""
-    if isinstance(content, SimpleNamespace):
-        return {key: plain(value) for key, value in vars(content).items()}
-    return content
+    Parameters
+    ----------
+    value
+        A model, a mapping, a sequence of these, or a plain value.
+    """
+    if isinstance(value, BaseModel):
+        return canonical(value.model_dump(by_alias=True))
+    if isinstance(value, Mapping):
+        return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [canonical(entry) for entry in value]
+    return value
 
 
 def write_settings(content: str, output: Path) -> None:
-    """Write a stage's settings from a line of JSON, as YAML in the same order."""
+    """Write a stage's settings from a line of JSON, as YAML in the same order.
+
+    Parameters
+    ----------
+    content
+        The settings, as JSON.
+    output
+        The YAML file.
+    """
     write_text(output, yaml.safe_dump(json.loads(content), sort_keys=False, allow_unicode=True))

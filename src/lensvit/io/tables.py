@@ -56,8 +56,7 @@ def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
     for name in others:
         if set(tables[name].index) != set(ids):
             raise LensvitError(
-                f"the predictions of {first} and {name} are of different systems: "
-                "delete both and run snakemake again"
+                f"the predictions of {first} and {name} are of different systems: delete both and run snakemake again"
             )
         tables[name] = tables[name].loc[ids]
     return tables

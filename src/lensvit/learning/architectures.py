@@ -6,9 +6,7 @@ describe a Gaussian of the standardised targets (:mod:`lensvit.learning.gaussian
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from types import SimpleNamespace
 
 from safetensors.torch import load_file
 from torch import nn
@@ -18,9 +16,10 @@ from lensvit.learning import gaussian
 from lensvit.learning.from_torchvision import torchvision_network
 from lensvit.learning.from_transformers import transformers_network
 from lensvit.learning.pixel_norm import Normalised
+from lensvit.learning.settings import Architecture, TrainedModel
 
 
-def build_network(network: SimpleNamespace, outputs: int, normalise: str = "none") -> nn.Module:
+def build_network(network: Architecture, outputs: int, normalise: str = "none") -> nn.Module:
     """A network that maps images (B, 3, S, S) to (B, ``outputs``).
 
     Parameters
@@ -48,12 +47,12 @@ def trainable_parameters(network: nn.Module) -> int:
 
 
 def family(network: nn.Module) -> str:
-    """"transformer" for a network with attention in it, "convolutional" for all others."""
+    """ "transformer" for a network with attention in it, "convolutional" for all others."""
     attends = any("Attention" in type(module).__name__ for module in network.modules())
     return "transformer" if attends else "convolutional"
 
 
-def load_network(folder: Path) -> tuple[nn.Module, SimpleNamespace]:
+def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
     """A trained network in eval mode, and what its config.json says.
 
     Raises
@@ -61,11 +60,9 @@ def load_network(folder: Path) -> tuple[nn.Module, SimpleNamespace]:
     LensvitError
         If the weights are absent, truncated, or do not fit the config.
     """
-    from lensvit.io.settings import namespace
-
     folder = Path(folder)
-    config = namespace(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    scratch = SimpleNamespace(**{**vars(config.network), "weights": "scratch"})
+    config = TrainedModel.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+    scratch = config.network.model_copy(update={"weights": "scratch"})
     outputs = gaussian.output_count(config.network.posterior, len(config.targets))
     network = build_network(scratch, outputs, config.recipe.normalise)
     path = folder / "weights.safetensors"

@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -22,9 +21,9 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lensvit.io import settings as stage_settings
 from lensvit.io import tables
 from lensvit.io.files import atomic, write_manifest
+from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.jobs.seeds import derive
@@ -32,6 +31,7 @@ from lensvit.learning import gaussian
 from lensvit.learning.architectures import load_network
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
+from lensvit.learning.settings import EvaluateSettings, Scaler
 from lensvit.parameters import TARGET_NAMES
 
 CHUNK_PASSES = 64  # passes in one chunk of the HDF5 file
@@ -67,7 +67,7 @@ def evaluate(
         If files are broken, no GPU is there, or its memory is too small.
     """
     torch.set_num_threads(threads)
-    choice = stage_settings.read_settings(settings)
+    choice = read_settings(settings, EvaluateSettings)
     rows = tables.read_parquet(catalog)
     rows = rows[rows["split"] == split].reset_index(drop=True)
     advice = memory_advice(f"evaluation.batch_size ({choice.batch_size})")
@@ -92,10 +92,9 @@ def evaluate(
 class TargetScale:
     """Standardised targets to physical units."""
 
-    def __init__(self, scaler: object) -> None:
-        content = stage_settings.plain(scaler)
-        self.mean = np.array([content["mean"][name] for name in TARGET_NAMES])
-        self.sd = np.array([content["sd"][name] for name in TARGET_NAMES])
+    def __init__(self, scaler: Scaler) -> None:
+        self.mean = np.array([scaler.mean[name] for name in TARGET_NAMES])
+        self.sd = np.array([scaler.sd[name] for name in TARGET_NAMES])
 
 
 Moments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -104,7 +103,7 @@ Moments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def write_draws(
     path: Path,
     batches: Iterator[tuple[Tensor, Tensor]],
-    choice: SimpleNamespace,
+    choice: EvaluateSettings,
     scale: TargetScale,
     ids: pd.Series,
 ) -> Moments:
@@ -136,7 +135,7 @@ def write_draws(
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, inputs: Inputs, choice: SimpleNamespace, fabric: Fabric
+    network: nn.Module, inputs: Inputs, choice: EvaluateSettings, fabric: Fabric
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (rows (B,), outputs (passes, B, O)), the latter float64 on the CPU, of each batch.
 

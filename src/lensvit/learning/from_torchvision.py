@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn.functional import dropout, dropout2d
 
 from lensvit.errors import LensvitError
 from lensvit.learning.libraries import call_library, missing_weights
+from lensvit.learning.settings import Architecture
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.LeakyReLU, nn.ELU)
 
@@ -38,7 +38,7 @@ class ActivationDropout(nn.Module):
         return drop(self.activation(features), self.probability, self.training)
 
 
-def torchvision_network(network: SimpleNamespace, outputs: int) -> nn.Module:
+def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
     from torchvision import models
 
     if network.architecture == "ResNet":
@@ -63,7 +63,7 @@ def torchvision_network(network: SimpleNamespace, outputs: int) -> nn.Module:
 
 
 def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options: Any) -> nn.Module:
-    """torchvision's ResNet by its block (BasicBlock, Bottleneck) and the number of them in each stage."""
+    """Torchvision's ResNet by its block (BasicBlock, Bottleneck) and the number of them in each stage."""
     from torchvision.models import resnet
 
     if weights is not None:
@@ -73,7 +73,7 @@ def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options
     return resnet.ResNet(getattr(resnet, block), layers, **options)
 
 
-def _torchvision_pretrained(network: SimpleNamespace, make: Callable[..., nn.Module]) -> nn.Module:
+def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module]) -> nn.Module:
     from torchvision import models
 
     if network.weights == "pretrained":
@@ -117,7 +117,7 @@ def _replace_head(model: nn.Module, outputs: int, inputs: int | None = None) -> 
     setattr(model.get_submodule(parent), child, nn.Linear(inputs or old.in_features, outputs))
 
 
-def _keep_positions(network: SimpleNamespace, model: nn.Module, outputs: int) -> None:
+def _keep_positions(network: Architecture, model: nn.Module, outputs: int) -> None:
     """Let the last pooling leave a grid, so that the head sees where in the image a feature lies."""
     if not isinstance(getattr(model, "avgpool", None), nn.AdaptiveAvgPool2d):
         raise LensvitError(f"{network.architecture} has no last pooling to widen: set pool_grid: 1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from lensvit.errors import LensvitError
 from lensvit.learning.libraries import call_library, missing_weights
 from lensvit.learning.pixel_norm import Normalised
+from lensvit.learning.settings import Architecture
 
 # Hub ids whose geometry is the library's default for a model type: no hub needed from scratch.
 KNOWN_TYPES = {"google/vit-base-patch16-224": "vit", "google/vit-base-patch16-224-in21k": "vit"}
@@ -31,7 +31,7 @@ class Logits(nn.Module):
         return self.classifier(pixel_values=images).logits
 
 
-def transformers_network(network: SimpleNamespace, outputs: int) -> nn.Module:
+def transformers_network(network: Architecture, outputs: int) -> nn.Module:
     with missing_weights(network):
         if network.weights == "scratch":
             from transformers import AutoModelForImageClassification
@@ -41,7 +41,7 @@ def transformers_network(network: SimpleNamespace, outputs: int) -> nn.Module:
         return Logits(_from_pretrained(network, outputs))
 
 
-def _fields(network: SimpleNamespace, outputs: int) -> dict[str, Any]:
+def _fields(network: Architecture, outputs: int) -> dict[str, Any]:
     return {
         "num_labels": outputs,
         "hidden_dropout_prob": network.dropout,
@@ -50,7 +50,7 @@ def _fields(network: SimpleNamespace, outputs: int) -> dict[str, Any]:
     }
 
 
-def _transformers_config(network: SimpleNamespace, outputs: int) -> Any:
+def _transformers_config(network: Architecture, outputs: int) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     model_type = KNOWN_TYPES.get(network.architecture, network.architecture)
@@ -69,7 +69,7 @@ def _transformers_config(network: SimpleNamespace, outputs: int) -> Any:
     return config
 
 
-def _check_fields(network: SimpleNamespace, config: Any, fields: dict[str, Any]) -> None:
+def _check_fields(network: Architecture, config: Any, fields: dict[str, Any]) -> None:
     unknown = [key for key in network.options if not hasattr(config, key)]
     if unknown:
         raise LensvitError(f"{network.architecture} has no options {', '.join(unknown)}: see {type(config).__name__}")
@@ -79,7 +79,7 @@ def _check_fields(network: SimpleNamespace, config: Any, fields: dict[str, Any])
         )
 
 
-def _from_pretrained(network: SimpleNamespace, outputs: int) -> nn.Module:
+def _from_pretrained(network: Architecture, outputs: int) -> nn.Module:
     from transformers import AutoConfig, AutoModelForImageClassification
 
     source = network.architecture if network.weights == "pretrained" else network.weights
@@ -96,7 +96,7 @@ def _from_pretrained(network: SimpleNamespace, outputs: int) -> nn.Module:
     return classifier
 
 
-def _check_loaded(network: SimpleNamespace, report: dict[str, Any]) -> None:
+def _check_loaded(network: Architecture, report: dict[str, Any]) -> None:
     """All weights but the head's must come from the file."""
     mismatched = {entry[0] if isinstance(entry, tuple | list) else entry for entry in report["mismatched_keys"]}
     absent = set(report["missing_keys"]) | mismatched

@@ -76,6 +76,7 @@ def draw_targets(output: Tensor, normal: np.ndarray) -> tuple[np.ndarray, np.nda
     drawn = (factor @ normal[..., None])[..., 0]
     return mean.numpy(), np.square(factor).sum(-1), mean.numpy() + drawn
 
+
 LOG_2_PI = math.log(2 * math.pi)
 
 

@@ -21,11 +21,6 @@ import torch
 from torch import Tensor
 
 
-def fits(pixels: int, size: int) -> bool:
-    """Whether each of ``size`` blocks along an axis of ``pixels`` has a pixel."""
-    return size % 2 == 0 and pixels % 2 == 0 and 2 * size <= pixels
-
-
 def graded(places: np.ndarray) -> np.ndarray:
     """Where ``places`` of the input lie in the image, both from -1 to 1 along an axis."""
     return places * (1 + np.abs(places)) / 2
@@ -33,7 +28,7 @@ def graded(places: np.ndarray) -> np.ndarray:
 
 @cache
 def edges(pixels: int, size: int) -> np.ndarray:
-    """Edges (size + 1,) of the blocks along an axis [pixel]; for what :func:`fits`."""
+    """Edges (size + 1,) of the blocks along an axis [pixel]; where :func:`lensvit.learning.settings.graded_fits` holds."""
     offset = graded(np.linspace(-1, 1, size + 1)) * (pixels // 2)
     return pixels // 2 + (np.sign(offset) * np.floor(np.abs(offset) + 0.5)).astype(int)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from torch import Tensor
 from lensvit.io.images import ImageChunk, image_geometry, read_chunks
 from lensvit.jobs.threads import for_each
 from lensvit.learning.preprocessing import brightness_factor, mean_variance, resize, stretch
+from lensvit.learning.settings import InputRecipe
 from lensvit.lensing.noise import noise, noisy, variance
 
 SHARE_OF_GPU = 0.5  # of its free memory, that images may take
@@ -92,7 +92,7 @@ class Inputs:
         self,
         rows: pd.DataFrame,
         images: Path,
-        recipe: SimpleNamespace,
+        recipe: InputRecipe,
         size: int,
         *,
         fresh: bool = False,

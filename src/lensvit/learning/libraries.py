@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 from torch import nn
 
 from lensvit.errors import LensvitError
+from lensvit.learning.settings import Architecture
 
 # ---------------------------------------------------------------- errors and files
 
 
-def call_library(network: SimpleNamespace, make: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+def call_library(network: Architecture, make: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
     try:
         return make(*args, **kwargs)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise LensvitError(f"{network.library} cannot build {network.architecture} with these options: {error}") from error
+        raise LensvitError(
+            f"{network.library} cannot build {network.architecture} with these options: {error}"
+        ) from error
 
 
 @contextmanager
-def missing_weights(network: SimpleNamespace) -> Iterator[None]:
+def missing_weights(network: Architecture) -> Iterator[None]:
     """Turn the many ways in which a download or a file fails into one message."""
     from huggingface_hub.errors import HfHubHTTPError
 

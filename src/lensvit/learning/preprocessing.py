@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from lensvit.learning import graded_resize
+from lensvit.learning.settings import InputRecipe
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 REFERENCE_SCALE = 0.05  # arcsec: `per_area` brightness is per pixel of this side, HST's
 
 
-def brightness_factor(recipe: SimpleNamespace, pixel_scale: float) -> float:
+def brightness_factor(recipe: InputRecipe, pixel_scale: float) -> float:
     """The factor from counts/s per pixel of ``pixel_scale`` [arcsec] to the recipe's brightness."""
     return (REFERENCE_SCALE / pixel_scale) ** 2 if recipe.brightness == "per_area" else 1.0
 

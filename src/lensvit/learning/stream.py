@@ -12,7 +12,6 @@ import signal
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import torch
@@ -20,16 +19,19 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lensvit.io import settings as stage_settings
+from lensvit.errors import LensvitError
 from lensvit.io.files import manifest_path
+from lensvit.io.settings import read_settings
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.preprocessing import brightness_factor, resize, stretch
+from lensvit.learning.settings import Recipe, TrainSettings
 from lensvit.learning.train import checkpoint_key, machine
 from lensvit.learning.trainer import SAMPLE, Trainer, epoch_order, share_of
 from lensvit.lensing.noise import variance
 from lensvit.parameters import TARGET_NAMES
 from lensvit.simulation.engines import torch_engine
 from lensvit.simulation.sampler import Sampler, imaged
+from lensvit.simulation.settings import SystemSettings
 
 PORTION = 256  # systems that are drawn and rendered together, at least: fewer cost more each
 SPLIT = "train"
@@ -67,7 +69,7 @@ def train_streaming(
         As ``lensvit train``; if a PSF does not suit its settings, or the priors allow no image.
     """
     torch.set_num_threads(threads)
-    choice = stage_settings.read_settings(settings)
+    choice = read_settings(settings, TrainSettings)
     workers = threads if device == "cpu" and threads > 1 else 0
     with machine(choice.recipe, device, processes, nodes) as fabric:
         trainer = StreamingTrainer(choice, catalog, scaler, images, fabric, psfs, workers)
@@ -81,7 +83,7 @@ class StreamingTrainer(Trainer):
 
     def __init__(
         self,
-        settings: SimpleNamespace,
+        settings: TrainSettings,
         catalog: Path,
         scaler: Path,
         images: Path,
@@ -127,7 +129,7 @@ class NewSystems(Dataset):
 
     def __init__(
         self,
-        settings: SimpleNamespace,
+        settings: TrainSettings,
         psfs: list[Path],
         names: pd.Series,
         device: str = "cpu",
@@ -177,9 +179,7 @@ class NewSystems(Dataset):
         size = self.recipe.batch_size
         rows = epoch_order(self.settings.seed, epoch, len(self.names))[step * size : (step + 1) * size]
         rows = rows[share_of(len(rows), self.rank, self.size)].tolist()
-        return [
-            (self.names[row], self.stored[self.names[row]] * (epoch + 1) + int(self.place[row])) for row in rows
-        ]
+        return [(self.names[row], self.stored[self.names[row]] * (epoch + 1) + int(self.place[row])) for row in rows]
 
     def made(self, systems: list[tuple[str, int]]) -> Batch:
         """Small noisy images (n, S, S) in the recipe's brightness on the device, and targets (n, K) float64."""
@@ -195,10 +195,12 @@ class NewSystems(Dataset):
     @cached_property
     def cameras(self) -> Mapping[str, CameraStream]:
         """One a PSF; each process has its own."""
-        size, options = self.settings.network.image_size, self.settings.stream.options
+        size, stream = self.settings.network.image_size, self.settings.stream
+        if stream is None:
+            raise LensvitError("these settings are of a training without a stream: set training.stream: true")
         return {
-            name: CameraStream(stage_settings.namespace(entry), self.paths[name], self.recipe, size, self.device)
-            for name, entry in options.items()
+            name: CameraStream(systems, self.paths[name], self.recipe, size, self.device)
+            for name, systems in stream.systems.items()
         }
 
     def __getstate__(self) -> dict:
@@ -215,7 +217,7 @@ class CameraStream:
     size : S, the side of the network's input. device : where images are rendered.
     """
 
-    def __init__(self, options: SimpleNamespace, psf: Path, recipe: SimpleNamespace, size: int, device: str) -> None:
+    def __init__(self, options: SystemSettings, psf: Path, recipe: Recipe, size: int, device: str) -> None:
         self.options, self.recipe, self.size, self.device = options, recipe, size, device
         self.engine = torch_engine(options, psf, device)
         self.sampler = Sampler(options, SPLIT, self.engine.solve)

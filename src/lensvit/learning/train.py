@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from lightning.fabric import Fabric
 
-from lensvit.io import settings as stage_settings
 from lensvit.io.files import manifest_path
+from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.jobs.sources import closure
+from lensvit.learning.settings import Recipe, TrainSettings
 from lensvit.learning.trainer import Trainer
 
 
@@ -52,7 +52,7 @@ def train(
         SIGTERM or SIGUSR1 ends the training, once its checkpoint is written.
     """
     torch.set_num_threads(threads)
-    choice = stage_settings.read_settings(settings)
+    choice = read_settings(settings, TrainSettings)
     with machine(choice.recipe, device, processes, nodes) as fabric:
         trainer = Trainer(choice, catalog, scaler, images, fabric)
         trainer.state = Path(state) / checkpoint_key("lensvit.learning.train", settings, scaler, manifest_path(catalog))
@@ -60,7 +60,7 @@ def train(
 
 
 @contextmanager
-def machine(recipe: SimpleNamespace, device: str, processes: int, nodes: int) -> Iterator[Fabric]:
+def machine(recipe: Recipe, device: str, processes: int, nodes: int) -> Iterator[Fabric]:
     """Where a recipe trains; what runs out of memory in there says what to do."""
     advice = memory_advice(f"the recipe's batch_size ({recipe.batch_size})")
     with launch(device, processes, arithmetic(recipe.precision, device), nodes) as fabric, advice:

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -29,7 +28,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lensvit.errors import LensvitError
-from lensvit.io import settings as stage_settings
 from lensvit.io import tables
 from lensvit.io.files import atomic, write_manifest, write_text
 from lensvit.jobs.fabric import agree
@@ -40,6 +38,7 @@ from lensvit.learning.architectures import build_network, family, trainable_para
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.pixel_norm import Normalised
+from lensvit.learning.settings import Recipe, Scaler, TrainedModel, TrainSettings
 from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
 from lensvit.parameters import TARGET_NAMES
 
@@ -81,10 +80,10 @@ def share_of(count: int, rank: int, size: int) -> slice:
 class Trainer:
     """A network with its data, its optimiser and its progress."""
 
-    def __init__(self, settings: SimpleNamespace, catalog: Path, scaler: Path, images: Path, fabric: Fabric) -> None:
+    def __init__(self, settings: TrainSettings, catalog: Path, scaler: Path, images: Path, fabric: Fabric) -> None:
         self.settings, self.recipe, self.seed = settings, settings.recipe, settings.seed
         self.fabric, self.device, self.state = fabric, str(fabric.device), Path()
-        self.scaler = json.loads(Path(scaler).read_text(encoding="utf-8"))
+        self.scaler = Scaler.model_validate_json(Path(scaler).read_text(encoding="utf-8"))
         rows = tables.read_parquet(catalog)
         size = settings.network.image_size
         train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
@@ -133,7 +132,9 @@ class Trainer:
 
     def _standardised(self, targets: Tensor) -> Tensor:
         """(B, K) float32 from physical targets."""
-        mean, sd = (torch.tensor([self.scaler[key][name] for name in TARGET_NAMES]) for key in ("mean", "sd"))
+        mean, sd = (
+            torch.tensor([values[name] for name in TARGET_NAMES]) for values in (self.scaler.mean, self.scaler.sd)
+        )
         return ((targets - mean.to(targets)) / sd.to(targets)).float()
 
     def say(self, line: str) -> None:
@@ -367,27 +368,26 @@ class Trainer:
 
     def write(self, output: Path) -> None:
         """The model's files: the best epoch's weights, what they are, and how they came about."""
-        progress, network = self.progress, self.settings.network
+        progress = self.progress
         best = progress.history[progress.best_epoch]
         self.network.load_state_dict(load_file(self.state / "best.safetensors"))
-        content = {
-            "network": stage_settings.plain(network),
-            "recipe": stage_settings.plain(self.recipe),
-            "targets": list(TARGET_NAMES),
-            "scaler": self.scaler,
-            "family": family(self.network),
-            "parameters": trainable_parameters(self.network),
-            "systems_seen": self.systems_seen(),
-            "best_epoch": best["epoch"],
-            "best_validation_mse": best["validation_mse"],
-        }
+        content = TrainedModel(
+            network=self.settings.network,
+            recipe=self.recipe,
+            targets=list(TARGET_NAMES),
+            scaler=self.scaler,
+            family=family(self.network),
+            parameters=trainable_parameters(self.network),
+            systems_seen=self.systems_seen(),
+            best_epoch=best["epoch"],
+            best_validation_mse=best["validation_mse"],
+        )
         _save_weights(self.network, output / "weights.safetensors")
         write_manifest(output / "weights.safetensors")
         write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
         write_text(output / "provenance.json", self._provenance())
-        write_text(output / "config.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+        write_text(output / "config.json", json.dumps(content.model_dump(), indent=1, sort_keys=True) + "\n")
         self.say(f"best epoch {best['epoch']}: validation MSE {best['validation_mse']:.4f}")
-
 
     def _provenance(self) -> str:
         gpu = None if self.device == "cpu" else torch.cuda.get_device_name(self.device)
@@ -407,15 +407,13 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _optimizer(network: nn.Module, recipe: SimpleNamespace) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adam":
         return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": recipe.weight_decay}]
-    return torch.optim.AdamW(
-        [*groups, {"params": plain, "weight_decay": 0.0}], lr=recipe.learning_rate, fused=True
-    )
+    return torch.optim.AdamW([*groups, {"params": plain, "weight_decay": 0.0}], lr=recipe.learning_rate, fused=True)
 
 
 def _save_weights(network: nn.Module, path: Path) -> None:
@@ -430,7 +428,7 @@ def _line(row: dict[str, float]) -> str:
     )
 
 
-def _stop_if_diverged(history: Sequence[dict[str, float]], recipe: SimpleNamespace) -> None:
+def _stop_if_diverged(history: Sequence[dict[str, float]], recipe: Recipe) -> None:
     last = [row["validation_mse"] for row in history[-DIVERGED_EPOCHS:]]
     if len(last) == DIVERGED_EPOCHS and not any(score < DIVERGED_MSE for score in last):
         raise LensvitError(

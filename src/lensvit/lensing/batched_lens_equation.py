@@ -169,7 +169,7 @@ class _Search:
         return (total == 0) | ((total == 1) & cusp)
 
     def _crossed(self, angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """a x m, m x y and a x y at angles (B, K)."""
+        """A x m, m x y and a x y at angles (B, K)."""
         direction = torch.polar(torch.ones_like(angle), angle)
         a = self.law.mass_deflection(direction)
         m = direction - self.shear * direction.conj()
@@ -250,9 +250,7 @@ class _Search:
         sides = [(left[:, 0], middle[:, 0], *values[:2]), (middle[:, 0], right[:, 0], *values[1:])]
         return [tuple(part[crossed] for part in (arc, system, *side)) for side in sides]
 
-    def _root(
-        self, arc: Tensor, system: Tensor, low: Tensor, high: Tensor, at_low: Tensor, at_high: Tensor
-    ) -> Tensor:
+    def _root(self, arc: Tensor, system: Tensor, low: Tensor, high: Tensor, at_low: Tensor, at_high: Tensor) -> Tensor:
         search = self.rows(system)
 
         def function(angle: Tensor) -> Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 
 from lensvit.errors import LensvitError
 from lensvit.lensing.renderer import BatchedRenderer
+from lensvit.lensing.settings import LensModel
 from lensvit.psf import kernel
 
 
@@ -28,7 +28,7 @@ def read_kernels(files: list[Path], names: Iterable[str]) -> dict[str, kernel.Ke
     return found
 
 
-def camera_renderer(options: SimpleNamespace, name: str, psf: kernel.Kernel) -> BatchedRenderer:
+def camera_renderer(options: LensModel, name: str, psf: kernel.Kernel) -> BatchedRenderer:
     """For the camera of a PSF.
 
     Parameters
@@ -36,5 +36,5 @@ def camera_renderer(options: SimpleNamespace, name: str, psf: kernel.Kernel) -> 
     options : settings with ``scene``, ``supersampling`` and ``options``, in which the PSF's ``name`` leads to
         ``pixels`` and ``pixel_scale`` of its camera.
     """
-    camera, fine = options.options[name], psf.supersampled if options.supersampling > 1 else None
-    return BatchedRenderer(camera["pixels"], camera["pixel_scale"], psf.native, options.scene, fine)
+    camera, fine = options.cameras[name], psf.supersampled if options.supersampling > 1 else None
+    return BatchedRenderer(camera.pixels, camera.pixel_scale, psf.native, options.scene, fine)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lensvit.lensing.power_law import CENTRE, MASS, PowerLaw
+from lensvit.lensing.settings import Light
 from lensvit.parameters import NAMES
 
 AMPLITUDES = ("source_amp", "lens_amp", "quasar_amp")  # further columns of the parameters, where they vary
@@ -29,7 +29,7 @@ class Galaxies:
     into them, so that a pixel costs five exponentials, two logarithms and a few small matrix products.
     """
 
-    def __init__(self, parameters: Tensor, axis: Tensor, scene: SimpleNamespace, dtype: torch.dtype) -> None:
+    def __init__(self, parameters: Tensor, axis: Tensor, scene: Light, dtype: torch.dtype) -> None:
         law = PowerLaw(parameters, TOLERANCE[dtype], slopes=False)
         of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))  # (B, 1)
         self.count = law.count
@@ -65,9 +65,7 @@ class Galaxies:
         self.amplitude = (amplitude * torch.exp(b[..., 0]))[:, None]  # (B, 1, 2)
         return size
 
-    def _source_plane(
-        self, law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: SimpleNamespace, size: Tensor
-    ) -> None:
+    def _source_plane(self, law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: Light, size: Tensor) -> None:
         """Scaled elliptical coordinates there: of the undeflected pixels, and what the deflection changes."""
         e1, e2 = scene.source_e1, scene.source_e2
         flatten = size.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
@@ -105,7 +103,7 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 
 
 def _b(index: Tensor) -> Tensor:
-    """lenstronomy's b_n, by which R_sersic is about the half-light radius."""
+    """Lenstronomy's b_n, by which R_sersic is about the half-light radius."""
     return (1.9992 * index - 0.3271).clamp_min(1e-5)
 
 
@@ -129,7 +127,7 @@ def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
     return _Sersic(value, by_square, steepness / size, steepness * radius / (2 * index) - 1.9992 * (power - 1) * value)
 
 
-def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scene: SimpleNamespace) -> Tensor:
+def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scene: Light) -> Tensor:
     """Light of both galaxies before the PSF and its derivatives by the ``COLUMNS``, (B, 18, P) [counts/s/arcsec^2].
 
     Parameters

@@ -60,7 +60,7 @@ def _lens_model(profile: str) -> LensModel:
 
 
 def lens_kwargs(parameters: Mapping[str, float]) -> list[dict[str, float]]:
-    """lenstronomy's arguments of the mass (power law) and of the shear, in components."""
+    """Lenstronomy's arguments of the mass (power law) and of the shear, in components."""
     mass = {name: parameters[name] for name in ("theta_E", "gamma", "e1", "e2", "center_x", "center_y")}
     size, angle = parameters["gamma_ext"], parameters["psi_ext"]
     return [mass, {"gamma1": size * np.cos(2 * angle), "gamma2": size * np.sin(2 * angle)}]

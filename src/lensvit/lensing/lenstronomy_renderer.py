@@ -10,13 +10,13 @@ if the kernel is 0 at its border.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 
 import numpy as np
 import scipy.fft
 from lenstronomy.LightModel.light_model import LightModel
 
 from lensvit.lensing.lens_equation import lens_kwargs, lens_model
+from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System, lens_light_kwargs, source_kwargs
 
 BLOCK = 16384  # pixels computed at once: temporary arrays of 128 kB stay in the cache
@@ -39,7 +39,7 @@ class LenstronomyRenderer:
         pixels: int,
         pixel_scale: float,
         kernel: np.ndarray,
-        scene: SimpleNamespace,
+        scene: Light,
         fine_kernel: np.ndarray | None = None,
     ) -> None:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene

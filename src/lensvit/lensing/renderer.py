@@ -8,7 +8,6 @@ only pixels are computed in the chosen precision.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from lensvit.lensing.galaxies import AMPLITUDES, COLUMNS, TOLERANCE, Galaxies, R
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.point_sources import PointSources, Stencil, bilinear
 from lensvit.lensing.power_law import PowerLaw, inside
+from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES
 
@@ -48,7 +48,7 @@ class BatchedRenderer:
         pixels: int,
         pixel_scale: float,
         kernel: np.ndarray,
-        scene: SimpleNamespace,
+        scene: Light,
         fine_kernel: np.ndarray | None = None,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",

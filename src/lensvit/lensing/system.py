@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 from lensvit.lensing.lens_equation import QuasarImages
+from lensvit.lensing.settings import Light
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class System:
     redraws: int = 0
 
 
-def source_kwargs(parameters: Mapping[str, float], scene: SimpleNamespace) -> list[dict[str, float]]:
-    """lenstronomy's arguments of the source galaxy, an elliptical Sersic profile."""
+def source_kwargs(parameters: Mapping[str, float], scene: Light) -> list[dict[str, float]]:
+    """Lenstronomy's arguments of the source galaxy, an elliptical Sersic profile."""
     return [
         {
             "amp": scene.source_amp,
@@ -37,7 +37,7 @@ def source_kwargs(parameters: Mapping[str, float], scene: SimpleNamespace) -> li
     ]
 
 
-def lens_light_kwargs(parameters: Mapping[str, float], scene: SimpleNamespace) -> list[dict[str, float]]:
-    """lenstronomy's arguments of the lens light: centre and ellipticity are those of the mass."""
+def lens_light_kwargs(parameters: Mapping[str, float], scene: Light) -> list[dict[str, float]]:
+    """Lenstronomy's arguments of the lens light: centre and ellipticity are those of the mass."""
     tied = ("R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
     return [{"amp": scene.lens_amp} | {name: parameters[name] for name in tied}]

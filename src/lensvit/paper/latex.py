@@ -48,7 +48,7 @@ _GREEK = {
 } | {"λ": r"\ensuremath{\lambda}", "Λ": r"\ensuremath{\Lambda}"}
 # letters beyond Latin-1 that the T1 encoding has
 _LETTERS = set("ĂăĄąĆćČčĎďĐđĘęĚěĞğĹĺĽľŁłŃńŇňŐőŔŕŘřŚśŞşŠšŢţŤťŮůŰűŹźŻżŽžŸŒœ")
-_NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NUMERALS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 # ---------------------------------------------------------------- text

@@ -225,9 +225,7 @@ def _provenance(models: list[Path], durations: Mapping[str, float], entries: Map
 # ---------------------------------------------------------------- results
 
 
-def _columns(
-    config: Mapping[str, Any], models: Mapping[str, Any], names: Iterable[str]
-) -> list[dict[str, Any]]:
+def _columns(config: Mapping[str, Any], models: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
     """What each column of Table 1 is; a model's ``reference`` is the published model of its family."""
     columns = []
     for name in names:
@@ -294,8 +292,7 @@ def _figures(config: Mapping[str, Any], systems: pd.DataFrame, models: Mapping[s
     return {
         "figure1": {
             "examples": [
-                {"id": row["id"], "psf": row["psf"], "instrument": labels[row["psf"]]}
-                for _, row in examples.iterrows()
+                {"id": row["id"], "psf": row["psf"], "instrument": labels[row["psf"]]} for _, row in examples.iterrows()
             ],
             "model": models[model]["label"] if attends else None,
             "layer": figures["attention_layer"],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from lensvit.errors import LensvitError
-from lensvit.io import settings as stage_settings
 from lensvit.io.files import write_text
+from lensvit.io.settings import canonical, read_settings
 from lensvit.psf import hst, keck, kernel, user
 from lensvit.psf.kernel import Cards, Kernel
+from lensvit.psf.settings import FitsKernel, HstKernel, KeckKernel, KernelSettings
 
 RADII = (0.1, 0.25, 0.5)  # arcsec
 
@@ -30,11 +29,7 @@ def build_kernel(settings: Path, output: Path) -> None:
     LensvitError
         If the kind is not known, the kernel's size does not suit, or the user's file is unfit.
     """
-    options = stage_settings.read_settings(settings)
-    if options.kind not in _KINDS:
-        raise LensvitError(
-            f"psfs.{options.name}.kind: {options.kind!r} is not known; there are: {', '.join(_KINDS)}"
-        )
+    options = read_settings(settings, KernelSettings)
     result, cards = _KINDS[options.kind](options)
     kernel.write_kernel(output, result, {**cards, **_settings_cards(options)})
     summary = {**_measured(result), "strehl": cards["STREHL"][0] if "STREHL" in cards else None}
@@ -52,13 +47,13 @@ def _measured(result: Kernel) -> dict[str, Any]:
     }
 
 
-def _hst(options: SimpleNamespace) -> tuple[Kernel, Cards]:
+def _hst(options: HstKernel) -> tuple[Kernel, Cards]:
     pixel, pixels = _fine_grid(options)
     light = hst.light(options.spectral_index, options.despace_um, pixel, pixels)
     return kernel.from_supersampled(light, options.pixel_scale), hst.LABELS
 
 
-def _keck(options: SimpleNamespace) -> tuple[Kernel, Cards]:
+def _keck(options: KeckKernel) -> tuple[Kernel, Cards]:
     pixel, pixels = _fine_grid(options)
     physics = {name: getattr(options, name) for name in _KECK_PHYSICS}
     light, strehl = keck.light(**physics, pixel=pixel, pixels=pixels)
@@ -71,21 +66,19 @@ _KECK_PHYSICS = (
 )  # fmt: skip
 
 
-def _user(options: SimpleNamespace) -> tuple[Kernel, Cards]:
-    extension = getattr(options, "extension", 0)
-    file_pixel_scale = getattr(options, "file_pixel_scale", None)
-    return user.load_user_kernel(Path(options.path), options.pixel_scale, extension, file_pixel_scale)
+def _user(options: FitsKernel) -> tuple[Kernel, Cards]:
+    return user.load_user_kernel(Path(options.path), options.pixel_scale, options.extension, options.file_pixel_scale)
 
 
-def _fine_grid(options: SimpleNamespace) -> tuple[float, int]:
+def _fine_grid(options: HstKernel | KeckKernel) -> tuple[float, int]:
     """Pixel side [arcsec] and number of pixels along a side of the supersampled kernel."""
     return options.pixel_scale / kernel.OVERSAMPLING, options.pixels * kernel.OVERSAMPLING
 
 
-def _settings_cards(options: SimpleNamespace) -> Cards:
+def _settings_cards(options: KernelSettings) -> Cards:
     """The settings as header cards; a user's path is not among them, the same file gives the same bytes."""
     cards = {"KIND": (options.kind, "how the kernel was made"), "NAME": (options.name, "name in the config")}
-    for key, value in sorted(vars(options).items()):
+    for key, value in sorted(canonical(options).items()):
         if key not in ("kind", "name", "path", "pixel_scale") and value is not None:
             number = isinstance(value, int | float)
             cards[f"HIERARCH SETTING {key}"] = (value if number else str(value)[:40], "")

@@ -113,8 +113,7 @@ def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header]:
         ) from error
     except (OSError, TypeError, ValueError) as error:
         raise LensvitError(
-            f"PSF {path}: cannot be read as FITS, or is damaged ({error}); check it with `fitsinfo`, "
-            "or copy it again"
+            f"PSF {path}: cannot be read as FITS, or is damaged ({error}); check it with `fitsinfo`, or copy it again"
         ) from error
 
 
@@ -132,14 +131,10 @@ def _check_image(image: np.ndarray) -> None:
             "resample it, or cut off one row and column where the star is on a pixel's centre"
         )
     if not SMALLEST <= len(image) <= LARGEST:
-        raise LensvitError(
-            f"the image is {shape} pixels; the side must be {SMALLEST} to {LARGEST}: crop or pad it"
-        )
+        raise LensvitError(f"the image is {shape} pixels; the side must be {SMALLEST} to {LARGEST}: crop or pad it")
     bad = int((~np.isfinite(image)).sum())
     if bad:
-        raise LensvitError(
-            f"{bad} of {image.size} pixels are NaN or infinite; fill them in (interpolate) first"
-        )
+        raise LensvitError(f"{bad} of {image.size} pixels are NaN or infinite; fill them in (interpolate) first")
 
 
 def _check_scale(header: fits.Header, expected: float, given: float | None) -> None:

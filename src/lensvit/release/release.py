@@ -371,9 +371,7 @@ def _extract(
     """Write one member, if it is what the manifest says; return its name."""
     expected = manifest["files"].get(member.name)
     if expected is None or not member.isfile():
-        raise LensvitError(
-            f"{file} is not to be trusted: {member.name!r} is not in its manifest, or is no plain file"
-        )
+        raise LensvitError(f"{file} is not to be trusted: {member.name!r} is not in its manifest, or is no plain file")
     path = folder / member.name
     if path.exists():
         raise LensvitError(f"{file} is not to be trusted: it holds {member.name} twice")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from lensvit.errors import LensvitError
 from lensvit.lensing.lens_equation import NoSolution, QuasarImages, solve_each
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
+from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
 from lensvit.psf import kernel
+from lensvit.simulation.settings import SystemSettings
 
 Solver = Callable[[Sequence[Mapping[str, float]]], Sequence[QuasarImages | NoSolution]]
 
@@ -30,11 +31,11 @@ class Engine:
     solve: Solver
 
 
-def _lenstronomy(options: SimpleNamespace, psf: Path) -> Engine:
+def _lenstronomy(options: SystemSettings, psf: Path) -> Engine:
     return Engine(LenstronomyRenderer(*_camera(options, psf)).render, solve_each)
 
 
-def torch_engine(options: SimpleNamespace, psf: Path, device: str = "cpu") -> Engine:
+def torch_engine(options: SystemSettings, psf: Path, device: str = "cpu") -> Engine:
     """The engine of this package's own; ``device`` is where it renders."""
     from lensvit.lensing import batched_lens_equation  # torch takes a second or two to import
     from lensvit.lensing.renderer import BatchedRenderer
@@ -42,7 +43,7 @@ def torch_engine(options: SimpleNamespace, psf: Path, device: str = "cpu") -> En
     return Engine(BatchedRenderer(*_camera(options, psf), device=device).render, batched_lens_equation.solve)
 
 
-def _camera(options: SimpleNamespace, psf: Path) -> tuple[int, float, np.ndarray, SimpleNamespace, np.ndarray | None]:
+def _camera(options: SystemSettings, psf: Path) -> tuple[int, float, np.ndarray, Light, np.ndarray | None]:
     """The arguments of a renderer."""
     loaded, instrument = kernel.read_kernel(psf), options.instrument
     if not np.isclose(loaded.pixel_scale, instrument.pixel_scale, rtol=1e-6):
@@ -60,4 +61,4 @@ def _camera(options: SimpleNamespace, psf: Path) -> tuple[int, float, np.ndarray
 
 
 # config's name of an engine -> a function of the settings and the PSF's path
-ENGINES: dict[str, Callable[[SimpleNamespace, Path], Engine]] = {"lenstronomy": _lenstronomy, "torch": torch_engine}
+ENGINES: dict[str, Callable[[SystemSettings, Path], Engine]] = {"lenstronomy": _lenstronomy, "torch": torch_engine}

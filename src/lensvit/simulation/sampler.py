@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 
 import numpy as np
 
 from lensvit.errors import LensvitError
 from lensvit.jobs import seeds
 from lensvit.lensing.lens_equation import NoSolution, solve_each
+from lensvit.lensing.settings import full_priors
 from lensvit.lensing.system import System
-from lensvit.parameters import priors
 from lensvit.simulation.engines import Engine, Solver
+from lensvit.simulation.settings import SystemSettings
 
 ATTEMPTS = 100  # draws of one system before the priors are called impossible
 
@@ -25,10 +25,10 @@ class Sampler:
     options : the stage's settings. split : train, validation or test. solve : an engine's.
     """
 
-    def __init__(self, options: SimpleNamespace, split: str, solve: Solver = solve_each) -> None:
+    def __init__(self, options: SystemSettings, split: str, solve: Solver = solve_each) -> None:
         self.options, self.prefix, self.solve = options, f"{options.name}-{split}", solve
         self.split, self.psf = split, options.name
-        self.priors = priors(options.priors)
+        self.priors = full_priors(options.priors)
 
     def id(self, index: int) -> str:
         """The system's name, from the PSF, the split and the index."""

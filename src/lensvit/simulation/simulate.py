@@ -9,11 +9,12 @@ import h5py
 import numpy as np
 
 from lensvit.io import files
-from lensvit.io import settings as stage_settings
+from lensvit.io.settings import read_settings
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, PARAMETERS
 from lensvit.simulation.engines import ENGINES, Engine
 from lensvit.simulation.sampler import Sampler, imaged
+from lensvit.simulation.settings import SimulateSettings
 
 BATCH = 100  # systems whose images are looked for and rendered at once
 UNITS = {parameter.name: parameter.unit for parameter in PARAMETERS} | {"sigma_bkg": "counts/s"}
@@ -41,7 +42,7 @@ def simulate(settings: Path, psf: Path, split: str, first: int, count: int, outp
     LensvitError
         If the PSF does not suit the settings, or the priors allow no system that can be imaged.
     """
-    options = stage_settings.read_settings(settings)
+    options = read_settings(settings, SimulateSettings)
     engine = ENGINES[options.engine](options, psf)
     sampler = Sampler(options, split, engine.solve)
     with files.atomic(output) as temporary, h5py.File(temporary, "w") as file:

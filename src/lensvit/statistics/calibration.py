@@ -123,8 +123,7 @@ def uniformity(values: np.ndarray, systems: float | None = None) -> np.ndarray:
     """
     systems = len(values) if systems is None else systems
     means = [
-        np.mean(np.sqrt(2 * order + 1) * eval_sh_legendre(order, values), axis=0)
-        for order in range(1, COMPONENTS + 1)
+        np.mean(np.sqrt(2 * order + 1) * eval_sh_legendre(order, values), axis=0) for order in range(1, COMPONENTS + 1)
     ]
     return chi2.sf(systems * np.sum(np.square(means), axis=0), COMPONENTS)
 

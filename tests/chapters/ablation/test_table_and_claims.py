@@ -120,7 +120,10 @@ def test_the_numbers_of_the_paper(run):
 @pytest.mark.parametrize(
     ("difference", "error", "expected"),
     [
-        (0.1, 0.01, "worse"), (-0.1, 0.01, "better"), (0.029, 0.01, "undecided"), (-0.029, 0.01, "undecided"),
+        (0.1, 0.01, "worse"),
+        (-0.1, 0.01, "better"),
+        (0.029, 0.01, "undecided"),
+        (-0.029, 0.01, "undecided"),
         (9, None, None),
     ],  # fmt: skip
 )

@@ -113,7 +113,7 @@ def test_the_limits_band_holds_its_share_of_the_errors(run):
     truth = models["vit"]
     rng = np.random.default_rng(1)
     sigma = rng.uniform(0.01, 0.2, len(truth))
-    bounds = pd.DataFrame({name: sigma for name in TARGET_NAMES}, index=truth.index)
+    bounds = pd.DataFrame(dict.fromkeys(TARGET_NAMES, sigma), index=truth.index)
     width = third.limit_width(truth, bounds, "theta_E")
     errors = 100 * rng.normal(size=(2000, len(truth))) * sigma / truth["theta_E_truth"].to_numpy()
     assert np.mean(np.abs(errors) < width) == pytest.approx(third.CENTRAL, abs=0.005)

@@ -80,7 +80,9 @@ def test_the_errors_of_the_table(run):
 
 def test_the_limit_stands_between_the_prior_and_the_published_columns(run):
     folder, _ = run
-    sigma = {f"{name}_{kind}": np.full(400, size) for name in TARGET_NAMES for kind, size in (("known", 0.01), ("free", 1))}
+    sigma = {
+        f"{name}_{kind}": np.full(400, size) for name in TARGET_NAMES for kind, size in (("known", 0.01), ("free", 1))
+    }
     sigma["gamma_known"] = np.where(np.arange(400) < 200, 0.03, 0.04)
     bounds = pd.DataFrame({"id": [f"s{row}" for row in range(400)], "instrument": "hst", **sigma})
     bounds.assign(valid_known=np.arange(400) < 200).to_parquet(folder / "limit.parquet")
@@ -98,4 +100,6 @@ def test_a_truncated_file_is_named(run):
     path = folder / "b.parquet"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(LensvitError, match="b.parquet is truncated or broken"):
-        table([folder / "a.parquet", path], folder / "catalog.parquet", folder / "scaler.json", folder / "t", folder / "e")
+        table(
+            [folder / "a.parquet", path], folder / "catalog.parquet", folder / "scaler.json", folder / "t", folder / "e"
+        )

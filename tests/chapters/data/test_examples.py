@@ -44,7 +44,10 @@ def test_two_of_the_first_instrument_and_one_of_the_second():
 def test_the_seed_decides_and_the_order_of_the_catalogue_does_not():
     systems = catalogue()
     shuffled = systems.sample(frac=1, random_state=1)
-    assert choose_examples(systems, [], LABELS, 7)["id"].tolist() == choose_examples(shuffled, [], LABELS, 7)["id"].tolist()
+    assert (
+        choose_examples(systems, [], LABELS, 7)["id"].tolist()
+        == choose_examples(shuffled, [], LABELS, 7)["id"].tolist()
+    )
     assert len({tuple(choose_examples(systems, [], LABELS, seed)["id"]) for seed in range(6)}) > 1
 
 

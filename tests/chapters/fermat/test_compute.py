@@ -179,7 +179,9 @@ def test_a_bias_and_wrong_sigmas_show(tmp_path):
     assert found.loc["net", "lenses_observed"] == pytest.approx(25, rel=0.2) and abs(found.loc["net", "tension"]) < 3
     assert found.loc["biased", "tension"] > 8
     assert found.loc["bold", "observed"] == pytest.approx(3 * 0.0025, rel=0.15)
-    assert found.loc["bold", "predicted"] == pytest.approx(0.0025) and found.loc["bold", "z"] == pytest.approx(3, rel=0.1)
+    assert found.loc["bold", "predicted"] == pytest.approx(0.0025) and found.loc["bold", "z"] == pytest.approx(
+        3, rel=0.1
+    )
     assert (found["unphysical"] == 0.01).all()
 
 

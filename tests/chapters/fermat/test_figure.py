@@ -16,7 +16,13 @@ def part(method, treatment, sigma=0.05, factor=1.0, bias=0.0, count=200):
 
 
 def table(**changes):
-    kinds = [("vit", "prediction"), ("vit", "images"), ("resnet", "prediction"), ("resnet", "images"), ("prior", "images")]
+    kinds = [
+        ("vit", "prediction"),
+        ("vit", "images"),
+        ("resnet", "prediction"),
+        ("resnet", "images"),
+        ("prior", "images"),
+    ]
     limit = part("limit", "pixels", 0.003).assign(error=np.nan)
     return pd.concat([*(part(*kind, **changes) for kind in kinds), limit], ignore_index=True)
 

@@ -52,7 +52,9 @@ def test_the_table(run):
     both = found.loc[("vit", "all", "theta_E")]
     assert both["limit_known"] == pytest.approx(np.sqrt((0.1**2 + 0.3**2) / 2), rel=1e-5)
     assert found.loc[("1", "keck", "gamma"), "ratio"] == pytest.approx(20, rel=1e-5)
-    assert found.loc[("1", "all", "overall"), "limit_known"] == pytest.approx(np.sqrt(8) * both["limit_known"], rel=1e-5)
+    assert found.loc[("1", "all", "overall"), "limit_known"] == pytest.approx(
+        np.sqrt(8) * both["limit_known"], rel=1e-5
+    )
 
 
 def test_the_ratio_is_to_the_chosen_limit(run):

@@ -239,7 +239,9 @@ def test_the_fit_does_not_look_at_the_truth(run):
     other = start(run, "other", catalog="wrong.parquet", draws=run / "vit.h5")
     same = pd.read_parquet(run / "refined" / "vit.parquet").iloc[:2]
     for name in TARGET_NAMES:
-        np.testing.assert_allclose(other[f"{name}_mean"], same[f"{name}_mean"], atol=0.2 * float(same[f"{name}_sigma"].min()))
+        np.testing.assert_allclose(
+            other[f"{name}_mean"], same[f"{name}_mean"], atol=0.2 * float(same[f"{name}_sigma"].min())
+        )
     assert list(other["converged"]) == list(same["converged"])
 
 
@@ -320,4 +322,6 @@ def test_table_and_numbers(run):
     assert numbers["needed"] is False  # one fit of six more
     assert [row["target"] for row in numbers["rows"]] == ["overall", *TARGET_NAMES]
     row = numbers["rows"][1]
-    assert row["starts"]["vit"]["rmse"] == pytest.approx(row["starts"]["vit"]["ratio"] * row["starts"]["vit"]["limit"], rel=1e-4)
+    assert row["starts"]["vit"]["rmse"] == pytest.approx(
+        row["starts"]["vit"]["ratio"] * row["starts"]["vit"]["limit"], rel=1e-4
+    )

@@ -139,7 +139,9 @@ def test_a_score_that_finds_and_one_that_vouches_for_what_it_should_flag(tmp_pat
     config = {**CONFIG, "shift": {**CONFIG["shift"], "left_out": None}}
     numbers = shift_numbers(tmp_path / "shift.csv", config)
     verdicts = {score: area["verdict"] for score, area in numbers["cases"][0]["areas"].items()}
-    assert verdicts == {"epistemic": "reversed", "predicted": "missed", "residual": "found"} and numbers["unseen"] is None
+    assert (
+        verdicts == {"epistemic": "reversed", "predicted": "missed", "residual": "found"} and numbers["unseen"] is None
+    )
 
 
 # ---------------------------------------------------------------- figure 7

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lensvit.chapters.ablation.settings import AblationSettings
 from lensvit.io import tables
 from lensvit.io.files import write_text
 from lensvit.io.settings import read_settings
@@ -41,8 +42,8 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
     LensvitError
         If a file is absent or broken.
     """
-    chosen = read_settings(settings)
-    groups = pd.DataFrame(chosen.options)
+    chosen = read_settings(settings, AblationSettings)
+    groups = pd.DataFrame([group.model_dump() for group in chosen.groups])
     scores = {name: _overall(Path(predictions) / f"{name}.parquet") for name in set(groups["networks"].sum())}
     rows = []
     for _, group in groups.groupby("model", sort=False):
@@ -68,9 +69,7 @@ def _compared(group: pd.DataFrame, scores: list[np.ndarray]) -> pd.DataFrame:
     difference, both = mean - mean[0], np.hypot(error, error[0])
     difference[0], both[0] = np.nan, np.nan
     spread = [values.std(ddof=1) if len(values) > 1 else np.nan for values in scores]
-    return group.assign(
-        seeds=count, rmse=mean, sd=spread, error=error, difference=difference, difference_error=both
-    )
+    return group.assign(seeds=count, rmse=mean, sd=spread, error=error, difference=difference, difference_error=both)
 
 
 def scatter(scores: list[np.ndarray]) -> float:

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from scipy.optimize import brentq
 from scipy.special import erf
 
+from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
 from lensvit.io import tables
 from lensvit.io.products import read_limits
@@ -50,13 +51,13 @@ def figure3(
         If a file is absent or broken, no system has a limit, or the models predict different systems.
     """
     bounds = None if limit is None else read_limits(limit, amplitudes)
-    style.save(draw(tables.read_predictions(predictions), read_settings(settings).options, bounds), output)
+    style.save(
+        draw(tables.read_predictions(predictions), read_settings(settings, LabelSettings).labels, bounds), output
+    )
 
 
 @style.styled
-def draw(
-    models: Mapping[str, pd.DataFrame], labels: Mapping[str, str], bounds: pd.DataFrame | None = None
-) -> Figure:
+def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str], bounds: pd.DataFrame | None = None) -> Figure:
     """Sixteen panels: eight of percentage errors above, eight of errors over the predicted sigma below.
 
     ``bounds``, of ``limit_table.limits``, give the bands of the limit.
@@ -67,10 +68,7 @@ def draw(
     above, below = figure.subfigures(2, 1)
     _percentage_panels(above, models, looks, bounds)
     _pull_panels(below, models, looks)
-    handles = [
-        _line(look, label=style.literal(labels.get(name, name)))
-        for name, look in looks.items()
-    ]
+    handles = [_line(look, label=style.literal(labels.get(name, name))) for name, look in looks.items()]
     handles.append(Line2D([], [], color="black", linewidth=0.8, label="unit normal"))
     if bounds is not None:
         handles.append(Patch(color=BAND, label=f"limit of information ({CENTRAL:.0%})"))
@@ -99,9 +97,7 @@ def _percentage_panels(
         axes.set_ylabel("Systems per bin")
 
 
-def _pull_panels(
-    block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]
-) -> None:
+def _pull_panels(block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]) -> None:
     title = r"(b) prediction $-$ truth, in units of the predicted standard deviation $\sigma$"
     block.suptitle(title, fontsize=8)
     panels = block.subplots(2, 4)

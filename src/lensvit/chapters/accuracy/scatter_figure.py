@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lensvit.chapters.accuracy.settings import Figure2Settings
 from lensvit.figures import style
 from lensvit.io import tables
 from lensvit.io.settings import read_settings
@@ -36,11 +37,11 @@ def figure2(settings: Path, predictions: list[Path], output: list[Path]) -> None
     LensvitError
         If a file of predictions is absent or broken, or the models predict different systems.
     """
-    chosen = read_settings(settings)
+    chosen = read_settings(settings, Figure2Settings)
     models = tables.read_predictions(predictions)
     rows = sample(len(next(iter(models.values()))), chosen.systems, chosen.seed)
     models = {name: table.iloc[rows] for name, table in models.items()}
-    style.save(draw(models, chosen.options), output)
+    style.save(draw(models, chosen.labels), output)
 
 
 def sample(total: int, systems: int, seed: int) -> np.ndarray:

@@ -70,7 +70,7 @@ def pairs(models: Sequence[Path]) -> list[tuple[str, str]]:
 
 
 def _state(full: pd.DataFrame, diagonal: pd.DataFrame) -> dict[str, Any]:
-    """nll and miscoverage of two models' rows, one a system, before or after recalibration."""
+    """Nll and miscoverage of two models' rows, one a system, before or after recalibration."""
     diagonal = diagonal.loc[full.index]
     likelihoods = (table["nll_relative"].to_numpy() for table in (full, diagonal))
     tarp = [table["tarp"].to_numpy() for table in (full, diagonal)]

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
+from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
 from lensvit.io import tables
 from lensvit.io.settings import read_settings
@@ -38,7 +39,14 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
     LensvitError
         If a table is absent or broken.
     """
-    style.save(draw(tables.read_csv(coverage, "model"), tables.read_csv(pit, "model"), read_settings(settings).options), output)
+    style.save(
+        draw(
+            tables.read_csv(coverage, "model"),
+            tables.read_csv(pit, "model"),
+            read_settings(settings, LabelSettings).labels,
+        ),
+        output,
+    )
 
 
 @style.styled

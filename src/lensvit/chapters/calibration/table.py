@@ -163,9 +163,7 @@ def uniform_values(state: State, truth: np.ndarray, seed: int) -> dict[str, np.n
     return {**dict(zip(TARGET_NAMES, single.T, strict=True)), JOINT: calibration.tarp(state.draws, truth, rng)}
 
 
-def summary(
-    state: State, values: dict[str, np.ndarray], test: Sample, validation: Sample
-) -> Iterator[dict[str, Any]]:
+def summary(state: State, values: dict[str, np.ndarray], test: Sample, validation: Sample) -> Iterator[dict[str, Any]]:
     """One row each for "overall", the targets and "joint".
 
     systems, draws, validation_systems, validation_draws : how many there are.
@@ -189,9 +187,7 @@ def summary(
         yield {"target": name, **counts, **table.get(name, {}), "p_value": p_values[name], "verdict": word}
 
 
-def scores(
-    state: State, values: dict[str, np.ndarray], test: Sample, unit: np.ndarray
-) -> dict[str, dict[str, float]]:
+def scores(state: State, values: dict[str, np.ndarray], test: Sample, unit: np.ndarray) -> dict[str, dict[str, float]]:
     """What a prediction is like, for "overall" and for each target.
 
     scale, scale_error : factor on sigma, from the validation split.

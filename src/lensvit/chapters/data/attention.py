@@ -89,9 +89,7 @@ def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:
     """
     layers, patches = len(attention), attention.shape[-1] - 1
     if not -layers <= layer < layers:
-        raise LensvitError(
-            f"the network has {layers} layers: figures.attention_layer {layer} is none of them"
-        )
+        raise LensvitError(f"the network has {layers} layers: figures.attention_layer {layer} is none of them")
     side = math.isqrt(patches)
     if side == 0 or side**2 != patches:
         raise NoAttention(f"the network's {patches} patches fill no square: choose a plain ViT for figure 1")

@@ -40,8 +40,7 @@ def choose_examples(systems: pd.DataFrame, ids: Sequence[str], labels: Mapping[s
     instrument = ranked["psf"].astype(str).map(labels)
     present = list(dict.fromkeys(label for label in labels.values() if (instrument == label).any()))[:3]
     parts = [
-        _spread(ranked[instrument == label], count)
-        for label, count in zip(present, SHARES[len(present)], strict=True)
+        _spread(ranked[instrument == label], count) for label, count in zip(present, SHARES[len(present)], strict=True)
     ]
     return pd.concat(parts).reset_index(drop=True)
 

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from lensvit.chapters.data import attention
 from lensvit.chapters.data.examples import choose_examples
+from lensvit.chapters.data.settings import Figure1Settings
 from lensvit.errors import LensvitError
 from lensvit.figures import style
 from lensvit.io import tables
@@ -55,14 +56,12 @@ class Example:
         return (-x, x, -y, y)
 
     def stretched(self, image: np.ndarray) -> np.ndarray:
-        """asinh of the brightness, 0 at the sky and 1 at the image's peak."""
+        """Asinh of the brightness, 0 at the sky and 1 at the image's peak."""
         softening = SOFTENING * self.sigma
         return np.arcsinh(image / softening) / np.arcsinh(max(float(self.image.max()), softening) / softening)
 
 
-def figure1(
-    settings: Path, catalog: Path, images: Path, output: list[Path], weights: Path | None = None
-) -> None:
+def figure1(settings: Path, catalog: Path, images: Path, output: list[Path], weights: Path | None = None) -> None:
     """Draw figure 1; without attention maps, the images alone.
 
     Parameters
@@ -79,8 +78,8 @@ def figure1(
     LensvitError
         If an example is unknown, or an image or a weights file is absent or broken.
     """
-    chosen = read_settings(settings)
-    labels = {psf: instrument["label"] for psf, instrument in chosen.options.items()}
+    chosen = read_settings(settings, Figure1Settings)
+    labels = {psf: camera.label for psf, camera in chosen.cameras.items()}
     rows = choose_examples(tables.read_parquet(catalog), chosen.examples, labels, chosen.seed)
     examples = [example(row, images, labels) for _, row in rows.iterrows()]
     maps = None

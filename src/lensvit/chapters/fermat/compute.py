@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import h5py
@@ -24,17 +23,18 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lensvit.chapters.fermat.settings import FermatSettings
 from lensvit.chapters.fermat.thresholds import MOST_UNPHYSICAL
 from lensvit.errors import LensvitError
 from lensvit.inference.coordinates import to_coordinates, to_parameters
 from lensvit.inference.delays import fermat_potentials, match_positions
 from lensvit.io import files, tables
-from lensvit.io import settings as stage_settings
 from lensvit.io.products import read_limits
+from lensvit.io.settings import read_settings
 from lensvit.jobs.seeds import derive
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.lens_equation import QuasarImages
-from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
+from lensvit.parameters import NAMES, TARGET_NAMES, Prior
 
 FEWEST_DRAWS = 4  # different ones, without which a system has no sigma
 TARGETS = [NAMES.index(name) for name in TARGET_NAMES]
@@ -81,10 +81,7 @@ def fermat(
         If a file is absent or broken, has no draws of a system, or no system has two images.
     """
     torch.set_num_threads(1)
-    options = stage_settings.read_settings(settings)
-    options.known = priors(options.priors)
-    if not options.external_shear:
-        options.known["gamma_ext"] = Prior("uniform", low=0.0, high=0.0)
+    options = read_settings(settings, FermatSettings)
     systems = lenses(tables.read_parquet(catalog), options)
     rows = [
         *(row for path in draws for row in of_network(systems, path, options)),
@@ -124,7 +121,7 @@ class Lens(NamedTuple):
         return (potential[:, self.pair[0]] - potential[:, self.pair[1]]) / self.difference
 
 
-def lenses(catalog: pd.DataFrame, options: SimpleNamespace) -> list[Lens]:
+def lenses(catalog: pd.DataFrame, options: FermatSettings) -> list[Lens]:
     """The test systems with two images or more, their positions with errors of ``options.astrometry``.
 
     Raises
@@ -143,7 +140,7 @@ def lenses(catalog: pd.DataFrame, options: SimpleNamespace) -> list[Lens]:
     return found
 
 
-def _lens(row: NamedTuple, system: Mapping[str, float], images: QuasarImages, options: SimpleNamespace) -> Lens:
+def _lens(row: NamedTuple, system: Mapping[str, float], images: QuasarImages, options: FermatSettings) -> Lens:
     truth = np.array([system[name] for name in NAMES])
     places = np.column_stack([images.x, images.y])
     potential = fermat_potentials(truth[None], places, truth[None, SOURCE])[0]
@@ -156,7 +153,7 @@ def _lens(row: NamedTuple, system: Mapping[str, float], images: QuasarImages, op
 # ---------------------------------------------------------------- methods
 
 
-def of_network(systems: list[Lens], path: Path, options: SimpleNamespace) -> Iterator[dict[str, object]]:
+def of_network(systems: list[Lens], path: Path, options: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of a network's draws, alone and with the positions of the images."""
     model = Path(path).stem
     ids, values = _datasets(path, "id", "draws")
@@ -168,7 +165,7 @@ def of_network(systems: list[Lens], path: Path, options: SimpleNamespace) -> Ite
         yield _given_images(system, model, drawn, options)
 
 
-def of_priors(systems: list[Lens], options: SimpleNamespace) -> Iterator[dict[str, object]]:
+def of_priors(systems: list[Lens], options: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of the priors with the positions of the images: what is known without a network."""
     for system in systems:
         rng = np.random.default_rng(derive(options.seed, "fermat", "prior", system.id))
@@ -176,7 +173,7 @@ def of_priors(systems: list[Lens], options: SimpleNamespace) -> Iterator[dict[st
         yield _given_images(system, "prior", with_priors(targets, options.known, rng), options)
 
 
-def of_laplace(systems: list[Lens], path: Path, options: SimpleNamespace) -> Iterator[dict[str, object]]:
+def of_laplace(systems: list[Lens], path: Path, options: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of the refinement's Gaussians; those that have not converged have no draws."""
     table = tables.read_parquet(path).set_index("id")
     ids, center, spread = _datasets(Path(path).with_suffix(".h5"), "id", "coordinates", "covariance")
@@ -188,9 +185,7 @@ def of_laplace(systems: list[Lens], path: Path, options: SimpleNamespace) -> Ite
             yield _gaussian(system, "refined", center[row], spread[row] if good else None, options)
 
 
-def of_limit(
-    systems: list[Lens], path: Path, amplitudes: str, options: SimpleNamespace
-) -> Iterator[dict[str, object]]:
+def of_limit(systems: list[Lens], path: Path, amplitudes: str, options: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of the limit of information, about the truth: they have a sigma and no error."""
     valid = read_limits(path, amplitudes).index
     ids, spread = _datasets(Path(path).with_suffix(".h5"), "id", amplitudes)
@@ -200,7 +195,7 @@ def of_limit(
         yield row | {"error": np.nan, "z": np.nan}
 
 
-def of_chain(systems: list[Lens], path: Path, options: SimpleNamespace) -> Iterator[dict[str, object]]:
+def of_chain(systems: list[Lens], path: Path, options: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of samples of a system's chains, evenly thinned; where none has converged there are no draws."""
     ids, converged, samples = _datasets(path, "id", "converged", "samples")
     for system in systems:
@@ -217,7 +212,7 @@ def with_priors(targets: np.ndarray, known: Mapping[str, Prior], rng: np.random.
     return np.column_stack([targets, *(known[name].draws(rng, len(targets)) for name in others)])
 
 
-def _given_images(system: Lens, method: str, drawn: np.ndarray, options: SimpleNamespace) -> dict[str, object]:
+def _given_images(system: Lens, method: str, drawn: np.ndarray, options: FermatSettings) -> dict[str, object]:
     """The row of draws (K, 14) given the images; unphysical are those that no lens was found for."""
     coordinates = to_coordinates(torch.tensor(drawn))
     generator = torch.Generator().manual_seed(derive(options.seed, "match", system.id))
@@ -247,7 +242,7 @@ def _parts(system: Lens, drawn: np.ndarray) -> dict[str, float]:
 
 
 def _gaussian(
-    system: Lens, method: str, center: np.ndarray, spread: np.ndarray | None, options: SimpleNamespace
+    system: Lens, method: str, center: np.ndarray, spread: np.ndarray | None, options: FermatSettings
 ) -> dict[str, object]:
     """A row of draws of a Gaussian in the coordinates (14,); no draws where there is no covariance."""
     rng = np.random.default_rng(derive(options.seed, "fermat", method, system.id))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.stats import norm
 
+from lensvit.chapters.fermat.settings import Figure6Settings
 from lensvit.chapters.fermat.table import combine
 from lensvit.chapters.fermat.thresholds import CENTRAL
 from lensvit.figures import style
@@ -39,8 +40,8 @@ def figure6(settings: Path, fermat: Path, output: list[Path]) -> None:
     LensvitError
         If a file is absent or broken.
     """
-    chosen = read_settings(settings)
-    style.save(draw(tables.read_parquet(fermat), chosen.options, chosen.goal), output)
+    chosen = read_settings(settings, Figure6Settings)
+    style.save(draw(tables.read_parquet(fermat), chosen.labels, chosen.goal), output)
 
 
 @style.styled

@@ -35,7 +35,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -47,16 +46,17 @@ from lensvit.inference.coordinates import COORDINATES, coordinate_jacobian, shea
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates, covariance
 from lensvit.inference.prior import LogPrior
 from lensvit.io import files, tables
-from lensvit.io import settings as stage_settings
 from lensvit.io.products import NEAREST_CAUSTIC
+from lensvit.io.settings import read_settings
 from lensvit.lensing import cameras
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.galaxies import AMPLITUDES
 from lensvit.lensing.lens_equation import QuasarImages
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
+from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.lensing.system import System
-from lensvit.parameters import NAMES, TARGET_NAMES, Prior, priors
+from lensvit.parameters import NAMES, TARGET_NAMES, Prior
 
 TREATMENTS = {"known": len(NAMES), "marginalised": len(NAMES) + len(AMPLITUDES)}  # parameters that are unknown
 BATCH = 8  # systems whose derivatives are held at once
@@ -83,12 +83,12 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
     LensvitError
         If a file is absent or broken.
     """
-    options = stage_settings.read_settings(settings)
+    options = read_settings(settings, LensModel)
     systems = tables.read_parquet(catalog)
     systems = systems[systems["split"] == "test"]
     kernels = cameras.read_kernels(psfs, systems["psf"])
     result = systems[["id", "psf", "n_images", "sigma_bkg"]].copy()
-    result.insert(2, "instrument", [options.options[psf]["name"] for psf in systems["psf"]])
+    result.insert(2, "instrument", [options.cameras[psf].name for psf in systems["psf"]])
     spreads = {treatment: np.empty((len(systems), len(NAMES), len(NAMES))) for treatment in TREATMENTS}
     parts = []
     for psf, rows in systems.groupby("psf", sort=False, observed=True):
@@ -110,7 +110,7 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
 
 
 def of_camera(
-    rows: pd.DataFrame, renderer: BatchedRenderer, options: SimpleNamespace
+    rows: pd.DataFrame, renderer: BatchedRenderer, options: LensModel
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The limits of systems of one PSF: the columns of :func:`limit` from the first target on, and covariances.
 
@@ -142,7 +142,11 @@ def _imaged(rows: pd.DataFrame, most: int) -> tuple[np.ndarray, list[System]]:
     within = inside(torch.tensor(rows[list(NAMES)].to_numpy(dtype=float)))
     places, systems = [], []
     for place, (system, images) in enumerate(zip(parameters, solve(parameters), strict=True)):
-        if within[place] and isinstance(images, QuasarImages) and len(images.brightest(most)) == rows["n_images"].iloc[place]:
+        if (
+            within[place]
+            and isinstance(images, QuasarImages)
+            and len(images.brightest(most)) == rows["n_images"].iloc[place]
+        ):
             places.append(place)
             systems.append(System(system, images.brightest(most)))
     return np.array(places, dtype=int), systems
@@ -164,12 +168,14 @@ def image_information(
 
 
 def _columns(
-    information: Tensor, parameters: Tensor, positions: Tensor, magnification: Tensor, options: SimpleNamespace
+    information: Tensor, parameters: Tensor, positions: Tensor, magnification: Tensor, options: LensModel
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     result, spreads = {}, {}
-    known = priors(options.priors)
+    known = full_priors(options.priors)
     for treatment, count in TREATMENTS.items():
-        spread = posterior_covariance(information[:, :count, :count], parameters[:, :count], known, options.external_shear)
+        spread = posterior_covariance(
+            information[:, :count, :count], parameters[:, :count], known, options.external_shear
+        )
         distance = caustic_distance(spread, parameters, positions, magnification)
         sigma = torch.diagonal(spread, dim1=1, dim2=2)[:, : len(TARGET_NAMES)].sqrt()
         valid = sigma.isfinite().all(1) & (distance > NEAREST_CAUSTIC)

@@ -39,14 +39,23 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, output: P
             raise LensvitError(f"{limit} and the predictions of {model} are of different systems: delete {limit}")
         for instrument in [ALL, *(names if len(names) > 1 else [])]:
             rows.append(_rows(table, bounds, amplitudes, instrument).assign(model=model, instrument=instrument))
-    order = ["model", "instrument", "target", "systems", "rmse", *(f"limit_{name}" for name in AMPLITUDE_TREATMENTS), "ratio"]
+    order = [
+        "model",
+        "instrument",
+        "target",
+        "systems",
+        "rmse",
+        *(f"limit_{name}" for name in AMPLITUDE_TREATMENTS),
+        "ratio",
+    ]
     write_text(output, pd.concat(rows)[order].to_csv(index=False, float_format="%.6g"))
 
 
 def _rows(table: pd.DataFrame, bounds: dict[str, pd.DataFrame], amplitudes: str, instrument: str) -> pd.DataFrame:
     """One row a target, of one model and instrument."""
     part = {
-        treatment: limit[(limit["instrument"] == instrument) | (instrument == ALL)] for treatment, limit in bounds.items()
+        treatment: limit[(limit["instrument"] == instrument) | (instrument == ALL)]
+        for treatment, limit in bounds.items()
     }
     systems = table.loc[part[amplitudes].index]
     error = tables.prediction_errors(systems)

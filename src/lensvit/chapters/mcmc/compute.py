@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import h5py
@@ -23,6 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lensvit.chapters.mcmc.settings import McmcSettings
 from lensvit.inference.annealed_ensemble import AGREE, Chain, Ensemble, Particles, split_r_hat
 from lensvit.inference.coordinates import ANGLE, SIZE, start_from, to_parameters
 from lensvit.inference.goodness import explained
@@ -30,14 +30,15 @@ from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import KNOWN, LogPrior
 from lensvit.inference.selection import select_systems
 from lensvit.io import files, tables
-from lensvit.io import settings as stage_settings
 from lensvit.io.products import read_draws
+from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
 from lensvit.lensing import cameras
 from lensvit.lensing.observed import noisy_images
 from lensvit.lensing.renderer import BatchedRenderer
-from lensvit.parameters import NAMES, TARGET_NAMES, priors
+from lensvit.lensing.settings import full_priors
+from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
 
 STARTS = ("prior", "network")
@@ -74,8 +75,8 @@ def mcmc(
     LensvitError
         If a file is absent or broken, or has no draws of a system.
     """
-    options = stage_settings.read_settings(settings)
-    rows = select_systems(tables.read_parquet(catalog), options.systems, options.seed, options.options)
+    options = read_settings(settings, McmcSettings)
+    rows = select_systems(tables.read_parquet(catalog), options.systems, options.seed, options.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
     jobs = [
@@ -83,7 +84,7 @@ def mcmc(
         for number, psf in enumerate(rows["psf"])
         for start in STARTS
     ]
-    largest = sorted(range(len(jobs)), key=lambda job: -options.options[jobs[job][0]["psf"].item()]["pixels"])
+    largest = sorted(range(len(jobs)), key=lambda job: -options.cameras[jobs[job][0]["psf"].item()].pixels)
     runs = dict(zip(largest, share_work(_sampled, [jobs[job] for job in largest], threads), strict=True))
     results = []
     for number, (_, row) in enumerate(rows.iterrows()):
@@ -109,17 +110,17 @@ class Result(NamedTuple):
     samples: np.ndarray
 
 
-def _posterior(options: SimpleNamespace, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:
+def _posterior(options: McmcSettings, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:
     """Of one system, a row of the catalogue."""
     system = row.iloc[0]
     data, exposure = noisy_images(images / system["psf"] / f"{system['chunk']}.h5", row)
-    prior = LogPrior(priors(options.priors), options.external_shear)
+    prior = LogPrior(full_priors(options.priors), options.external_shear)
     sigma = torch.tensor(row["sigma_bkg"].to_numpy(dtype=float))
     return Posterior(renderer, torch.as_tensor(data), sigma, exposure, prior, options.scene.max_images)
 
 
 def _sampled(
-    row: pd.DataFrame, start: str, images: Path, psf: kernel.Kernel, draws: np.ndarray, options: SimpleNamespace
+    row: pd.DataFrame, start: str, images: Path, psf: kernel.Kernel, draws: np.ndarray, options: McmcSettings
 ) -> Run:
     """One chain of one system, a row of the catalogue; ``draws`` (passes, K) of the network."""
     renderer = cameras.camera_renderer(options, row["psf"].item(), psf)
@@ -129,13 +130,13 @@ def _sampled(
     return run
 
 
-def _of_system(row: pd.Series, runs: dict[str, Run], options: SimpleNamespace) -> list[Result]:
+def _of_system(row: pd.Series, runs: dict[str, Run], options: McmcSettings) -> list[Result]:
     """Both chains of one system."""
     judged = [run for run in runs.values() if run.good]
     r_hat = np.nan
     if len(judged) == len(STARTS):
         r_hat = split_r_hat([run.chain.thinned(options.samples) for run in judged])
-    free = Free(LogPrior(priors(options.priors), options.external_shear))
+    free = Free(LogPrior(full_priors(options.priors), options.external_shear))
     results = [_result(row, start, run, r_hat, free, options) for start, run in runs.items()]
     for start, result in zip(STARTS, results, strict=True):
         print(
@@ -203,11 +204,9 @@ class LensTarget(Free):
         return float(mean), bool(good)
 
 
-def starting(
-    start: str, target: LensTarget, draws: np.ndarray, options: SimpleNamespace, seed: int
-) -> np.ndarray:
+def starting(start: str, target: LensTarget, draws: np.ndarray, options: McmcSettings, seed: int) -> np.ndarray:
     """Places (n, d): draws of the priors, and of a network for the targets if it starts there."""
-    rng, known = np.random.default_rng(seed), priors(options.priors)
+    rng, known = np.random.default_rng(seed), full_priors(options.priors)
     count = STARTING * options.particles
     places = np.column_stack([known[name].draws(rng, count) for name in NAMES])
     if start == "network":
@@ -235,7 +234,7 @@ class Run(NamedTuple):
         return self.explained and self.chain.long_enough
 
 
-def _run(name: str, start: str, target: LensTarget, draws: np.ndarray, options: SimpleNamespace) -> Run:
+def _run(name: str, start: str, target: LensTarget, draws: np.ndarray, options: McmcSettings) -> Run:
     ensemble = Ensemble(target, options, seeds.derive(options.seed, name, "mcmc", start))
     attempt, chi_square = 0, np.nan
     for attempt, walkers in _annealed(name, start, ensemble, target, draws, options):
@@ -252,7 +251,7 @@ def _run(name: str, start: str, target: LensTarget, draws: np.ndarray, options: 
 
 
 def _annealed(
-    name: str, start: str, ensemble: Ensemble, target: LensTarget, draws: np.ndarray, options: SimpleNamespace
+    name: str, start: str, ensemble: Ensemble, target: LensTarget, draws: np.ndarray, options: McmcSettings
 ) -> Iterator[tuple[int, Particles | None]]:
     """Attempts, from 1, and the walkers that each has brought to the whole likelihood."""
     for attempt in range(1, options.attempts + 1):
@@ -260,11 +259,9 @@ def _annealed(
         yield attempt, ensemble.annealed(starting(start, target, draws, options, seed))
 
 
-def _result(
-    row: pd.Series, start: str, run: Run, r_hat: float, free: Free, options: SimpleNamespace
-) -> Result:
+def _result(row: pd.Series, start: str, run: Run, r_hat: float, free: Free, options: McmcSettings) -> Result:
     result = {name: row[name] for name in ("id", "psf", "n_images", "sigma_bkg")}
-    result["instrument"] = options.options[row["psf"]]["name"]
+    result["instrument"] = options.cameras[row["psf"]].name
     reason = _reason(run, r_hat)
     chain = run.chain
     result |= {"start": start, "converged": not reason, "reason": reason, "attempts": run.attempts}

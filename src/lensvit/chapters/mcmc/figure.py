@@ -16,6 +16,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from lensvit.chapters.mcmc.table import representative
+from lensvit.chapters.settings import LabelSettings
 from lensvit.errors import LensvitError
 from lensvit.figures import style
 from lensvit.io import tables
@@ -55,7 +56,7 @@ def figure5(settings: Path, mcmc: Path, draws: list[Path], output: list[Path], r
     networks = {Path(path).stem: network(path, row["id"]) for path in draws}
     fit = None if refined is None else laplace(Path(refined), row["id"])
     truth = row[[f"{name}_truth" for name in TARGET_NAMES]].to_numpy(dtype=float)
-    style.save(draw(truth, networks, samples, fit, read_settings(settings).options), output)
+    style.save(draw(truth, networks, samples, fit, read_settings(settings, LabelSettings).labels), output)
 
 
 def chain(path: Path) -> tuple[pd.Series, np.ndarray | None]:

@@ -87,7 +87,9 @@ def _compared(method: str, kind: str, table: pd.DataFrame, reference: pd.DataFra
     result["rmse"] = with_overall(error)
     result["width"] = _and_all(np.mean, sigma / width)
     result["z"] = _and_all(_rms, error / sigma)
-    result["offset"] = _and_all(_rms, (tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width)
+    result["offset"] = _and_all(
+        _rms, (tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width
+    )
     if "seconds" in same:
         result["seconds"] = same["seconds"].mean()
     return result

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import h5py
@@ -19,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.inference.coordinates import COORDINATES, start_from
 from lensvit.inference.goodness import explained
 from lensvit.inference.likelihood import covariance
@@ -29,13 +29,14 @@ from lensvit.inference.search import Fit, climb
 from lensvit.inference.selection import select_systems
 from lensvit.inference.starts import Starter, from_draws, from_prior
 from lensvit.io import files, tables
-from lensvit.io import settings as stage_settings
 from lensvit.io.products import read_draws
+from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
 from lensvit.lensing import cameras
 from lensvit.lensing.observed import noisy_images
-from lensvit.parameters import NAMES, TARGET_NAMES, priors
+from lensvit.lensing.settings import full_priors
+from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
 
 BATCH = 12  # systems fitted side by side
@@ -74,8 +75,8 @@ def refine(
     LensvitError
         If a file is absent or broken, or has no draws of a system.
     """
-    options = stage_settings.read_settings(settings)
-    rows = select_systems(tables.read_parquet(catalog), options.systems, options.seed, options.options)
+    options = read_settings(settings, RefineSettings)
+    rows = select_systems(tables.read_parquet(catalog), options.systems, options.seed, options.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     batches = [
         (options, kernels[psf], some.iloc[start : start + BATCH], images, draws)
@@ -98,9 +99,7 @@ def refine(
     print(f"{table['converged'].sum()} of {len(table)} converged, {table['seconds'].mean():.2f} s a system", flush=True)
 
 
-def _fitted(
-    options: SimpleNamespace, psf: kernel.Kernel, rows: pd.DataFrame, images: Path, draws: Path | None
-) -> Part:
+def _fitted(options: RefineSettings, psf: kernel.Kernel, rows: pd.DataFrame, images: Path, draws: Path | None) -> Part:
     """Of a batch of systems of one PSF."""
     return CameraFits(options, rows["psf"].iloc[0], psf).fit(rows, images, draws)
 
@@ -121,11 +120,11 @@ class CameraFits:
     options : the stage's settings. name, psf : of the PSF.
     """
 
-    def __init__(self, options: SimpleNamespace, name: str, psf: kernel.Kernel) -> None:
+    def __init__(self, options: RefineSettings, name: str, psf: kernel.Kernel) -> None:
         self.options, self.name = options, name
         self.renderer = cameras.camera_renderer(options, name, psf)
         self.starter = Starter(self.renderer, psf, options.supersampling)
-        self.prior = LogPrior(priors(options.priors), options.external_shear)
+        self.prior = LogPrior(full_priors(options.priors), options.external_shear)
 
     def fit(self, rows: pd.DataFrame, images: Path, draws: Path | None) -> Part:
         """Fit a batch of systems of one PSF, from files; says how it went."""
@@ -168,7 +167,7 @@ class CameraFits:
 
     def _table(self, rows: pd.DataFrame, best: Tensor, spread: Tensor, bound: Tensor) -> pd.DataFrame:
         table = rows[["id", "psf", "n_images", "sigma_bkg"]].copy()
-        table.insert(2, "instrument", self.options.options[self.name]["name"])
+        table.insert(2, "instrument", self.options.cameras[self.name].name)
         for name in TARGET_NAMES:
             column = COORDINATES.index(name)
             table[f"{name}_truth"] = rows[name]
@@ -192,7 +191,7 @@ class _Search:
     """Fits of one batch: starts, climbs, and more of both for those that fail."""
 
     def __init__(
-        self, posterior: Posterior, starter: Starter, known: list[Gaussian], ids: list[str], options: SimpleNamespace
+        self, posterior: Posterior, starter: Starter, known: list[Gaussian], ids: list[str], options: RefineSettings
     ) -> None:
         self.posterior, self.starter, self.known, self.ids, self.options = posterior, starter, known, ids, options
         count = len(posterior)

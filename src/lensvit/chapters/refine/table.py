@@ -59,7 +59,11 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     names = ("rmse", "rmse_error", "limit", "ratio", "sigma", "z", "network")
     if good.empty:
         return result.assign(**dict.fromkeys(names, np.nan))
-    error, limit, sigma = refined_errors(table), tables.target_values(good, "limit"), tables.target_values(good, "sigma")
+    error, limit, sigma = (
+        refined_errors(table),
+        tables.target_values(good, "limit"),
+        tables.target_values(good, "sigma"),
+    )
     score = np.square(error / sigma)
     found = np.isfinite(limit).all(1)
     if not found.any():

@@ -104,7 +104,7 @@ def _label(key: str, config: Mapping[str, Any]) -> str:
 
 
 def _changes(key: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """priors : name, label, unit and the prior that stands in a case; scene : key, value and that of the run."""
+    """Priors : name, label, unit and the prior that stands in a case; scene : key, value and that of the run."""
     case = config["shift"]["cases"].get(key, {"priors": {}, "scene": {}})
     run = {name: _given(change) for name, change in config["priors"].items()}
     own = {name: _given(change) for name, change in case["priors"].items()}

@@ -14,13 +14,13 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from lensvit.chapters.shift.settings import ShiftSettings
 from lensvit.errors import LensvitError
 from lensvit.inference.coordinates import COORDINATES
 from lensvit.inference.goodness import explained
@@ -30,11 +30,12 @@ from lensvit.inference.quasar_match import bounded
 from lensvit.inference.search import climb
 from lensvit.inference.starts import Starter, from_prior
 from lensvit.io import files, tables
-from lensvit.io import settings as stage_settings
+from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.lensing import cameras
 from lensvit.lensing.observed import noisy_images
-from lensvit.parameters import NAMES, TARGET_NAMES, normal, priors
+from lensvit.lensing.settings import full_priors
+from lensvit.parameters import NAMES, TARGET_NAMES, normal
 from lensvit.psf import kernel
 
 HELD = 1e-5  # standard deviation of a target that a fit shall not move, in its unit: no image tells so well
@@ -65,8 +66,8 @@ def shift_scores(
         If a file is absent or broken, or has none of a system.
     """
     torch.set_num_threads(1)
-    options = stage_settings.read_settings(settings)
-    rows = chosen(tables.read_parquet(catalog), {psf: camera["systems"] for psf, camera in options.options.items()})
+    options = read_settings(settings, ShiftSettings)
+    rows = chosen(tables.read_parquet(catalog), {psf: camera.systems for psf, camera in options.cameras.items()})
     table = tables.read_parquet(predictions).set_index("id")
     missing = rows["id"][~rows["id"].isin(table.index)]
     if len(missing):
@@ -103,7 +104,9 @@ def uncertainties(table: pd.DataFrame, model: Path) -> dict[str, np.ndarray]:
         raise LensvitError(f"{model}/config.json is absent or broken: run snakemake again, which trains it") from error
     unit = [scatter[name] for name in TARGET_NAMES]
     kinds = {"epistemic": "epistemic", "predicted": "sigma"}
-    return {score: np.sqrt(np.square(tables.target_values(table, kind) / unit).mean(1)) for score, kind in kinds.items()}
+    return {
+        score: np.sqrt(np.square(tables.target_values(table, kind) / unit).mean(1)) for score, kind in kinds.items()
+    }
 
 
 class CameraScores:
@@ -114,7 +117,7 @@ class CameraScores:
     options : the stage's settings. name, psf : of the PSF.
     """
 
-    def __init__(self, options: SimpleNamespace, name: str, psf: kernel.Kernel) -> None:
+    def __init__(self, options: ShiftSettings, name: str, psf: kernel.Kernel) -> None:
         self.options, self.name = options, name
         self.renderer = cameras.camera_renderer(options, name, psf)
         self.starter = Starter(self.renderer, psf, options.supersampling)
@@ -144,7 +147,7 @@ class CameraScores:
 
     def _residual(self, image: np.ndarray, sigma_bkg: float, exposure: float, mean: np.ndarray) -> float:
         held = dict(zip(TARGET_NAMES, bounded(_at(mean))[0, TARGET_COLUMNS].tolist(), strict=True))
-        known = priors(self.options.priors) | {name: normal(value, HELD) for name, value in held.items()}
+        known = full_priors(self.options.priors) | {name: normal(value, HELD) for name, value in held.items()}
         prior = LogPrior(known, self.options.external_shear)
         data, sigma = torch.as_tensor(image)[None], torch.tensor([sigma_bkg])
         posterior = Posterior(self.renderer, data, sigma, exposure, prior, self.options.scene.max_images)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 
+from lensvit.chapters.shift.settings import Figure7Settings
 from lensvit.chapters.shift.table import CONTROL, LEFT_OUT
 from lensvit.figures import style
 from lensvit.io import tables
@@ -39,8 +40,8 @@ def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> No
     LensvitError
         If a table is absent or empty.
     """
-    options = read_settings(settings)
-    labels = {LEFT_OUT: f"{options.left_out} unseen", CONTROL: f"{options.left_out} seen (control)", **options.options}
+    options = read_settings(settings, Figure7Settings)
+    labels = {LEFT_OUT: f"{options.left_out} unseen", CONTROL: f"{options.left_out} seen (control)", **options.labels}
     style.save(draw(tables.read_csv(table, "case"), tables.read_csv(curves, "case"), labels), output)
 
 

@@ -1,0 +1,106 @@
+"""The key ``ablation`` of the config."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from lensvit.config.schema import SPLITS, Network, Run, Section, Stages, known_name
+from lensvit.io.settings import Name, Settings, WithoutNull
+
+
+class Variant(Settings):
+    """A network of the ablation: what differs from the model that it is a variant of."""
+
+    label: str = Field(description="as printed", min_length=1)
+    recipe: Name | None = Field(None, description="another recipe; null: the model's")
+    changes: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that differ from the model's")
+    seeds: int | None = Field(None, ge=1, le=100, description="trainings; null: ablation.seeds")
+
+
+class Group(NamedTuple):
+    """Networks that differ in their seeds alone; ``variant`` is None for a model as it is."""
+
+    model: str
+    variant: str | None
+    networks: list[str]
+
+
+class Ablation(Section):
+    """What each part of a recipe brings: models beside variants of them that lack it."""
+
+    enabled: bool = Field(description="show it in a section of the paper")
+    train: bool = Field(description="train the variants in this run; false: show paper/ablation.csv, of an earlier run")
+    seeds: int = Field(ge=1, le=100, description="trainings of each model and each variant, with seeds of their own")
+    models: Annotated[dict[Name, list[Name]], WithoutNull] = Field(description="model to the variants of it")
+    variants: Annotated[dict[Name, Variant], WithoutNull] = Field(description="what the variants are")
+
+    def check(self, run: Run) -> None:
+        for name, variants in self.models.items():
+            known_name("ablation.models", name, run.models)
+            for variant in variants:
+                known_name(f"ablation.models.{name}", variant, self.variants)
+        if "reference" in self.variants:
+            raise ValueError("ablation.variants.reference: this is the model as it is; choose another key")
+        if self.enabled and self.train and not self.models:
+            raise ValueError("ablation.models: is empty; name a model and its variants, or set ablation.train: false")
+
+    def groups(self) -> list[Group]:
+        """What is trained; nothing where the ablation is switched off or takes an earlier run's table.
+
+        The first network of a model as it is is the model itself.
+        """
+        found: list[Group] = []
+        if not (self.enabled and self.train):
+            return found
+        for model, variants in self.models.items():
+            more = [f"{model}-reference-{number}" for number in range(2, self.seeds + 1)]
+            found.append(Group(model, None, [model, *more]))
+            for variant in variants:
+                seeds = self.variants[variant].seeds or self.seeds
+                found.append(Group(model, variant, [f"{model}-{variant}-{number}" for number in range(1, seeds + 1)]))
+        return found
+
+    def networks(self, run: Run) -> dict[str, Network]:
+        return {
+            name: self._member(run, group, number)
+            for group in self.groups()
+            for number, name in enumerate(group.networks)
+        }
+
+    def _member(self, run: Run, group: Group, number: int) -> Network:
+        """A network of the ablation; the same number is the same seed in all variants of a model."""
+        network = run.models[group.model]
+        if group.variant is None and number == 0:
+            return network
+        seed = (run.seed if network.seed is None else network.seed) + number
+        if group.variant is None:
+            return network.model_copy(update={"seed": seed})
+        different = self.variants[group.variant]
+        changes = {**network.changes, **different.changes}
+        return network.model_copy(
+            update={"seed": seed, "recipe": different.recipe or network.recipe, "changes": changes}
+        )
+
+    def stages(self, run: Run) -> Stages:
+        return {"ablation_table": lambda item: self._settings(run)}
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        return {
+            "run": run.run,
+            "data": run.data.model_dump(include=set(SPLITS)),
+            "passes": run.evaluation.passes,
+            "options": [self._group(run, group) for group in self.groups()],
+        }
+
+    def _group(self, run: Run, group: Group) -> dict[str, Any]:
+        variant = None if group.variant is None else self.variants[group.variant]
+        return {
+            "model": group.model,
+            "model_label": run.models[group.model].label,
+            "variant": group.variant,
+            "label": None if variant is None else variant.label,
+            "recipe": run.models[group.model].recipe if variant is None else variant.recipe,
+            "networks": group.networks,
+        }

@@ -1,0 +1,9 @@
+"""What others need to know of the chapter on the errors of the predictions."""
+
+from lensvit.chapters.registry import Chapter
+
+CHAPTER = Chapter(
+    order=20,
+    stages={"table": "table:table", "figure2": "scatter_figure:figure2", "figure3": "error_figure:figure3"},
+    figures=("figure2", "figure3"),
+)

@@ -1,0 +1,11 @@
+"""What others need to know of the chapter on Markov chains."""
+
+from lensvit.chapters.registry import Chapter
+
+CHAPTER = Chapter(
+    order=60,
+    stages={"mcmc": "compute:mcmc", "mcmc_table": "table:mcmc_table", "figure5": "figure:figure5"},
+    keys=("mcmc",),
+    figures=("figure5",),
+    released=("mcmc.parquet",),
+)

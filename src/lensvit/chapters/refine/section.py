@@ -1,0 +1,54 @@
+"""The key ``refine`` of the config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from lensvit.config.schema import Run, Section, Stages, known_name, lens_model
+from lensvit.io.settings import Name
+
+
+class Refine(Section):
+    """Fits to all pixels of some test images, from the networks' draws on."""
+
+    enabled: bool = Field(description="make the fits, and show them in Table 1 and a section of the paper")
+    model: Name | None = Field(
+        description="whose draws the fits start from; null: those of every model, one after the other"
+    )
+    systems: int | None = Field(
+        ge=1, le=1_000_000, description="test systems that are fitted, by lot from each camera; null: all"
+    )
+    starts: int = Field(
+        ge=1, le=1000, description="draws from which lenses are matched to the quasar images of a system"
+    )
+    max_iterations: int = Field(
+        ge=1, le=1000, description="most steps of a search, at each of three errors of the model"
+    )
+    also_from_prior: int = Field(ge=0, le=1_000_000, description="systems fitted from the means of the priors too")
+
+    def check(self, run: Run) -> None:
+        if self.model is not None:
+            known_name("refine.model", self.model, run.models)
+
+    def networks_used(self, run: Run) -> list[str]:
+        """The networks from whose draws the fits start."""
+        if not self.enabled:
+            return []
+        return [self.model] if self.model else list(run.models)
+
+    def starts_used(self, run: Run) -> list[str]:
+        """What the fits start from: the networks, and ``prior`` for the means of the priors."""
+        networks = self.networks_used(run)
+        return networks + (["prior"] if networks and self.also_from_prior else [])
+
+    def stages(self, run: Run) -> Stages:
+        return {
+            "refine": lambda item: self._settings(run),
+            "refine_prior": lambda item: {**self._settings(run), "systems": self.also_from_prior},
+        }
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        chosen = self.model_dump(include={"systems", "starts", "max_iterations"})
+        return {"seed": run.seed, **lens_model(run), **chosen}

@@ -1,0 +1,109 @@
+"""The key ``shift`` of the config."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from lensvit.config.schema import Run, Section, Stages, check_prior, chunks, known_name, lens_model, system_settings
+from lensvit.io.settings import Name, Settings, WithoutNull
+from lensvit.lensing.settings import PriorChange, Scene, full_priors
+from lensvit.parameters import NAMES
+
+
+class ShiftCase(Settings):
+    """Systems unlike those of the training in what is named here, and in nothing else."""
+
+    label: str = Field(min_length=1, max_length=30, description="as printed")
+    priors: Annotated[dict[str, PriorChange], WithoutNull] = Field(
+        default_factory=dict, description="as those of the run"
+    )
+    scene: Annotated[dict[str, Any], WithoutNull] = Field(
+        default_factory=dict, description="keys of `scene` that differ"
+    )
+
+
+class Shift(Section):
+    """Out of distribution: one network on systems unlike those that it was trained on."""
+
+    enabled: bool = Field(description="make the test, and show it in a table, figure 7 and a section of the paper")
+    model: Name | None = Field(description="the network that is tested; null: the last of `models`")
+    systems: int | None = Field(ge=1, le=1_000_000, description="systems of each case; null: as many as test systems")
+    left_out: Name | None = Field(description="a PSF, without which the network is trained once more; null: none")
+    cases: Annotated[dict[Name, ShiftCase], WithoutNull] = Field(default_factory=dict)
+
+    def check(self, run: Run) -> None:
+        if self.enabled:
+            self._check(run)
+
+    def _check(self, run: Run) -> None:
+        known_name("shift.model", self.tested(run), run.models)
+        if self.left_out is not None:
+            known_name("shift.left_out", self.left_out, run.psfs)
+        if self.left_out is not None and len(run.psfs) == 1:
+            raise ValueError(f"shift.left_out: {self.left_out} is the only PSF; set it to null")
+        if self.left_out is None and not self.cases:
+            raise ValueError("shift: has no case and leaves no PSF out; set shift.enabled to false")
+        if self.systems is not None and not len(run.psfs) <= self.systems <= run.data.test:
+            raise ValueError(
+                f"shift.systems: {self.systems}; between one a PSF ({len(run.psfs)}) and the test systems "
+                f"({run.data.test}) are possible, as each has a test system as its counterpart"
+            )
+        labels = [case.label for case in self.cases.values()]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"shift.cases: the labels {', '.join(labels)} are not all different")
+        for name, case in self.cases.items():
+            if name in ("ordinary", "left_out", "control"):
+                raise ValueError(f"shift.cases.{name}: this names other systems of the test; choose another key")
+            if not case.priors and not case.scene:
+                raise ValueError(f"shift.cases.{name}: changes neither priors nor scene")
+            self._check_case(run, name)
+
+    def _check_case(self, run: Run, name: str) -> None:
+        for parameter in self.cases[name].priors:
+            known_name(f"shift.cases.{name}.priors.{parameter}", parameter, NAMES)
+        try:
+            shifted = self.shifted(run, name)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in ("scene", *first["loc"]))
+            raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {first['input']!r})") from error
+        for parameter, prior in full_priors(shifted.priors).items():
+            check_prior(parameter, prior, f"shift.cases.{name}.priors")
+
+    def tested(self, run: Run) -> str:
+        """The network that is tested."""
+        return self.model or list(run.models)[-1]
+
+    def shifted(self, run: Run, name: str) -> Run:
+        """The run whose test systems are those of a case: the same systems, but for the shift."""
+        case, own = self.cases[name], dict(run.priors)
+        for parameter, change in case.priors.items():
+            inherits = parameter in own and change.kind is None
+            before = own[parameter].model_dump(exclude_none=True) if inherits else {}
+            own[parameter] = PriorChange(**{**before, **change.model_dump(exclude_none=True)})
+        scene = Scene(**{**run.scene.model_dump(), **case.scene})
+        return run.with_fewer(self.systems).model_copy(update={"priors": own, "scene": scene})
+
+    def stages(self, run: Run) -> Stages:
+        return {
+            "shift_simulate": lambda item: self._simulate(run, item),
+            "shift_scores": lambda item: self._scores(run),
+            "figure7": lambda item: self._figure(),
+        }
+
+    def _simulate(self, run: Run, item: str) -> dict[str, Any]:
+        case, _, psf = item.partition("/")
+        return system_settings(self.shifted(run, case), psf)
+
+    def _scores(self, run: Run) -> dict[str, Any]:
+        content = lens_model(run)
+        fewer = run.with_fewer(self.systems)
+        for psf, camera in content["options"].items():
+            whole = run if psf == self.left_out else fewer
+            camera["systems"] = sum(count for _, _, count in chunks(whole, psf, "test"))
+        return content
+
+    def _figure(self) -> dict[str, Any]:
+        return {"left_out": self.left_out, "options": {key: case.label for key, case in self.cases.items()}}

@@ -1,0 +1,91 @@
+"""The config of a run with the keys of all chapters: loaded, merged, checked."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, create_model
+
+from lensvit.chapters.registry import CHAPTERS, has_module
+from lensvit.config.schema import Run, Section
+from lensvit.errors import LensvitError
+from lensvit.io.settings import canonical
+
+PSF_KINDS = ("hst_acs", "keck_ao", "fits")  # which pydantic counts as parts of a key
+
+
+def _section(chapter: str) -> type[Section]:
+    """The class of a chapter's key: the one of that name in its module ``section``."""
+    module = importlib.import_module(f"lensvit.chapters.{chapter}.section")
+    return getattr(module, chapter.capitalize())
+
+
+SECTIONS = {name: _section(name) for name in CHAPTERS if has_module(name, "section")}
+Config: type[Run] = create_model(
+    "Config", __base__=Run, __doc__="A whole run.", **{name: (kind, ...) for name, kind in SECTIONS.items()}
+)
+
+
+def validate(content: Mapping[str, Any]) -> Run:
+    """Check a merged config.
+
+    Raises
+    ------
+    LensvitError
+        One line for each wrong value: the key, the value, what is allowed.
+    """
+    try:
+        return Config.model_validate(dict(content))
+    except ValidationError as error:
+        raise LensvitError("\n".join(_lines(error))) from error
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"] if part not in PSF_KINDS)
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            yield f"config: {key}: no such key"
+        elif problem["type"] == "missing":
+            yield f"config: {key}: is missing"
+        elif key:
+            yield f"config: {key}: {problem['input']!r} is wrong: {message}"
+        else:
+            yield f"config: {message}"
+
+
+def load(*paths: Path) -> Run:
+    """Read config files, later ones over earlier ones as Snakemake merges them, and check the result.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or is no YAML, or a value is wrong.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise LensvitError(f"no config file {path}") from error
+        except yaml.YAMLError as error:
+            raise LensvitError(f"{path} is no YAML: {error}") from error
+        _merge(merged, content or {})
+    return validate(merged)
+
+
+def _merge(into: dict[str, Any], overlay: Mapping[str, Any]) -> None:
+    for key, value in overlay.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def main(files: list[Path]) -> None:
+    """Check config files (the later over the earlier) and print the run as resolved."""
+    print(yaml.safe_dump(canonical(load(*files)), sort_keys=False), end="")

@@ -1,0 +1,83 @@
+"""The part of a run that each stage reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lensvit.config.schema import Run, Stages, figure_labels, system_settings
+from lensvit.io.settings import canonical
+
+
+def stage_settings(run: Run, part: str) -> dict[str, Any]:
+    """The settings of one stage, as plain data in canonical order.
+
+    Parameters
+    ----------
+    run
+        The whole config.
+    part
+        The stage's name, with the item's name behind a slash where the stage works on one item: ``psf/hst_a``,
+        ``simulate/hst_a``, ``train/vit``, ``limit``.
+    """
+    stage, _, item = part.partition("/")
+    return canonical(all_stages(run)[stage](item))
+
+
+def all_stages(run: Run) -> Stages:
+    """Every stage that reads settings."""
+    found: Stages = {
+        "psf": lambda item: _psf(run, item),
+        "simulate": lambda item: system_settings(run, item),
+        "train": lambda item: _train(run, item),
+        "evaluate": lambda item: _evaluate(run, run.evaluation.passes),
+        "evaluate_validation": lambda item: _evaluate(run, run.evaluation.validation_passes),
+        "figure1": lambda item: _figure1(run),
+        "figure2": lambda item: {"seed": run.seed, "systems": run.figures.systems, **figure_labels(run)},
+        "figure3": lambda item: figure_labels(run),
+        "figure4": lambda item: figure_labels(run),
+        "numbers": lambda item: _numbers(run),
+    }
+    for section in run.sections:
+        found |= section.stages(run)
+    return found
+
+
+def _psf(run: Run, name: str) -> dict[str, Any]:
+    psf = run.psfs[name]
+    return {"name": name, **psf.model_dump(), "pixel_scale": run.instruments[psf.instrument].pixel_scale}
+
+
+def _train(run: Run, name: str) -> dict[str, Any]:
+    model = run.networks[name]
+    content = {
+        "seed": run.seed if model.seed is None else model.seed,
+        "network": model.model_dump(exclude={"label", "gpus", "nodes", "recipe", "changes", "seed"}),
+        "recipe": run.recipe(name),
+    }
+    if run.training.stream:
+        systems = {psf: system_settings(run, psf) for psf in run.psfs}
+        for entry in systems.values():
+            del entry["engine"]  # always the fast one
+        content["stream"] = {"options": systems}
+    return content
+
+
+def _evaluate(run: Run, passes: int) -> dict[str, Any]:
+    return {"seed": run.seed, **run.evaluation.model_dump(exclude={"validation_passes"}), "passes": passes}
+
+
+def _figure1(run: Run) -> dict[str, Any]:
+    figures = run.figures
+    return {
+        "seed": run.seed,
+        "examples": figures.examples,
+        "model": figures.attention_model,
+        "layer": figures.attention_layer,
+        "options": {psf: run.instruments[entry.instrument].model_dump() for psf, entry in run.psfs.items()},
+    }
+
+
+def _numbers(run: Run) -> dict[str, Any]:
+    content = run.model_dump()
+    content["shift"]["model"] = run.shift.tested(run)
+    return {"config": content, "scale": run.scale}

@@ -1,0 +1,23 @@
+"""Settings of an ensemble of Markov chains."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from lensvit.io.settings import Settings
+
+
+class EnsembleSettings(Settings):
+    """The size of an ensemble of walkers, and how long it goes on."""
+
+    walkers: int = Field(ge=28, le=10_000, description="of a chain; at least two for each of its 14 parameters")
+    particles: int = Field(ge=28, le=100_000, description="of the annealing, from which the walkers are taken")
+    annealing_steps: int = Field(ge=1, le=10_000, description="of the particles at each temperature")
+    tuning_steps: int = Field(ge=10, le=1_000_000, description="of the first of three rounds, each twice the last")
+    max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in")
+
+    @model_validator(mode="after")
+    def _enough(self) -> EnsembleSettings:
+        if self.walkers > self.particles:
+            raise ValueError(f"{self.walkers} walkers cannot be taken from {self.particles} particles: raise particles")
+        return self
