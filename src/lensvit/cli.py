@@ -17,6 +17,7 @@ from lensvit.errors import LensvitError
 # stage -> where its function lies; imported only when asked for, so that `--help` is quick
 STAGES = {
     "config": "lensvit.config.run:main",
+    "schema": "lensvit.config.json_schema:write_schemas",
     "settings": "lensvit.io.settings:write_settings",
     "psf": "lensvit.psf.build:build_kernel",
     "simulate": "lensvit.simulation.simulate:simulate",

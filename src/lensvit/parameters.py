@@ -7,7 +7,7 @@ https://github.com/kuanweih/strong_lensing_vit_resnet); a config changes them un
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,16 @@ class Prior:
 
     Parameters
     ----------
-    kind : "normal" or "uniform".
-    mean, sd : of the normal distribution before the bounds, in the parameter's unit.
-    low, high : floor and ceiling of a normal, limits of a uniform; None for no bound.
+    kind
+        "normal" or "uniform".
+    mean
+        Mean of a normal prior before the bounds, in the parameter's unit.
+    sd
+        Standard deviation of a normal prior before the bounds, in the parameter's unit.
+    low
+        Floor of a normal prior, None for none; lower limit of a uniform prior.
+    high
+        Ceiling of a normal prior, None for none; upper limit of a uniform prior.
     """
 
     kind: str
@@ -38,7 +45,9 @@ class Prior:
     def draws(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Independent values (count,)."""
         if self.kind == "uniform":
+            assert self.low is not None and self.high is not None  # as the config's schema checks
             return rng.uniform(self.low, self.high, count)
+        assert self.mean is not None and self.sd is not None
         lower = -np.inf if self.low is None else self.low
         upper = np.inf if self.high is None else self.high
         return np.clip(rng.normal(self.mean, self.sd, count), lower, upper)
@@ -58,12 +67,20 @@ def uniform(low: float, high: float) -> Prior:
 class Parameter:
     """One row of the table.
 
-    name : lenstronomy's name, the column of the catalogue.
-    label : LaTeX, without dollar signs.
-    unit : as printed; "" where there is none.
-    description : one line of prose.
-    prior : the paper's.
-    target : whether the networks predict it.
+    Parameters
+    ----------
+    name
+        lenstronomy's name, which is the column of the catalogue.
+    label
+        LaTeX, without dollar signs.
+    unit
+        The unit as printed, "" where there is none.
+    description
+        One line of prose.
+    prior
+        The paper's prior.
+    target
+        Whether the networks predict the parameter.
     """
 
     name: str
@@ -74,6 +91,20 @@ class Parameter:
     target: bool = False
 
 
+def leading_targets(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The targets of a table, which must be its first rows: arrays by parameter begin with the columns of the targets.
+
+    Raises
+    ------
+    ValueError
+        If another parameter stands before a target.
+    """
+    targets = tuple(parameter for parameter in parameters if parameter.target)
+    if targets != tuple(parameters[: len(targets)]):
+        raise ValueError("the targets must be the first parameters of the table")
+    return targets
+
+
 PARAMETERS = (
     Parameter("theta_E", r"\theta_\mathrm{E}", "arcsec", "Einstein radius", normal(1.25, 0.3, 0.1), True),
     Parameter("gamma", r"\gamma'", "", "radial power-law slope of the mass", normal(2.0, 0.2, 1.85), True),
@@ -81,26 +112,36 @@ PARAMETERS = (
     Parameter("center_y", r"\theta_2", "arcsec", "centre of mass, second coordinate", normal(0.0, 0.02), True),
     Parameter("e1", r"e_1", "", "ellipticity, first component", normal(0.0, 0.2, high=0.9), True),
     Parameter("e2", r"e_2", "", "ellipticity, second component", normal(0.0, 0.2, high=0.9), True),
-    Parameter("R_sersic", r"R_\mathrm{eff}", "arcsec", "effective radius of the lens light", normal(1.0, 0.05, 0.1), True),
-    Parameter("n_sersic", r"n_\mathrm{s\acute{e}rsic}", "", "Sérsic index of the lens light", normal(4.0, 0.1, 0.5), True),
+    Parameter(
+        "R_sersic", r"R_\mathrm{eff}", "arcsec", "effective radius of the lens light", normal(1.0, 0.05, 0.1), True
+    ),
+    Parameter(
+        "n_sersic", r"n_\mathrm{s\acute{e}rsic}", "", "Sérsic index of the lens light", normal(4.0, 0.1, 0.5), True
+    ),
     Parameter("gamma_ext", r"\gamma_\mathrm{ext}", "", "external shear", normal(0.015, 0.005, 0.0)),
     Parameter("psi_ext", r"\psi_\mathrm{ext}", "rad", "angle of the external shear", uniform(0.0, 2 * np.pi)),
     Parameter("source_x", r"\beta_1", "arcsec", "source position, first coordinate", normal(0.0, 0.1)),
     Parameter("source_y", r"\beta_2", "arcsec", "source position, second coordinate", normal(0.0, 0.1)),
-    Parameter("source_R_sersic", r"R_\mathrm{src}", "arcsec", "effective radius of the source", normal(0.2, 0.01, 0.01)),
+    Parameter(
+        "source_R_sersic", r"R_\mathrm{src}", "arcsec", "effective radius of the source", normal(0.2, 0.01, 0.01)
+    ),
     Parameter("source_n_sersic", r"n_\mathrm{src}", "", "Sérsic index of the source", normal(0.5, 0.05, 0.2)),
-)  # fmt: skip
+)
 
 NAMES = tuple(parameter.name for parameter in PARAMETERS)
-TARGETS = tuple(parameter for parameter in PARAMETERS if parameter.target)
+TARGETS = leading_targets(PARAMETERS)
 TARGET_NAMES = tuple(parameter.name for parameter in TARGETS)
+TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]  # places of the targets among all parameters
 
 
 def priors(changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Prior]:
     """The priors of all parameters, in the table's order, with a config's changes.
 
-    ``changes`` maps a parameter's name to the fields of :class:`Prior` that stand instead
-    of the paper's; a change of ``kind`` replaces the prior as a whole.
+    Parameters
+    ----------
+    changes
+        Name of a parameter to the fields of :class:`Prior` that stand instead of the paper's; another ``kind``
+        replaces the prior as a whole.
     """
     result = {}
     for parameter in PARAMETERS:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 
 from lensvit.chapters.registry import CHAPTERS, has_module
 from lensvit.config.schema import Run, Section
 from lensvit.errors import LensvitError
 from lensvit.io.settings import canonical
-
-PSF_KINDS = ("hst_acs", "keck_ao", "fits")  # which pydantic counts as parts of a key
 
 
 def _section(chapter: str) -> type[Section]:
@@ -25,9 +23,8 @@ def _section(chapter: str) -> type[Section]:
 
 
 SECTIONS = {name: _section(name) for name in CHAPTERS if has_module(name, "section")}
-Config: type[Run] = create_model(
-    "Config", __base__=Run, __doc__="A whole run.", **{name: (kind, ...) for name, kind in SECTIONS.items()}
-)
+_FIELDS: dict[str, Any] = {name: (section, Field(description=section.summary())) for name, section in SECTIONS.items()}
+Config: type[Run] = create_model("Config", __base__=Run, __doc__="A whole run.", **_FIELDS)
 
 
 def validate(content: Mapping[str, Any]) -> Run:
@@ -46,7 +43,7 @@ def validate(content: Mapping[str, Any]) -> Run:
 
 def _lines(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if part not in PSF_KINDS)
+        key = _key(problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             yield f"config: {key}: no such key"
@@ -56,6 +53,11 @@ def _lines(error: ValidationError) -> Iterator[str]:
             yield f"config: {key}: {problem['input']!r} is wrong: {message}"
         else:
             yield f"config: {message}"
+
+
+def _key(place: Sequence[int | str]) -> str:
+    """The key of the config for pydantic's place of an error, in which the kind of a PSF is a part of its own."""
+    return ".".join(str(part) for number, part in enumerate(place) if place[0] != "psfs" or number != 2)
 
 
 def load(*paths: Path) -> Run:

@@ -7,16 +7,17 @@ Stages never import this module.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
-from lensvit.io.settings import Name, Settings, WithoutNull
+from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, graded_fits
-from lensvit.lensing.settings import LabelledCamera, PriorChange, Scene, full_priors
+from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, full_priors
 from lensvit.parameters import NAMES, Prior
 from lensvit.psf.settings import Psf
 from lensvit.simulation.settings import Simulation
@@ -29,10 +30,17 @@ COLUMNS = ("prior", "limit", "refined")  # of Table 1, that are no models
 # stage -> its settings, as a function of the item that it works on ("" for none)
 Stages = dict[str, Callable[[str], Mapping[str, Any]]]
 Part = TypeVar("Part", bound="Section")
+RecipeChanges = Annotated[dict[str, Any], WithJsonSchema(partial_schema(Recipe))]
 
 
 class Section(Settings):
     """The key of a chapter in the config."""
+
+    @classmethod
+    def summary(cls) -> str:
+        """What the key is for, as a description: the first line of the class's docstring."""
+        first = str(inspect.getdoc(cls)).splitlines()[0].removesuffix(".")
+        return first[0].lower() + first[1:]
 
     def check(self, run: Run) -> None:
         """Raise a ValueError where the section does not suit the rest of the run."""
@@ -45,69 +53,94 @@ class Section(Settings):
         """The settings of the chapter's stages."""
         return {}
 
+    def resolved(self, run: Run) -> dict[str, Any]:
+        """The key as plain data, with what the run chooses where it is null, for the paper."""
+        return self.model_dump()
+
 
 class Data(Settings):
     """How many images; each split is shared evenly among the PSFs."""
 
-    train: int = Field(ge=2, le=10_000_000, description="training images, all PSFs together")
-    validation: int = Field(ge=2, le=10_000_000, description="validation images")
-    test: int = Field(ge=2, le=10_000_000, description="test images")
-    chunk: int = Field(ge=1, le=100_000, description="images in one simulation job and file")
+    train: int = Field(ge=2, le=10_000_000, description="training images of all PSFs together")
+    validation: int = Field(ge=2, le=10_000_000, description="validation images of all PSFs together")
+    test: int = Field(ge=2, le=10_000_000, description="test images of all PSFs together")
+    chunk: int = Field(ge=1, le=100_000, description="most images in one file, which one job simulates")
 
 
 class Network(Architecture):
     """A model, and how it is trained."""
 
-    label: str = Field(description="as printed", min_length=1)
-    gpus: int = Field(1, ge=1, le=64, description="GPUs of one machine that train it together; no CPU setting")
-    nodes: int = Field(1, ge=1, le=1024, description="SLURM nodes, each with so many GPUs, that train it together")
-    recipe: Name
-    changes: dict[str, Any] = Field(default_factory=dict, description="the recipe's keys that differ for this model")
-    seed: int | None = Field(None, ge=0, lt=2**31, description="of its weights and its training; null: the run's")
+    label: str = Field(description="name as printed", min_length=1)
+    gpus: int = Field(
+        1, ge=1, le=64, description="GPUs of one machine that train the network together; without meaning on a CPU"
+    )
+    nodes: int = Field(
+        1, ge=1, le=1024, description="SLURM nodes that train the network together, each with so many GPUs"
+    )
+    recipe: Name = Field(
+        description="one of `recipes`; `changes: {epochs: 50}` beside it changes it for this model alone"
+    )
+    changes: RecipeChanges = Field(default_factory=dict, description="keys of the recipe that differ for this model")
+    seed: int | None = Field(
+        None, ge=0, lt=2**31, description="seed of the weights and of the training; null: the run's"
+    )
 
 
 class Training(Settings):
     """Where the training images come from."""
 
-    stream: bool = Field(
-        description="new systems in every epoch, rendered while training; false: the training split's stored images"
-    )
+    stream: bool = Field(description="whether every epoch has new systems, rendered while training (docs/training.md)")
 
 
 class Evaluation(MonteCarloDropout):
-    """Monte-Carlo dropout on the test set."""
+    """Monte-Carlo dropout: a network predicts each image many times, with random outputs dropped."""
 
     validation_passes: int = Field(
-        ge=4, le=100_000, description="passes over the validation split, for the calibration"
+        ge=4,
+        le=100_000,
+        description="passes over the validation images, whose errors set the scale of the uncertainties",
     )
 
 
 class Figures(Settings):
     """What the figures show."""
 
-    examples: list[str] = Field(default_factory=list, description="ids of figure 1; empty: chosen by seed")
-    attention_model: Name | None = Field(description="the model of figure 1; null: images alone")
-    attention_layer: int = Field(description="its layer, from 0; -1 is the last")
+    examples: list[str] = Field(
+        default_factory=list, description="ids of the three systems in figure 1; empty: chosen by the seed"
+    )
+    attention_model: Name | None = Field(description="model whose attention figure 1 shows; null: the images alone")
+    attention_layer: int = Field(description="layer of that model, counted from 0; -1 is the last")
     systems: int = Field(ge=1, le=1000, description="test systems in figure 2")
 
 
 class Run(Settings):
     """A whole run, but for the keys of the chapters."""
 
-    run: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40)]
+    run: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        max_length=40,
+        description="name of the run, whose files lie under results/{run}/",
+    )
     seed: int = Field(ge=0, lt=2**31, description="the one seed from which all others follow")
-    device: Literal["gpu", "cpu"] = Field(description="where networks are trained and evaluated")
-    priors: Annotated[dict[str, PriorChange], WithoutNull] = Field(default_factory=dict)
-    instruments: Annotated[dict[Name, LabelledCamera], WithoutNull] = Field(min_length=1)
-    psfs: Annotated[dict[Name, Psf], WithoutNull] = Field(min_length=1)
-    scene: Scene
-    data: Data
-    simulation: Simulation
-    recipes: Annotated[dict[Name, Recipe], WithoutNull] = Field(min_length=1)
-    models: Annotated[dict[Name, Network], WithoutNull] = Field(min_length=1)
-    training: Training
-    evaluation: Evaluation
-    figures: Figures
+    device: Literal["gpu", "cpu"] = Field(description="gpu or cpu: where networks are trained and evaluated")
+    priors: PriorChanges = Field(default_factory=dict)
+    instruments: Annotated[dict[Name, LabelledCamera], WithoutNull] = Field(min_length=1, description="cameras")
+    psfs: Annotated[dict[Name, Psf], WithoutNull] = Field(
+        min_length=1,
+        description="point-spread functions (PSFs); your own: {kind: fits, instrument: hst, path: my.fits}",
+    )
+    scene: Scene = Field(description="what is the same in all systems")
+    data: Data = Field(description="how many images; each split is shared evenly among the PSFs")
+    simulation: Simulation = Field(description="how images are computed")
+    recipes: Annotated[dict[Name, Recipe], WithoutNull] = Field(
+        min_length=1, description="ways from an image to a network's input, and from its output to its weights"
+    )
+    models: Annotated[dict[Name, Network], WithoutNull] = Field(min_length=1, description="networks that are compared")
+    training: Training = Field(description="where the training images come from")
+    evaluation: Evaluation = Field(
+        description="Monte-Carlo dropout: networks predict each image many times, with random outputs dropped"
+    )
+    figures: Figures = Field(description="what figures 1 and 2 show")
 
     @model_validator(mode="after")
     def _references(self) -> Run:
@@ -128,7 +161,7 @@ class Run(Settings):
                 raise ValueError(f"data.{split}: {getattr(self.data, split)} is less than one image a PSF")
         for name, prior in full_priors(self.priors).items():
             check_prior(name, prior)
-        for section in self.sections:
+        for section in self.sections.values():
             section.check(self)
         for name in self.networks:
             self._check_input(name)
@@ -154,14 +187,14 @@ class Run(Settings):
                     )
 
     @property
-    def sections(self) -> list[Section]:
-        """The keys of the chapters."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return [value for value in values if isinstance(value, Section)]
+    def sections(self) -> dict[str, Section]:
+        """The keys of the chapters, by name."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if isinstance(value, Section)}
 
     def section(self, kind: type[Part]) -> Part:
         """The key of one chapter, by its class."""
-        return next(section for section in self.sections if isinstance(section, kind))
+        return next(section for section in self.sections.values() if isinstance(section, kind))
 
     def recipe(self, model: str) -> Recipe:
         """The recipe of a network, with the network's own changes.
@@ -183,12 +216,12 @@ class Run(Settings):
     def networks(self) -> dict[str, Network]:
         """All networks that the run trains: the models, and those that chapters add."""
         networks = dict(self.models)
-        for section in self.sections:
+        for section in self.sections.values():
             networks |= section.networks(self)
         return networks
 
     def with_fewer(self, systems: int | None) -> Run:
-        """The run with so many test systems, the first of each PSF's; with all for None."""
+        """The run with fewer test systems, the first ones of each PSF; with all of them for None."""
         data = self.data if systems is None else self.data.model_copy(update={"test": systems})
         return self.model_copy(update={"data": data})
 

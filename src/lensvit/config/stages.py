@@ -37,7 +37,7 @@ def all_stages(run: Run) -> Stages:
         "figure4": lambda item: figure_labels(run),
         "numbers": lambda item: _numbers(run),
     }
-    for section in run.sections:
+    for section in run.sections.values():
         found |= section.stages(run)
     return found
 
@@ -78,6 +78,5 @@ def _figure1(run: Run) -> dict[str, Any]:
 
 
 def _numbers(run: Run) -> dict[str, Any]:
-    content = run.model_dump()
-    content["shift"]["model"] = run.shift.tested(run)
-    return {"config": content, "scale": run.scale}
+    sections = {name: section.resolved(run) for name, section in run.sections.items()}
+    return {"config": run.model_dump() | sections, "scale": run.scale}

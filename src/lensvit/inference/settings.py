@@ -10,11 +10,21 @@ from lensvit.io.settings import Settings
 class EnsembleSettings(Settings):
     """The size of an ensemble of walkers, and how long it goes on."""
 
-    walkers: int = Field(ge=28, le=10_000, description="of a chain; at least two for each of its 14 parameters")
-    particles: int = Field(ge=28, le=100_000, description="of the annealing, from which the walkers are taken")
-    annealing_steps: int = Field(ge=1, le=10_000, description="of the particles at each temperature")
-    tuning_steps: int = Field(ge=10, le=1_000_000, description="of the first of three rounds, each twice the last")
-    max_steps: int = Field(ge=50, le=10_000_000, description="most steps after the burn-in")
+    walkers: int = Field(ge=28, le=10_000, description="walkers of a chain, at least two for each of the 14 parameters")
+    particles: int = Field(
+        ge=28, le=100_000, description="particles at the start of the annealing, from which the walkers are taken"
+    )
+    annealing_steps: int = Field(
+        ge=1, le=10_000, description="steps of the particles at each temperature of the annealing"
+    )
+    tuning_steps: int = Field(
+        ge=10,
+        le=1_000_000,
+        description="steps of the first of three rounds of tuning, each twice as long as the one before",
+    )
+    max_steps: int = Field(
+        ge=50, le=10_000_000, description="most steps after the burn-in; a chain that has converged makes fewer"
+    )
 
     @model_validator(mode="after")
     def _enough(self) -> EnsembleSettings:

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import write_text
@@ -31,14 +41,52 @@ class Settings(BaseModel):
     )
 
 
+class Seeded(Settings):
+    """Settings of a stage that draws random numbers."""
+
+    seed: int = Field(description="seed of the run, from which the random numbers of the stage follow")
+
+
 def _without_null(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: entry for key, entry in value.items() if entry is not None}
     return value
 
 
-# a mapping from which an overlay removes an entry by setting it to null
-WithoutNull = BeforeValidator(_without_null)
+class WithoutNull:
+    """Annotation of a mapping from which an overlay removes an entry by setting it to null."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_without_null, handler(source))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        for key in ("properties", "patternProperties"):
+            if key in schema:
+                schema[key] = {name: _or_null(entry) for name, entry in schema[key].items()}
+        if schema.get("additionalProperties"):
+            schema["additionalProperties"] = _or_null(schema["additionalProperties"])
+        return {"additionalProperties": False, **schema}
+
+
+def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def partial_schema(kind: type[Settings]) -> JsonSchemaValue:
+    """The JSON schema of a mapping with any of the fields of a model that holds no other model."""
+    schema = kind.model_json_schema(schema_generator=Untitled)
+    return {key: schema[key] for key in ("additionalProperties", "properties", "type")}
+
+
+class Untitled(GenerateJsonSchema):
+    """JSON schemas of fields without titles, which would only repeat the keys."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        """False for all of them."""
+        return False
 
 
 def read_settings(path: Path, kind: type[Read]) -> Read:

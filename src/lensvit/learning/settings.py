@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lensvit.io.settings import Settings
+from lensvit.io.settings import Seeded, Settings
 from lensvit.simulation.settings import SystemSettings
 
-Precision = Literal["auto", "32-true", "bf16-mixed"]
-PRECISION = (
-    "arithmetic, by Lightning's name: float32, or float32 weights with bfloat16 products; auto: these on a GPU, "
-    "float32 on a CPU"
-)
+Precision = Annotated[
+    Literal["auto", "32-true", "bf16-mixed"],
+    Field(
+        description="arithmetic: 32-true (float32), bf16-mixed (products in bfloat16) or auto (bf16-mixed "
+        "on a GPU, 32-true on a CPU)"
+    ),
+]
+Compile = Annotated[
+    bool, Field(description="compile the network by torch.compile: minutes at the start, then faster steps on a GPU")
+]
 
 
 class InputRecipe(Settings):
     """From image to input."""
 
     resize: Literal["bilinear", "area", "graded"] = Field(
-        description="bilinear: corners aligned, as scipy.ndimage.zoom of order 1; area: mean over the pixel; graded: "
-        "mean over blocks of pixels that grow outwards from the middle"
+        description="how an image becomes as large as the input: bilinear, area (mean over each new "
+        "pixel) or graded (mean over blocks of pixels that grow outwards)"
     )
     brightness: Literal["per_pixel", "per_area"] = Field(
-        description="counts/s per detector pixel (the paper), or per (0.05 arcsec)^2 for all instruments"
+        description="unit of the input: per_pixel (counts/s per pixel, as in the paper) or per_area "
+        "(counts/s per square of 0.05 arcsec, for all cameras)"
     )
     stretch: Literal["raw", "imagenet", "asinh", "three"] = Field(
-        description="raw counts thrice (the original code), ImageNet's mean and standard deviation (the "
-        "paper's text), one asinh thrice, or three stretches for sky, arc and quasar peaks"
+        description="what the three channels of the input show: raw (the counts thrice, as in the "
+        "authors' code), imagenet (raw, normalised as ImageNet's images, as in the paper's "
+        "text), asinh (one stretch thrice) or three (a stretch each for sky, arcs and "
+        "quasars)"
     )
     noise: Literal["fixed", "fresh"] = Field(
-        description="training noise: one realisation an image (the paper) or a new one every epoch"
+        description="noise of training images: fixed (one realisation, as in the paper) or fresh in every epoch"
     )
 
 
@@ -39,47 +47,62 @@ class Recipe(InputRecipe):
     """From image to input, and from loss to weights."""
 
     normalise: Literal["none", "pixel"] = Field(
-        description="pixel: each input pixel by its mean and standard deviation over training images"
+        description="none or pixel: each input pixel by its mean and standard deviation over training images"
     )
     symmetries: Literal["none", "half_turn", "source"] = Field(
-        description="turns and reflections of training images with their targets: none, the half turn, or all four "
-        "that keep the source's ellipticity"
+        description="turns and reflections of training images and targets: none, half_turn (180 degrees) "
+        "or source (the four that keep the source's ellipticity)"
     )
     symmetries_until: float = Field(
         gt=0,
         le=1,
-        description="share of all steps with them; the PSF does not turn with the sky, and what it does "
-        "to an image is learnt in the rest",
+        description="share of all steps with symmetries; not all, as the PSF does not turn with the sky",
     )
-    optimizer: Literal["adam", "adamw"]
-    learning_rate: float = Field(gt=0, le=1, description="peak learning rate")
-    schedule: Literal["constant", "cosine"]
-    warmup: float = Field(ge=0, lt=1, description="share of all steps with a linear warm-up")
-    weight_decay: float = Field(ge=0, le=1, description="AdamW's; 0 with Adam")
-    clip_norm: float | None = Field(gt=0, description="largest gradient norm; null: no clipping")
-    average: float = Field(ge=0, lt=1, description="decay a step of the moving average of the weights; 0: none")
-    batch_size: int = Field(ge=1, le=65536)
-    epochs: int = Field(ge=1, le=100_000)
-    criterion: Literal["mse", "nll"] = Field(description="validation score that picks the best epoch")
-    precision: Precision = Field(description=PRECISION)
-    compile: bool = Field(description="torch.compile the network: minutes at first, faster steps on a GPU")
+    optimizer: Literal["adam", "adamw"] = Field(description="adam or adamw (Adam with weight decay)")
+    learning_rate: float = Field(gt=0, le=1, description="largest learning rate")
+    schedule: Literal["constant", "cosine"] = Field(
+        description="learning rate after the warm-up: constant or cosine (falls to 0)"
+    )
+    warmup: float = Field(ge=0, lt=1, description="share of all steps in which the learning rate rises from 0")
+    weight_decay: float = Field(ge=0, le=1, description="weight decay of adamw; adam has none")
+    clip_norm: float | None = Field(gt=0, description="largest norm of the gradient; null: any")
+    average: float = Field(ge=0, lt=1, description="decay per step of the moving average of the weights; 0: no average")
+    batch_size: int = Field(ge=1, le=65536, description="training images in one step")
+    epochs: int = Field(ge=1, le=100_000, description="passes over the training images")
+    criterion: Literal["mse", "nll"] = Field(
+        description="validation score that picks the best epoch: mse (squared error) or nll (log- likelihood)"
+    )
+    precision: Precision
+    compile: Compile
 
 
 class Architecture(Settings):
     """A network of transformers or torchvision, by its name there."""
 
-    library: Literal["transformers", "torchvision"]
-    architecture: str = Field(description="hub id or model type of transformers, model name of torchvision")
-    weights: str = Field(description="pretrained, scratch, or the path of a local folder or file", min_length=1)
-    options: dict[str, Any] = Field(default_factory=dict, description="the library's own options of the model")
-    dropout: float = Field(ge=0, lt=1, description="dropout probability where the paper has it")
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the attention (transformers)")
+    library: Literal["transformers", "torchvision"] = Field(
+        description="package that the network is from: transformers or torchvision"
+    )
+    architecture: str = Field(description="id or type of a model of transformers, or name of a model of torchvision")
+    weights: str = Field(
+        description="pretrained, scratch (random), or the path of a local folder or file", min_length=1
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the model itself, by their names in the library"
+    )
+    dropout: float = Field(ge=0, lt=1, description="dropout probability at the places where the paper has dropout")
+    attention_dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout probability in the attention (transformers only)"
+    )
     pool_grid: int = Field(
-        1, ge=1, le=32, description="torchvision: side of the grid that the last pooling leaves (1: its own)"
+        1,
+        ge=1,
+        le=32,
+        description="side of the grid of means that the last pooling leaves (torchvision only); 1: the model's own",
     )
     image_size: int = Field(ge=16, le=1024, description="side of the network's input [pixel]")
     posterior: Literal["diagonal", "full"] = Field(
-        "diagonal", description="covariance of the predicted Gaussian: diagonal (the paper), or with correlations"
+        "diagonal",
+        description="covariance of the prediction: diagonal (as in the paper) or full (with correlations)",
     )
 
 
@@ -92,49 +115,50 @@ class Stream(Settings):
 class TrainSettings(Settings):
     """Settings of the stages ``train`` and ``train_streaming``."""
 
-    seed: int
-    network: Architecture
-    recipe: Recipe
-    stream: Stream | None = None
+    seed: int = Field(description="seed of the network's weights and of its training")
+    network: Architecture = Field(description="network that is trained")
+    recipe: Recipe = Field(description="how it is trained")
+    stream: Stream | None = Field(None, description="systems that are rendered while training; null: stored images")
 
 
 class Scaler(Settings):
     """Mean and standard deviation of each target over the training split, in physical units."""
 
-    mean: dict[str, float]
-    sd: dict[str, float]
+    mean: dict[str, float] = Field(description="target to its mean")
+    sd: dict[str, float] = Field(description="target to its standard deviation")
 
 
 class TrainedModel(Settings):
     """What a trained network is: the content of models/{model}/config.json."""
 
-    network: Architecture
-    recipe: Recipe
-    targets: list[str]
-    scaler: Scaler
-    family: Literal["transformer", "convolutional"]
-    parameters: int = Field(description="trainable ones")
-    systems_seen: int = Field(description="different ones in training")
-    best_epoch: int = Field(description="from 1; the epoch whose weights are kept")
-    best_validation_mse: float = Field(description="of standardised targets")
+    network: Architecture = Field(description="the network")
+    recipe: Recipe = Field(description="how it was trained")
+    targets: list[str] = Field(description="names of the targets, in the order of the outputs")
+    scaler: Scaler = Field(description="mean and standard deviation by which the targets were standardised")
+    family: Literal["transformer", "convolutional"] = Field(
+        description="transformer (a network with attention) or convolutional (any other)"
+    )
+    parameters: int = Field(description="number of trainable parameters")
+    systems_seen: int = Field(description="number of different systems in the training")
+    best_epoch: int = Field(description="epoch whose weights are kept, counted from 1")
+    best_validation_mse: float = Field(description="mean squared error of the standardised targets in that epoch")
 
 
 class MonteCarloDropout(Settings):
     """Monte-Carlo dropout."""
 
-    passes: int = Field(ge=2, le=100_000, description="stochastic forward passes over the test split")
-    batch_size: int = Field(ge=1, le=65536, description="images in one forward pass")
+    passes: int = Field(ge=2, le=100_000, description="passes over the test images, each with dropout drawn anew")
+    batch_size: int = Field(ge=1, le=65536, description="images that the network sees at once")
     batch_norm: Literal["frozen", "batch"] = Field(
-        description="frozen: running statistics; batch: those of the test batch, as the original code"
+        description="statistics of batch normalisation: frozen (the training's) or batch (the test "
+        "batch's, as in the authors' code)"
     )
-    precision: Precision = Field(description=PRECISION)
-    compile: bool = Field(description="torch.compile the network")
+    precision: Precision
+    compile: Compile
 
 
-class EvaluateSettings(MonteCarloDropout):
+class EvaluateSettings(MonteCarloDropout, Seeded):
     """Settings of the stages ``evaluate`` and ``evaluate_validation``."""
-
-    seed: int
 
 
 def graded_fits(pixels: int, size: int) -> bool:

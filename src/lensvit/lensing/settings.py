@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lensvit.io.settings import Settings
-from lensvit.parameters import Prior, priors
+from lensvit.io.settings import Settings, WithoutNull
+from lensvit.parameters import NAMES, Prior, priors
+
+# ---------------------------------------------------------------- priors
 
 
 class PriorChange(Settings):
     """Fields of a prior that stand instead of the paper's, in the parameter's own unit."""
 
-    kind: Literal["normal", "uniform"] | None = None
-    mean: float | None = Field(None, description="mean of a normal, before the bounds")
-    sd: float | None = Field(None, ge=0, description="standard deviation of a normal, before the bounds")
-    low: float | None = Field(None, description="floor of a normal, lower limit of a uniform")
-    high: float | None = Field(None, description="ceiling of a normal, upper limit of a uniform")
+    kind: Literal["normal", "uniform"] | None = Field(
+        None, description="normal or uniform; another kind than the paper's needs all numbers of that kind"
+    )
+    mean: float | None = Field(None, description="mean of a normal prior, before the bounds")
+    sd: float | None = Field(None, ge=0, description="standard deviation of a normal prior, before the bounds")
+    low: float | None = Field(
+        None, description="lower limit of a uniform prior; floor of a normal one, to which lower draws are raised"
+    )
+    high: float | None = Field(
+        None, description="upper limit of a uniform prior; ceiling of a normal one, to which higher draws are lowered"
+    )
+
+
+PriorChanges = Annotated[
+    dict[str, PriorChange],
+    WithoutNull,
+    Field(
+        description="priors that differ from the paper's (src/lensvit/parameters.py), in the parameter's unit; "
+        "for example theta_E: {mean: 1.0, sd: 0.2}",
+        json_schema_extra={"propertyNames": {"enum": list(NAMES)}},
+    ),
+]
+ExternalShear = Annotated[
+    bool,
+    Field(description="whether lenses have an external shear, as in the authors' notebook but not in the paper"),
+]
 
 
 def full_priors(changes: dict[str, PriorChange]) -> dict[str, Prior]:
@@ -31,42 +55,55 @@ def full_priors(changes: dict[str, PriorChange]) -> dict[str, Prior]:
     return priors({name: change.model_dump(exclude_none=True) for name, change in changes.items()})
 
 
+class Population(Settings):
+    """What the parameters of the systems of a run are drawn from."""
+
+    priors: PriorChanges
+    external_shear: ExternalShear
+
+
+# ---------------------------------------------------------------- images
+
+
 class Camera(Settings):
     """The images of a camera."""
 
-    pixels: int = Field(ge=16, le=1024, description="image side [pixel]")
-    pixel_scale: float = Field(gt=0, le=1, description="pixel scale [arcsec]")
+    pixels: int = Field(ge=16, le=1024, description="side of an image [pixel]")
+    pixel_scale: float = Field(gt=0, le=1, description="side of a pixel [arcsec]")
 
 
 class NamedCamera(Camera):
     """The images of a camera, and the camera's key in the config."""
 
-    name: str
+    name: str = Field(description="key of the camera in the config")
 
 
 class LabelledCamera(Camera):
     """The images of a camera, and the camera's name as printed."""
 
-    label: str = Field(description="as printed")
+    label: str = Field(description="name as printed")
 
 
 class Light(Settings):
     """What is the same in all systems; amplitudes are lenstronomy's, in counts/s."""
 
-    source_amp: float = Field(ge=0, description="Sersic amplitude of the source [counts/s/arcsec^2]")
-    source_e1: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source, first component")
-    source_e2: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source, second component")
-    lens_amp: float = Field(ge=0, description="Sersic amplitude of the lens light [counts/s/arcsec^2]")
-    quasar_amp: float = Field(ge=0, description="unlensed flux of the quasar [counts/s]")
-    max_images: int = Field(ge=1, le=5, description="the brightest quasar images that are kept")
+    source_amp: float = Field(ge=0, description="Sersic amplitude of the source galaxy [counts/s/arcsec^2]")
+    source_e1: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source galaxy, first component")
+    source_e2: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source galaxy, second component")
+    lens_amp: float = Field(ge=0, description="Sersic amplitude of the lens galaxy [counts/s/arcsec^2]")
+    quasar_amp: float = Field(ge=0, description="flux of the quasar without lensing [counts/s]")
+    max_images: int = Field(ge=1, le=5, description="most quasar images of a system; the brightest are kept")
     exposure: float = Field(gt=0, description="exposure time [s]")
 
 
 class Scene(Light):
     """What is the same in all systems, and the range of their background noise."""
 
-    sigma_bkg_low: float = Field(ge=0, description="least background noise [counts/s per pixel, rms]")
-    sigma_bkg_high: float = Field(gt=0, description="largest background noise [counts/s per pixel, rms]")
+    sigma_bkg_low: float = Field(
+        ge=0,
+        description="lower bound of the background noise, which is uniform [counts/s per pixel, rms]",
+    )
+    sigma_bkg_high: float = Field(gt=0, description="upper bound of the background noise [counts/s per pixel, rms]")
 
     @model_validator(mode="after")
     def _ordered(self) -> Scene:
@@ -75,15 +112,22 @@ class Scene(Light):
         return self
 
 
-class LensModel(Settings):
+Supersampling = Annotated[
+    Literal[1, 5],
+    Field(
+        description="PSF of the quasars: 1 (sampled by the camera's pixels, as in the paper) or 5 (five "
+        "times finer, accurate)"
+    ),
+]
+
+
+class LensModel(Population):
     """What is known of the lenses of a run, for whoever computes their images again.
 
     The settings files keep the key ``options`` of earlier versions for the cameras, so that a run that was made
     by one of them is not made again.
     """
 
-    priors: dict[str, PriorChange]
-    scene: Light
-    external_shear: bool
-    supersampling: Literal[1, 5]
-    cameras: dict[str, NamedCamera] = Field(alias="options", description="PSF to the camera that it belongs to")
+    scene: Light = Field(description="what is the same in all systems")
+    supersampling: Supersampling
+    cameras: Mapping[str, NamedCamera] = Field(alias="options", description="PSF to the camera that it belongs to")

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lensvit.io.settings import Settings
-from lensvit.lensing.settings import Camera, PriorChange, Scene
+from lensvit.io.settings import Seeded, Settings
+from lensvit.lensing.settings import Camera, ExternalShear, Population, Scene, Supersampling
+
+EngineName = Annotated[
+    Literal["lenstronomy", "torch"],
+    Field(description="lenstronomy, or torch: own code, several times faster, same images to 1e-6 of their peak"),
+]
 
 
 class Simulation(Settings):
-    """How an image is computed."""
+    """How images are computed."""
 
-    engine: Literal["lenstronomy", "torch"] = Field(
-        description="lenstronomy, or this package's own way in torch: the same systems and images, faster"
-    )
-    supersampling: Literal[1, 5] = Field(description="PSF kernel of the quasars: native (1, the paper) or 5x finer")
-    external_shear: bool = Field(description="the notebook has it, the paper's text does not")
+    engine: EngineName
+    supersampling: Supersampling
+    external_shear: ExternalShear
 
 
-class SystemSettings(Settings):
+class SystemSettings(Population, Seeded):
     """What the systems of one PSF are drawn from, and what their images are computed with."""
 
-    seed: int
-    name: str = Field(description="the PSF's key in the config")
-    priors: dict[str, PriorChange]
-    scene: Scene
-    instrument: Camera
-    supersampling: Literal[1, 5]
-    external_shear: bool
+    name: str = Field(description="key of the PSF in the config")
+    scene: Scene = Field(description="what is the same in all systems")
+    instrument: Camera = Field(description="camera that takes the images")
+    supersampling: Supersampling
 
 
 class SimulateSettings(SystemSettings):
     """Settings of the stage ``simulate``."""
 
-    engine: Literal["lenstronomy", "torch"]
+    engine: EngineName

@@ -6,17 +6,19 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lensvit.config.schema import SPLITS, Network, Run, Section, Stages, known_name
+from lensvit.config.schema import SPLITS, Network, RecipeChanges, Run, Section, Stages, known_name
 from lensvit.io.settings import Name, Settings, WithoutNull
 
 
 class Variant(Settings):
     """A network of the ablation: what differs from the model that it is a variant of."""
 
-    label: str = Field(description="as printed", min_length=1)
-    recipe: Name | None = Field(None, description="another recipe; null: the model's")
-    changes: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that differ from the model's")
-    seeds: int | None = Field(None, ge=1, le=100, description="trainings; null: ablation.seeds")
+    label: str = Field(description="name as printed", min_length=1)
+    recipe: Name | None = Field(None, description="name of another recipe; null: the model's")
+    changes: RecipeChanges = Field(default_factory=dict, description="keys of the recipe that differ from the model's")
+    seeds: int | None = Field(
+        None, ge=1, le=100, description="trainings of this variant; null: as many as `ablation.seeds`"
+    )
 
 
 class Group(NamedTuple):
@@ -28,15 +30,22 @@ class Group(NamedTuple):
 
 
 class Ablation(Section):
-    """What each part of a recipe brings: models beside variants of them that lack it."""
+    """What each part of a recipe brings, by training networks without it."""
 
     enabled: bool = Field(description="show it in a section of the paper")
-    train: bool = Field(description="train the variants in this run; false: show paper/ablation.csv, of an earlier run")
-    seeds: int = Field(ge=1, le=100, description="trainings of each model and each variant, with seeds of their own")
-    models: Annotated[dict[Name, list[Name]], WithoutNull] = Field(description="model to the variants of it")
-    variants: Annotated[dict[Name, Variant], WithoutNull] = Field(description="what the variants are")
+    train: bool = Field(
+        description="true: train the variants in this run; false: show paper/ablation.csv, an earlier run's"
+    )
+    seeds: int = Field(ge=1, le=100, description="trainings of each model and of each variant, with different seeds")
+    models: Annotated[dict[Name, list[Name]], WithoutNull] = Field(
+        description="model to the variants of it that are trained, for example resnet: [paper, raw]"
+    )
+    variants: Annotated[dict[Name, Variant], WithoutNull] = Field(
+        description="variants: each lacks a part of the recipe that its model has, or has another recipe"
+    )
 
     def check(self, run: Run) -> None:
+        """Raise a ValueError if a model or a variant is not known, or there is nothing to train."""
         for name, variants in self.models.items():
             known_name("ablation.models", name, run.models)
             for variant in variants:
@@ -63,6 +72,7 @@ class Ablation(Section):
         return found
 
     def networks(self, run: Run) -> dict[str, Network]:
+        """The networks of all groups, by key."""
         return {
             name: self._member(run, group, number)
             for group in self.groups()
@@ -84,6 +94,7 @@ class Ablation(Section):
         )
 
     def stages(self, run: Run) -> Stages:
+        """The settings of ``ablation_table``."""
         return {"ablation_table": lambda item: self._settings(run)}
 
     def _settings(self, run: Run) -> dict[str, Any]:

@@ -10,26 +10,26 @@ from lensvit.io.settings import Settings
 class Sizes(Settings):
     """Images of each split."""
 
-    train: int
-    validation: int
-    test: int
+    train: int = Field(description="training images")
+    validation: int = Field(description="validation images")
+    test: int = Field(description="test images")
 
 
 class Group(Settings):
     """Networks that differ in their seeds alone."""
 
     model: str = Field(description="key of the model in the config")
-    model_label: str = Field(description="its label, as printed")
+    model_label: str = Field(description="label of the model, as printed")
     variant: str | None = Field(description="key of the variant; null: the model as it is")
-    label: str | None = Field(description="its label, as printed")
-    recipe: str | None = Field(description="another recipe; null: the model's")
+    label: str | None = Field(description="label of the variant, as printed; null: the model as it is")
+    recipe: str | None = Field(description="name of the recipe; null: the model's")
     networks: list[str] = Field(description="keys of the networks, one a seed")
 
 
 class AblationSettings(Settings):
     """Settings of the stage ``ablation_table``."""
 
-    run: str
-    data: Sizes
-    passes: int
-    groups: list[Group] = Field(alias="options")
+    run: str = Field(description="name of the run")
+    data: Sizes = Field(description="number of images of each split")
+    passes: int = Field(description="passes over the test images, each with dropout drawn anew")
+    groups: list[Group] = Field(alias="options", description="networks that are compared")

@@ -7,20 +7,30 @@ from functools import cached_property
 from pydantic import Field
 
 from lensvit.chapters.settings import LabelSettings
-from lensvit.io.settings import Settings
-from lensvit.lensing.settings import PriorChange, full_priors
+from lensvit.io.settings import Seeded, Settings
+from lensvit.lensing.settings import Population, full_priors
 from lensvit.parameters import Prior
 
 
-class FermatSettings(Settings):
+class Propagation(Settings):
+    """How errors of lenses are propagated to differences of the Fermat potential."""
+
+    draws: int = Field(ge=4, le=100_000, description="most draws of each method and system")
+    astrometry: float = Field(
+        gt=0, le=0.1, description="error of each coordinate of a quasar image's position [arcsec]"
+    )
+
+
+class Goal(Settings):
+    """What is asked of many lenses together."""
+
+    goal: float = Field(gt=0, lt=1, description="relative uncertainty of H0 for which the number of lenses is quoted")
+
+
+class FermatSettings(Population, Propagation, Seeded):
     """Settings of the stage ``fermat``."""
 
-    seed: int
-    priors: dict[str, PriorChange]
-    external_shear: bool
-    max_images: int = Field(description="the brightest quasar images that are kept")
-    draws: int = Field(description="most draws of each method and system")
-    astrometry: float = Field(description="error of each coordinate of an image's position [arcsec]")
+    max_images: int = Field(description="most quasar images of a system; the brightest are kept")
 
     @cached_property
     def known(self) -> dict[str, Prior]:
@@ -31,7 +41,5 @@ class FermatSettings(Settings):
         return known
 
 
-class Figure6Settings(LabelSettings):
+class Figure6Settings(LabelSettings, Goal):
     """Settings of the stage ``figure6``."""
-
-    goal: float = Field(description="relative uncertainty of H0 that the number of lenses is for")

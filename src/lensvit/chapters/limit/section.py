@@ -10,12 +10,13 @@ from lensvit.config.schema import Run, Section, Stages, lens_model
 
 
 class Limit(Section):
-    """The limit of information: how well each test system's parameters can be known at all."""
+    """How well the parameters of each test system can be known at all."""
 
     enabled: bool = Field(description="compute it, and show it in Table 1, figure 3 and a section of the paper")
     amplitudes: Literal["known", "marginalised"] = Field(
-        description="of the source, the lens light and the quasar: known to be those of the scene, or unknown"
+        description="amplitudes of the scene: known or marginalised (unknown too)"
     )
 
     def stages(self, run: Run) -> Stages:
+        """The settings of ``limit``."""
         return {"limit": lambda item: lens_model(run)}

@@ -10,16 +10,20 @@ from lensvit.io.settings import Name
 
 
 class Mcmc(ChainSettings, Section):
-    """Markov chains of all parameters of some test systems, from the priors and from a network's draws."""
+    """The standard method, Markov chains, on all pixels of some test images."""
 
     enabled: bool = Field(description="run them, and show them in a table, figure 5 and a section of the paper")
-    model: Name | None = Field(description="from whose draws the second chains start; null: the first model's")
+    model: Name | None = Field(
+        description="network from whose draws the second chain of a system starts; null: the first of `models`"
+    )
 
     def check(self, run: Run) -> None:
+        """Raise a ValueError if the run has no such model."""
         if self.model is not None:
             known_name("mcmc.model", self.model, run.models)
 
     def stages(self, run: Run) -> Stages:
+        """The settings of ``mcmc`` and ``figure5``."""
         chosen = self.model_dump(exclude={"enabled", "model"})
         return {
             "mcmc": lambda item: {"seed": run.seed, **lens_model(run), **chosen},

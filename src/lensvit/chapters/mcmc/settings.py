@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lensvit.inference.settings import EnsembleSettings
+from lensvit.io.settings import Seeded
 from lensvit.lensing.settings import LensModel
 
 
@@ -12,13 +13,13 @@ class ChainSettings(EnsembleSettings):
     """How many chains, how long, and what is written of them."""
 
     systems: int = Field(
-        ge=1, le=1_000_000, description="test systems, by lot from each camera, the refined ones first"
+        ge=1,
+        le=1_000_000,
+        description="test systems with two chains each, drawn by lot for each camera; refined ones come first",
     )
-    attempts: int = Field(ge=1, le=100, description="annealings of a chain, until one explains the image")
-    samples: int = Field(ge=10, le=1_000_000, description="of each chain that are written, evenly from all of it")
+    attempts: int = Field(ge=1, le=100, description="most annealings of a chain, until one explains the image")
+    samples: int = Field(ge=10, le=1_000_000, description="samples of each chain that are kept, evenly from all of it")
 
 
-class McmcSettings(LensModel, ChainSettings):
+class McmcSettings(LensModel, ChainSettings, Seeded):
     """Settings of the stage ``mcmc``."""
-
-    seed: int

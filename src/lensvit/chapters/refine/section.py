@@ -6,29 +6,24 @@ from typing import Any
 
 from pydantic import Field
 
+from lensvit.chapters.refine.settings import FitSettings
 from lensvit.config.schema import Run, Section, Stages, known_name, lens_model
 from lensvit.io.settings import Name
 
 
-class Refine(Section):
-    """Fits to all pixels of some test images, from the networks' draws on."""
+class Refine(FitSettings, Section):
+    """Fits to all pixels of test images, which start from the networks' draws."""
 
     enabled: bool = Field(description="make the fits, and show them in Table 1 and a section of the paper")
     model: Name | None = Field(
-        description="whose draws the fits start from; null: those of every model, one after the other"
+        description="model from whose draws the fits start; null: each model, in fits of its own"
     )
-    systems: int | None = Field(
-        ge=1, le=1_000_000, description="test systems that are fitted, by lot from each camera; null: all"
+    also_from_prior: int = Field(
+        ge=0, le=1_000_000, description="systems that are fitted from the means of the priors too"
     )
-    starts: int = Field(
-        ge=1, le=1000, description="draws from which lenses are matched to the quasar images of a system"
-    )
-    max_iterations: int = Field(
-        ge=1, le=1000, description="most steps of a search, at each of three errors of the model"
-    )
-    also_from_prior: int = Field(ge=0, le=1_000_000, description="systems fitted from the means of the priors too")
 
     def check(self, run: Run) -> None:
+        """Raise a ValueError if the run has no such model."""
         if self.model is not None:
             known_name("refine.model", self.model, run.models)
 
@@ -44,11 +39,12 @@ class Refine(Section):
         return networks + (["prior"] if networks and self.also_from_prior else [])
 
     def stages(self, run: Run) -> Stages:
+        """The settings of ``refine`` and ``refine_prior``."""
         return {
             "refine": lambda item: self._settings(run),
             "refine_prior": lambda item: {**self._settings(run), "systems": self.also_from_prior},
         }
 
     def _settings(self, run: Run) -> dict[str, Any]:
-        chosen = self.model_dump(include={"systems", "starts", "max_iterations"})
+        chosen = self.model_dump(include=set(FitSettings.model_fields))
         return {"seed": run.seed, **lens_model(run), **chosen}

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, WithJsonSchema
 
 from lensvit.config.schema import Run, Section, Stages, check_prior, chunks, known_name, lens_model, system_settings
-from lensvit.io.settings import Name, Settings, WithoutNull
-from lensvit.lensing.settings import PriorChange, Scene, full_priors
+from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
+from lensvit.lensing.settings import PriorChange, PriorChanges, Scene, full_priors
 from lensvit.parameters import NAMES
 
 
 class ShiftCase(Settings):
     """Systems unlike those of the training in what is named here, and in nothing else."""
 
-    label: str = Field(min_length=1, max_length=30, description="as printed")
-    priors: Annotated[dict[str, PriorChange], WithoutNull] = Field(
-        default_factory=dict, description="as those of the run"
-    )
-    scene: Annotated[dict[str, Any], WithoutNull] = Field(
+    label: str = Field(min_length=1, max_length=30, description="name as printed")
+    priors: PriorChanges = Field(default_factory=dict, description="priors that differ from those of the run")
+    scene: Annotated[dict[str, Any], WithoutNull, WithJsonSchema(partial_schema(Scene))] = Field(
         default_factory=dict, description="keys of `scene` that differ"
     )
 
 
 class Shift(Section):
-    """Out of distribution: one network on systems unlike those that it was trained on."""
+    """How one network does on systems unlike those that it was trained on."""
 
     enabled: bool = Field(description="make the test, and show it in a table, figure 7 and a section of the paper")
-    model: Name | None = Field(description="the network that is tested; null: the last of `models`")
-    systems: int | None = Field(ge=1, le=1_000_000, description="systems of each case; null: as many as test systems")
-    left_out: Name | None = Field(description="a PSF, without which the network is trained once more; null: none")
-    cases: Annotated[dict[Name, ShiftCase], WithoutNull] = Field(default_factory=dict)
+    model: Name | None = Field(description="model that is tested; null: the last of `models`")
+    systems: int | None = Field(ge=1, le=1_000_000, description="test systems of each case; null: all")
+    left_out: Name | None = Field(
+        description="PSF without which the network is trained once more, to be tested on it; null: none"
+    )
+    cases: Annotated[dict[Name, ShiftCase], WithoutNull] = Field(
+        default_factory=dict, description="changes of `priors` and `scene`; all else stays as in the test systems"
+    )
 
     def check(self, run: Run) -> None:
+        """Raise a ValueError if the test asks for what the run does not have."""
         if self.enabled:
             self._check(run)
 
@@ -76,6 +79,10 @@ class Shift(Section):
         """The network that is tested."""
         return self.model or list(run.models)[-1]
 
+    def resolved(self, run: Run) -> dict[str, Any]:
+        """The key as plain data, with the network that is tested."""
+        return self.model_dump() | {"model": self.tested(run)}
+
     def shifted(self, run: Run, name: str) -> Run:
         """The run whose test systems are those of a case: the same systems, but for the shift."""
         case, own = self.cases[name], dict(run.priors)
@@ -87,6 +94,7 @@ class Shift(Section):
         return run.with_fewer(self.systems).model_copy(update={"priors": own, "scene": scene})
 
     def stages(self, run: Run) -> Stages:
+        """The settings of ``shift_simulate``, ``shift_scores`` and ``figure7``."""
         return {
             "shift_simulate": lambda item: self._simulate(run, item),
             "shift_scores": lambda item: self._scores(run),

@@ -1,0 +1,133 @@
+"""What the chapters of a run offer to each other and to the paper: paths of files, and how stages are told of them.
+
+The rules of a chapter ask here for what another chapter makes, so that the order in which they are read carries
+nothing. What a chapter offers is empty where the run switches it off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from lensvit.chapters.ablation.section import Ablation
+from lensvit.chapters.limit.section import Limit
+from lensvit.chapters.mcmc.section import Mcmc
+from lensvit.chapters.refine.section import Refine
+from lensvit.chapters.registry import CHAPTERS, has_module
+from lensvit.config.schema import Run
+
+EARLIER = Path("paper/data")  # tables of an earlier run, for a chapter that this run does not compute
+
+
+class Shown(NamedTuple):
+    """Data files of one chapter that a stage of another one shows.
+
+    Parameters
+    ----------
+    files
+        What the stage reads; empty where the run has none of it.
+    options
+        How the stage is told of it on the command line; empty likewise.
+    """
+
+    files: list[str]
+    options: str
+
+
+def run_folder(run: Run) -> str:
+    """Where all files of a run lie."""
+    return f"results/{run.run}"
+
+
+def is_shown(run: Run, chapter: str) -> bool:
+    """Whether the paper has a chapter: it has no key in the config, or the key does not switch it off."""
+    return getattr(run.sections.get(chapter), "enabled", True)
+
+
+# ---------------------------------------------------------------- for the stages of other chapters
+
+
+def limit_file(run: Run) -> str:
+    """The limit of information of each test system."""
+    return f"{run_folder(run)}/limit.parquet"
+
+
+def refined_file(run: Run, start: str) -> str:
+    """The fits that start from a network's draws, or from the priors for ``prior``."""
+    return f"{run_folder(run)}/refined/{start}.parquet"
+
+
+def samples_file(run: Run) -> str:
+    """The samples of the Markov chains."""
+    return f"{run_folder(run)}/mcmc.h5"
+
+
+def covariance_file(table: str) -> str:
+    """The covariance matrices that lie beside a table of limits or of fits."""
+    return str(Path(table).with_suffix(".h5"))
+
+
+def limit_shown(run: Run) -> Shown:
+    """The limit of information, for the stages that show errors beside it."""
+    limit = run.section(Limit)
+    if not limit.enabled:
+        return Shown([], "")
+    return Shown([limit_file(run)], f"--limit {limit_file(run)} --amplitudes {limit.amplitudes}")
+
+
+def refined_shown(run: Run, covariance: bool = False) -> Shown:
+    """The fits from the first network's draws, for the stages that show one kind of them.
+
+    Parameters
+    ----------
+    run
+        The whole config.
+    covariance
+        Whether the stage reads the covariance matrices beside the table too.
+    """
+    networks = run.section(Refine).networks_used(run)
+    if not networks:
+        return Shown([], "")
+    table = refined_file(run, networks[0])
+    return Shown([table, covariance_file(table)] if covariance else [table], f"--refined {table}")
+
+
+def posteriors_shown(run: Run) -> Shown:
+    """All posteriors from pixels that the run has: the limit, the fits and the chains."""
+    found = []
+    if run.section(Limit).enabled:
+        found.append(Shown([limit_file(run), covariance_file(limit_file(run))], f"--limit {limit_file(run)}"))
+    found.append(refined_shown(run, covariance=True))
+    if run.section(Mcmc).enabled:
+        found.append(Shown([samples_file(run)], f"--mcmc {samples_file(run)}"))
+    files = [path for part in found for path in part.files]
+    return Shown(files, " ".join(part.options for part in found if part.options))
+
+
+# ---------------------------------------------------------------- for the paper
+
+
+def tables_shown(run: Run) -> dict[str, list[str]]:
+    """The tables from which the paper's numbers are taken, by chapter, in the order of the paper.
+
+    The ablation takes the tables of an earlier run where this one does not train its variants; where there are none,
+    the paper lacks the chapter.
+    """
+    found = {}
+    for chapter, facts in CHAPTERS.items():
+        earlier = chapter == "ablation" and not run.section(Ablation).groups()
+        folder = EARLIER if earlier else Path(run_folder(run), "tables")
+        paths = [folder / name for name in facts.tables]
+        if paths and is_shown(run, chapter) and not (earlier and not all(path.exists() for path in paths)):
+            found[chapter] = [str(path) for path in paths]
+    return found
+
+
+def figures_shown(run: Run) -> list[str]:
+    """The names of the paper's figures, in its order."""
+    return [figure for chapter, facts in CHAPTERS.items() if is_shown(run, chapter) for figure in facts.figures]
+
+
+def claims_shown(run: Run) -> list[str]:
+    """The modules that make numbers of the paper from the tables of :func:`tables_shown`."""
+    return [f"lensvit.chapters.{chapter}.claims" for chapter in tables_shown(run) if has_module(chapter, "claims")]
