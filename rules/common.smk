@@ -1,72 +1,124 @@
 # The validated config and what the rules share. No rule stands here.
 
 import json
-import os
-import sys
-from pathlib import Path
 
-SOURCE = Path(workflow.basedir, "src")
-sys.path.insert(0, str(SOURCE))
-
+from lensvit.chapters.registry import CHAPTERS
+from lensvit.config import products
 from lensvit.config.run import validate
 from lensvit.config.schema import SPLITS, chunks
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
-from lensvit.workflow.locks import free_stale
-from lensvit.jobs.sources import closure
+from lensvit.jobs.sources import code
 
 try:
     CONFIG = validate(config)
 except LensvitError as error:
     sys.exit(str(error))
 
-RUN = f"results/{CONFIG.run}"
+RUN = products.run_folder(CONFIG)
 
-# glibc keeps freed memory for the next array: page faults are a fifth of a simulation's time.
-MALLOC = {
-    "MALLOC_TOP_PAD_": str(2**28),
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-}
+# Errors that stages of other chapters show beside those of the models, where the run has them.
+LIMIT, FITS = products.limit_shown(CONFIG), products.refined_shown(CONFIG)
 
-# Jobs find this Python and this source, in whatever way snakemake itself was started.
-os.environ.update(
-    MALLOC,
-    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-    PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")])),
-)
-
-# Snakemake's records of what made each file lie with the results, so that a copy of
-# results/ in another clone is known there and re-runs nothing.
-Path("results/.metadata").mkdir(parents=True, exist_ok=True)
-if not Path(".snakemake/metadata").exists():
-    Path(".snakemake").mkdir(exist_ok=True)
-    Path(".snakemake/metadata").symlink_to("../results/.metadata")
-
-
-# A snakemake that was killed holds no locks: the same command goes on.
-if workflow.is_main_process:
-    free_stale(Path(".snakemake"))
+# What a release leaves out and the settings give again, byte for byte; each file of rules adds its part.
+RESTORED = []
 
 
 wildcard_constraints:
     psf="|".join(CONFIG.psfs),
     model="|".join(CONFIG.networks),
     chunk=r"(train|validation|test)-\d+",
-    figure="[23]",
     part=r"[\w/-]+",
-    case="|".join(CONFIG.shift.cases) or "-",
-    sample="|".join(["ordinary", "left_out", *CONFIG.shift.cases]),
 
 
-def modules(name):
-    """The package's files that a stage imports: inputs of its rule."""
-    return [os.path.relpath(path) for path in closure(name)]
+# ---------------------------------------------------------------- files of a stage
 
 
-def manifest(path):
-    """The small file on which rules depend in place of a large one."""
-    return f"{path}.sha256"
+def settings_file(part):
+    """A stage's part of the config."""
+    return f"{RUN}/settings/{part}.yaml"
+
+
+def log_file(stage):
+    """What a job says."""
+    return f"{RUN}/logs/{stage}.log"
+
+
+def benchmark_file(stage):
+    """What a job takes; the same name as its log."""
+    return f"{RUN}/benchmarks/{stage}.tsv"
+
+
+def table_file(name):
+    """A table of results."""
+    return f"{RUN}/tables/{name}.csv"
+
+
+def figure_file(name, suffix="pdf"):
+    """A figure of the paper."""
+    return f"{RUN}/figures/{name}.{suffix}"
+
+
+def reported(files, name):
+    """Files that Snakemake's report shows under the caption of this name."""
+    return report(files, caption=f"../paper/captions/{name}.rst", category="Results")
+
+
+def reported_table(name):
+    """A table that Snakemake's report shows."""
+    return reported(table_file(name), name)
+
+
+def reported_figure(name):
+    """A figure that Snakemake's report shows, as PDF and as PNG."""
+    return reported([figure_file(name, suffix) for suffix in ("pdf", "png")], name)
+
+
+# ---------------------------------------------------------------- large files
+
+
+def manifest(paths):
+    """The small files on which rules depend in place of large ones."""
+    return f"{paths}.sha256" if isinstance(paths, str) else [f"{path}.sha256" for path in paths]
+
+
+def with_manifests(**files):
+    """Large files, by name, and the manifest that lies beside each of them."""
+    return files | {f"{name}_manifest": manifest(paths) for name, paths in files.items()}
+
+
+def large(**files):
+    """Large files as inputs, by name: they count by their manifests and never by their dates.
+
+    A value is a path, a list of paths, or a function of the wildcards that returns either.
+    """
+
+    def undated(paths):
+        # ancient() marks the very object that it is given, which may be the output of a rule
+        return ancient(str(paths) if isinstance(paths, str) else [str(path) for path in paths])
+
+    def named(name, paths):
+        if callable(paths):
+            return {
+                name: lambda wildcards: undated(paths(wildcards)),
+                f"{name}_manifest": lambda wildcards: manifest(paths(wildcards)),
+            }
+        return {name: undated(paths), f"{name}_manifest": manifest(paths)}
+
+    return {key: value for entry in files.items() for key, value in named(*entry).items()}
+
+
+# ---------------------------------------------------------------- systems, models and PSFs
+
+
+def of_models(pattern):
+    """The file of every model that the run compares."""
+    return expand(pattern, model=CONFIG.models)
+
+
+def of_psfs(pattern):
+    """The file of every PSF."""
+    return expand(pattern, psf=CONFIG.psfs)
 
 
 def chunk_files(splits, psfs=CONFIG.psfs, run=CONFIG, folder=RUN):
@@ -79,9 +131,8 @@ def chunk_files(splits, psfs=CONFIG.psfs, run=CONFIG, folder=RUN):
     ]
 
 
-def chunk_range(wildcards):
-    """(first index, count) of a simulation job, of the run or of a case out of distribution."""
-    run = SHIFTED[wildcards.case] if "case" in wildcards.keys() else CONFIG
+def chunk_range(wildcards, run=CONFIG):
+    """(first index, count) of a simulation job."""
     split = wildcards.chunk.split("-")[0]
     for chunk, first, count in chunks(run, wildcards.psf, split):
         if chunk == wildcards.chunk:
@@ -89,9 +140,87 @@ def chunk_range(wildcards):
     raise LensvitError(f"the config has no chunk {wildcards.chunk} of {wildcards.psf}")
 
 
+def catalog_files(folder):
+    """Outputs of a rule that makes a catalogue."""
+    return with_manifests(catalog=f"{folder}/catalog.parquet") | {"scaler": f"{folder}/scaler.json"}
+
+
+def training_inputs(folder, psfs):
+    """Inputs of a training, whose catalogue lies in ``folder``, on the images of some PSFs."""
+    return {
+        "settings": settings_file("train/{model}"),
+        "scaler": f"{folder}/scaler.json",
+        **large(
+            catalog=f"{folder}/catalog.parquet",
+            images=chunk_files(["train", "validation"], psfs),
+            psfs=of_psfs(rules.psf.output.kernel) if CONFIG.training.stream else [],
+        ),
+    }
+
+
+def model_files(folder):
+    """Outputs of a training."""
+    return {
+        **with_manifests(weights=f"{folder}/weights.safetensors"),
+        "config": f"{folder}/config.json",
+        "history": f"{folder}/history.csv",
+        "provenance": f"{folder}/provenance.json",
+    }
+
+
+def evaluation_inputs(catalog, images, model=f"{RUN}/models/{{model}}", settings="evaluate"):
+    """Inputs of an evaluation of the network in the folder ``model``."""
+    return {
+        "settings": settings_file(f"{settings}/{{model}}"),
+        "config": f"{model}/config.json",
+        **large(catalog=catalog, images=images, weights=f"{model}/weights.safetensors"),
+    }
+
+
+def prediction_files(folder):
+    """Outputs of an evaluation."""
+    return with_manifests(draws=f"{folder}/{{model}}.h5", summary=f"{folder}/{{model}}.parquet")
+
+
+def image_inputs(settings, **more):
+    """Inputs of a stage that computes the test images again, and ``more`` large ones."""
+    return {
+        "settings": settings_file(settings),
+        **large(
+            catalog=rules.catalog.output.catalog,
+            images=chunk_files(["test"]),
+            psfs=of_psfs(rules.psf.output.kernel),
+            **more,
+        ),
+    }
+
+
+# ---------------------------------------------------------------- parameters
+
+
 def stage_content(wildcards):
     """A stage's part of the config, one canonical line."""
     return json.dumps(stage_settings(CONFIG, wildcards.part), sort_keys=True)
+
+
+def images_folder(wildcards, input):
+    """The folder with the images of every PSF."""
+    return str(Path(input.images[0]).parent.parent)
+
+
+def model_folder(wildcards, input):
+    """The folder of a network."""
+    return str(Path(input.config).parent)
+
+
+# ---------------------------------------------------------------- resources
+
+SMALL_JOB = {"mem_mb": 2000, "runtime": 10}
+
+
+def memory_of_processes(wildcards, threads):
+    """Memory [MB] of a job with a process for each thread."""
+    return 1500 + 1500 * threads
 
 
 def network_threads(fewest):
@@ -102,22 +231,19 @@ def network_threads(fewest):
     return max(1, cores // len(CONFIG.models))
 
 
-def gpus(model):
-    """GPUs of one machine that a model's jobs ask for."""
-    return CONFIG.networks[model].gpus if CONFIG.device == "gpu" else 0
+def gpus(wildcards):
+    """GPUs of one machine that a network's jobs ask for."""
+    return CONFIG.networks[wildcards.model].gpus if CONFIG.device == "gpu" else 0
 
 
-def model_files(model):
-    """A trained model as inputs of a rule; nothing for no model."""
-    if model is None:
-        return []
-    weights = f"{RUN}/models/{model}/weights.safetensors"
-    return [f"{RUN}/models/{model}/config.json", manifest(weights), ancient(weights)]
+def nodes(wildcards):
+    """Machines on which a network is trained."""
+    return CONFIG.networks[wildcards.model].nodes
 
 
 def processes(wildcards):
-    """Processes of a job on each node: one a GPU."""
-    return max(1, gpus(wildcards.model))
+    """Processes of a job on each node: one for each GPU."""
+    return max(1, gpus(wildcards))
 
 
 def over_nodes(name):
@@ -129,43 +255,19 @@ def over_nodes(name):
     """
 
     def value(wildcards, threads):
-        nodes, each = CONFIG.networks[wildcards.model].nodes, processes(wildcards)
-        if nodes == 1:
+        each = processes(wildcards)
+        if nodes(wildcards) == 1:
             return "" if name == "start" else None
-        srun = f"srun --kill-on-bad-exit=1 --nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads}"
+        srun = (
+            f"srun --kill-on-bad-exit=1 --nodes={nodes(wildcards)} --ntasks-per-node={each} --cpus-per-task={threads}"
+        )
         return {
             "mpi": "srun",
-            # the plugin takes the first for more than one process a node alone
+            # the plugin takes the first for more than one process on a node alone
             "tasks_per_node": each if each > 1 else None,
-            "tasks": nodes if each == 1 else None,
+            "tasks": nodes(wildcards) if each == 1 else None,
             "tasks_per_gpu": 0 if each == 1 else None,
             "start": f"${{SLURM_JOB_ID:+{srun}}} ",
         }[name]
 
     return value
-
-
-# ---------------------------------------------------------------- out of distribution
-
-# case -> the run whose test systems are shifted as the case says; nothing where the test is switched off
-SHIFTED = {case: CONFIG.shift.shifted(CONFIG, case) for case in CONFIG.shift.cases} if CONFIG.shift.enabled else {}
-UNSEEN = CONFIG.shift.left_out if CONFIG.shift.enabled else None
-SEEN = [psf for psf in CONFIG.psfs if psf != UNSEEN]
-
-
-def scored_folder(sample):
-    """Where the catalogue and the predictions of some systems lie: ordinary, left_out or a case's."""
-    return RUN if sample == "ordinary" else f"{RUN}/shift/{sample}"
-
-
-def scored_images(sample):
-    """Their image files; a case has its own."""
-    if sample not in SHIFTED:
-        return chunk_files(["test"])
-    return chunk_files(["test"], run=SHIFTED[sample], folder=f"{RUN}/shift/{sample}")
-
-
-def scored_model(sample):
-    """The network that predicts them."""
-    root = f"{RUN}/shift/left_out" if sample == "left_out" else RUN
-    return f"{root}/models/{CONFIG.shift.tested(CONFIG)}"

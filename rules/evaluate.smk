@@ -2,39 +2,30 @@
 
 
 rule evaluate:
-    message: "MC dropout with {wildcards.model} ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.learning.evaluate"),
-        settings=f"{RUN}/settings/evaluate/{{model}}.yaml",
-        catalog=ancient(f"{RUN}/catalog.parquet"),
-        catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
-        images=ancient(chunk_files(["test"])),
-        manifests=[manifest(path) for path in chunk_files(["test"])],
-        weights=ancient(f"{RUN}/models/{{model}}/weights.safetensors"),
-        weights_manifest=manifest(f"{RUN}/models/{{model}}/weights.safetensors"),
-        config=f"{RUN}/models/{{model}}/config.json",
+        **evaluation_inputs(rules.catalog.output.catalog, chunk_files(["test"])),
     output:
-        draws=f"{RUN}/predictions/{{model}}.h5",
-        draws_manifest=manifest(f"{RUN}/predictions/{{model}}.h5"),
-        summary=f"{RUN}/predictions/{{model}}.parquet",
-        summary_manifest=manifest(f"{RUN}/predictions/{{model}}.parquet"),
-    params:
-        images=lambda wildcards, input: str(Path(input.images[0]).parent.parent),
-        model=lambda wildcards, input: str(Path(input.config).parent),
-        split="test",
+        **prediction_files(f"{RUN}/predictions"),
     log:
-        f"{RUN}/logs/evaluate/{{model}}.log",
+        log_file("evaluate/{model}"),
     benchmark:
-        f"{RUN}/benchmarks/evaluate/{{model}}.tsv"
+        benchmark_file("evaluate/{model}")
+    conda:
+        "../envs/network.yaml"
     threads: network_threads(4)
     resources:
-        gpu=lambda wildcards: gpus(wildcards.model),
+        gpu=gpus,
         processes=processes,
         mem_mb=16000 if CONFIG.device == "gpu" else 6000,
         runtime=240,
         device=CONFIG.device,
-    conda:
-        "../envs/network.yaml"
+    params:
+        code=code("lensvit.learning.evaluate"),
+        images=images_folder,
+        model=model_folder,
+        split="test",
+    message:
+        "MC dropout with {wildcards.model} ({resources.gpu} GPU)"
     shell:
         "python -m lensvit evaluate --settings {input.settings} --catalog {input.catalog}"
         " --images {params.images} --model {params.model} --output {output.draws}"
@@ -44,27 +35,15 @@ rule evaluate:
 
 # fewer passes: calibration takes one number a target from them
 use rule evaluate as evaluate_validation with:
-    message: "MC dropout with {wildcards.model} on the validation split ({resources.gpu} GPU)"
     input:
-        modules=modules("lensvit.learning.evaluate"),
-        settings=f"{RUN}/settings/evaluate_validation/{{model}}.yaml",
-        catalog=ancient(f"{RUN}/catalog.parquet"),
-        catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
-        images=ancient(chunk_files(["validation"])),
-        manifests=[manifest(path) for path in chunk_files(["validation"])],
-        weights=ancient(f"{RUN}/models/{{model}}/weights.safetensors"),
-        weights_manifest=manifest(f"{RUN}/models/{{model}}/weights.safetensors"),
-        config=f"{RUN}/models/{{model}}/config.json",
+        **evaluation_inputs(rules.catalog.output.catalog, chunk_files(["validation"]), settings="evaluate_validation"),
     output:
-        draws=f"{RUN}/predictions/validation/{{model}}.h5",
-        draws_manifest=manifest(f"{RUN}/predictions/validation/{{model}}.h5"),
-        summary=f"{RUN}/predictions/validation/{{model}}.parquet",
-        summary_manifest=manifest(f"{RUN}/predictions/validation/{{model}}.parquet"),
-    params:
-        images=lambda wildcards, input: str(Path(input.images[0]).parent.parent),
-        model=lambda wildcards, input: str(Path(input.config).parent),
-        split="validation",
+        **prediction_files(f"{RUN}/predictions/validation"),
     log:
-        f"{RUN}/logs/evaluate_validation/{{model}}.log",
+        log_file("evaluate_validation/{model}"),
     benchmark:
-        f"{RUN}/benchmarks/evaluate_validation/{{model}}.tsv"
+        benchmark_file("evaluate_validation/{model}")
+    params:
+        split="validation",
+    message:
+        "MC dropout with {wildcards.model} on the validation split ({resources.gpu} GPU)"

@@ -1,49 +1,33 @@
 # predictions/{model}.h5 and posteriors -> fermat.parquet -> tables/fermat.csv, figures/figure6
 
-FERMAT = f"{RUN}/fermat.parquet"
-FERMAT_TABLE = [f"{RUN}/tables/fermat.csv"] if CONFIG.fermat.enabled else []
-FERMAT_FIGURE = ["figure6"] if CONFIG.fermat.enabled else []
-
-# posteriors of all pixels, where the run has them: option -> file; a table has an .h5 beside it
-FERMAT_POSTERIORS = {}
-if CONFIG.limit.enabled:
-    FERMAT_POSTERIORS["limit"] = LIMIT
-if REFINED_MODELS:
-    FERMAT_POSTERIORS["refined"] = f"{RUN}/refined/{REFINED_MODELS[0]}.parquet"
-if CONFIG.mcmc.enabled:
-    FERMAT_POSTERIORS["mcmc"] = MCMC_SAMPLES
-FERMAT_FILES = sorted(
-    {path for file in FERMAT_POSTERIORS.values() for path in (file, str(Path(file).with_suffix(".h5")))}
-)
+POSTERIORS = products.posteriors_shown(CONFIG)
 
 
 rule fermat:
-    message: "the longest delay of each test system, by every method's draws"
     input:
-        modules=modules("lensvit.chapters.fermat.compute"),
-        settings=f"{RUN}/settings/fermat.yaml",
-        catalog=ancient(f"{RUN}/catalog.parquet"),
-        catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
-        draws=ancient(expand(f"{RUN}/predictions/{{model}}.h5", model=CONFIG.models)),
-        draws_manifests=expand(manifest(f"{RUN}/predictions/{{model}}.h5"), model=CONFIG.models),
-        posteriors=ancient(FERMAT_FILES),
-        posterior_manifests=[manifest(path) for path in FERMAT_FILES],
+        **large(
+            catalog=rules.catalog.output.catalog,
+            draws=of_models(rules.evaluate.output.draws),
+            posteriors=POSTERIORS.files,
+        ),
+        settings=settings_file("fermat"),
     output:
-        table=FERMAT,
-        manifest=manifest(FERMAT),
-    params:
-        posteriors=" ".join(f"--{option} {path}" for option, path in FERMAT_POSTERIORS.items()),
-        amplitudes=CONFIG.limit.amplitudes,
+        **with_manifests(table=f"{RUN}/fermat.parquet"),
     log:
-        f"{RUN}/logs/fermat.log",
+        log_file("fermat"),
     benchmark:
-        f"{RUN}/benchmarks/fermat.tsv"
-    threads: 1
+        benchmark_file("fermat")
+    conda:
+        "../envs/simulate.yaml"
     resources:
         mem_mb=6000,
         runtime=60,
-    conda:
-        "../envs/simulate.yaml"
+    params:
+        code=code("lensvit.chapters.fermat.compute"),
+        posteriors=POSTERIORS.options,
+        amplitudes=CONFIG.limit.amplitudes,
+    message:
+        "the longest delay of each test system, by every method's draws"
     shell:
         "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} python -m lensvit fermat"
         " --settings {input.settings} --catalog {input.catalog} --draws {input.draws} {params.posteriors}"
@@ -51,51 +35,44 @@ rule fermat:
 
 
 rule fermat_table:
-    message: "what the delays of all test systems say of H0"
     input:
-        modules=modules("lensvit.chapters.fermat.table"),
-        fermat=ancient(FERMAT),
-        manifest=manifest(FERMAT),
+        **large(fermat=rules.fermat.output.table),
     output:
-        report(f"{RUN}/tables/fermat.csv", caption="../paper/captions/fermat.rst", category="Results"),
-    params:
-        goal=CONFIG.fermat.goal,
+        reported_table("fermat"),
     log:
-        f"{RUN}/logs/fermat_table.log",
+        log_file("fermat_table"),
     benchmark:
-        f"{RUN}/benchmarks/fermat_table.tsv"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
+        benchmark_file("fermat_table")
     conda:
         "../envs/paper.yaml"
+    resources:
+        **SMALL_JOB,
+    params:
+        code=code("lensvit.chapters.fermat.table"),
+        goal=CONFIG.fermat.goal,
+    message:
+        "what the delays of all test systems say of H0"
     shell:
         "python -m lensvit fermat_table --fermat {input.fermat} --goal {params.goal} --output {output} > {log} 2>&1"
 
 
 rule figure6:
-    message: "Figure 6: what the errors mean for H0"
     input:
-        modules=modules("lensvit.chapters.fermat.figure"),
-        settings=f"{RUN}/settings/figure6.yaml",
-        fermat=ancient(FERMAT),
-        manifest=manifest(FERMAT),
+        **large(fermat=rules.fermat.output.table),
+        settings=settings_file("figure6"),
     output:
-        report(
-            expand(f"{RUN}/figures/figure6.{{suffix}}", suffix=["pdf", "png"]),
-            caption="../paper/captions/figure6.rst",
-            category="Results",
-        ),
+        reported_figure("figure6"),
     log:
-        f"{RUN}/logs/figure6.log",
+        log_file("figure6"),
     benchmark:
-        f"{RUN}/benchmarks/figure6.tsv"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
+        benchmark_file("figure6")
     conda:
         "../envs/paper.yaml"
+    resources:
+        **SMALL_JOB,
+    params:
+        code=code("lensvit.chapters.fermat.figure"),
+    message:
+        "Figure 6: what the errors mean for H0"
     shell:
         "python -m lensvit figure6 --settings {input.settings} --fermat {input.fermat} --output {output} > {log} 2>&1"

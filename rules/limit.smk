@@ -1,65 +1,50 @@
 # catalog.parquet, psf/{psf}.fits -> limit.parquet -> tables/limit.csv, and into Table 1 and figure 3
 
-LIMIT = f"{RUN}/limit.parquet"
-
-
-# what a stage that shows the limit asks for: nothing where it is switched off
-LIMIT_INPUTS = [ancient(LIMIT), manifest(LIMIT)] if CONFIG.limit.enabled else []
-LIMIT_OPTIONS = f"--limit {LIMIT} --amplitudes {CONFIG.limit.amplitudes}" if CONFIG.limit.enabled else ""
-LIMIT_TABLE = [f"{RUN}/tables/limit.csv"] if CONFIG.limit.enabled else []
-
 
 rule limit:
-    message: "the limit of information of the test systems"
     input:
-        modules=modules("lensvit.chapters.limit.compute"),
-        settings=f"{RUN}/settings/limit.yaml",
-        catalog=ancient(f"{RUN}/catalog.parquet"),
-        catalog_manifest=manifest(f"{RUN}/catalog.parquet"),
-        psfs=ancient(expand(f"{RUN}/psf/{{psf}}.fits", psf=CONFIG.psfs)),
-        psf_manifests=[manifest(f"{RUN}/psf/{psf}.fits") for psf in CONFIG.psfs],
+        **large(catalog=rules.catalog.output.catalog, psfs=of_psfs(rules.psf.output.kernel)),
+        settings=settings_file("limit"),
     output:
-        limit=LIMIT,
-        manifest=manifest(LIMIT),
-        covariance=f"{RUN}/limit.h5",
-        covariance_manifest=manifest(f"{RUN}/limit.h5"),
+        **with_manifests(
+            limit=products.limit_file(CONFIG), covariance=products.covariance_file(products.limit_file(CONFIG))
+        ),
     log:
-        f"{RUN}/logs/limit.log",
+        log_file("limit"),
     benchmark:
-        f"{RUN}/benchmarks/limit.tsv"
-    threads: 1
+        benchmark_file("limit")
+    conda:
+        "../envs/simulate.yaml"
     resources:
         mem_mb=3000,
         runtime=60,
-    conda:
-        "../envs/simulate.yaml"
+    params:
+        code=code("lensvit.chapters.limit.compute"),
+    message:
+        "the limit of information of the test systems"
     shell:
         "python -m lensvit limit --settings {input.settings} --catalog {input.catalog} --psfs {input.psfs}"
         " --output {output.limit} > {log} 2>&1"
 
 
 rule limit_table:
-    message: "the models' errors beside the limit of information"
     input:
-        modules=modules("lensvit.chapters.limit.table"),
-        limit=ancient(LIMIT),
-        limit_manifest=manifest(LIMIT),
-        predictions=ancient(expand(f"{RUN}/predictions/{{model}}.parquet", model=CONFIG.models)),
-        manifests=expand(manifest(f"{RUN}/predictions/{{model}}.parquet"), model=CONFIG.models),
+        **large(limit=rules.limit.output.limit, predictions=of_models(rules.evaluate.output.summary)),
     output:
-        report(f"{RUN}/tables/limit.csv", caption="../paper/captions/limit.rst", category="Results"),
-    params:
-        amplitudes=CONFIG.limit.amplitudes,
+        reported_table("limit"),
     log:
-        f"{RUN}/logs/limit_table.log",
+        log_file("limit_table"),
     benchmark:
-        f"{RUN}/benchmarks/limit_table.tsv"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
+        benchmark_file("limit_table")
     conda:
         "../envs/paper.yaml"
+    resources:
+        **SMALL_JOB,
+    params:
+        code=code("lensvit.chapters.limit.table"),
+        amplitudes=CONFIG.limit.amplitudes,
+    message:
+        "the models' errors beside the limit of information"
     shell:
         "python -m lensvit limit_table --limit {input.limit} --predictions {input.predictions}"
         " --amplitudes {params.amplitudes} --output {output} > {log} 2>&1"

@@ -1,48 +1,51 @@
 # settings -> settings/*.yaml -> psf/{psf}.fits
 
 
-localrules: settings
+localrules:
+    settings,
 
 
 rule settings:
-    message: "the settings of {wildcards.part}"
     output:
-        f"{RUN}/settings/{{part}}.yaml",
-    params:
-        content=stage_content,
+        settings_file("{part}"),
     log:
-        f"{RUN}/logs/settings/{{part}}.log",
+        log_file("settings/{part}"),
     benchmark:
-        f"{RUN}/benchmarks/settings/{{part}}.tsv"
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime=5,
+        benchmark_file("settings/{part}")
     conda:
         "../envs/simulate.yaml"
+    resources:
+        **SMALL_JOB,
+    params:
+        content=stage_content,
+    message:
+        "the settings of {wildcards.part}"
     shell:
         "python -m lensvit settings --content {params.content:q} --output {output} > {log} 2>&1"
 
 
 rule psf:
-    message: "PSF {wildcards.psf}"
     input:
-        modules=modules("lensvit.psf.build"),
-        settings=f"{RUN}/settings/psf/{{psf}}.yaml",
+        settings=settings_file("psf/{psf}"),
         file=lambda wildcards: getattr(CONFIG.psfs[wildcards.psf], "path", []),
     output:
-        kernel=f"{RUN}/psf/{{psf}}.fits",
+        **with_manifests(kernel=f"{RUN}/psf/{{psf}}.fits"),
         summary=f"{RUN}/psf/{{psf}}.json",
-        manifest=manifest(f"{RUN}/psf/{{psf}}.fits"),
     log:
-        f"{RUN}/logs/psf/{{psf}}.log",
+        log_file("psf/{psf}"),
     benchmark:
-        f"{RUN}/benchmarks/psf/{{psf}}.tsv"
-    threads: 1
+        benchmark_file("psf/{psf}")
+    conda:
+        "../envs/simulate.yaml"
     resources:
         mem_mb=3000,
         runtime=15,
-    conda:
-        "../envs/simulate.yaml"
+    params:
+        code=code("lensvit.psf.build"),
+    message:
+        "PSF {wildcards.psf}"
     shell:
         "python -m lensvit psf --settings {input.settings} --output {output.kernel} > {log} 2>&1"
+
+
+RESTORED += of_psfs(rules.psf.output.kernel)

@@ -1,55 +1,53 @@
 # psf/{psf}.fits -> images/{psf}/{chunk}.h5 -> catalog.parquet, scaler.json
 
+RESTORED += chunk_files(SPLITS)
+
 
 rule simulate:
-    message: "simulating {params.systems} systems: {wildcards.psf}, {wildcards.chunk}"
     input:
-        modules=modules("lensvit.simulation.simulate"),
-        settings=f"{RUN}/settings/simulate/{{psf}}.yaml",
-        psf=ancient(f"{RUN}/psf/{{psf}}.fits"),
-        psf_manifest=manifest(f"{RUN}/psf/{{psf}}.fits"),
+        **large(psf=rules.psf.output.kernel),
+        settings=settings_file("simulate/{psf}"),
     output:
-        images=f"{RUN}/images/{{psf}}/{{chunk}}.h5",
-        manifest=manifest(f"{RUN}/images/{{psf}}/{{chunk}}.h5"),
-    params:
-        split=lambda wildcards: wildcards.chunk.split("-")[0],
-        first=lambda wildcards: chunk_range(wildcards)[0],
-        systems=lambda wildcards: chunk_range(wildcards)[1],
+        **with_manifests(images=f"{RUN}/images/{{psf}}/{{chunk}}.h5"),
     log:
-        f"{RUN}/logs/simulate/{{psf}}/{{chunk}}.log",
+        log_file("simulate/{psf}/{chunk}"),
     benchmark:
-        f"{RUN}/benchmarks/simulate/{{psf}}/{{chunk}}.tsv"
-    threads: 1
+        benchmark_file("simulate/{psf}/{chunk}")
+    conda:
+        "../envs/simulate.yaml"
     resources:
         mem_mb=3000,
         runtime=60,
-    conda:
-        "../envs/simulate.yaml"
+    params:
+        code=code("lensvit.simulation.simulate"),
+        split=lambda wildcards: wildcards.chunk.split("-")[0],
+        first=lambda wildcards: chunk_range(wildcards)[0],
+        systems=lambda wildcards: chunk_range(wildcards)[1],
+    message:
+        "simulating {params.systems} systems: {wildcards.psf}, {wildcards.chunk}"
     shell:
         "python -m lensvit simulate --settings {input.settings} --psf {input.psf} --split {params.split}"
         " --first {params.first} --count {params.systems} --output {output.images} > {log} 2>&1"
 
 
 rule catalog:
-    message: "the catalogue of all systems"
     input:
-        modules=modules("lensvit.simulation.catalog"),
-        images=ancient(chunk_files(SPLITS)),
-        manifests=[manifest(path) for path in chunk_files(SPLITS)],
+        **large(images=chunk_files(SPLITS)),
     output:
-        catalog=f"{RUN}/catalog.parquet",
-        manifest=manifest(f"{RUN}/catalog.parquet"),
-        scaler=f"{RUN}/scaler.json",
+        **catalog_files(RUN),
     log:
-        f"{RUN}/logs/catalog.log",
+        log_file("catalog"),
     benchmark:
-        f"{RUN}/benchmarks/catalog.tsv"
-    threads: 1
+        benchmark_file("catalog")
+    conda:
+        "../envs/simulate.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../envs/simulate.yaml"
+    params:
+        code=code("lensvit.simulation.catalog"),
+    message:
+        "the catalogue of all systems"
     shell:
         "python -m lensvit catalog --images {input.images} --output {output.catalog}"
         " --scaler {output.scaler} > {log} 2>&1"

@@ -75,33 +75,29 @@ def limit_shown(run: Run) -> Shown:
     return Shown([limit_file(run)], f"--limit {limit_file(run)} --amplitudes {limit.amplitudes}")
 
 
-def refined_shown(run: Run, covariance: bool = False) -> Shown:
-    """The fits from the first network's draws, for the stages that show one kind of them.
-
-    Parameters
-    ----------
-    run
-        The whole config.
-    covariance
-        Whether the stage reads the covariance matrices beside the table too.
-    """
+def refined_shown(run: Run) -> Shown:
+    """The fits from the first network's draws, for the stages that show one kind of them."""
     networks = run.section(Refine).networks_used(run)
     if not networks:
         return Shown([], "")
-    table = refined_file(run, networks[0])
-    return Shown([table, covariance_file(table)] if covariance else [table], f"--refined {table}")
+    return Shown([refined_file(run, networks[0])], f"--refined {refined_file(run, networks[0])}")
 
 
 def posteriors_shown(run: Run) -> Shown:
     """All posteriors from pixels that the run has: the limit, the fits and the chains."""
-    found = []
+    tables, options = [], []
     if run.section(Limit).enabled:
-        found.append(Shown([limit_file(run), covariance_file(limit_file(run))], f"--limit {limit_file(run)}"))
-    found.append(refined_shown(run, covariance=True))
+        tables.append(limit_file(run))
+        options.append(f"--limit {limit_file(run)}")
+    fits = refined_shown(run)
+    if fits.files:
+        tables += fits.files
+        options.append(fits.options)
+    files = tables + [covariance_file(table) for table in tables]
     if run.section(Mcmc).enabled:
-        found.append(Shown([samples_file(run)], f"--mcmc {samples_file(run)}"))
-    files = [path for part in found for path in part.files]
-    return Shown(files, " ".join(part.options for part in found if part.options))
+        files.append(samples_file(run))
+        options.append(f"--mcmc {samples_file(run)}")
+    return Shown(files, " ".join(options))
 
 
 # ---------------------------------------------------------------- for the paper

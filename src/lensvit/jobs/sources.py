@@ -1,54 +1,192 @@
-"""Which of the package's files a module needs, from the import statements alone."""
+"""What the code of a stage is: the package's files that its module imports, and what they mean.
+
+A comment, a docstring and the formatting mean nothing: an edit of them leaves :func:`code` as it is. All else counts,
+so that a rule or a checkpoint that names the code of its stage is made again when, and only when, that code changes.
+"""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCE = Path(__file__).parents[1]
+DIGITS = 16  # of a digest
+
+# modules that import others by names that they compute: pattern of the files of these
+BY_NAME = {"lensvit.chapters.registry": "chapters/*/chapter.py"}
+
+# fields of the syntax tree that follow from the others, or of which the code has nothing at run time
+MEANINGLESS = frozenset({"ctx", "kind", "type_comment"})
 
 
-def closure(*names: str) -> list[Path]:
-    """The files of the modules ``names`` and of all that they import inside the package, sorted.
+class Meaning(NamedTuple):
+    """What one file says: the digest of its code, and what it imports of the package, parents included."""
 
-    Imports inside functions count.
+    digest: str
+    imports: tuple[str, ...]
+
+
+def code(*modules: str, source: Path = SOURCE) -> str:
+    """The names of ``modules`` and a digest of the code of all that they import inside the package.
+
+    Two versions of the package have the same digest if their syntax trees are the same without docstrings. It does
+    not depend on the version of Python.
+
+    Parameters
+    ----------
+    modules
+        Full names, such as ``lensvit.learning.train``.
+    source
+        The folder of the package ``lensvit``.
+
+    Returns
+    -------
+    str
+        For example ``lensvit.learning.train 0123456789abcdef``.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If a module has no file.
     """
+    files = closure(*modules, source=source)
+    lines = [f"{path.relative_to(source).as_posix()} {_meaning(_text(path)).digest}\n" for path in files]
+    return f"{' '.join(modules)} {hashlib.sha256(''.join(lines).encode()).hexdigest()[:DIGITS]}"
+
+
+# ---------------------------------------------------------------- which files
+
+
+def closure(*modules: str, source: Path = SOURCE) -> list[Path]:
+    """The files of ``modules`` and of all that they import inside the package, sorted.
+
+    Imports inside of functions count.
+
+    Parameters
+    ----------
+    modules
+        Full names, such as ``lensvit.learning.train``.
+    source
+        The folder of the package ``lensvit``.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If one of ``modules`` has no file.
+    ValueError
+        If a file has a relative import.
+    """
+    for name in modules:
+        if _file(name, source) is None:
+            raise ModuleNotFoundError(f"no module {name} in {source}")
     found: set[Path] = set()
-    waiting = [name for module in names for name in _with_parents(module)]
+    seen: set[str] = set()
+    waiting = [part for name in modules for part in _with_parents(name)]
     while waiting:
-        path = _file(waiting.pop())
-        if path is not None and path not in found:
+        name = waiting.pop()
+        path = None if name in seen else _file(name, source)
+        seen.add(name)
+        if path is not None:
             found.add(path)
-            waiting.extend(_imports(path))
+            waiting.extend(_imported_by_name(name, source))
+            try:
+                waiting.extend(_meaning(_text(path)).imports)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
     return sorted(found)
 
 
 def _with_parents(name: str) -> list[str]:
-    """a.b.c -> a, a.b, a.b.c: Python runs the packages around a module too."""
+    """``a.b.c`` to ``a``, ``a.b`` and ``a.b.c``: Python runs the packages around a module too."""
     parts = name.split(".")
     return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
-@cache
-def _file(name: str) -> Path | None:
-    if name.split(".")[0] != "lensvit":
+def _file(name: str, source: Path) -> Path | None:
+    """The file of a module or of a package; None for what is neither or lies elsewhere."""
+    package, *parts = name.split(".")
+    if package != "lensvit":
         return None
-    base = SOURCE.joinpath(*name.split(".")[1:])
-    for path in (base.with_suffix(".py") if base != SOURCE else base / "__init__.py", base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+    base = source.joinpath(*parts)
+    candidates = [base / "__init__.py", *([base.with_suffix(".py")] if parts else [])]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _imported_by_name(name: str, source: Path) -> Iterator[str]:
+    for path in source.glob(BY_NAME[name]) if name in BY_NAME else ():
+        yield from _with_parents(".".join(("lensvit", *path.relative_to(source).with_suffix("").parts)))
+
+
+# ---------------------------------------------------------------- what they mean
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @cache
-def _imports(path: Path) -> tuple[str, ...]:
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def _meaning(text: str) -> Meaning:
+    tree = ast.parse(text)
+    imports = {part for name in _imports(tree) if name.startswith("lensvit") for part in _with_parents(name)}
+    return Meaning(hashlib.sha256(_said(tree).encode()).hexdigest(), tuple(sorted(imports)))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Full names of all that may be a module."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(f"{path}: relative imports are not followed; write lensvit.…")
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(part for name in names for part in _with_parents(name))
+            if node.level or node.module is None:
+                raise ValueError("relative imports are not followed; write the full name, lensvit.…")
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _said(value: object) -> str:
+    """A syntax tree, or a part of it, in a form that is the same in all versions of Python.
+
+    Empty fields are left out, since new versions add some; ``ast.dump`` has them in some versions and not in others.
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(_said, value))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    parts = []
+    for name in sorted(value._fields):
+        part = getattr(value, name, None)
+        if name == "body" and isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            part = _without_docstring(value.body)
+        elif isinstance(value, ast.JoinedStr):
+            part = _joined(value.values)
+        if name not in MEANINGLESS and part is not None and part != []:
+            parts.append(f"{name}={_said(part)}")
+    return f"{type(value).__name__}({','.join(parts)})"
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements of a module, class or function; ``pass`` where the docstring is the only one."""
+    if body and isinstance(body[0], ast.Expr) and _text_of(body[0].value) is not None:
+        return body[1:] or [ast.Pass()]
+    return body
+
+
+def _joined(parts: list[ast.expr]) -> list[ast.expr]:
+    """The parts of an f-string with neighbouring texts as one: versions of Python cut them differently."""
+    found: list[ast.expr] = []
+    for part in parts:
+        text, before = _text_of(part), _text_of(found[-1]) if found else None
+        if text is not None and before is not None:
+            found[-1] = ast.Constant(before + text)
+        elif text != "":
+            found.append(part)
+    return found
+
+
+def _text_of(node: ast.expr) -> str | None:
+    """The text of a string constant; None for another expression."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

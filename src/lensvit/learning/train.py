@@ -14,7 +14,7 @@ from lensvit.io.files import manifest_path
 from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, launch
-from lensvit.jobs.sources import closure
+from lensvit.jobs.sources import code
 from lensvit.learning.settings import Recipe, TrainSettings
 from lensvit.learning.trainer import Trainer
 
@@ -68,8 +68,8 @@ def machine(recipe: Recipe, device: str, processes: int, nodes: int) -> Iterator
 
 
 def checkpoint_key(module: str, *files: Path) -> str:
-    """Names all that a checkpoint depends on: settings, data and the code of a module."""
-    digest = hashlib.sha256()
-    for path in (*files, *closure(module)):
+    """A name for all that a checkpoint depends on: settings, data and what the code of a module means."""
+    digest = hashlib.sha256(code(module).encode())
+    for path in files:
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()[:16]

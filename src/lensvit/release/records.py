@@ -6,17 +6,21 @@ output's path in URL-safe base64, cut into folders where it is too long.
 
 from __future__ import annotations
 
+import ast
 import binascii
 import json
 import re
+import tokenize
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lensvit.io.files import sha256, write_text
+from lensvit.io.files import write_text
+from lensvit.jobs.sources import code
 
 FOLDER = ".metadata"
+CODE = re.compile(r"'(?P<modules>lensvit\.[\w.]+( lensvit\.[\w.]+)*) [0-9a-f]+'")  # a parameter of most rules
 LONGEST = 254  # characters of a file's name, as Snakemake cuts it on the usual file systems
 
 
@@ -63,25 +67,33 @@ def still_valid(
 ) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
     """Records of outputs that the present code would make in the same way; names of what has changed.
 
-    A file without a record is compared by its date alone, so that a result of other code is
-    taken as it is. Outputs whose path begins with ``always`` keep their records: they are
-    cheap, and made again.
+    Snakemake compares a file without a record by its date alone, so that a result of other code is taken as it is.
+    Outputs whose path begins with ``always`` keep their records even so: they are cheap, and made again. Records of
+    workflows in which rules did not name the code of their stage are dropped in any case.
 
     Parameters
     ----------
-    known : path of the output -> record.
-    always : beginning of a path.
-    root : the clone, with src/ and rules/.
+    known
+        Path of the output to its record.
+    always
+        Beginning of a path.
+    root
+        The clone, with src/ and rules/.
+
+    Returns
+    -------
+    kept : dict
+        Records that still hold.
+    changed : list of str
+        Modules and rules, sorted.
     """
-    rules = "\n".join(path.read_text(encoding="utf-8") for path in sorted(root.glob("rules/*.smk")))
-    shells = re.sub(r'"\s*"', "", rules)  # strings over several lines, joined as Python joins them
+    shells = {text for path in root.glob("rules/*.smk") for text in _strings(path)}
     kept, changed = {}, set()
     for output, record in known.items():
-        different = {
-            path
-            for path, checksum in (record.get("input_checksums") or {}).items()
-            if path.startswith("src/") and checksum != _checksum(root / path)
-        }
+        if any(path.startswith("src/") for path in record.get("input") or ()):
+            changed.add("src/lensvit")  # as of when rules had the source files among their inputs
+            continue
+        different = set(_other_modules(record, root / "src" / "lensvit"))
         if record.get("code") and record["code"] not in shells:
             different.add(f"rule {record['rule']}")
         if not different or output.startswith(always):
@@ -91,5 +103,26 @@ def still_valid(
     return kept, sorted(changed)
 
 
-def _checksum(path: Path) -> str | None:
-    return f"sha256:{sha256(path)}" if path.is_file() else None
+def _other_modules(record: Mapping[str, Any], source: Path) -> Iterator[str]:
+    """The stage's module, where its code is not what the record says of it, see :func:`lensvit.jobs.sources.code`."""
+    for parameter in record.get("params") or ():  # as Snakemake writes them: by repr
+        if named := CODE.fullmatch(parameter):
+            modules = named["modules"].split()
+            try:
+                same = code(*modules, source=source) == parameter.strip("'")
+            except ModuleNotFoundError:
+                same = False
+            if not same:
+                yield modules[0]
+
+
+def _strings(path: Path) -> Iterator[str]:
+    """The plain strings of a file of rules, neighbouring ones joined as Python joins them: its shell commands too."""
+    pieces: list[str] = []
+    with tokenize.open(path) as stream:
+        for token in tokenize.generate_tokens(stream.readline):
+            if token.type == tokenize.STRING and token.string[0] not in "fF":
+                pieces.append(ast.literal_eval(token.string))
+            elif token.type not in (tokenize.NL, tokenize.COMMENT):
+                yield "".join(pieces)
+                pieces = []
