@@ -1,7 +1,5 @@
 """A tiny run made without snakemake: two cameras, structured images whose targets can be learned."""
 
-from types import SimpleNamespace
-
 import h5py
 import numpy as np
 import pandas as pd
@@ -9,6 +7,7 @@ import pytest
 import yaml
 
 from lensvit.io.files import write_manifest
+from lensvit.learning.settings import InputRecipe
 from lensvit.parameters import NAMES, priors
 from lensvit.simulation.catalog import catalog
 
@@ -76,7 +75,8 @@ NETWORKS = {
         "library": "transformers",
         "architecture": "vit",
         "options": {
-            "patch_size": 6, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
+            "patch_size": 6, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "intermediate_size": 64,
         },
     },
     "resnet": {
@@ -101,7 +101,8 @@ def train_settings(tmp_path):
         recipe = {
             "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fresh", "optimizer": "adamw",
             "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "clip_norm": 5.0,
-            "batch_size": 16, "epochs": 4, "criterion": "mse", "precision": "32-true", "compile": False, "normalise": "pixel", "symmetries": "source", "symmetries_until": 1.0, "average": 0.9,
+            "batch_size": 16, "epochs": 4, "criterion": "mse", "precision": "32-true", "compile": False,
+            "normalise": "pixel", "symmetries": "source", "symmetries_until": 1.0, "average": 0.9,
         }  # fmt: skip
         content = {
             "seed": 5,
@@ -124,6 +125,6 @@ def recipe():
 
     def make(**changes):
         fields = {"resize": "area", "brightness": "per_pixel", "stretch": "raw", "noise": "fixed"}
-        return SimpleNamespace(**{**fields, **changes})
+        return InputRecipe(**{**fields, **changes})
 
     return make

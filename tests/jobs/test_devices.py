@@ -13,7 +13,7 @@ from lensvit.jobs import devices
 HOLD = """
 import sys, time
 from pathlib import Path
-from lensvit import devices
+from lensvit.jobs import devices
 devices.POLL_SECONDS = 0.05
 with devices.free_slot(range(int(sys.argv[1])), Path(sys.argv[2])) as slot:
     print("got", slot, flush=True)
@@ -128,7 +128,7 @@ def test_a_cpu_takes_no_lock(gpus, tmp_path):
 def test_no_gpu_is_said_even_where_a_scheduler_names_one(gpus, monkeypatch):
     gpus(0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(LensvitError, match="device: gpu .* no GPU .* device: cpu"), devices.pick("gpu"):
+    with pytest.raises(LensvitError, match=r"device: gpu .* no GPU .* device: cpu"), devices.pick("gpu"):
         pass
 
 

@@ -51,7 +51,7 @@ def test_several_nodes_need_slurm(monkeypatch):
     monkeypatch.delenv("SLURM_STEP_NUM_NODES", raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "2")
     with (
-        pytest.raises(LensvitError, match="nodes: 2 needs SLURM: .*profiles/slurm.*nodes: 1"),
+        pytest.raises(LensvitError, match=r"nodes: 2 needs SLURM: .*profiles/slurm.*nodes: 1"),
         launch("cpu", 1, nodes=2),
     ):
         pass

@@ -45,8 +45,8 @@ def test_an_error_is_that_of_the_work(processes):
 
 def test_a_job_that_is_killed_leaves_no_process(tmp_path):
     program = (
-        "from lensvit.jobs.processes import shared; from test_processes import write_and_wait\n"
-        f"if __name__ == '__main__': shared(write_and_wait, [({str(tmp_path)!r},)] * 2, 2)\n"
+        "from lensvit.jobs.processes import share_work; from tests.jobs.test_processes import write_and_wait\n"
+        f"if __name__ == '__main__': share_work(write_and_wait, [({str(tmp_path)!r},)] * 2, 2)\n"
     )
     script = tmp_path / "job.py"
     script.write_text(program)

@@ -8,7 +8,7 @@ from lensvit.lensing import batched_lens_equation as batched
 from lensvit.lensing import lens_equation
 from lensvit.lensing.lens_equation import NoSolution
 from lensvit.parameters import NAMES, priors
-from tests.lensing.test_lens_equation import near_critical_curve, nearest, with_image_at
+from tests.builders import near_critical_curve, nearest, with_image_at
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -2,40 +2,11 @@
 
 import numpy as np
 import pytest
-from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
 from lensvit.lensing import lens_equation
 from lensvit.lensing.lens_equation import NoSolution, lens_kwargs, lens_model, solve
-from lensvit.parameters import priors
-
-EXACT = LensModel(["EPL", "SHEAR"])
-
-
-def draw(seed, **changes):
-    rng = np.random.default_rng(seed)
-    return {name: prior.draw(rng) for name, prior in priors({}).items()} | changes
-
-
-def with_image_at(parameters, x, y):
-    """The same lens with the source that has an image at (x, y)."""
-    source_x, source_y = EXACT.ray_shooting(x, y, lens_kwargs(parameters))
-    return parameters | {"source_x": float(source_x), "source_y": float(source_y)}
-
-
-def near_critical_curve(parameters, seed, offset):
-    """A point at ``offset`` [arcsec] from the critical curve, in a random direction from the centre."""
-    angle = np.random.default_rng([seed, 99]).uniform(0, 2 * np.pi)
-    radius = np.linspace(0.3, 4, 4000) * parameters["theta_E"]
-    ray = parameters["center_x"] + radius * np.cos(angle), parameters["center_y"] + radius * np.sin(angle)
-    inverse = 1 / EXACT.magnification(*ray, lens_kwargs(parameters))
-    outermost = np.flatnonzero(np.sign(inverse[1:]) != np.sign(inverse[:-1]))[-1]
-    at = radius[outermost] + offset
-    return parameters["center_x"] + at * np.cos(angle), parameters["center_y"] + at * np.sin(angle)
-
-
-def nearest(images, x, y):
-    return np.hypot(images.x - x, images.y - y).min(initial=np.inf)
+from tests.builders import EXACT, draw_parameters, near_critical_curve, nearest, with_image_at
 
 
 def brute_force(parameters):
@@ -52,7 +23,7 @@ def brute_force(parameters):
 @pytest.mark.parametrize("ellipticity", [None, 0.75, 0.9])
 def test_brute_force_finds_no_other_images(ellipticity):
     for seed in range(25):
-        parameters = draw(seed)
+        parameters = draw_parameters(seed)
         if ellipticity is not None:
             angle = np.random.default_rng(seed).uniform(0, 2 * np.pi)
             parameters |= {"e1": ellipticity * np.cos(angle), "e2": ellipticity * np.sin(angle)}
@@ -64,7 +35,7 @@ def test_brute_force_finds_no_other_images(ellipticity):
 @pytest.mark.parametrize("offset", [0.1, 0.003, -0.003])
 def test_images_near_a_fold_are_found(offset):
     for seed in range(60):
-        parameters = draw(seed)
+        parameters = draw_parameters(seed)
         x, y = near_critical_curve(parameters, seed, offset)
         images = solve(with_image_at(parameters, x, y))
         assert nearest(images, x, y) < 1e-6, (seed, parameters)
@@ -73,7 +44,7 @@ def test_images_near_a_fold_are_found(offset):
 
 def test_every_image_maps_to_the_source_in_the_exact_model():
     for seed in range(100):
-        parameters = draw(seed)
+        parameters = draw_parameters(seed)
         images = solve(parameters)
         beta = EXACT.ray_shooting(images.x, images.y, lens_kwargs(parameters))
         np.testing.assert_allclose(beta[0], parameters["source_x"], atol=1e-8)
@@ -85,21 +56,21 @@ def test_every_image_maps_to_the_source_in_the_exact_model():
 
 def test_share_of_quadruple_and_double_quasars():
     """About 75% and 25% (measured with the paper's priors on 6,000 systems: 74.5%, 25.3%)."""
-    counts = np.array([len(solve(draw(seed))) for seed in range(400)])
+    counts = np.array([len(solve(draw_parameters(seed))) for seed in range(400)])
     assert 0.68 < (counts == 4).mean() < 0.81
     assert (np.isin(counts, (2, 4))).mean() > 0.985
 
 
 @pytest.mark.parametrize("ellipticity", [0.79, 0.81, 0.85, 0.95, 0.99])
 def test_fast_and_exact_deflections_agree_where_each_is_used(ellipticity):
-    parameters = draw(3, e1=-ellipticity * 0.6, e2=ellipticity * 0.8)
+    parameters = draw_parameters(3, e1=-ellipticity * 0.6, e2=ellipticity * 0.8)
     x, y = np.random.default_rng(0).uniform(-3, 3, (2, 500))
     ours = lens_model(parameters).ray_shooting(x, y, lens_kwargs(parameters))
     np.testing.assert_allclose(ours, EXACT.ray_shooting(x, y, lens_kwargs(parameters)), atol=1e-12)
 
 
 def test_disagreeing_grids_start_the_finer_search(monkeypatch):
-    parameters = draw(5)
+    parameters = draw_parameters(5)
     expected = solve(parameters)
     assert len(expected) == 4
     real, searched = lens_equation._angular, []
@@ -116,7 +87,7 @@ def test_disagreeing_grids_start_the_finer_search(monkeypatch):
 
 
 def test_brightest():
-    images = solve(draw(5))
+    images = solve(draw_parameters(5))
     two = images.brightest(2)
     np.testing.assert_array_equal(two.magnification, images.magnification[:2])
     assert len(two) == 2 and len(images) == 4
@@ -125,4 +96,4 @@ def test_brightest():
 @pytest.mark.parametrize("e1, e2", [(1.0, 0.0), (-0.8, 0.8), (np.nan, 0.0)])
 def test_beyond_lenstronomys_ellipticity(e1, e2):
     with pytest.raises(NoSolution, match="is not below"):
-        solve(draw(1, e1=e1, e2=e2))
+        solve(draw_parameters(1, e1=e1, e2=e2))

@@ -1,34 +1,19 @@
 """Images agree with lenstronomy's own ImageModel."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from lenstronomy.Data.pixel_grid import PixelGrid
 from lenstronomy.Data.psf import PSF
 from lenstronomy.ImSim.Numerics.point_source_rendering import PointSourceRendering
 
-from lensvit.bench.simulation import SCENE, notebook_image
+from lensvit.bench.simulation import notebook_image
 from lensvit.lensing.lens_equation import QuasarImages, solve
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer, ShiftedKernel
 from lensvit.lensing.system import System
-from lensvit.parameters import priors
-from lensvit.psf.kernel import OVERSAMPLING, from_supersampled
+from lensvit.psf.kernel import OVERSAMPLING
+from tests.builders import SCENE, draw_parameters, lopsided_psf
 
 NO_QUASAR = QuasarImages(np.empty(0), np.empty(0), np.empty(0))
-
-
-def draw(seed, **changes):
-    rng = np.random.default_rng(seed)
-    return {name: prior.draw(rng) for name, prior in priors({}).items()} | changes
-
-
-def psf(side, pixel_scale):
-    """A lopsided kernel, so that a flipped or shifted one is noticed."""
-    offset = (np.arange(side * OVERSAMPLING) - (side * OVERSAMPLING - 1) / 2) / OVERSAMPLING
-    x, y = offset, offset[:, None]
-    light = np.exp(-(x**2 + y**2 + 0.8 * x * y) / 4) + 0.1 * np.exp(-((x - 3) ** 2 + (y - 1) ** 2) / 9)
-    return from_supersampled(light / light.sum(), pixel_scale)
 
 
 def fine_points(pixels, pixel_scale, kernel, images, scene=SCENE):
@@ -46,9 +31,9 @@ def fine_points(pixels, pixel_scale, kernel, images, scene=SCENE):
     "seed, changes", [(0, {}), (3, {}), (4, {"e1": 0.6, "e2": -0.55}), (5, {"e1": 0.1, "gamma": 2.0})]
 )
 def test_image_is_lenstronomys(pixels, pixel_scale, side, seed, changes):
-    parameters = draw(seed, **changes)
+    parameters = draw_parameters(seed, **changes)
     images = solve(parameters).brightest(4)
-    kernel = psf(side, pixel_scale).native
+    kernel = lopsided_psf(side, pixel_scale).native
     ours = LenstronomyRenderer(pixels, pixel_scale, kernel, SCENE).render([System(parameters, images)])
     theirs = notebook_image(parameters, images, pixels, pixel_scale, kernel, convolution_type="fft")
     assert ours.shape == (1, pixels, pixels)
@@ -57,18 +42,18 @@ def test_image_is_lenstronomys(pixels, pixel_scale, side, seed, changes):
 
 @pytest.mark.slow
 def test_adaptive_optics_image_is_lenstronomys():
-    parameters = draw(7)
+    parameters = draw_parameters(7)
     images = solve(parameters).brightest(4)
-    kernel = psf(201, 0.02).native
+    kernel = lopsided_psf(201, 0.02).native
     ours = LenstronomyRenderer(300, 0.02, kernel, SCENE).render([System(parameters, images)])[0]
     theirs = notebook_image(parameters, images, 300, 0.02, kernel)
     assert np.abs(ours - theirs).max() <= 1e-10 * theirs.max()
 
 
 def test_a_fine_kernel_is_used_for_the_quasar_images_alone():
-    parameters = draw(2)
+    parameters = draw_parameters(2)
     images = solve(parameters).brightest(4)
-    kernel = psf(41, 0.05)
+    kernel = lopsided_psf(41, 0.05)
     renderer = LenstronomyRenderer(100, 0.05, kernel.native, SCENE, kernel.supersampled)
     ours = renderer.render([System(parameters, images)])[0]
     galaxies = notebook_image(parameters, NO_QUASAR, 100, 0.05, kernel.native)
@@ -80,7 +65,7 @@ def test_a_fine_kernel_is_used_for_the_quasar_images_alone():
 
 @pytest.mark.parametrize("supersampling", [1, 5])
 def test_quasar_images_at_and_beyond_the_border(supersampling):
-    kernel = psf(21, 0.1)
+    kernel = lopsided_psf(21, 0.1)
     x, y = np.array([-1.55, 1.52, 1.9, -2.4, 5.0]), np.array([0.13, 1.52, -0.31, 0.2, 0.0])
     images = QuasarImages(x, y, np.array([2.0, -1.0, 3.0, -4.0, 9.0]))
     image = np.zeros((31, 31))
@@ -90,14 +75,14 @@ def test_quasar_images_at_and_beyond_the_border(supersampling):
     if supersampling == 5:
         expected = fine_points(31, 0.1, chosen, images)
     else:
-        nothing = SimpleNamespace(**vars(SCENE) | {"source_amp": 0.0, "lens_amp": 0.0})
-        expected = notebook_image(draw(0), images, 31, 0.1, chosen, nothing)
+        nothing = SCENE.model_copy(update={"source_amp": 0.0, "lens_amp": 0.0})
+        expected = notebook_image(draw_parameters(0), images, 31, 0.1, chosen, nothing)
     assert expected.max() > 1
     np.testing.assert_allclose(image, expected, atol=1e-10 * expected.max())
 
 
 def test_flux_of_a_point_source_is_kept():
-    kernel = psf(15, 0.1)
+    kernel = lopsided_psf(15, 0.1)
     for supersampling, chosen in ((1, kernel.native), (5, kernel.supersampled)):
         image = np.zeros((41, 41))
         ShiftedKernel(chosen, supersampling).add(image, np.array([20.37]), np.array([19.81]), np.array([7.0]))
@@ -113,8 +98,8 @@ def _centroid(kernel):
 
 
 def test_systems_are_rendered_each_alone():
-    systems = [System(draw(seed), solve(draw(seed))) for seed in (1, 2, 3)]
-    renderer = LenstronomyRenderer(60, 0.1, psf(15, 0.1).native, SCENE)
+    systems = [System(draw_parameters(seed), solve(draw_parameters(seed))) for seed in (1, 2, 3)]
+    renderer = LenstronomyRenderer(60, 0.1, lopsided_psf(15, 0.1).native, SCENE)
     together = renderer.render(systems)
     for system, image in zip(systems, together, strict=True):
         np.testing.assert_array_equal(renderer.render([system])[0], image)

@@ -3,16 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from lenstronomy.LensModel.lens_model import LensModel
 
 from lensvit.lensing.lens_equation import lens_kwargs, solve
 from lensvit.lensing.power_law import FLATTEST, MASS, SHALLOWEST, STEEPEST, PowerLaw, inside, terms
 from lensvit.parameters import NAMES, priors
+from tests.builders import EXACT, FLATNESS, follow_images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-EXACT = LensModel(["EPL", "SHEAR"])
-FLATNESS = (0.0, 1e-9, 0.05, 0.2, 0.33, 0.5, 0.7, 0.818, 0.9)
 
 
 def lenses(count=36, seed=0):
@@ -80,25 +77,14 @@ def test_images_move_and_brighten_with_every_parameter():
     moved, brightened = PowerLaw(parameters).moving_images(position)
     for index, name in enumerate(NAMES):
         step = 1e-6 * torch.eye(len(NAMES), dtype=torch.float64)[index]
-        (ahead, bright), (behind, faint) = (followed(parameters + sign * step, position) for sign in (1, -1))
+        (ahead, bright), (behind, faint) = (follow_images(parameters + sign * step, position) for sign in (1, -1))
         for ours, difference in ((moved, ahead - behind), (brightened, bright.log() - faint.log())):
             error = (ours[..., index] - difference / 2e-6).abs() / (1 + ours[..., index].abs())
             assert error.median() < 1e-7 and error.max() < 1e-3, name
 
 
-def followed(parameters, position):
-    """Positions that solve the lens equation near the given ones, and |magnification|."""
-    law, source = PowerLaw(parameters), torch.complex(*parameters[:, 10:12].T[..., None])
-    for _ in range(5):
-        value = law.expansion(position)
-        determinant = (1 - value.kappa) ** 2 - value.gamma.abs() ** 2
-        off = source - position + value.alpha
-        position = position + ((1 - value.kappa) * off + value.gamma * off.conj()) / determinant
-    return position, 1 / determinant.abs()
-
-
 def test_where_it_holds():
-    rows, parameters = lenses(3)
+    _, parameters = lenses(3)
     assert inside(parameters).all()
     for name, value in (("e1", FLATTEST + 0.01), ("gamma", 3.0), ("gamma", 1.0), ("source_x", np.nan)):
         changed = parameters.clone()

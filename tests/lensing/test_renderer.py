@@ -1,7 +1,5 @@
 """The batched renderer makes lenstronomy's images, and their exact derivatives."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,7 @@ from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES
-from tests.lensing.test_lenstronomy_renderer import SCENE, draw, psf
-from tests.lensing.test_power_law import FLATNESS, followed
+from tests.builders import FLATNESS, SCENE, draw_parameters, follow_images, lopsided_psf
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,7 +21,7 @@ def systems(count, wide=False):
     """Draws from the priors, or over a wide grid of axis ratios and slopes with quasar images anywhere."""
     result = []
     for seed in range(count):
-        parameters = draw(seed)
+        parameters = draw_parameters(seed)
         if wide:
             rng = np.random.default_rng([seed, 7])
             size, angle = FLATNESS[seed % len(FLATNESS)], rng.uniform(0, 2 * np.pi)
@@ -39,7 +36,7 @@ def systems(count, wide=False):
 @pytest.mark.parametrize("pixels, pixel_scale, side", CAMERAS)
 @pytest.mark.parametrize("dtype, reached", [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 def test_images_are_those_of_lenstronomy(pixels, pixel_scale, side, dtype, reached):
-    kernel, drawn = psf(side, pixel_scale).native, systems(18 if pixels < 300 else 9, wide=True)
+    kernel, drawn = lopsided_psf(side, pixel_scale).native, systems(18 if pixels < 300 else 9, wide=True)
     ours = BatchedRenderer(pixels, pixel_scale, kernel, SCENE, dtype=dtype).render(drawn)
     theirs = LenstronomyRenderer(pixels, pixel_scale, kernel, SCENE).render(drawn)
     assert ours.shape == (len(drawn), pixels, pixels) and ours.dtype == np.dtype(str(dtype).split(".")[1])
@@ -49,7 +46,7 @@ def test_images_are_those_of_lenstronomy(pixels, pixel_scale, side, dtype, reach
 
 @pytest.mark.parametrize("dtype, reached", [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 def test_a_fine_kernel_for_the_quasar_images(dtype, reached):
-    kernel, drawn = psf(41, 0.05), systems(4)
+    kernel, drawn = lopsided_psf(41, 0.05), systems(4)
     arguments = 100, 0.05, kernel.native, SCENE, kernel.supersampled
     theirs = LenstronomyRenderer(*arguments).render(drawn)
     assert np.abs(BatchedRenderer(*arguments, dtype=dtype).render(drawn) - theirs).max() <= reached * theirs.max()
@@ -57,7 +54,7 @@ def test_a_fine_kernel_for_the_quasar_images(dtype, reached):
 
 @pytest.mark.parametrize("supersampling", [1, 5])
 def test_quasar_images_at_and_beyond_the_border(supersampling):
-    kernel, parameters = psf(21, 0.1), draw(0)
+    kernel, parameters = lopsided_psf(21, 0.1), draw_parameters(0)
     x, y = np.array([-1.55, 1.52, 1.9, -2.4, 5.0]), np.array([0.13, 1.52, -0.31, 0.2, 0.0])
     drawn = [System(parameters, QuasarImages(x, y, np.array([2.0, -1.0, 3.0, -4.0, 9.0])))]
     arguments = 31, 0.1, kernel.native, SCENE, kernel.supersampled if supersampling == 5 else None
@@ -67,7 +64,7 @@ def test_quasar_images_at_and_beyond_the_border(supersampling):
 
 
 def test_systems_without_quasar_images():
-    kernel, drawn = psf(15, 0.1).native, [System(draw(1), QuasarImages(*np.empty((3, 0))))]
+    kernel, drawn = lopsided_psf(15, 0.1).native, [System(draw_parameters(1), QuasarImages(*np.empty((3, 0))))]
     ours = BatchedRenderer(60, 0.1, kernel, SCENE, dtype=torch.float64).render(drawn)
     theirs = LenstronomyRenderer(60, 0.1, kernel, SCENE).render(drawn)
     assert np.abs(ours - theirs).max() <= 1e-12 * theirs.max()
@@ -75,14 +72,14 @@ def test_systems_without_quasar_images():
 
 def test_a_system_does_not_depend_on_its_company():
     drawn = systems(10, wide=True)
-    renderer = BatchedRenderer(60, 0.1, psf(15, 0.1).native, SCENE)
+    renderer = BatchedRenderer(60, 0.1, lopsided_psf(15, 0.1).native, SCENE)
     together = renderer.render(drawn)
     for system, image in zip(drawn, together, strict=True):
         np.testing.assert_array_equal(renderer.render([system])[0], image)
 
 
 def test_many_systems_at_once_as_on_a_gpu(monkeypatch):
-    drawn, arguments = systems(10, wide=True), (60, 0.1, psf(15, 0.1).native, SCENE)
+    drawn, arguments = systems(10, wide=True), (60, 0.1, lopsided_psf(15, 0.1).native, SCENE)
     renderer, given = BatchedRenderer(*arguments, dtype=torch.float64), with_amplitudes(systems(5))
     images, derivatives = renderer.render(drawn), renderer.jacobian(*given)
     monkeypatch.setattr(renderer, "_tiles", lambda count, channels: torch.argsort(count).split(3))
@@ -95,7 +92,7 @@ def test_many_systems_at_once_as_on_a_gpu(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("supersampling", [1, 5])
 def test_a_gpu_makes_the_same_images(supersampling):
-    kernel = psf(31, 0.08)
+    kernel = lopsided_psf(31, 0.08)
     arguments = 75, 0.08, kernel.native, SCENE, kernel.supersampled if supersampling == 5 else None
     drawn, given = systems(40, wide=True), with_amplitudes(systems(5))
     expected = BatchedRenderer(*arguments, dtype=torch.float64)
@@ -108,10 +105,10 @@ def test_a_gpu_makes_the_same_images(supersampling):
 
 
 def test_what_is_left_to_lenstronomy():
-    flat, steep = draw(1, e1=0.6, e2=0.799), draw(2, gamma=2.99)
+    flat, steep = draw_parameters(1, e1=0.6, e2=0.799), draw_parameters(2, gamma=2.99)
     images = QuasarImages(np.array([1.0]), np.array([-0.4]), np.array([3.0]))
-    drawn = [System(parameters, images) for parameters in (draw(0), flat, steep)]
-    arguments = 60, 0.1, psf(15, 0.1).native, SCENE
+    drawn = [System(parameters, images) for parameters in (draw_parameters(0), flat, steep)]
+    arguments = 60, 0.1, lopsided_psf(15, 0.1).native, SCENE
     ours, theirs = BatchedRenderer(*arguments).render(drawn), LenstronomyRenderer(*arguments).render(drawn)
     assert (np.abs(ours - theirs).max((1, 2)) <= 1e-6 * theirs.max((1, 2))).all()
     np.testing.assert_array_equal(BatchedRenderer(*arguments).render(drawn[1:]), ours[1:])
@@ -120,9 +117,9 @@ def test_what_is_left_to_lenstronomy():
 @pytest.mark.parametrize("gamma", [1.9, 2.0, 2.2])
 @pytest.mark.parametrize("dtype, reached", [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 def test_a_pixel_at_the_very_centre_of_mass(gamma, dtype, reached):
-    parameters = draw(3, gamma=gamma, center_x=0.0, center_y=0.0)
+    parameters = draw_parameters(3, gamma=gamma, center_x=0.0, center_y=0.0)
     drawn = [System(parameters, solve(parameters).brightest(4))]
-    arguments = 61, 0.1, psf(15, 0.1).native, SCENE
+    arguments = 61, 0.1, lopsided_psf(15, 0.1).native, SCENE
     theirs = LenstronomyRenderer(*arguments).render(drawn)
     renderer = BatchedRenderer(*arguments, dtype=dtype)
     assert np.abs(renderer.render(drawn) - theirs).max() <= reached * theirs.max()
@@ -132,7 +129,7 @@ def test_a_pixel_at_the_very_centre_of_mass(gamma, dtype, reached):
 
 
 def test_fast_matrix_products_of_a_training_are_not_used():
-    drawn, arguments = systems(2), (60, 0.1, psf(15, 0.1).native, SCENE)
+    drawn, arguments = systems(2), (60, 0.1, lopsided_psf(15, 0.1).native, SCENE)
     expected = BatchedRenderer(*arguments).render(drawn)
     torch.set_float32_matmul_precision("medium")
     try:
@@ -146,7 +143,7 @@ def with_amplitudes(drawn):
     """Parameters (n, 17), positions that solve the lens equation to the last digit, and magnifications."""
     parameters, positions, magnification = system_tensors(drawn)
     place = torch.where(magnification != 0, torch.complex(*positions.unbind(-1)), 1.0)
-    place, size = followed(parameters, place)
+    place, size = follow_images(parameters, place)
     amplitudes = torch.tensor([[getattr(SCENE, name) for name in AMPLITUDES]], dtype=torch.float64)
     return (
         torch.cat([parameters, amplitudes.expand(len(parameters), -1)], 1),
@@ -158,7 +155,7 @@ def with_amplitudes(drawn):
 @pytest.mark.parametrize("supersampling", [1, 5])
 def test_derivatives_are_those_of_the_image(supersampling):
     """Central differences of two steps, with all images followed; the median system, as points cross pixels."""
-    kernel = psf(31, 0.08)
+    kernel = lopsided_psf(31, 0.08)
     fine = kernel.supersampled if supersampling == 5 else None
     renderer = BatchedRenderer(75, 0.08, kernel.native, SCENE, fine, dtype=torch.float64)
     parameters, positions, magnification = with_amplitudes(systems(5))
@@ -172,7 +169,7 @@ def test_derivatives_are_those_of_the_image(supersampling):
             for sign in (1, -1):
                 shifted = parameters.clone()
                 shifted[:, index] += sign * change
-                place, size = followed(shifted, torch.complex(*positions.unbind(-1)))
+                place, size = follow_images(shifted, torch.complex(*positions.unbind(-1)))
                 size = torch.where(magnification != 0, size, 0)
                 moved.append(renderer.images(shifted, torch.stack([place.real, place.imag], -1), size))
             difference = (moved[0] - moved[1]) / (2 * change)
@@ -181,7 +178,7 @@ def test_derivatives_are_those_of_the_image(supersampling):
 
 
 def test_derivatives_in_single_precision():
-    arguments = 60, 0.1, psf(15, 0.1).native, SCENE
+    arguments = 60, 0.1, lopsided_psf(15, 0.1).native, SCENE
     given = with_amplitudes(systems(5))
     _, exact = BatchedRenderer(*arguments, dtype=torch.float64).jacobian(*given)
     _, single = BatchedRenderer(*arguments, dtype=torch.float32).jacobian(*given)
@@ -191,7 +188,7 @@ def test_derivatives_in_single_precision():
 
 
 def test_the_image_is_the_sum_of_its_components():
-    renderer = BatchedRenderer(60, 0.1, psf(15, 0.1).native, SCENE, dtype=torch.float64)
+    renderer = BatchedRenderer(60, 0.1, lopsided_psf(15, 0.1).native, SCENE, dtype=torch.float64)
     parameters, positions, magnification = with_amplitudes(systems(3))
     image, derivative = renderer.jacobian(parameters, positions, magnification)
     components = (parameters[:, 14:, None, None] * derivative[:, 14:]).sum(1)
@@ -201,11 +198,11 @@ def test_the_image_is_the_sum_of_its_components():
 
 
 def test_amplitudes_of_each_system():
-    renderer = BatchedRenderer(60, 0.1, psf(15, 0.1).native, SCENE, dtype=torch.float64)
+    renderer = BatchedRenderer(60, 0.1, lopsided_psf(15, 0.1).native, SCENE, dtype=torch.float64)
     parameters, positions, magnification = with_amplitudes(systems(2))
     parameters[1, 14:] = torch.tensor([0.0, 0.0, 7.0])
     images = renderer.images(parameters, positions, magnification)
-    scene = SimpleNamespace(**vars(SCENE) | {"source_amp": 0.0, "lens_amp": 0.0, "quasar_amp": 7.0})
-    other = BatchedRenderer(60, 0.1, psf(15, 0.1).native, scene, dtype=torch.float64)
+    scene = SCENE.model_copy(update={"source_amp": 0.0, "lens_amp": 0.0, "quasar_amp": 7.0})
+    other = BatchedRenderer(60, 0.1, lopsided_psf(15, 0.1).native, scene, dtype=torch.float64)
     expected = other.images(parameters[1:, :14], positions[1:], magnification[1:])
     torch.testing.assert_close(images[1:], expected)

@@ -92,7 +92,7 @@ def test_users_file(settings_file, stars, tmp_path):
 def test_refusal_leaves_no_file_and_one_line(settings_file, stars, tmp_path, capsys):
     fits.writeto(tmp_path / "star.fits", stars(50, 2.0))
     settings = settings_file(
-        tmp_path, "mine", kind="fits", pixel_scale=0.05, path=str(tmp_path / "star.fits"),
+        tmp_path, "mine", kind="fits", instrument="hst", pixel_scale=0.05, path=str(tmp_path / "star.fits"),
         file_pixel_scale=0.05,
     )  # fmt: skip
     assert main(["psf", "--settings", str(settings), "--output", str(tmp_path / "out" / "mine.fits")]) == 1
@@ -102,7 +102,8 @@ def test_refusal_leaves_no_file_and_one_line(settings_file, stars, tmp_path, cap
 
 
 def test_unknown_kind(settings_file, tmp_path):
-    with pytest.raises(LensvitError, match=r"psfs.mine.kind: 'gauss' is not known; there are: hst_acs"):
+    said = r"mine\.yaml: Input tag 'gauss' found using 'kind' .*: 'hst_acs', 'keck_ao', 'fits'"
+    with pytest.raises(LensvitError, match=said):
         build_kernel(settings_file(tmp_path, "mine", kind="gauss", pixel_scale=0.05), tmp_path / "a.fits")
 
 

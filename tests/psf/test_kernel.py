@@ -40,7 +40,7 @@ def test_from_supersampled_bins_and_normalises(stars):
 
 
 def test_too_small_a_kernel_is_an_error(stars):
-    with pytest.raises(LensvitError, match="11 pixels of 0.01 arcsec holds only .*more `pixels`"):
+    with pytest.raises(LensvitError, match=r"11 pixels of 0.01 arcsec holds only .*more `pixels`"):
         kernel.from_supersampled(stars(551, 60.0)[248:303, 248:303], 0.01)
 
 
@@ -83,7 +83,7 @@ def test_lenstronomy_degrades_the_fine_kernel_to_the_native_one(stars):
 
 
 def test_reading_an_absent_file(tmp_path):
-    with pytest.raises(LensvitError, match="there is no PSF .*lensvit psf"):
+    with pytest.raises(LensvitError, match=r"there is no PSF .*lensvit psf"):
         kernel.read_kernel(tmp_path / "none.fits")
 
 
@@ -108,5 +108,5 @@ def test_reading_an_unfit_kernel(tmp_path, stars, fault):
     unit = fits.PrimaryHDU(image)
     unit.header.update({"PIXSCALE": 0.05, "OVERSAMP": 1, "ENCLOSED": 1.0})
     unit.writeto(tmp_path / "a.fits")
-    with pytest.raises(LensvitError, match="damaged.*delete it"):
+    with pytest.raises(LensvitError, match=r"damaged.*delete it"):
         kernel.read_kernel(tmp_path / "a.fits")

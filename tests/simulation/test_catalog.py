@@ -92,7 +92,7 @@ def test_an_absent_file_is_named(chunks, tmp_path):
 def test_a_missing_column_is_named(chunks, tmp_path):
     with h5py.File(chunks[0], "a") as file:
         del file["systems/gamma"]
-    with pytest.raises(LensvitError, match="gamma.*delete it"):
+    with pytest.raises(LensvitError, match=r"gamma.*delete it"):
         run(chunks, tmp_path)
 
 
@@ -110,5 +110,5 @@ def test_an_id_in_two_files(chunks, tmp_path):
 
 
 def test_no_training_system(chunks, tmp_path):
-    with pytest.raises(LensvitError, match="data.train"):
+    with pytest.raises(LensvitError, match=r"data.train"):
         run([path for path in chunks if path.name.startswith("test")], tmp_path)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -11,15 +10,18 @@ import pytest
 import yaml
 
 from lensvit.bench.simulation import moffat, notebook_image
-from lensvit.config import schema
+from lensvit.config.run import load
+from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.io import files
 from lensvit.lensing.lens_equation import solve
+from lensvit.lensing.settings import Scene
 from lensvit.parameters import NAMES
 from lensvit.psf import kernel
 from lensvit.simulation import engines
 from lensvit.simulation.catalog import COLUMNS, catalog
 from lensvit.simulation.sampler import Sampler
+from lensvit.simulation.settings import SimulateSettings
 from lensvit.simulation.simulate import simulate
 
 SETTINGS = {
@@ -61,12 +63,11 @@ def content(path):
 
 
 def sampler(split="train", **changes):
-    scene = SimpleNamespace(**SETTINGS["scene"])
-    return Sampler(SimpleNamespace(**SETTINGS | {"scene": scene} | changes), split)
+    return Sampler(SimulateSettings(**SETTINGS | changes), split)
 
 
 def test_settings_are_those_of_the_config(request):
-    resolved = schema.stage_settings(schema.load(request.config.rootpath / "config.yaml"), "simulate/hst_a")
+    resolved = stage_settings(load(request.config.rootpath / "config.yaml"), "simulate/hst_a")
     assert set(resolved) == set(SETTINGS)
     assert set(resolved["scene"]) == set(SETTINGS["scene"])
 
@@ -91,7 +92,7 @@ def test_image_is_that_of_the_columns(run, psf):
     for row in range(2):
         parameters = {name: float(columns[name][row]) for name in NAMES}
         found = solve(parameters).brightest(4)
-        scene = SimpleNamespace(**SETTINGS["scene"])
+        scene = Scene(**SETTINGS["scene"])
         expected = notebook_image(parameters, found, 60, 0.1, kernel.read_kernel(psf).native, scene)
         assert np.abs(images[row] - expected).max() <= 1e-6 * expected.max()
         assert columns["n_images"][row] == len(found)
@@ -147,7 +148,7 @@ def test_at_most_max_images(run):
     scene = SETTINGS["scene"] | {"max_images": 2}
     _, columns = content(run(0, 6, scene=scene))
     assert list(columns["n_images"]) == [2] * 6
-    system = sampler(scene=SimpleNamespace(**scene)).draw(0)
+    system = sampler(scene=scene).draw(0)
     full = solve(system.parameters)
     np.testing.assert_array_equal(system.images.magnification, full.magnification[:2])
 
@@ -190,18 +191,18 @@ def test_an_image_that_is_not_finite_is_drawn_again(run, monkeypatch, capsys):
 
 
 def test_impossible_priors(run, tmp_path):
-    with pytest.raises(LensvitError, match="none of 100 draws can be imaged.*priors"):
+    with pytest.raises(LensvitError, match=r"none of 100 draws can be imaged.*priors"):
         run(0, 2, priors={"e1": {"mean": -3.0}})
     assert not list((tmp_path / "images").rglob("*.*"))
 
 
 def test_a_psf_of_another_pixel_scale(run):
-    with pytest.raises(LensvitError, match="0.1 arcsec, the instrument of 0.05"):
+    with pytest.raises(LensvitError, match=r"0.1 arcsec, the instrument of 0.05"):
         run(0, 1, instrument={"pixels": 60, "pixel_scale": 0.05})
 
 
 def test_no_fine_kernel_for_supersampling(run):
-    with pytest.raises(LensvitError, match="simulation.supersampling"):
+    with pytest.raises(LensvitError, match=r"simulation.supersampling"):
         run(0, 1, supersampling=5)
 
 

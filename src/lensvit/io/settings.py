@@ -116,9 +116,9 @@ def read_settings(path: Path, kind: type[Read]) -> Read:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        where = ": ".join([str(path), *([".".join(map(str, first["loc"]))] if first["loc"] else [])])
         raise LensvitError(
-            f"{path}: {key}: {first['msg']} (got {first['input']!r}): delete it and run snakemake again"
+            f"{where}: {first['msg']} (got {first['input']!r}): delete it and run snakemake again"
         ) from error
 
 

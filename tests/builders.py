@@ -1,0 +1,68 @@
+"""Makers of test objects that several packages' tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from lenstronomy.LensModel.lens_model import LensModel
+
+from lensvit.bench.simulation import SCENE
+from lensvit.lensing.lens_equation import lens_kwargs
+from lensvit.lensing.power_law import PowerLaw
+from lensvit.parameters import priors
+from lensvit.psf.kernel import OVERSAMPLING, Kernel, from_supersampled
+
+EXACT = LensModel(["EPL", "SHEAR"])  # lenstronomy's lens model without approximations
+FLATNESS = (0.0, 1e-9, 0.05, 0.2, 0.33, 0.5, 0.7, 0.818, 0.9)  # |e|, from round to flat
+
+__all__ = [
+    "EXACT", "FLATNESS", "SCENE", "draw_parameters", "follow_images", "lopsided_psf", "near_critical_curve", "nearest",
+    "with_image_at",
+]  # fmt: skip
+
+
+def draw_parameters(seed: int, **changes: float) -> dict[str, float]:
+    """The 14 parameters of one system, drawn from the paper's priors."""
+    rng = np.random.default_rng(seed)
+    return {name: prior.draw(rng) for name, prior in priors({}).items()} | changes
+
+
+def lopsided_psf(side: int, pixel_scale: float) -> Kernel:
+    """A kernel without symmetries, so that a flipped or shifted one is noticed."""
+    offset = (np.arange(side * OVERSAMPLING) - (side * OVERSAMPLING - 1) / 2) / OVERSAMPLING
+    x, y = offset, offset[:, None]
+    light = np.exp(-(x**2 + y**2 + 0.8 * x * y) / 4) + 0.1 * np.exp(-((x - 3) ** 2 + (y - 1) ** 2) / 9)
+    return from_supersampled(light / light.sum(), pixel_scale)
+
+
+def with_image_at(parameters, x, y):
+    """The same lens with the source that has an image at (x, y)."""
+    source_x, source_y = EXACT.ray_shooting(x, y, lens_kwargs(parameters))
+    return parameters | {"source_x": float(source_x), "source_y": float(source_y)}
+
+
+def near_critical_curve(parameters, seed, offset):
+    """A point at ``offset`` [arcsec] from the critical curve, in a random direction from the centre."""
+    angle = np.random.default_rng([seed, 99]).uniform(0, 2 * np.pi)
+    radius = np.linspace(0.3, 4, 4000) * parameters["theta_E"]
+    ray = parameters["center_x"] + radius * np.cos(angle), parameters["center_y"] + radius * np.sin(angle)
+    inverse = 1 / EXACT.magnification(*ray, lens_kwargs(parameters))
+    outermost = np.flatnonzero(np.sign(inverse[1:]) != np.sign(inverse[:-1]))[-1]
+    at = radius[outermost] + offset
+    return parameters["center_x"] + at * np.cos(angle), parameters["center_y"] + at * np.sin(angle)
+
+
+def nearest(quasar_images, x, y):
+    """The distance [arcsec] of the image that is nearest to (x, y)."""
+    return np.hypot(quasar_images.x - x, quasar_images.y - y).min(initial=np.inf)
+
+
+def follow_images(parameters, position):
+    """Positions (B, P) complex that solve the lens equation near the given ones, and |magnification|."""
+    law, source = PowerLaw(parameters), torch.complex(*parameters[:, 10:12].T[..., None])
+    for _ in range(5):
+        value = law.expansion(position)
+        determinant = (1 - value.kappa) ** 2 - value.gamma.abs() ** 2
+        off = source - position + value.alpha
+        position = position + ((1 - value.kappa) * off + value.gamma * off.conj()) / determinant
+    return position, 1 / determinant.abs()
