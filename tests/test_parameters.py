@@ -7,7 +7,7 @@ from lensvit.parameters import NAMES, PARAMETERS, TARGET_COLUMNS, TARGET_NAMES, 
 
 def test_the_targets_are_the_first_parameters():
     assert NAMES[: len(TARGETS)] == TARGET_NAMES
-    assert TARGET_COLUMNS == list(range(8))
+    assert list(TARGET_COLUMNS) == list(range(8))
 
 
 def test_a_table_whose_targets_are_not_its_first_rows_is_refused():

@@ -17,7 +17,7 @@ class ShiftCase(Settings):
 
     label: str = Field(min_length=1, max_length=30, description="name as printed")
     priors: PriorChanges = Field(default_factory=dict, description="priors that differ from those of the run")
-    scene: Annotated[dict[str, Any], WithoutNull, WithJsonSchema(partial_schema(Scene))] = Field(
+    scene: Annotated[dict[str, Any], WithJsonSchema(partial_schema(Scene)), WithoutNull] = Field(
         default_factory=dict, description="keys of `scene` that differ"
     )
 

@@ -1,0 +1,116 @@
+"""Config files are merged and checked: the paper's facts stand in config.yaml, wrong values are named."""
+
+import pytest
+import yaml
+
+from lensvit.config.run import load, validate
+from lensvit.config.schema import SPLITS, chunks
+from lensvit.errors import LensvitError
+from tests.config.configs import ROOT, changed, content
+
+
+def test_config_yaml_is_the_papers_scale():
+    config = load(ROOT / "config.yaml")
+    assert (config.data.train, config.data.validation, config.data.test) == (27000, 3000, 1200)
+    assert len(config.psfs) == 6 and config.scale == "paper"
+    for psf in config.psfs:
+        shares = [sum(count for _, _, count in chunks(config, psf, split)) for split in SPLITS]
+        assert shares == [4500, 500, 200]
+    recipe = config.recipe("vit")
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("adam", 1e-3, 20)
+    assert config.evaluation.passes == 1000
+    assert {model.architecture for model in config.models.values()} == {"google/vit-base-patch16-224", "resnet152"}
+
+
+@pytest.mark.parametrize("run", sorted(path.name for path in (ROOT / "runs").glob("*.yaml")))
+def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
+    config = load(ROOT / "config.yaml", ROOT / "runs" / run)
+    sizes = (config.data.train, config.data.validation, config.data.test)
+    assert (config.scale == "paper") == (
+        sizes >= (27000, 3000, 1200) and all(model.image_size >= 224 for model in config.models.values())
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": {"train": -3}}, ["data.train", "-3", "greater"]),
+        ({"data": {"trian": 3}}, ["data.trian", "no such key"]),
+        ({"nonsense": 1}, ["nonsense", "no such key"]),
+        ({"refine": {"systems": 0}}, ["refine.systems", "0", "1"]),
+        ({"refine": {"model": "swin"}}, ["refine.model", "swin", "resnet"]),
+        ({"ablation": {"models": {"swin": ["raw"]}}}, ["ablation.models", "swin", "resnet"]),
+        ({"ablation": {"models": {"vit": ["rae"]}}}, ["ablation.models.vit", "rae", "raw"]),
+        ({"ablation": {"variants": {"reference": {"label": "x"}}}}, ["ablation.variants.reference", "another key"]),
+        ({"ablation": {"train": True}}, ["ablation.models", "train: false"]),
+        ({"training": {"stream": "often"}}, ["training.stream", "often", "boolean"]),
+        ({"shift": {"model": "swin"}}, ["shift.model", "swin", "resnet"]),
+        ({"shift": {"left_out": "acs"}}, ["shift.left_out", "acs", "hst_a"]),
+        ({"shift": {"systems": 1300}}, ["shift.systems", "1300", "1200"]),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"slope": {"mean": 3}}}}}},
+            ["shift.cases.steep.priors.slope", "gamma"],
+        ),
+        (
+            {"shift": {"cases": {"steep": {"priors": {"gamma": {"high": 1}}}}}},
+            ["shift.cases.steep.priors.gamma", "1.85", "1"],
+        ),
+        ({"shift": {"cases": {"noisy": {"scene": {"noise": 3}}}}}, ["shift.cases.noisy.scene.noise", "3"]),
+        (
+            {"shift": {"cases": {"noisy": {"scene": {"sigma_bkg_high": 1}}}}},
+            ["shift.cases.noisy.scene", "sigma_bkg_low"],
+        ),
+        ({"shift": {"cases": {"same": {"label": "same"}}}}, ["shift.cases.same", "neither"]),
+        (
+            {"shift": {"cases": {"left_out": {"label": "x", "scene": {"exposure": 9}}}}},
+            ["shift.cases.left_out", "another key"],
+        ),
+        ({"shift": {"cases": {"steep": {"label": "strong noise"}}}}, ["shift.cases", "strong noise, strong noise"]),
+        ({"limit": {"amplitudes": "free"}}, ["limit.amplitudes", "free", "marginalised"]),
+        ({"models": {"vit": {"recipe": "best"}}}, ["models.vit.recipe", "best", "paper"]),
+        ({"models": {"vit": {"dropout": 1.0}}}, ["models.vit.dropout", "1.0", "less than 1"]),
+        ({"models": {"vit": {"posterior": "normal"}}}, ["models.vit.posterior", "normal", "full"]),
+        ({"models": {"vit": {"library": "timm"}}}, ["models.vit.library", "timm", "transformers"]),
+        ({"models": {"vit": {"changes": {"epochs": 0}}}}, ["models.vit.changes.epochs", "0"]),
+        ({"models": {"vit": {"changes": {"epoch": 3}}}}, ["models.vit.changes.epoch", "3"]),
+        ({"models": {"vit": {"changes": {"resize": "area"}}}}, ["models.vit.image_size", "224", "120"]),
+        ({"models": {"vit": {"changes": {"resize": "graded"}}}}, ["models.vit.image_size", "224", "hst has 120"]),
+        ({"psfs": {"hst_a": {"pixels": 100}}}, ["psfs.hst_a.pixels", "100", "odd"]),
+        ({"psfs": {"mine": {"kind": "fits", "instrument": "jwst", "path": "x.fits"}}}, ["psfs.mine", "jwst", "hst"]),
+        ({"psfs": {"mine": {"kind": "zip"}}}, ["psfs.mine", "zip", "keck_ao"]),
+        ({"recipes": {"paper": {"learning_rate": "1e-4x"}}}, ["recipes.paper.learning_rate", "1e-4x", "number"]),
+        ({"priors": {"theta_X": {"mean": 1}}}, ["priors.theta_X", "theta_E"]),
+        ({"priors": {"theta_E": {"low": 2.0, "high": 1.0}}}, ["priors.theta_E", "2.0", "1.0"]),
+        ({"priors": {"theta_E": {"kind": "uniform"}}}, ["priors.theta_E", "low and high"]),
+        ({"priors": {"theta_E": {"mean": float("nan")}}}, ["priors.theta_E.mean", "finite"]),
+        ({"scene": {"sigma_bkg_low": 9.0}}, ["scene", "sigma_bkg_high"]),
+        ({"models": {"resnet": {"label": "ViT"}}}, ["models", "ViT, ViT"]),
+        ({"run": "../x"}, ["run", "../x"]),
+        ({"figures": {"attention_model": "swin"}}, ["figures.attention_model", "swin", "vit"]),
+        ({"data": {"test": 3}}, ["data.test", "3", "PSF"]),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(changes, words):
+    with pytest.raises(LensvitError) as caught:
+        validate(changed(changes))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+def test_a_missing_key_is_named():
+    incomplete = content()
+    del incomplete["scene"]["exposure"]
+    with pytest.raises(LensvitError, match=r"scene\.exposure: is missing"):
+        validate(incomplete)
+
+
+def test_yaml_reads_1e_4_as_text_and_the_schema_as_a_number():
+    assert yaml.safe_load("a: 1e-4") == {"a": "1e-4"}
+    config = validate(changed({"recipes": {"paper": {"learning_rate": "1e-4"}}}))
+    assert config.recipe("vit").learning_rate == 1e-4
+
+
+def test_null_removes_an_entry():
+    config = validate(changed({"psfs": {"hst_b": None}, "models": {"resnet": None}}))
+    assert "hst_b" not in config.psfs and list(config.models) == ["vit"]
