@@ -9,15 +9,19 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lensvit.bench.simulation import SCENE
 from lensvit.lensing.lens_equation import lens_kwargs
 from lensvit.lensing.power_law import PowerLaw
+from lensvit.lensing.settings import Camera
 from lensvit.parameters import priors
 from lensvit.psf.kernel import OVERSAMPLING, Kernel, from_supersampled
 
 EXACT = LensModel(["EPL", "SHEAR"])  # lenstronomy's lens model without approximations
 FLATNESS = (0.0, 1e-9, 0.05, 0.2, 0.33, 0.5, 0.7, 0.818, 0.9)  # |e|, from round to flat
+SPACE = Camera(pixels=60, pixel_scale=0.09)  # of a small telescope in space, for systems that are fitted
+SPACE_SEEDS = (3, 5, 6, 7, 8, 10)  # of these systems
+NETWORK_ERRORS = np.array([0.025, 0.075, 0.006, 0.006, 0.028, 0.028, 0.025, 0.095])  # of the demo's networks, by target
 
 __all__ = [
-    "EXACT", "FLATNESS", "SCENE", "draw_parameters", "follow_images", "lopsided_psf", "near_critical_curve", "nearest",
-    "with_image_at",
+    "EXACT", "FLATNESS", "NETWORK_ERRORS", "SCENE", "SPACE", "SPACE_SEEDS", "draw_parameters", "follow_images",
+    "lopsided_psf", "near_critical_curve", "nearest", "space_psf", "with_image_at",
 ]  # fmt: skip
 
 
@@ -33,6 +37,13 @@ def lopsided_psf(side: int, pixel_scale: float) -> Kernel:
     x, y = offset, offset[:, None]
     light = np.exp(-(x**2 + y**2 + 0.8 * x * y) / 4) + 0.1 * np.exp(-((x - 3) ** 2 + (y - 1) ** 2) / 9)
     return from_supersampled(light / light.sum(), pixel_scale)
+
+
+def space_psf(side: int) -> Kernel:
+    """A core of two pixels with a wide halo, as from space."""
+    offset = (np.arange(side * OVERSAMPLING) - (side * OVERSAMPLING - 1) / 2) / OVERSAMPLING
+    square = offset**2 + offset[:, None] ** 2
+    return from_supersampled(np.exp(-square / 1.3) + 0.01 * (1 + square / 9) ** -1.5, SPACE.pixel_scale)
 
 
 def with_image_at(parameters, x, y):

@@ -25,12 +25,12 @@ from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from tests.lensing.test_lenstronomy_renderer import SCENE, draw, psf
+from tests.builders import SCENE, draw_parameters, lopsided_psf
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CAMERA = 60, 0.1
-PSF = psf(21, 0.1)
+PSF = lopsided_psf(21, 0.1)
 OPTIONS = SimpleNamespace(priors={}, external_shear=True, scene=SCENE)
 
 
@@ -39,7 +39,7 @@ def renderer(dtype=torch.float64, fine=None, scene=SCENE):
 
 
 def systems(count, first=0):
-    drawn = [draw(first + seed) for seed in range(count)]
+    drawn = [draw_parameters(first + seed) for seed in range(count)]
     return [System(parameters, images.brightest(4)) for parameters, images in zip(drawn, solve(drawn), strict=True)]
 
 
@@ -180,7 +180,7 @@ def test_a_known_parameter_has_no_error():
 
 def test_the_distance_from_a_caustic():
     """A source that moves across a fold: where images vanish is known by bisection."""
-    parameters = draw(3) | {"e1": 0.2, "source_x": 0.02, "source_y": 0.01}
+    parameters = draw_parameters(3) | {"e1": 0.2, "source_x": 0.02, "source_y": 0.01}
     direction = np.array([0.8, 0.6])
 
     def at(distance):
@@ -212,9 +212,9 @@ def test_systems_without_a_limit():
 
 
 def test_a_posterior_that_reaches_a_caustic_has_no_limit():
-    parameters = draw(3) | {"e1": 0.2, "source_x": 0.02, "source_y": 0.01}
+    parameters = draw_parameters(3) | {"e1": 0.2, "source_x": 0.02, "source_y": 0.01}
     drawn = [System(parameters, solve([parameters])[0])]
-    dark = SimpleNamespace(**{**vars(SCENE), "quasar_amp": 0.01})
+    dark = SCENE.model_copy(update={"quasar_amp": 0.01})
     assert table(drawn, 0.01, dark)["valid_known"].tolist() == [True]
     lost = table(drawn, 100.0, dark)
     assert lost["caustic_known"].iloc[0] < NEAREST_CAUSTIC and not lost["valid_known"].iloc[0]

@@ -26,14 +26,13 @@ from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from tests.chapters.refine.test_compute import ERRORS, psf
-from tests.lensing.test_lenstronomy_renderer import SCENE as BRIGHT
-from tests.lensing.test_lenstronomy_renderer import draw
+from tests.builders import NETWORK_ERRORS, draw_parameters, space_psf
+from tests.builders import SCENE as BRIGHT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PIXELS, PIXEL_SCALE = 40, 0.09
-SCENE = SimpleNamespace(**vars(BRIGHT) | {"exposure": 50.0})  # little enough light for short chains
+SCENE = BRIGHT.model_copy(update={"exposure": 50.0})  # little enough light for short chains
 SIGMA = 20.0
 SYSTEM = 3
 MODELS = {"vit": {"label": "ViT"}, "resnet": {"label": "ResNet"}}
@@ -42,8 +41,8 @@ MODELS = {"vit": {"label": "ViT"}, "resnet": {"label": "ResNet"}}
 @pytest.fixture(scope="module")
 def camera():
     """PSF, renderer, a system and its noise-free image."""
-    known = psf(31)
-    system = System(draw(SYSTEM, theta_E=0.9), solve(draw(SYSTEM, theta_E=0.9)).brightest(4))
+    known = space_psf(31)
+    system = System(draw_parameters(SYSTEM, theta_E=0.9), solve(draw_parameters(SYSTEM, theta_E=0.9)).brightest(4))
     renderer = BatchedRenderer(PIXELS, PIXEL_SCALE, known.native, SCENE)
     return known, renderer, system, renderer.render([system])
 
@@ -68,13 +67,13 @@ def folder(camera, tmp_path_factory):
     )  # fmt: skip
     table.to_parquet(folder / "catalog.parquet")
     rng, targets = np.random.default_rng(4), table[list(TARGET_NAMES)].to_numpy()
-    mean = targets + ERRORS * rng.normal(size=targets.shape)
+    mean = targets + NETWORK_ERRORS * rng.normal(size=targets.shape)
     with h5py.File(folder / "vit.h5", "w") as file:
         file["id"] = list(table["id"])
-        file["draws"] = (mean + ERRORS * rng.normal(size=(50, *mean.shape))).astype("f4")
+        file["draws"] = (mean + NETWORK_ERRORS * rng.normal(size=(50, *mean.shape))).astype("f4")
     columns = {f"{name}_mean": mean[:, index] for index, name in enumerate(TARGET_NAMES)}
     columns |= {f"{name}_truth": targets[:, index] for index, name in enumerate(TARGET_NAMES)}
-    columns |= {f"{name}_sigma": error for name, error in zip(TARGET_NAMES, ERRORS, strict=True)}
+    columns |= {f"{name}_sigma": error for name, error in zip(TARGET_NAMES, NETWORK_ERRORS, strict=True)}
     pd.DataFrame({"id": table["id"], **columns}).to_parquet(folder / "vit.parquet")
     _write_settings(folder / "mcmc.yaml")
     return folder

@@ -24,44 +24,23 @@ from lensvit.inference.starts import from_draws, from_prior
 from lensvit.io.products import read_draws
 from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.noise import noise
-from lensvit.lensing.renderer import BatchedRenderer
-from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from lensvit.psf.kernel import OVERSAMPLING, from_supersampled
-from tests.lensing.test_lenstronomy_renderer import SCENE, draw
+from tests.builders import NETWORK_ERRORS, SCENE, SPACE, SPACE_SEEDS, draw_parameters, space_psf
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PIXELS, PIXEL_SCALE = 60, 0.09
-SEEDS = (3, 5, 6, 7, 8, 10)
-ERRORS = np.array([0.025, 0.075, 0.006, 0.006, 0.028, 0.028, 0.025, 0.095])  # of the demo's networks
+PIXELS, PIXEL_SCALE = SPACE.pixels, SPACE.pixel_scale
 PRIOR = LogPrior(priors({}))
 SIGMA = 1.0
-
-
-def psf(side):
-    """A core of two pixels with a wide halo, as from space."""
-    offset = (np.arange(side * OVERSAMPLING) - (side * OVERSAMPLING - 1) / 2) / OVERSAMPLING
-    square = offset**2 + offset[:, None] ** 2
-    return from_supersampled(np.exp(-square / 1.3) + 0.01 * (1 + square / 9) ** -1.5, PIXEL_SCALE)
-
-
-@pytest.fixture(scope="module")
-def camera():
-    """PSF, renderer, systems and their noise-free images."""
-    known = psf(31)
-    systems = [System(draw(seed), solve(draw(seed)).brightest(4)) for seed in SEEDS]
-    renderer = BatchedRenderer(PIXELS, PIXEL_SCALE, known.native, SCENE)
-    return known, renderer, systems, renderer.render(systems)
 
 
 def parameters(systems):
     return torch.tensor([[system.parameters[name] for name in NAMES] for system in systems], dtype=torch.float64)
 
 
-def posterior(camera, sigma=SIGMA):
-    _, renderer, systems, images = camera
+def posterior(space_camera, sigma=SIGMA):
+    _, renderer, systems, images = space_camera
     noisy = np.stack([noise(image, sigma, SCENE.exposure, seed) for seed, image in enumerate(images)])
     return Posterior(renderer, torch.as_tensor(noisy), torch.full((len(systems),), sigma), SCENE.exposure, PRIOR, 4)
 
@@ -69,8 +48,8 @@ def posterior(camera, sigma=SIGMA):
 # ---------------------------------------------------------------- starts
 
 
-def test_peaks_are_the_quasar_images(camera):
-    known, renderer, systems, images = camera
+def test_peaks_are_the_quasar_images(space_camera):
+    known, renderer, systems, images = space_camera
     finder = PeakFinder(PIXELS, known)
     for system, image in zip(systems, images, strict=True):
         dark = torch.zeros(1, 1, dtype=torch.float64)
@@ -85,7 +64,7 @@ def test_peaks_are_the_quasar_images(camera):
 
 
 def test_two_peaks_less_than_the_width_of_the_psf_apart():
-    known = psf(31)
+    known = space_psf(31)
     finder = PeakFinder(PIXELS, known)
     image = finder._image(np.array([[30.2, 30.6, 3000.0], [31.9, 31.0, 2000.0]]))
     peaks = finder.find(image, np.ones_like(image), np.array([-2.0, -2.0]), 0.1, 60.0)
@@ -96,12 +75,12 @@ def test_two_peaks_less_than_the_width_of_the_psf_apart():
 
 def test_no_peaks_in_noise():
     image = np.random.default_rng(0).normal(size=(PIXELS, PIXELS))
-    assert len(PeakFinder(PIXELS, psf(31)).find(image, np.ones_like(image), np.zeros(2), 0.1, 1.0).flux) == 0
+    assert len(PeakFinder(PIXELS, space_psf(31)).find(image, np.ones_like(image), np.zeros(2), 0.1, 1.0).flux) == 0
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SPACE_SEEDS)
 def test_matched_lenses_map_the_images_to_one_source(seed):
-    images, known = solve(draw(seed)).brightest(4), from_prior(PRIOR)
+    images, known = solve(draw_parameters(seed)).brightest(4), from_prior(PRIOR)
     observed = QuasarMatcher(
         torch.tensor(np.stack([images.x, images.y], 1)), torch.tensor(np.abs(images.magnification))
     )
@@ -115,11 +94,11 @@ def test_matched_lenses_map_the_images_to_one_source(seed):
 
 def test_a_networks_draws_as_a_gaussian():
     rng = np.random.default_rng(2)
-    draws = rng.multivariate_normal(np.arange(8) / 10, np.diag(ERRORS**2), 4000)
+    draws = rng.multivariate_normal(np.arange(8) / 10, np.diag(NETWORK_ERRORS**2), 4000)
     known = from_draws(draws, PRIOR)
     spread = torch.linalg.inv(known.precision).diagonal().sqrt()[:8].numpy()
     np.testing.assert_allclose(known.mean[:8], np.arange(8) / 10, atol=0.01)
-    np.testing.assert_allclose(spread, 2 * ERRORS, rtol=0.05)  # a network may be too sure
+    np.testing.assert_allclose(spread, 2 * NETWORK_ERRORS, rtol=0.05)  # a network may be too sure
     sample = known.draw(20000, torch.Generator().manual_seed(0))
     np.testing.assert_allclose(sample.std(0)[:8], spread, rtol=0.05)
     assert torch.linalg.inv(from_draws(draws[:1].repeat(3, 0), PRIOR).precision).isfinite().all()
@@ -128,10 +107,10 @@ def test_a_networks_draws_as_a_gaussian():
 # ---------------------------------------------------------------- the search
 
 
-def test_a_climb_ends_where_the_posterior_is_largest(camera):
-    density = posterior(camera)
+def test_a_climb_ends_where_the_posterior_is_largest(space_camera):
+    density = posterior(space_camera)
     rows = torch.arange(len(density))
-    truth = start_from(parameters(camera[2]))
+    truth = start_from(parameters(space_camera[2]))
     fit = climb(density, truth + 1e-3 * PRIOR.sd.clamp_max(1), rows, 60)
     assert fit.at_maximum().all() and explained(density, fit.coordinates, rows)[1].all()
     assert (fit.density >= density.log_density(truth, rows)).all()
@@ -143,9 +122,9 @@ def test_a_climb_ends_where_the_posterior_is_largest(camera):
     assert (((fit.coordinates - truth) / spread.diagonal(dim1=1, dim2=2).sqrt())[:, :8].abs() < 5).all()
 
 
-def test_what_cannot_be_imaged_has_no_density(camera):
-    density = posterior(camera)
-    wrong = start_from(parameters(camera[2]))[:3]
+def test_what_cannot_be_imaged_has_no_density(space_camera):
+    density = posterior(space_camera)
+    wrong = start_from(parameters(space_camera[2]))[:3]
     wrong[0, COORDINATES.index("R_sersic")] = -1.0
     wrong[1, COORDINATES.index("gamma")] = 5.0
     found = density.log_density(wrong, torch.arange(3))
@@ -169,10 +148,10 @@ def test_chi_square_sees_one_quasar_image():
 
 
 @pytest.fixture(scope="module")
-def run(camera, tmp_path_factory):
+def run(space_camera, tmp_path_factory):
     """A run's files: a catalogue, images, a PSF, settings and draws."""
     folder = tmp_path_factory.mktemp("refine")
-    known, _, systems, images = camera
+    known, _, systems, images = space_camera
     count = len(systems)
     kernel.write_kernel(folder / "hst.fits", known, {})
     (folder / "images" / "hst").mkdir(parents=True)
@@ -187,10 +166,10 @@ def run(camera, tmp_path_factory):
     table.to_parquet(folder / "catalog.parquet")
     rng = np.random.default_rng(4)
     targets = table[list(TARGET_NAMES)].to_numpy()
-    mean = targets + ERRORS * rng.normal(size=targets.shape)
+    mean = targets + NETWORK_ERRORS * rng.normal(size=targets.shape)
     with h5py.File(folder / "vit.h5", "w") as file:
         file["id"] = list(table["id"])
-        file["draws"] = (mean + ERRORS * rng.normal(size=(50, *mean.shape))).astype("f4")
+        file["draws"] = (mean + NETWORK_ERRORS * rng.normal(size=(50, *mean.shape))).astype("f4")
     columns = {f"{name}_mean": mean[:, index] for index, name in enumerate(TARGET_NAMES)}
     columns |= {f"{name}_truth": targets[:, index] for index, name in enumerate(TARGET_NAMES)}
     (folder / "predictions").mkdir()
@@ -213,7 +192,9 @@ def start(folder, name, catalog="catalog.parquet", images="images", **options):
 
 def test_refined_draws_are_as_good_as_the_image_allows(run):
     table = pd.read_parquet(run / "refined" / "vit.parquet")
-    assert table["converged"].all() and list(table["id"]) == [f"hst-test-{index:06d}" for index in range(len(SEEDS))]
+    assert table["converged"].all() and list(table["id"]) == [
+        f"hst-test-{index:06d}" for index in range(len(SPACE_SEEDS))
+    ]
     for name in TARGET_NAMES:
         error = table[f"{name}_mean"] - table[f"{name}_truth"]
         assert (error.abs() < 4.5 * table[f"{name}_sigma"]).all()
@@ -222,7 +203,7 @@ def test_refined_draws_are_as_good_as_the_image_allows(run):
         spread = file["covariance"][:]
         np.testing.assert_allclose(np.sqrt(spread[:, 0, 0]), table["theta_E_sigma"])
         np.testing.assert_allclose(file["coordinates"][:, 1], table["gamma_mean"])
-        assert list(file["id"].asstr()) == list(table["id"]) and spread.shape == (len(SEEDS), 14, 14)
+        assert list(file["id"].asstr()) == list(table["id"]) and spread.shape == (len(SPACE_SEEDS), 14, 14)
 
 
 def test_two_processes_find_what_one_does(run, monkeypatch):
@@ -245,13 +226,13 @@ def test_the_fit_does_not_look_at_the_truth(run):
     assert list(other["converged"]) == list(same["converged"])
 
 
-def test_a_fit_that_fails_is_marked(run, camera):
+def test_a_fit_that_fails_is_marked(run, space_camera):
     """An image of two systems, one over the other, is explained by none."""
     table = pd.read_parquet(run / "catalog.parquet").iloc[:1]
     table.to_parquet(run / "one.parquet")
     (run / "strange" / "hst").mkdir(parents=True)
     with h5py.File(run / "strange" / "hst" / "test-0000.h5", "w") as file:
-        file["image"] = camera[3][:1] + camera[3][1:2].transpose(0, 2, 1)
+        file["image"] = space_camera[3][:1] + space_camera[3][1:2].transpose(0, 2, 1)
         file.attrs.update(pixel_scale=PIXEL_SCALE, exposure=SCENE.exposure)
     failed = start(run, "strange", catalog="one.parquet", images="strange", draws=run / "vit.h5")
     assert not failed["converged"].any() and failed["tries"].item() == len(stage.MORE_STARTS)
@@ -311,7 +292,7 @@ def test_table_and_numbers(run):
         run / "refined.csv",
     )
     table = pd.read_csv(run / "refined.csv").set_index(["start", "instrument", "target"])
-    assert table.loc[("prior", "all", "overall"), "converged"] == len(SEEDS) - 1
+    assert table.loc[("prior", "all", "overall"), "converged"] == len(SPACE_SEEDS) - 1
     assert table.loc[("vit", "all", "overall"), "network"] > 3 * table.loc[("vit", "all", "overall"), "rmse"]
     assert set(table.loc["prior"].index.get_level_values(0)) == {"all", "hst", "keck"}
     numbers = refine_numbers(run / "refined.csv", {"vit": "ViT"}, {"hst": "HST", "keck": "Keck"})

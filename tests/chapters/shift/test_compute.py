@@ -14,11 +14,11 @@ from lensvit.errors import LensvitError
 from lensvit.lensing.noise import noise
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
-from tests.chapters.refine.test_compute import ERRORS, PIXEL_SCALE, PIXELS, SIGMA, camera, psf  # noqa: F401 - a fixture
-from tests.lensing.test_lenstronomy_renderer import SCENE
+from tests.builders import NETWORK_ERRORS, SCENE, SPACE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+SIGMA = 1.0
 ROWS = [0, 2, 4]  # of the camera's systems
 FIELDS = ("source_amp", "source_e1", "source_e2", "lens_amp", "quasar_amp", "max_images", "exposure")
 
@@ -28,15 +28,15 @@ def settings():
     return {
         "priors": {}, "external_shear": True, "supersampling": 1,
         "scene": {name: getattr(SCENE, name) for name in FIELDS},
-        "options": {"space": {"name": "hst", "pixels": PIXELS, "pixel_scale": PIXEL_SCALE, "systems": 3}},
+        "options": {"space": {"name": "hst", "pixels": SPACE.pixels, "pixel_scale": SPACE.pixel_scale, "systems": 3}},
     }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def run(camera, settings, tmp_path_factory):  # noqa: F811
+def run(space_camera, settings, tmp_path_factory):
     """Files of a few systems, their predictions being the truth."""
     folder = tmp_path_factory.mktemp("run")
-    known, _, systems, images = camera
+    known, _, systems, images = space_camera
     kernel.write_kernel(folder / "space.fits", known, {})
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     (folder / "images" / "space").mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_true_parameters_leave_noise_alone_and_a_wrong_slope_does_not(run):
     table = pd.read_parquet(run / "catalog.parquet")
     right = scored(run)
     # chi^2 a pixel has a standard deviation of sqrt(2 / pixels)
-    np.testing.assert_allclose(right["residual"], 1, atol=5 * np.sqrt(2) / PIXELS)
+    np.testing.assert_allclose(right["residual"], 1, atol=5 * np.sqrt(2) / SPACE.pixels)
     np.testing.assert_allclose(right[["epistemic", "predicted"]], [[0.3, 0.5]] * len(ROWS))
     assert (run / "scores.parquet.sha256").exists() and list(right["id"]) == list(table["id"])
     slope = table[list(TARGET_NAMES)].to_numpy(copy=True)
@@ -87,19 +87,19 @@ def test_true_parameters_leave_noise_alone_and_a_wrong_slope_does_not(run):
     assert (wrong["residual"] > right["residual"] + 0.3).all()
 
 
-def test_the_residual_grows_with_the_error_of_the_network(camera, settings):  # noqa: F811
-    known, _, systems, images = camera
+def test_the_residual_grows_with_the_error_of_the_network(space_camera, settings):
+    known, _, systems, images = space_camera
     truth = np.array([[systems[row].parameters[name] for name in TARGET_NAMES] for row in ROWS])
     data = np.stack([noise(images[row], SIGMA, SCENE.exposure, row) for row in ROWS])
     eye = CameraScores(SimpleNamespace(**{**settings, "scene": SCENE}), "space", known)
-    direction = np.random.default_rng(3).normal(size=truth.shape) * ERRORS
+    direction = np.random.default_rng(3).normal(size=truth.shape) * NETWORK_ERRORS
     sigma = np.full(len(ROWS), SIGMA)
     near, far = (eye.residuals(data, sigma, SCENE.exposure, truth + size * direction) for size in (0.5, 3))
     assert (far > near).all() and (near > 1).all()
 
 
-def test_targets_that_allow_no_image_have_an_infinite_residual(camera, settings):  # noqa: F811
-    known, _, systems, images = camera
+def test_targets_that_allow_no_image_have_an_infinite_residual(space_camera, settings):
+    known, _, systems, images = space_camera
     truth = np.array([[systems[0].parameters[name] for name in TARGET_NAMES]])
     truth[:, TARGET_NAMES.index("n_sersic")] = 0.1  # no Sersic profile that is rendered
     eye = CameraScores(SimpleNamespace(**{**settings, "scene": SCENE}), "space", known)
@@ -121,5 +121,5 @@ def test_errors_say_what_to_do(run, tmp_path):
         scored(run, "short")
     with pytest.raises(LensvitError, match="no kernel of the PSF space"):
         scored(run, psfs=[])
-    with pytest.raises(LensvitError, match="config.json is absent or broken"):
+    with pytest.raises(LensvitError, match=r"config.json is absent or broken"):
         uncertainties(short, tmp_path)
