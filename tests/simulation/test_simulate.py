@@ -150,7 +150,7 @@ def test_at_most_max_images(run):
     assert list(columns["n_images"]) == [2] * 6
     system = sampler(scene=scene).draw(0)
     full = solve(system.parameters)
-    np.testing.assert_array_equal(system.images.magnification, full.magnification[:2])
+    np.testing.assert_array_equal(system.quasar_images.magnification, full.magnification[:2])
 
 
 def test_what_cannot_be_imaged_is_drawn_again_and_said_so(run, capsys):

@@ -99,10 +99,10 @@ def _camera(name: str, images: int) -> dict[str, float | str]:
         for way, engine in enumerate(engines):
             spent, (systems, drawn) = _timed(lambda: _by_engine(engine, sampler, indices))
             seconds[1 + way] += spent
-            theirs = [notebook_image(one.parameters, one.images, pixels, pixel_scale, psf) for one in systems]
+            theirs = [notebook_image(one.parameters, one.quasar_images, pixels, pixel_scale, psf) for one in systems]
             worst = max(np.abs(a - b).max() / b.max() for a, b in zip(drawn, theirs, strict=True))
             differences[way] = max(differences[way], worst)
-        others += sum(len(one.images) != count for one, count in zip(systems, found, strict=True))
+        others += sum(len(one.quasar_images) != count for one, count in zip(systems, found, strict=True))
     return {
         "camera": name,
         "images": images,
@@ -176,7 +176,7 @@ def notebook_images(parameters: Mapping[str, float], pixels: int, pixel_scale: f
 
 def notebook_image(
     parameters: Mapping[str, float],
-    images: QuasarImages,
+    quasar_images: QuasarImages,
     pixels: int,
     pixel_scale: float,
     psf: np.ndarray,

@@ -60,9 +60,9 @@ class LenstronomyRenderer:
 
     def _image(self, system: System) -> np.ndarray:
         image = self._convolved(self._galaxies(system.parameters)) * self.pixel_scale**2  # (ny, nx)
-        column = system.images.x / self.pixel_scale + (self.pixels - 1) / 2
-        row = system.images.y / self.pixel_scale + (self.pixels - 1) / 2
-        self.points.add(image, row, column, self.scene.quasar_amp * np.abs(system.images.magnification))
+        column = system.quasar_images.x / self.pixel_scale + (self.pixels - 1) / 2
+        row = system.quasar_images.y / self.pixel_scale + (self.pixels - 1) / 2
+        self.points.add(image, row, column, self.scene.quasar_amp * np.abs(system.quasar_images.magnification))
         return image
 
     def _galaxies(self, parameters: Mapping[str, float]) -> np.ndarray:

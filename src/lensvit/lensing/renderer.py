@@ -169,10 +169,10 @@ class BatchedRenderer:
 def system_tensors(systems: Sequence[System], device: str | torch.device = "cpu") -> tuple[Tensor, Tensor, Tensor]:
     """Parameters (n, 14), positions (n, M, 2) [arcsec] and magnifications (n, M) of systems, float64."""
     parameters = np.array([[system.parameters[name] for name in NAMES] for system in systems])
-    most = max(1, *(len(system.images) for system in systems))
+    most = max(1, *(len(system.quasar_images) for system in systems))
     quasars = np.zeros((len(systems), most, 3))
     for row, system in enumerate(systems):
-        images = system.images
+        images = system.quasar_images
         quasars[row, : len(images)] = np.stack([images.x, images.y, images.magnification], 1)
     quasars = torch.as_tensor(quasars, device=device)
     return torch.as_tensor(parameters, device=device), quasars[..., :2], quasars[..., 2]

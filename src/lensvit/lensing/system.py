@@ -18,7 +18,7 @@ class System:
     """
 
     parameters: Mapping[str, float]
-    images: QuasarImages
+    quasar_images: QuasarImages
     redraws: int = 0
 
 

@@ -81,7 +81,7 @@ def _columns(systems: list[System], sampler: Sampler, indices: range) -> dict[st
         "split": [sampler.split] * len(systems),
         "psf": [sampler.psf] * len(systems),
         **{name: [system.parameters[name] for system in systems] for name in NAMES},
-        "n_images": [len(system.images) for system in systems],
+        "n_images": [len(system.quasar_images) for system in systems],
         "sigma_bkg": [sampler.sigma_bkg(index) for index in indices],
         "seed": [sampler.noise_seed(index) for index in indices],
         "redraws": [system.redraws for system in systems],

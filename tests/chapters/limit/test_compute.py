@@ -139,7 +139,7 @@ def test_fits_scatter_as_the_bound_says():
 def table(drawn, sigma, scene=SCENE, **changes):
     """Limits of systems with one noise level."""
     rows = pd.DataFrame([system.parameters for system in drawn], columns=list(NAMES), index=range(5, 5 + len(drawn)))
-    rows = rows.assign(n_images=[len(system.images) for system in drawn], sigma_bkg=sigma)
+    rows = rows.assign(n_images=[len(system.quasar_images) for system in drawn], sigma_bkg=sigma)
     return of_camera(rows, renderer(torch.float32, scene=scene), SimpleNamespace(**{**vars(OPTIONS), **changes}))[0]
 
 
@@ -203,7 +203,7 @@ def test_the_distance_from_a_caustic():
 def test_systems_without_a_limit():
     drawn = systems(4)
     drawn[1].parameters["e1"], drawn[1].parameters["e2"] = 0.998, 0.0  # too flat for the renderer
-    drawn[2] = System(drawn[2].parameters, drawn[2].images.brightest(1))  # not the images of the catalogue
+    drawn[2] = System(drawn[2].parameters, drawn[2].quasar_images.brightest(1))  # not the images of the catalogue
     found = table(drawn, 1.0)
     assert found["valid_known"].tolist() == found["valid_marginalised"].tolist() == [True, False, False, True]
     assert found["theta_E_known"].isna().tolist() == [False, True, True, False]
@@ -235,7 +235,7 @@ def run(tmp_path):
     (tmp_path / "limit.yaml").write_text(yaml.safe_dump(content))
     rows = []
     for row, system in enumerate(systems(8)):
-        rows.append({**system.parameters, "id": f"s{row}", "psf": "ab"[row % 2], "n_images": len(system.images)})
+        rows.append({**system.parameters, "id": f"s{row}", "psf": "ab"[row % 2], "n_images": len(system.quasar_images)})
     catalog = pd.DataFrame(rows).assign(sigma_bkg=0.5, split=["train", "test", "test", "test"] * 2)
     catalog.to_parquet(tmp_path / "catalog.parquet")
     for name in "ab":

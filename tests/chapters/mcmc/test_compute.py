@@ -62,7 +62,7 @@ def folder(camera, tmp_path_factory):
     kernel.write_kernel(folder / "hst.fits", known, {})
     _write_image(folder / "images", images)
     table = pd.DataFrame([system.parameters])[list(NAMES)].assign(
-        id="hst-test-000000", split="test", psf="hst", chunk="test-0000", row=0, n_images=len(system.images),
+        id="hst-test-000000", split="test", psf="hst", chunk="test-0000", row=0, n_images=len(system.quasar_images),
         sigma_bkg=SIGMA, seed=0,
     )  # fmt: skip
     table.to_parquet(folder / "catalog.parquet")

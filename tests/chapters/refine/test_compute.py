@@ -56,7 +56,7 @@ def test_peaks_are_the_quasar_images(space_camera):
         amplitudes = torch.tensor([[0.0, SCENE.lens_amp, 0.0]], dtype=torch.float64)
         light = renderer.images(torch.cat([parameters([system]), amplitudes], 1), dark[..., None].expand(1, 1, 2), dark)
         peaks = finder.find(image - light[0].numpy(), SIGMA**2 + image / 1000, np.zeros(2), 0.1, 60.0)
-        true = system.images
+        true = system.quasar_images
         distance = np.hypot(peaks.position[:2, :1] - true.x, peaks.position[:2, 1:] - true.y)  # of the two brightest
         assert len(peaks.flux) >= 2 and (np.diff(peaks.flux) <= 0).all() and (distance.min(1) < 0.1 * PIXEL_SCALE).all()
         flux = SCENE.quasar_amp * np.abs(true.magnification[distance.argmin(1)])
@@ -160,7 +160,7 @@ def run(space_camera, tmp_path_factory):
         file.attrs.update(pixel_scale=PIXEL_SCALE, exposure=SCENE.exposure)
     table = pd.DataFrame([system.parameters for system in systems])[list(NAMES)].assign(
         id=[f"hst-test-{index:06d}" for index in range(count)], split="test", psf="hst", chunk="test-0000",
-        row=np.arange(count), n_images=[len(system.images) for system in systems], sigma_bkg=SIGMA,
+        row=np.arange(count), n_images=[len(system.quasar_images) for system in systems], sigma_bkg=SIGMA,
         seed=np.arange(count),
     )  # fmt: skip
     table.to_parquet(folder / "catalog.parquet")
