@@ -199,8 +199,8 @@ def notebook_image(
         kwargs_numerics={"supersampling_factor": 1, "supersampling_convolution": False} | numerics,
     )
     quasar = {
-        "ra_image": images.x,
-        "dec_image": images.y,
-        "point_amp": scene.quasar_amp * np.abs(images.magnification),
+        "ra_image": quasar_images.x,
+        "dec_image": quasar_images.y,
+        "point_amp": scene.quasar_amp * np.abs(quasar_images.magnification),
     }
     return image_model.image(kwargs, source_kwargs(parameters, scene), lens_light_kwargs(parameters, scene), [quasar])
