@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -60,6 +61,18 @@ class Population(Settings):
 
     priors: PriorChanges
     external_shear: ExternalShear
+
+    @cached_property
+    def known(self) -> dict[str, Prior]:
+        """The priors of all parameters; a shear that the systems do not have is known to be 0.
+
+        The simulation does not draw from these, but from :func:`full_priors`, and sets the shear to 0 afterwards: so
+        a system has the same other parameters with and without shear.
+        """
+        known = full_priors(self.priors)
+        if not self.external_shear:
+            known["gamma_ext"] = Prior("uniform", low=0.0, high=0.0)
+        return known
 
 
 # ---------------------------------------------------------------- images

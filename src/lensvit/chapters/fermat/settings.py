@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from pydantic import Field
 
 from lensvit.chapters.settings import LabelSettings
 from lensvit.io.settings import Seeded, Settings
-from lensvit.lensing.settings import Population, full_priors
-from lensvit.parameters import Prior
+from lensvit.lensing.settings import Population
 
 
 class Propagation(Settings):
@@ -31,14 +28,6 @@ class FermatSettings(Population, Propagation, Seeded):
     """Settings of the stage ``fermat``."""
 
     max_images: int = Field(description="most quasar images of a system; the brightest are kept")
-
-    @cached_property
-    def known(self) -> dict[str, Prior]:
-        """The priors of all parameters; a shear that the systems do not have is known to be 0."""
-        known = full_priors(self.priors)
-        if not self.external_shear:
-            known["gamma_ext"] = Prior("uniform", low=0.0, high=0.0)
-        return known
 
 
 class Figure6Settings(LabelSettings, Goal):
