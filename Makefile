@@ -18,7 +18,7 @@ report: .venv/installed
 # the table that other runs show: what each part of the recipe brings (docs/training.md)
 ablation: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/ablation.yaml
-	cp results/ablation/tables/ablation.csv results/ablation/tables/ablation.json paper/
+	cp results/ablation/tables/ablation.csv results/ablation/tables/ablation.json paper/data/
 
 # RUN's results in one archive of a few MB, its weights in another
 release: .venv/installed

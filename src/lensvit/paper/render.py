@@ -1,31 +1,36 @@
-"""From a run's numbers and the templates to LaTeX."""
+"""The LaTeX of the paper from a run's numbers and the templates."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from lensvit.chapters.accuracy.claims import claims
+from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
 from lensvit.io.files import write_text
 from lensvit.paper import bibliography
 from lensvit.paper.latex import FILTERS
 
-# ---------------------------------------------------------------- numbers -> LaTeX
-
 
 def tex(numbers: Path, templates: Path, output: Path) -> None:
     r"""Render the paper's templates with a run's numbers.
 
+    In a template ``\VAR{...}`` is a value, ``\BLOCK{...}`` a statement, ``\#{...}`` a comment.
+
     Parameters
     ----------
-    numbers : numbers.json of the run.
-    templates : folder with ``paper.tex.j2``, the parts that it includes, and ``references.bib``.
-        In a template ``\VAR{...}`` is a value, ``\BLOCK{...}`` a statement, ``\#{...}`` a comment.
-    output : the .tex file.
+    numbers
+        numbers.json of the run.
+    templates
+        The folder with ``paper.tex.j2``, the parts that it includes, ``chapters/{name}.tex.j2``, and
+        ``references.bib``.
+    output
+        The .tex file.
 
     Raises
     ------
@@ -39,7 +44,7 @@ def tex(numbers: Path, templates: Path, output: Path) -> None:
     environment.globals.update(cite=library.cite, cited=library.cited)
     try:
         text = environment.get_template("paper.tex.j2").render(
-            content, claims=claims(content["columns"], content["table"])
+            content, claims=claims(content["columns"], content["table"]), **_chapters(content)
         )
     except jinja2.TemplateNotFound as error:
         raise LensvitError(f"no template {error.name} in {templates}") from error
@@ -52,6 +57,15 @@ def tex(numbers: Path, templates: Path, output: Path) -> None:
     write_text(output, text)
 
 
+def _chapters(content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of the chapters that are not switched off: before the section on the networks, and behind it."""
+    shown = [name for name, chapter in CHAPTERS.items() if all(content[key] is not None for key in chapter.keys)]
+    return {
+        "chapters_before_models": [name for name in shown if CHAPTERS[name].before_models],
+        "chapters": [name for name in shown if not CHAPTERS[name].before_models],
+    }
+
+
 def _read_numbers(path: Path) -> dict[str, Any]:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -62,7 +76,7 @@ def _read_numbers(path: Path) -> dict[str, Any]:
 
 
 class _Environment(jinja2.Environment):
-    """Jinja's, but ``row.values`` is the key of a mapping before it is the method of a dict."""
+    """Jinja's environment in which ``row.values`` is the key of a mapping rather than the method of a dict."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, dict) and attribute in obj:
@@ -91,7 +105,7 @@ def _environment(templates: Path) -> jinja2.Environment:
 
 
 def _formatted(value: Any) -> Any:
-    """Only text and undefined values (which raise by themselves) may be printed."""
+    """The value, if it is text or is undefined, which Jinja reports by itself; other values need a filter."""
     if isinstance(value, str | jinja2.Undefined):
         return value
     raise TypeError(f"{value!r} is printed without a format: pass it through a filter of lensvit.paper.latex")

@@ -50,7 +50,7 @@ REQUIRED = (
     "tables/table1_errors.csv", "figures/*.pdf", "numbers.json", "paper/paper.tex", "paper/paper.pdf",
     "paper/paper-source.tar.gz",
 )  # fmt: skip
-REBUILT = "paper/paper.tex"  # made anew after adopting wherever the templates have changed
+REBUILT = "paper/paper.tex"  # made anew after adopting where the templates have changed
 
 
 # ---------------------------------------------------------------- release
@@ -249,7 +249,8 @@ def _install(manifest: Mapping[str, Any], staging: Path, results: Path, replace:
     target = results / run
     known = json.loads((staging / RECORDS).read_text(encoding="utf-8"))
     kept, changed = records.still_valid(known, f"results/{run}/{PurePosixPath(REBUILT).parent}/")
-    _date(staging / run)
+    latex = f"results/{run}/{REBUILT}"
+    _date(staging / run, rebuilt=latex in kept or latex not in known)
     if target.exists():
         if not replace:
             raise LensvitError(
@@ -285,13 +286,19 @@ def _install_weights(file: Path, manifest: Mapping[str, Any], staging: Path, res
     print(f"adopted {len(names)} large files of {results / run}, every hash right")
 
 
-def _date(folder: Path) -> None:
-    """One date for all files, so that none is newer than what was made from it; an old one for REBUILT."""
+def _date(folder: Path, rebuilt: bool) -> None:
+    """Give all files one date, so that none is newer than what was made from it.
+
+    With ``rebuilt`` REBUILT gets an old date, so that Snakemake compares the templates with those of its record. It
+    does not where the record was dropped: then it would be made again in any case, from numbers that may lack what
+    the present templates print.
+    """
     now = (folder / "numbers.json").stat().st_mtime_ns
     for path in folder.rglob("*"):
         if path.is_file():
             os.utime(path, ns=(now, now))
-    os.utime(folder / REBUILT, (PUBLICATION_DATE, PUBLICATION_DATE))
+    if rebuilt:
+        os.utime(folder / REBUILT, (PUBLICATION_DATE, PUBLICATION_DATE))
 
 
 def _aside(target: Path) -> Path:

@@ -6,4 +6,5 @@ CHAPTER = Chapter(
     order=80,
     stages={"ablation_table": "table:ablation_table"},
     keys=("ablation",),
+    tables=("ablation.csv", "ablation.json"),
 )

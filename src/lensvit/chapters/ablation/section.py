@@ -34,7 +34,7 @@ class Ablation(Section):
 
     enabled: bool = Field(description="show it in a section of the paper")
     train: bool = Field(
-        description="true: train the variants in this run; false: show paper/ablation.csv, an earlier run's"
+        description="true: train the variants in this run; false: show paper/data/ablation.csv of another run"
     )
     seeds: int = Field(ge=1, le=100, description="trainings of each model and of each variant, with different seeds")
     models: Annotated[dict[Name, list[Name]], WithoutNull] = Field(

@@ -6,5 +6,6 @@ CHAPTER = Chapter(
     order=30,
     stages={"calibrate": "table:calibrate", "figure4": "figure:figure4"},
     keys=("calibration", "posteriors"),
+    tables=("calibration.csv", "joint.csv"),
     figures=("figure4",),
 )

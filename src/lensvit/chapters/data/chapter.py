@@ -6,5 +6,6 @@ CHAPTER = Chapter(
     order=10,
     before_models=True,
     stages={"figure1": "figure:figure1"},
+    keys=("dataset", "priors", "instruments", "psf_radii", "psfs"),
     figures=("figure1",),
 )

@@ -15,16 +15,21 @@ SHARES = {1: (3,), 2: (2, 1), 3: (1, 1, 1)}  # instruments -> examples of each
 def choose_examples(systems: pd.DataFrame, ids: Sequence[str], labels: Mapping[str, str], seed: int) -> pd.DataFrame:
     """The example systems, rows of the catalogue.
 
-    Without ``ids``, three of the test split: two of the first instrument, of different PSFs
-    where there are such, and one of the second; quads first, then those whose Einstein
-    radius lies between the quartiles, then by a number that seed and id make.
+    Without ``ids`` these are three of the test split: two of the first instrument, of different PSFs if it has
+    several, and one of the second; or one of each of the first three instruments. Systems with four images come
+    first, then those whose Einstein radius lies between the quartiles; among these a number made from the seed and
+    the id decides.
 
     Parameters
     ----------
-    systems : the whole catalogue.
-    ids : the systems wanted, in their order; empty for a choice.
-    labels : PSF to the label of its instrument, in the config's order.
-    seed : the run's.
+    systems
+        The whole catalogue.
+    ids
+        The systems wanted, in their order; empty for a choice.
+    labels
+        PSF to the label of its instrument, in the config's order.
+    seed
+        The seed of the run.
 
     Raises
     ------
@@ -35,7 +40,7 @@ def choose_examples(systems: pd.DataFrame, ids: Sequence[str], labels: Mapping[s
         return _named(systems, ids)
     test = systems[(systems["split"] == "test") & systems["psf"].isin(list(labels))]
     if test.empty:
-        raise LensvitError("the test split is empty: set simulation.test above 0, or name figures.examples")
+        raise LensvitError("the test split is empty: set data.test above 0, or name figures.examples")
     ranked = test.loc[_ranks(test, seed).index]
     instrument = ranked["psf"].astype(str).map(labels)
     present = list(dict.fromkeys(label for label in labels.values() if (instrument == label).any()))[:3]
@@ -56,7 +61,7 @@ def _named(systems: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
 
 
 def _ranks(test: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """What the systems are sorted by, best first; more systems leave the order of the others alone."""
+    """What decides between the systems, the best first; adding systems does not change the order of the others."""
     low, high = test["theta_E"].quantile([0.25, 0.75])
     ranks = pd.DataFrame(
         {

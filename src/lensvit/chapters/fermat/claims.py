@@ -3,107 +3,110 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from lensvit.chapters.fermat.thresholds import ALL, CENTRAL, MOST_UNPHYSICAL
-from lensvit.chapters.quoting import number
-from lensvit.io import tables
+from lensvit.chapters.fermat.numbers import DelayMethod, DelayNetwork, Fermat, Part
+from lensvit.chapters.fermat.thresholds import CENTRAL, MOST_UNPHYSICAL
+from lensvit.chapters.grouping import ALL
+from lensvit.chapters.quoting import METHOD_LABELS, Context, Row, number, rows_of
+from lensvit.io.tables import read_csv
+from lensvit.statistics.compare import CLEAR_AMONG_MANY, is_clear
 
-BIASED = 3.0  # observed standard errors by which the combined value is called off
 HONEST = 1.25  # a factor between errors and sigmas up to which sigmas are called honest
-NAMES = {"prior": "Priors", "refined": "Refined", "mcmc": "MCMC", "limit": "Limit"}
+PIXELS = ("limit", "refined", "mcmc")  # methods that use all pixels, the most complete one first
 VALUES = (
-    "unphysical", "error", "z", "combined", "predicted", "observed", "tension", "lenses", "lenses_observed", "sigma",
-    "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear",
+    "unphysical", "error", "z", "combined", "predicted", "observed", "tension", "sigma", "share_gamma",
+    "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear",
 )  # fmt: skip
 
 
-def fermat_numbers(table: Path, settings: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """The part ``fermat`` of numbers.json.
+def numbers(tables: Sequence[Path], context: Context) -> Part:
+    """The chapter's part of numbers.json.
 
     Parameters
     ----------
-    table : fermat.csv. settings : the config's part of it. labels : model to its label, as printed.
+    tables
+        fermat.csv.
+    context
+        The run.
 
-    Returns
-    -------
-    goal, astrometry, draws : of the config; systems : with a delay; central, most_unphysical, biased, honest : the
-        thresholds.
-    methods : one a method and treatment: key, treatment, label, systems, used, and the table's columns, None
-        where there is none, numbers of lenses rounded up; biased (whether the combined value is off by 3 observed
-        standard errors), honest (whether errors are within 25% of the sigmas; None without errors), out_of_reach
-        (whether the combined value is biased by more than the goal).
-    networks : one each: label, alone, images (entries of ``methods``), over_prior (sigma of the priors with the
-        positions over the network's with them; None without), over_pixels (the latter over that of all pixels,
-        the limit's where there is one, else the refined fits').
-    prior, pixels : entries of ``methods``: of the priors; those of posteriors of all pixels.
+    Raises
+    ------
+    LensvitError
+        If the table is absent or empty.
     """
-    content = tables.read_csv(table, "method", "images")
-    methods = [_method(row, settings["goal"], labels) for _, row in content[content["images"] == ALL].iterrows()]
-    prior = next((entry for entry in methods if entry["key"] == "prior"), None)
-    pixels = [entry for entry in methods if entry["treatment"] == "pixels" and entry["used"]]
-    sharpest = next((entry for key in ("limit", "refined", "mcmc") for entry in pixels if entry["key"] == key), None)
-    return {
-        **{key: settings[key] for key in ("goal", "astrometry", "draws")},
-        "systems": max(entry["systems"] for entry in methods),
-        "central": CENTRAL,
-        "most_unphysical": MOST_UNPHYSICAL,
-        "biased": BIASED,
-        "honest": HONEST,
-        "methods": methods,
-        "networks": [
+    (table,) = tables
+    settings = context.config["fermat"]
+    rows = [row for row in rows_of(read_csv(table, "method", "images")) if row["images"] == ALL]
+    methods = [_method(row, settings["goal"], context.labels) for row in rows]
+    prior = next((entry for entry in methods if entry.key == "prior"), None)
+    pixels = [entry for entry in methods if entry.treatment == "pixels" and entry.used]
+    sharpest = next((entry for key in PIXELS for entry in pixels if entry.key == key), None)
+    fermat = Fermat(
+        goal=settings["goal"],
+        astrometry=settings["astrometry"],
+        draws=settings["draws"],
+        systems=max(entry.systems for entry in methods),
+        central=CENTRAL,
+        most_unphysical=MOST_UNPHYSICAL,
+        biased=CLEAR_AMONG_MANY,
+        honest=HONEST,
+        methods=methods,
+        networks=[
             _network(entry, _paired(entry, methods), prior, sharpest)
             for entry in methods
-            if entry["treatment"] == "prediction"
+            if entry.treatment == "prediction"
         ],
-        "prior": prior,
-        "pixels": pixels,
-    }
+        prior=prior,
+        pixels=pixels,
+    )
+    return Part(fermat=fermat)
 
 
-def _method(row: pd.Series, goal: float, labels: Mapping[str, str]) -> dict[str, Any]:
+def _method(row: Row, goal: float, labels: Mapping[str, str]) -> DelayMethod:
     values = {name: number(row[name]) for name in VALUES}
-    for name in ("lenses", "lenses_observed"):  # whole ones
-        values[name] = None if values[name] is None else max(math.ceil(values[name]), 1)
-    tension, z = values["tension"], values["z"]
-    biased = tension is not None and abs(tension) > BIASED
-    return {
-        "key": row["method"],
-        "treatment": row["treatment"],
-        "label": labels.get(row["method"], NAMES.get(row["method"], row["method"])),
-        "systems": int(row["systems"]),
-        "used": int(row["used"]),
+    combined, tension, z = values["combined"], values["tension"], values["z"]
+    biased = tension is not None and is_clear(tension, 1.0, CLEAR_AMONG_MANY)
+    return DelayMethod(
+        key=row["method"],
+        treatment=row["treatment"],
+        label=labels.get(row["method"], METHOD_LABELS.get(row["method"], row["method"])),
+        systems=int(row["systems"]),
+        used=int(row["used"]),
         **values,
-        "biased": biased,
-        "out_of_reach": biased and abs(values["combined"]) > goal,
-        "honest": None if z is None else 1 / HONEST < z < HONEST,
-    }
+        lenses=_whole(row["lenses"]),
+        lenses_observed=_whole(row["lenses_observed"]),
+        biased=biased,
+        out_of_reach=biased and combined is not None and abs(combined) > goal,
+        honest=None if z is None else 1 / HONEST < z < HONEST,
+    )
 
 
-def _paired(alone: Mapping[str, Any], methods: list[dict[str, Any]]) -> dict[str, Any]:
-    return next(entry for entry in methods if entry["key"] == alone["key"] and entry["treatment"] == "images")
+def _whole(lenses: float) -> int | None:
+    """A number of lenses, rounded up; None where there is none."""
+    return None if pd.isna(lenses) else max(math.ceil(lenses), 1)
+
+
+def _paired(alone: DelayMethod, methods: Sequence[DelayMethod]) -> DelayMethod:
+    return next(entry for entry in methods if entry.key == alone.key and entry.treatment == "images")
 
 
 def _network(
-    alone: Mapping[str, Any],
-    images: Mapping[str, Any],
-    prior: Mapping[str, Any] | None,
-    sharpest: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    return {
-        "label": alone["label"],
-        "alone": alone,
-        "images": images,
-        "over_prior": _ratio(prior, images),
-        "over_pixels": _ratio(images, sharpest),
-    }
+    alone: DelayMethod, images: DelayMethod, prior: DelayMethod | None, sharpest: DelayMethod | None
+) -> DelayNetwork:
+    return DelayNetwork(
+        label=alone.label,
+        alone=alone,
+        images=images,
+        over_prior=_ratio(prior, images),
+        over_pixels=_ratio(images, sharpest),
+    )
 
 
-def _ratio(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> float | None:
-    if first is None or second is None or first["sigma"] is None or not second["sigma"]:
+def _ratio(first: DelayMethod | None, second: DelayMethod | None) -> float | None:
+    if first is None or second is None or first.sigma is None or not second.sigma:
         return None
-    return first["sigma"] / second["sigma"]
+    return first.sigma / second.sigma

@@ -6,5 +6,6 @@ CHAPTER = Chapter(
     order=40,
     stages={"limit": "compute:limit", "limit_table": "table:limit_table"},
     keys=("limit",),
+    tables=("limit.csv",),
     released=("limit.parquet",),
 )

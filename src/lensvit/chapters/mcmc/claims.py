@@ -3,136 +3,144 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from lensvit.chapters.quoting import OVERALL, extremes, heading, number
-from lensvit.io import tables
+from lensvit.chapters.grouping import ALL
+from lensvit.chapters.mcmc.numbers import (
+    ChainMethod,
+    ChainRow,
+    Chains,
+    ChainStart,
+    ChainValues,
+    InstrumentChains,
+    Mcmc,
+    Part,
+    Speed,
+)
+from lensvit.chapters.quoting import (
+    METHOD_LABELS,
+    OVERALL,
+    Context,
+    Extremes,
+    Row,
+    Rows,
+    by_target,
+    extremes,
+    heading,
+    number,
+    of_targets,
+    rows_of,
+)
+from lensvit.io.tables import read_csv
 
-ALL = "all"  # instruments
-COLUMNS = ("rmse", "width", "z", "offset")
-LABELS = {"mcmc": "MCMC", "refined": "Refined", "limit": "Limit"}
 
-
-def mcmc_numbers(
-    table: Path, chains: Path, config: Mapping[str, Any], durations: Mapping[str, float]
-) -> dict[str, Any]:
-    """The part ``mcmc`` of numbers.json.
+def numbers(tables: Sequence[Path], context: Context) -> Part:
+    """The chapter's part of numbers.json.
 
     Parameters
     ----------
-    table, chains : mcmc.csv and chains.csv. config : the whole config.
-    durations : seconds of simulate, train/{model} and evaluate/{model}, where they were measured.
+    tables
+        mcmc.csv and chains.csv.
+    context
+        The run.
 
-    Returns
-    -------
-    settings : systems, walkers, particles, annealing_steps, tuning_steps, max_steps, attempts, samples.
-    model : label of the network from whose draws the second chains start.
-    systems : with a converged chain.
-    starts : one each: key ("prior", "network"), chains, converged, unexplained, short, disagree, seconds, calls,
-        attempts (means over all), tau, steps (means over converged ones, None without), instruments (where there
-        are several: label, chains, converged, seconds, calls).
-    methods : one each, the chains first: key, kind, label, systems, seconds (a system; None: not measured).
-    rows : "overall" first: target, label (None for overall), unit, methods (by key: rmse, width, z, offset, each
-        None where there is none).
-    widths : where fits are compared: label and value of their least and most ratio of widths.
-    speed : one a model whose duration is known: label, chain (seconds of a chain that converged, of all
-        starts), network (seconds a system), ratio, orders (its decimal logarithm), training, simulation
-        [seconds], whole (seconds a system with these, over the test set), whole_ratio, tested (systems of the
-        test set), break_even (systems from which on the network is the quicker, None where it never is).
+    Raises
+    ------
+    LensvitError
+        If a table is absent or empty.
     """
-    content = tables.read_csv(table, "method")
-    parts = {key: part.set_index("target") for key, part in content.groupby("method", sort=False)}
-    runs = tables.read_csv(chains, "instrument")
-    models = {name: entry["label"] for name, entry in config["models"].items()}
-    cameras = {name: entry["label"] for name, entry in config["instruments"].items()}
-    settings = config["mcmc"]
-    chosen = settings["model"] or next(iter(models))
-    return {
-        "settings": {key: value for key, value in settings.items() if key not in ("enabled", "model")},
-        "model": models[chosen],
-        "systems": int(parts["mcmc"]["systems"].iloc[0]),
-        "starts": [_start(part, cameras) for _, part in runs.groupby("start", sort=False)],
-        "methods": [_method(key, part, models) for key, part in parts.items()],
-        "rows": [
-            {**heading(target), "methods": {key: _values(part.loc[target]) for key, part in parts.items()}}
-            for target in parts["mcmc"].index
+    table, chains = tables
+    parts = {method: rows for (method,), rows in by_target(read_csv(table, "method"), "method").items()}
+    runs = rows_of(read_csv(chains, "instrument"))
+    settings = context.config["mcmc"]
+    found = Mcmc(
+        settings=Chains(**{key: settings[key] for key in Chains.model_fields}),
+        model=context.labels[settings["model"] or next(iter(context.labels))],
+        systems=int(parts["mcmc"][OVERALL]["systems"]),
+        starts=[_start(run, runs, context.cameras) for run in runs if run["instrument"] == ALL],
+        methods=[_method(key, rows[OVERALL], context.labels) for key, rows in parts.items()],
+        rows=[
+            ChainRow(**heading(target), methods={key: _values(rows[target]) for key, rows in parts.items()})
+            for target in parts["mcmc"]
         ],
-        "widths": _widths(parts.get("refined")),
-        "speed": _speed(runs, models, durations, config["data"]["test"]),
-    }
+        widths=_widths(parts.get("refined")),
+        speed=_speed(runs, context),
+    )
+    return Part(mcmc=found)
 
 
-def _start(part: pd.DataFrame, cameras: Mapping[str, str]) -> dict[str, Any]:
-    whole = part[part["instrument"] == ALL].iloc[0]
+def _start(whole: Row, runs: Sequence[Row], cameras: Mapping[str, str]) -> ChainStart:
+    """The chains from one start: those of all instruments are one row, those of each are others."""
     counts = ("chains", "converged", "unexplained", "short", "disagree")
-    return {
-        "key": whole["start"],
+    return ChainStart(
+        key=whole["start"],
         **{name: int(whole[name]) for name in counts},
         **{name: number(whole[name]) for name in ("seconds", "calls", "attempts", "tau", "steps")},
-        "instruments": [
-            {
-                "label": cameras[row["instrument"]],
-                **{name: int(row[name]) for name in ("chains", "converged")},
-                **{name: float(row[name]) for name in ("seconds", "calls")},
-            }
-            for _, row in part[part["instrument"] != ALL].iterrows()
+        instruments=[
+            InstrumentChains(
+                label=cameras[row["instrument"]],
+                chains=int(row["chains"]),
+                converged=int(row["converged"]),
+                seconds=row["seconds"],
+                calls=row["calls"],
+            )
+            for row in runs
+            if row["start"] == whole["start"] and row["instrument"] != ALL
         ],
-    }
+    )
 
 
-def _method(key: str, part: pd.DataFrame, models: Mapping[str, str]) -> dict[str, Any]:
-    first = part.iloc[0]
-    label = models[key] if first["kind"] == "model" else LABELS[key]
-    return {
-        "key": key,
-        "kind": first["kind"],
-        "label": label,
-        "systems": int(first["systems"]),
-        "seconds": number(first["seconds"]),
-    }
+def _method(key: str, overall: Row, models: Mapping[str, str]) -> ChainMethod:
+    return ChainMethod(
+        key=key,
+        kind=overall["kind"],
+        label=models[key] if overall["kind"] == "model" else METHOD_LABELS[key],
+        systems=int(overall["systems"]),
+        seconds=number(overall["seconds"]),
+    )
 
 
-def _values(row: pd.Series) -> dict[str, float | None]:
-    return {name: number(row[name]) for name in COLUMNS}
+def _values(row: Row) -> ChainValues:
+    return ChainValues(**{name: number(row[name]) for name in ChainValues.model_fields})
 
 
-def _widths(refined: pd.DataFrame | None) -> dict[str, Any] | None:
-    if refined is None or refined["width"].isna().all():
+def _widths(refined: Rows | None) -> Extremes | None:
+    if refined is None or all(pd.isna(row["width"]) for row in refined.values()):
         return None
-    return extremes(refined["width"].drop(OVERALL))
+    return extremes(of_targets(refined, "width"))
 
 
-def _speed(
-    runs: pd.DataFrame, models: Mapping[str, str], durations: Mapping[str, float], tested: int
-) -> list[dict[str, Any]]:
-    """Of a network against chains that converged, which are those that give an answer."""
-    whole = runs[(runs["instrument"] == ALL) & (runs["converged"] > 0)]
-    if whole.empty:
+def _speed(runs: Sequence[Row], context: Context) -> list[Speed]:
+    """Each network against the chains that converged, which are those that give an answer."""
+    good = [run for run in runs if run["instrument"] == ALL and run["converged"] > 0]
+    if not good:
         return []
-    chain = float((whole["seconds_converged"] * whole["converged"]).sum() / whole["converged"].sum())
+    chain = sum(run["seconds_converged"] * run["converged"] for run in good) / sum(run["converged"] for run in good)
+    tested = context.config["data"]["test"]
     return [
-        {"label": label, "chain": chain, **_against(chain, name, durations, tested)}
-        for name, label in models.items()
-        if all(key in durations for key in ("simulate", f"train/{name}", f"evaluate/{name}"))
+        _against(chain, name, label, context.durations, tested)
+        for name, label in context.labels.items()
+        if all(key in context.durations for key in ("simulate", f"train/{name}", f"evaluate/{name}"))
     ]
 
 
-def _against(chain: float, model: str, durations: Mapping[str, float], tested: int) -> dict[str, Any]:
+def _against(chain: float, model: str, label: str, durations: Mapping[str, float], tested: int) -> Speed:
     network = durations[f"evaluate/{model}"] / tested
     before = durations["simulate"] + durations[f"train/{model}"]
     whole = before / tested + network
-    return {
-        "network": network,
-        "ratio": chain / network,
-        "orders": math.log10(chain / network),
-        "training": durations[f"train/{model}"],
-        "simulation": durations["simulate"],
-        "whole": whole,
-        "whole_ratio": chain / whole,
-        "tested": tested,
-        "break_even": math.ceil(before / (chain - network)) if chain > network else None,
-    }
+    return Speed(
+        label=label,
+        chain=chain,
+        network=network,
+        ratio=chain / network,
+        orders=math.log10(chain / network),
+        training=durations[f"train/{model}"],
+        simulation=durations["simulate"],
+        whole=whole,
+        whole_ratio=chain / whole,
+        tested=tested,
+        break_even=math.ceil(before / (chain - network)) if chain > network else None,
+    )

@@ -6,5 +6,6 @@ CHAPTER = Chapter(
     order=50,
     stages={"refine": "compute:refine", "refined_table": "table:refined_table"},
     keys=("refine",),
+    tables=("refined.csv",),
     released=("refined/*.parquet",),
 )

@@ -1,100 +1,94 @@
-"""What the paper prints and claims of the refinement: computed from the table, never written by hand."""
+"""What the paper prints and claims of the fits to all pixels: computed from the table, never written by hand."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from lensvit.chapters.quoting import OVERALL, extremes, heading, number
-from lensvit.chapters.refine.table import ALL, PRIOR
-from lensvit.io import tables
+from lensvit.chapters.grouping import ALL
+from lensvit.chapters.quoting import OVERALL, Context, Row, Rows, by_target, extremes, heading, number, of_targets
+from lensvit.chapters.refine.numbers import FitRow, FitStart, FitValues, InstrumentFits, Part, Refine
+from lensvit.chapters.refine.table import PRIOR
+from lensvit.io.tables import read_csv
+from lensvit.statistics.compare import is_clear
 
 AT_THE_LIMIT = 1.3  # a ratio of the error to the limit up to which a fit is said to reach it
-COLUMNS = ("rmse", "limit", "ratio", "sigma", "z", "network")
 
 
-def refine_numbers(table: Path, labels: Mapping[str, str], instruments: Mapping[str, str]) -> dict[str, Any]:
-    """The part ``refine`` of numbers.json.
+def numbers(tables: Sequence[Path], context: Context) -> Part:
+    """The chapter's part of numbers.json.
 
     Parameters
     ----------
-    table : refined.csv. labels : model to its label, as printed. instruments : instrument to its label.
+    tables
+        refined.csv.
+    context
+        The run.
 
-    Returns
-    -------
-    systems : fitted, from the networks' draws.
-    needed : whether more fits converge from the first network's draws than from the priors, by two standard errors.
-    starts : one a start, the networks first: key, label (None for the priors), network (whether it is one),
-        systems, converged, share, seconds (a system), ratio and z (of all targets), network_rmse (overall, None
-        for the priors), rmse (overall), least and most (label, value of the ratio), at_limit (whether all
-        ratios are below 1.3), instruments (where there are several: label, systems, converged, seconds, ratio).
-        What comes from converged systems is None where there is none.
-    rows : "overall" first: target, label (None for overall), unit, starts (by key: rmse, limit, ratio, sigma, z,
-        network, each None where there is none).
+    Raises
+    ------
+    LensvitError
+        If the table is absent or empty.
     """
-    content = tables.read_csv(table, "start", "instrument")
-    parts = {key: part.set_index("target") for key, part in content.groupby(["start", "instrument"], sort=False)}
-    names = sorted(content["start"].unique(), key=lambda name: name == PRIOR)
-    cameras = [name for name in content["instrument"].unique() if name != ALL]
-    starts = [_start(name, parts, labels, {key: instruments[key] for key in cameras}) for name in names]
-    return {
-        "systems": starts[0]["systems"],
-        "needed": _needed(starts),
-        "starts": starts,
-        "rows": [
-            {
-                **heading(target),
-                "starts": {name: {key: number(parts[name, ALL].loc[target, key]) for key in COLUMNS} for name in names},
-            }
-            for target in parts[names[0], ALL].index
-        ],
-    }
+    (table,) = tables
+    parts = by_target(read_csv(table, "start", "instrument"), "start", "instrument")
+    names = sorted(dict.fromkeys(start for start, _ in parts), key=lambda name: name == PRIOR)
+    starts = [_start(name, parts, context) for name in names]
+    rows = [
+        FitRow(**heading(target), starts={name: _values(parts[name, ALL][target]) for name in names})
+        for target in parts[names[0], ALL]
+    ]
+    return Part(refine=Refine(systems=starts[0].systems, needed=_needed(starts), starts=starts, rows=rows))
 
 
-def _start(
-    name: str, parts: Mapping[tuple[str, str], pd.DataFrame], labels: Mapping[str, str], cameras: Mapping[str, str]
-) -> dict[str, Any]:
-    table = parts[name, ALL]
-    ratios = table["ratio"].drop(OVERALL).dropna()
-    overall = table.loc[OVERALL]
-    return {
-        "key": name,
-        "label": labels.get(name),
-        "network": name != PRIOR,
+def _start(name: str, parts: Mapping[tuple[str, ...], Rows], context: Context) -> FitStart:
+    rows = parts[name, ALL]
+    ratios = {target: ratio for target, ratio in of_targets(rows, "ratio").items() if not pd.isna(ratio)}
+    overall, ends = rows[OVERALL], extremes(ratios)
+    cameras = dict.fromkeys(camera for _, camera in parts if camera != ALL)
+    return FitStart(
+        key=name,
+        label=context.labels.get(name),
+        network=name != PRIOR,
         **_counts(overall),
-        "rmse": number(overall["rmse"]),
-        "z": number(overall["z"]),
-        "network_rmse": number(overall["network"]),
-        **extremes(ratios),
-        "at_limit": bool(len(ratios) and ratios.max() < AT_THE_LIMIT),
-        "instruments": [
-            {"label": label, **_counts(parts[name, key].loc[OVERALL])}
-            for key, label in cameras.items()
-            if (name, key) in parts
+        rmse=number(overall["rmse"]),
+        z=number(overall["z"]),
+        network_rmse=number(overall["network"]),
+        least=ends.least,
+        most=ends.most,
+        at_limit=bool(ratios) and max(ratios.values()) < AT_THE_LIMIT,
+        instruments=[
+            InstrumentFits(label=context.cameras[camera], **_counts(parts[name, camera][OVERALL]))
+            for camera in cameras
+            if (name, camera) in parts
         ],
-    }
+    )
 
 
-def _needed(starts: list[dict[str, Any]]) -> bool:
-    """By the binomial error of the difference of two shares with a common expectation."""
+def _needed(starts: Sequence[FitStart]) -> bool:
+    """Whether the first start has clearly more converged fits than the priors, by the binomial error of two shares."""
     first, last = starts[0], starts[-1]
-    if last["network"]:
+    if last.network:
         return False
-    common = (first["converged"] + last["converged"]) / (first["systems"] + last["systems"])
-    error = math.sqrt(common * (1 - common) * (1 / first["systems"] + 1 / last["systems"]))
-    return first["share"] - last["share"] > 2 * error
+    common = (first.converged + last.converged) / (first.systems + last.systems)
+    error = math.sqrt(common * (1 - common) * (1 / first.systems + 1 / last.systems))
+    return first.share > last.share and is_clear(first.share - last.share, error)
 
 
-def _counts(overall: pd.Series) -> dict[str, Any]:
+def _counts(overall: Row) -> dict[str, Any]:
     systems, converged = int(overall["systems"]), int(overall["converged"])
     return {
         "systems": systems,
         "converged": converged,
         "share": converged / systems,
-        "seconds": float(overall["seconds"]),
+        "seconds": overall["seconds"],
         "ratio": number(overall["ratio"]),
     }
+
+
+def _values(row: Row) -> FitValues:
+    return FitValues(**{name: number(row[name]) for name in FitValues.model_fields})

@@ -1,0 +1,137 @@
+"""The chapter's part of numbers.json: tests of the predictions, and what a full covariance gains."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lensvit.chapters.quoting import LabelledTarget, Measured, Numbers
+
+Verdict = Literal["passes", "fails", "too few"]
+Effect = Literal["better", "worse", "none"]
+
+
+class TooFew(Numbers):
+    """Whether a state of the predictions has no verdict, because there are too few systems or draws."""
+
+    predicted: bool = Field(description="as predicted")
+    recalibrated: bool = Field(description="with sigmas times their factors")
+
+
+class PriorScores(Numbers):
+    """Relative scores of a prediction that knows a Gaussian prior and nothing else."""
+
+    crps: float = Field(description="continuous ranked probability score, in units of the prior's sigma")
+    nll: float = Field(description="negative log-likelihood of a target [nat]")
+    joint_nll: float = Field(description="negative log-likelihood of all targets together [nat]")
+
+
+class SigmaFactor(Measured, LabelledTarget):
+    """The factor on the sigma of one target."""
+
+
+class CalibrationState(Numbers):
+    """One model's predictions, as they are or recalibrated."""
+
+    z_sd: float = Field(description="standard deviation of (truth - mean) / sigma over all targets")
+    z_sd_error: float = Field(description="standard error of z_sd")
+    sigmas: Literal["small", "large", "right"] = Field(
+        description="whether z_sd is clearly above one (small), clearly below (large) or neither"
+    )
+    coverage_68: float = Field(description="share of truths in the central 68% interval, mean over targets")
+    coverage_95: float = Field(description="share of truths in the central 95% interval, mean over targets")
+    crps: float = Field(description="continuous ranked probability score, mean over targets in units of their scatter")
+    nll: float = Field(description="relative negative log-likelihood, mean over targets [nat]")
+    off: list[LabelledTarget] = Field(description="targets that fail the test of their PIT values")
+    marginal: Verdict = Field(description="verdict on the targets one by one")
+    joint: Verdict = Field(description="verdict of TARP on all targets together")
+    joint_p: float = Field(description="p-value of TARP")
+    joint_nll: float | None = Field(
+        description="relative negative log-likelihood of all targets together [nat]; null with too few draws"
+    )
+
+
+class CalibrationModel(Numbers):
+    """The calibration of one model."""
+
+    key: str = Field(description="key in the config")
+    label: str = Field(description="as printed")
+    aleatoric_share: float = Field(description="aleatoric share of the predicted variance, mean over targets")
+    epistemic_share: float = Field(description="epistemic share of the predicted variance, mean over targets")
+    least: SigmaFactor = Field(description="target with the smallest factor on sigma")
+    most: SigmaFactor = Field(description="target with the largest factor on sigma")
+    predicted: CalibrationState = Field(description="as predicted")
+    recalibrated: CalibrationState = Field(description="with sigmas times their factors")
+    change: float = Field(description="change of the mean relative negative log-likelihood by the recalibration [nat]")
+    change_error: float = Field(description="standard error of the change [nat]")
+    effect: Effect = Field(description="whether that change is clear, and which way")
+
+
+class Calibration(Numbers):
+    """The calibration of all models."""
+
+    systems: int = Field(description="test systems")
+    draws: int = Field(description="draws of each test system")
+    validation_systems: int = Field(description="validation systems, from which the factors on sigma come")
+    validation_draws: int = Field(description="draws of each validation system")
+    effective_systems: int = Field(
+        description="test systems that a test of recalibrated predictions is worth, since the factors are uncertain"
+    )
+    too_few: TooFew = Field(description="whether there is no verdict, by state of the predictions")
+    few_systems: int = Field(description="fewer systems are too few for a verdict")
+    few_draws: int = Field(description="fewer draws are too few for a verdict")
+    significance: float = Field(description="share of calibrated models that a test fails")
+    band: float = Field(description="share of calibrated models inside a band of figure 4, at each level")
+    levels: list[float] = Field(description="the smallest and the largest level of the intervals in figure 4")
+    intervals: list[float] = Field(description="levels of coverage_68 and coverage_95")
+    least_p: float = Field(description="smaller p-values are printed as smaller than this")
+    prior: PriorScores = Field(description="scores of who knows the prior alone")
+    distance: float = Field(description="standard errors by which z_sd differs from one if it fails")
+    models: list[CalibrationModel] = Field(description="one a model")
+
+
+class ModelName(Numbers):
+    """A model by key and label."""
+
+    key: str = Field(description="key in the config")
+    label: str = Field(description="as printed")
+
+
+class ScoreChange(Numbers):
+    """A score, small if good, of a full and of a diagonal covariance."""
+
+    full: float = Field(description="score of the full covariance")
+    diagonal: float = Field(description="score of the diagonal covariance")
+    change: float = Field(description="full minus diagonal")
+    error: float = Field(description="paired standard error of the change, from the finite test set")
+    effect: Effect = Field(description="whether that change is clear, and which way")
+
+
+class CovarianceState(Numbers):
+    """Scores of a pair of models, as predicted or recalibrated."""
+
+    nll: ScoreChange | None = Field(
+        description="relative negative log-likelihood of all targets together [nat]; null with too few draws"
+    )
+    miscoverage: ScoreChange = Field(description="mean distance of TARP's coverage from its level")
+
+
+class CovariancePair(Numbers):
+    """Two models that differ in nothing but their covariance."""
+
+    full: ModelName = Field(description="the one with the full covariance")
+    diagonal: ModelName = Field(description="the one with the diagonal covariance")
+    systems: int = Field(description="test systems")
+    expected: float = Field(description="miscoverage of a calibrated model with so many systems")
+    predicted: CovarianceState = Field(description="as predicted")
+    recalibrated: CovarianceState = Field(description="with sigmas times their factors")
+
+
+class Part(Numbers):
+    """What the chapter gives to numbers.json."""
+
+    calibration: Calibration = Field(description="how honest the predicted uncertainties are")
+    posteriors: list[CovariancePair] = Field(
+        description="one a pair of models that differ in nothing but a full and a diagonal covariance; mostly none"
+    )

@@ -1,0 +1,56 @@
+"""The chapter's part of numbers.json: the limit of information."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lensvit.chapters.quoting import Extreme, Heading, Numbers
+
+
+class InstrumentLimit(Numbers):
+    """The limit for the images of one instrument."""
+
+    label: str = Field(description="the instrument, as printed")
+    value: float = Field(description="limit of the overall error")
+
+
+class LimitRow(Heading):
+    """The limit of one target, and how far the models are from it."""
+
+    known: float = Field(description="limit with known amplitudes of the light, in the unit")
+    marginalised: float = Field(description="limit with unknown amplitudes of the light, in the unit")
+    ratios: dict[str, float] = Field(description="model to its error over the limit that counts")
+
+
+class LimitModel(Numbers):
+    """How far one model is from the limit."""
+
+    key: str = Field(description="key in the config")
+    label: str = Field(description="as printed")
+    ratio: float = Field(description="overall error over the limit that counts")
+    least: Extreme | None = Field(description="target with the smallest ratio")
+    most: Extreme | None = Field(description="target with the largest ratio")
+
+
+class Limit(Numbers):
+    """How well the targets can be known from the images."""
+
+    amplitudes: Literal["known", "marginalised"] = Field(
+        description="whether the limit that counts is that with known amplitudes of the light, or with unknown ones"
+    )
+    systems: int = Field(description="test systems that have a limit")
+    nearest: float = Field(description="standard deviations of the source from a caustic, below which there is none")
+    overall: float = Field(description="limit of the overall error")
+    other: float = Field(description="limit of the overall error with the other treatment of the amplitudes")
+    widened: Extreme = Field(description="target whose limit unknown amplitudes widen most, and by which factor")
+    instruments: list[InstrumentLimit] = Field(description="one an instrument; empty where there is only one")
+    rows: list[LimitRow] = Field(description='one a target, "overall" first')
+    models: list[LimitModel] = Field(description="one a model")
+
+
+class Part(Numbers):
+    """What the chapter gives to numbers.json."""
+
+    limit: Limit = Field(description="the limit of information")

@@ -1,0 +1,109 @@
+"""The chapter's part of numbers.json: Markov chains, and the other methods on the same systems."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from lensvit.chapters.mcmc.settings import ChainSettings
+from lensvit.chapters.quoting import Extremes, Heading, Numbers, own_first
+
+
+class Chains(ChainSettings, Numbers):
+    """How the chains were run."""
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return own_first(handler(self), ChainSettings.model_fields)
+
+
+class InstrumentChains(Numbers):
+    """The chains on the images of one instrument."""
+
+    label: str = Field(description="the instrument, as printed")
+    chains: int = Field(description="chains that were run")
+    converged: int = Field(description="chains that converged")
+    seconds: float = Field(description="mean time of a chain [s]")
+    calls: float = Field(description="mean number of calls of the likelihood, in a chain")
+
+
+class ChainStart(Numbers):
+    """The chains from one start."""
+
+    key: Literal["prior", "network"] = Field(description="draws of the priors, or of a network")
+    chains: int = Field(description="chains that were run")
+    converged: int = Field(description="chains that converged")
+    unexplained: int = Field(description="chains that failed because they do not explain the image")
+    short: int = Field(description="chains that failed because they are too short")
+    disagree: int = Field(description="chains that failed because they disagree with the other one of their system")
+    seconds: float | None = Field(description="mean time of a chain [s]")
+    calls: float | None = Field(description="mean number of calls of the likelihood, in a chain")
+    attempts: float | None = Field(description="mean number of annealings of a chain")
+    tau: float | None = Field(description="mean autocorrelation time of converged chains [step]; null: there are none")
+    steps: float | None = Field(description="mean length of converged chains after the burn-in; null: there are none")
+    instruments: list[InstrumentChains] = Field(description="one an instrument; empty where there is only one")
+
+
+class ChainMethod(Numbers):
+    """A method that is compared on the systems with a converged chain."""
+
+    key: str = Field(description='key of the model, or "mcmc", "refined" or "limit"')
+    kind: Literal["chain", "model", "refined", "limit"] = Field(description="what the method is")
+    label: str = Field(description="as printed")
+    systems: int = Field(description="systems that are compared")
+    seconds: float | None = Field(description="mean time of a system [s]; null: not measured")
+
+
+class ChainValues(Numbers):
+    """A method on the systems with a converged chain; null where there is nothing to say."""
+
+    rmse: float | None = Field(description="root mean squared error, in the unit; of the limit its root mean square")
+    width: float | None = Field(description="mean ratio of the method's sigma to that of the chain")
+    z: float | None = Field(description="root mean square of error / sigma")
+    offset: float | None = Field(
+        description="root mean square of the method's mean minus that of the chain, in the chain's sigma"
+    )
+
+
+class ChainRow(Heading):
+    """All methods for one target."""
+
+    methods: dict[str, ChainValues] = Field(description="key of the method to its values")
+
+
+class Speed(Numbers):
+    """A network against chains that converged."""
+
+    label: str = Field(description="the model, as printed")
+    chain: float = Field(description="mean time of a chain that converged [s]")
+    network: float = Field(description="time of the network for a system [s]")
+    ratio: float = Field(description="time of a chain over that of the network")
+    orders: float = Field(description="decimal logarithm of the ratio")
+    training: float = Field(description="time of the training [s]")
+    simulation: float = Field(description="time of the simulation, all its jobs together [s]")
+    whole: float = Field(description="time for a system with training and simulation, shared by the test systems [s]")
+    whole_ratio: float = Field(description="time of a chain over the whole time")
+    tested: int = Field(description="test systems")
+    break_even: int | None = Field(description="systems from which on the network is the quicker way; null: never")
+
+
+class Mcmc(Numbers):
+    """Markov chains of all parameters of some test systems."""
+
+    settings: Chains = Field(description="how the chains were run")
+    model: str = Field(description="label of the network from whose draws the second chains start")
+    systems: int = Field(description="systems with a converged chain")
+    starts: list[ChainStart] = Field(description="one a start")
+    methods: list[ChainMethod] = Field(description="one a method, the chains first")
+    rows: list[ChainRow] = Field(description='one a target, "overall" first')
+    widths: Extremes | None = Field(
+        description="targets with extreme ratios of the fits' sigma to the chains'; null: no fit was compared"
+    )
+    speed: list[Speed] = Field(description="one a model whose times are known; empty without a converged chain")
+
+
+class Part(Numbers):
+    """What the chapter gives to numbers.json."""
+
+    mcmc: Mcmc = Field(description="Markov chains")
