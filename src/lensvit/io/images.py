@@ -1,4 +1,4 @@
-"""The reading of image files: which camera they are of, and the images of some rows of the catalogue."""
+"""Image files of a run: the images of rows of the catalogue, and the cameras that they are of."""
 
 from __future__ import annotations
 
@@ -11,17 +11,28 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from lensvit.errors import LensvitError
+from lensvit.io.hdf5 import open_hdf5
 
 PIECE = 256  # images that are read at a time
 
 
-# ---------------------------------------------------------------- reading
-
-
 @dataclass
 class ImageChunk:
-    """A part of a split that lies in one file: ``index`` (n,) in the split, ``image`` (n, ny, nx)."""
+    """Noise-free images of one file.
+
+    Parameters
+    ----------
+    psf
+        Name of the PSF.
+    index
+        (n,) positions of the systems among the rows that were asked for.
+    image
+        (n, ny, nx) images [counts/s per pixel].
+    pixel_scale
+        Side of a pixel [arcsec].
+    exposure
+        Exposure time [s].
+    """
 
     psf: str
     index: np.ndarray
@@ -31,35 +42,61 @@ class ImageChunk:
 
 
 def read_chunks(rows: pd.DataFrame, images: Path) -> Iterator[ImageChunk]:
+    """The images of rows of the catalogue, file by file, in pieces of a few hundred.
+
+    Parameters
+    ----------
+    rows
+        Rows of the catalogue.
+    images
+        Folder of the image files.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken.
+    """
     position = np.arange(len(rows))
     for (psf, name), part in rows.assign(position=position).groupby(["psf", "chunk"], sort=True, observed=True):
         for start in range(0, len(part), PIECE):
             some = part.iloc[start : start + PIECE]
-            with open_images(images, psf, name) as file:
-                row = some["row"].to_numpy()
-                image, place = file["image"][row.min() : row.max() + 1], row - row.min()
-                if not np.array_equal(place, np.arange(len(image))):  # as a rule it is all of them in order
-                    image = image[place]
+            with open_images(images, str(psf), str(name)) as file:
+                image = read_rows(file, some["row"].to_numpy())
                 scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
-            yield ImageChunk(psf, some["position"].to_numpy(), image, scale, exposure)
+            yield ImageChunk(str(psf), some["position"].to_numpy(), image, scale, exposure)
+
+
+def read_rows(file: h5py.File, rows: np.ndarray) -> np.ndarray:
+    """Images (n, ny, nx) of the given rows (n,) of an image file, read in one go from the first to the last."""
+    image, place = file["image"][rows.min() : rows.max() + 1], rows - rows.min()
+    # as a rule all of them are wanted, in their order: they need not be copied
+    return image if np.array_equal(place, np.arange(len(image))) else image[place]
 
 
 def image_geometry(rows: pd.DataFrame, images: Path) -> dict[str, tuple[int, float]]:
-    """The side of each PSF's images [pixel] and their pixel scale [arcsec], by one of its files."""
+    """The side of each PSF's images [pixel] and their pixel scale [arcsec], from one of the PSF's files.
+
+    Parameters
+    ----------
+    rows
+        Rows of the catalogue.
+    images
+        Folder of the image files.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken.
+    """
     result = {}
     for psf, chunk in rows.groupby("psf", sort=True, observed=True)["chunk"].first().items():
-        with open_images(images, psf, chunk) as file:
-            result[psf] = file["image"].shape[-1], float(file.attrs["pixel_scale"])
+        with open_images(images, str(psf), chunk) as file:
+            result[str(psf)] = int(file["image"].shape[-1]), float(file.attrs["pixel_scale"])
     return result
 
 
 @contextmanager
 def open_images(images: Path, psf: str, chunk: str) -> Iterator[h5py.File]:
-    path = Path(images) / psf / f"{chunk}.h5"
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise LensvitError(f"no image file {path}: run snakemake again, which simulates it") from error
-    except (OSError, KeyError, IndexError) as error:
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
+    """Open the image file of a PSF and a chunk of systems in the folder ``images``; see :func:`open_hdf5`."""
+    with open_hdf5(Path(images) / psf / f"{chunk}.h5", "image file") as file:
+        yield file

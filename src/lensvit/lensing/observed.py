@@ -1,35 +1,39 @@
-"""The noisy images of systems of the catalogue, at the camera's own resolution."""
+"""Noisy images of systems of the catalogue, at the camera's own resolution."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
-from lensvit.errors import LensvitError
+from lensvit.io.hdf5 import open_hdf5
+from lensvit.io.images import read_rows
 from lensvit.lensing.noise import noise
 
 
 def noisy_images(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, float]:
-    """Noisy images (n, ny, nx) float32 of rows of the catalogue that lie in one file, and their exposure [s].
+    """Images with their noise, as the networks are evaluated on before the resize.
 
-    These are the images that the networks are evaluated on, before the resize.
+    Parameters
+    ----------
+    images
+        One image file.
+    rows
+        Rows of the catalogue whose images are in this file.
+
+    Returns
+    -------
+    tuple[np.ndarray, float]
+        Images (n, ny, nx), float32 [counts/s per pixel], and their exposure [s].
 
     Raises
     ------
     LensvitError
         If the file is absent or broken.
     """
-    try:
-        with h5py.File(images, "r") as file:
-            row = rows["row"].to_numpy()
-            clean = file["image"][row.min() : row.max() + 1][row - row.min()]
-            exposure = float(file.attrs["exposure"])
-    except FileNotFoundError as error:
-        raise LensvitError(f"no image file {images}: run snakemake again, which simulates it") from error
-    except (OSError, KeyError, IndexError) as error:
-        raise LensvitError(f"{images} is truncated or broken: delete it and run snakemake again") from error
+    with open_hdf5(images, "image file") as file:
+        clean = read_rows(file, rows["row"].to_numpy())
+        exposure = float(file.attrs["exposure"])
     columns = zip(clean, rows["sigma_bkg"], rows["seed"], strict=True)
     return np.stack([noise(image, sigma, exposure, seed) for image, sigma, seed in columns]), exposure

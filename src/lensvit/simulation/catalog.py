@@ -1,36 +1,39 @@
-"""The catalogue stage: one table of all systems, and the scale of the targets."""
+"""The catalogue stage: one table of all systems, and mean and standard deviation of the targets."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import h5py
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lensvit.errors import LensvitError
 from lensvit.io import files
+from lensvit.io.hdf5 import open_hdf5, values
 from lensvit.parameters import NAMES, TARGET_NAMES
 
 COLUMNS = ("id", "split", "psf", "chunk", "row", *NAMES, "n_images", "sigma_bkg", "seed", "redraws")
 
 
 def catalog(images: list[Path], output: Path, scaler: Path) -> None:
-    """Join the systems of all image files into one table; measure the training set's targets.
+    """Join the systems of all image files into one table, and measure how the targets of the training systems scatter.
 
     Parameters
     ----------
-    images : HDF5 files of ``lensvit simulate``, in any order.
-    output : Parquet, one row a system, sorted by PSF, split and id; a manifest beside it.
-    scaler : JSON with ``mean`` and ``sd`` (the standard deviation of the sample, ddof = 0) of
-        every target, in its own unit, over the training split alone.
+    images
+        HDF5 files of ``lensvit simulate``, in any order.
+    output
+        Parquet file with one row a system, sorted by PSF, split and id; its manifest is written beside it.
+    scaler
+        JSON file with ``mean`` and ``sd`` (the standard deviation of the sample, ddof = 0) of every target,
+        in the target's own unit, over the training split alone.
 
     Raises
     ------
     LensvitError
-        If a file is absent or damaged, an id occurs twice, or there is no training system.
+        If a file is absent or broken, an id occurs twice, or there is no training system.
     """
     table = pd.concat([_systems(path) for path in images], ignore_index=True)
     table = table.sort_values(["psf", "split", "id"], ignore_index=True)
@@ -47,29 +50,19 @@ def catalog(images: list[Path], output: Path, scaler: Path) -> None:
 
 
 def _systems(path: Path) -> pd.DataFrame:
-    """The systems of one image file, after a look at its images."""
-    try:
-        with h5py.File(path, "r") as file:
-            columns = {name: _values(file["systems"][name]) for name in COLUMNS}
-            image = file["image"]
-            image[-1]  # a truncated file fails here
-            count = len(image)
-    except FileNotFoundError as error:
-        raise LensvitError(f"there is no image file {path}: simulate it with snakemake") from error
-    except (OSError, KeyError, ValueError) as error:
-        raise LensvitError(
-            f"{path} is damaged or no image file of lensvit ({error}): delete it and run again"
-        ) from error
-    if any(len(values) != count for values in columns.values()):
-        raise LensvitError(f"{path} holds {count} images but not as many systems: delete it and run again")
+    """The systems of one image file, if the file is whole."""
+    with open_hdf5(path, "image file") as file:
+        columns = {name: values(file["systems"][name]) for name in COLUMNS}
+        image = file["image"]
+        image[-1]  # a truncated file fails here
+        count = len(image)
+    if any(len(column) != count for column in columns.values()):
+        raise LensvitError(f"{path} holds {count} images but not as many systems: delete it and run snakemake again")
     return pd.DataFrame(columns)
 
 
-def _values(dataset: h5py.Dataset) -> object:
-    return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
-
-
 def _write_scaler(path: Path, training: pd.DataFrame) -> None:
+    """Write mean and standard deviation of the targets of the training systems."""
     if training.empty:
         raise LensvitError("no system of the split `train` in the image files: raise `data.train`")
     targets = training[list(TARGET_NAMES)]

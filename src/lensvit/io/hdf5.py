@@ -1,0 +1,89 @@
+"""HDF5 files are opened for reading here, so that each error names the file and says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lensvit.errors import LensvitError
+
+
+@contextmanager
+def open_hdf5(path: Path, kind: str = "file") -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    The block should do nothing but read: datasets or rows that it misses count as damage of the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What an error calls the file, for example ``image file``.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent, is broken, or lacks what the block reads.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise LensvitError(f"there is no {kind} {path}: run snakemake again, which makes it") from error
+    except (OSError, KeyError, IndexError, ValueError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again ({reason})") from error
+
+
+def read_datasets(path: Path, *names: str) -> tuple[np.ndarray, ...]:
+    """Whole datasets of an HDF5 file, text as :class:`str`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Names of the datasets.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent, is broken, or lacks a dataset.
+    """
+    with open_hdf5(path) as file:
+        return tuple(values(file[name]) for name in names)
+
+
+def values(dataset: h5py.Dataset) -> np.ndarray:
+    """All values of a dataset, text as :class:`str`."""
+    return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+
+
+def find_systems(path: Path, ids: Iterable[str], wanted: Iterable[str]) -> list[int]:
+    """Rows of some systems in a file.
+
+    Parameters
+    ----------
+    path
+        The file, which an error names.
+    ids
+        Ids of the systems in the file, one a row.
+    wanted
+        Ids of the systems to look for.
+
+    Raises
+    ------
+    LensvitError
+        If the file has nothing of a system.
+    """
+    rows = {name: row for row, name in enumerate(ids)}
+    wanted = list(wanted)
+    for name in wanted:
+        if name not in rows:
+            raise LensvitError(f"{path} has nothing of the system {name}: delete it and run snakemake again")
+    return [rows[name] for name in wanted]
