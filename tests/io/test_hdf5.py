@@ -38,7 +38,7 @@ def test_a_truncated_file_and_what_it_lacks_are_named(path):
 
 
 def test_an_error_of_ones_own_passes_as_it_is(path):
-    with pytest.raises(LensvitError, match="^mine$"), open_hdf5(path):
+    with pytest.raises(LensvitError, match=r"^mine$"), open_hdf5(path):
         raise LensvitError("mine")
 
 

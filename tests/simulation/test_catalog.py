@@ -78,7 +78,7 @@ def test_a_truncated_file_is_named(chunks, tmp_path):
     content = chunks[3].read_bytes()
     for length in (len(content) // 2, 100, 0):
         chunks[3].write_bytes(content[:length])
-        with pytest.raises(LensvitError, match=f"{chunks[3].name} is truncated or broken: delete it and run snakemake again"):
+        with pytest.raises(LensvitError, match=f"{chunks[3].name} is truncated or broken: delete it and run"):
             run(chunks, tmp_path)
     assert not (tmp_path / "catalog.parquet").exists()
 

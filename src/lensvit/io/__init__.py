@@ -1,1 +1,1 @@
-"""Reading and writing: files that are whole or absent, tables, settings, images and the products that chapters share."""
+"""Reading and writing: files that are whole or absent, tables, settings, images, results that chapters share."""

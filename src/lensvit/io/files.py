@@ -1,4 +1,4 @@
-"""Files that are whole or absent: write beside, then rename; small manifests for large files."""
+"""Files that are whole or absent, because they are written beside their place and then renamed; manifests of files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from pathlib import Path
 
 from lensvit.errors import LensvitError
 
+PUBLICATION_DATE = 1665273600  # 2022-10-09, the day after the original appeared: the one date in PDF and archive
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
+    """Yield a temporary path beside ``path``, which is renamed to ``path`` when the block succeeds.
 
-    The temporary name ends like ``path``, so that libraries which look at the suffix
-    behave. A block that fails leaves neither file.
+    The temporary name ends like ``path``, for libraries that look at the suffix. A block that fails leaves no
+    temporary file, and what was at ``path`` before it.
+
+    Parameters
+    ----------
+    path
+        Where the file shall be; its folder is made.
 
     Raises
     ------
@@ -48,6 +55,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _disk_full(error: BaseException) -> bool:
+    """Whether an error of any of the libraries that write says that the disk or the quota is full."""
     full, text = (errno.ENOSPC, errno.EDQUOT), str(error)
     if isinstance(error, OSError):
         # HDF5 reports a failed write as OSError without errno; the number stands in its text
@@ -71,7 +79,7 @@ def sha256(path: Path) -> str:
 
 
 def manifest_path(path: Path) -> Path:
-    """Where the manifest of ``path`` lies: its own name with ``.sha256`` added."""
+    """The path of the manifest of a file: the file's own path with ``.sha256`` added."""
     path = Path(path)
     return path.with_name(path.name + ".sha256")
 
@@ -79,10 +87,7 @@ def manifest_path(path: Path) -> Path:
 def write_manifest(path: Path) -> None:
     """Write the manifest of a large file, in the format of ``sha256sum``.
 
-    Snakemake compares files of more than 1 MB by their time alone; rules depend on this
-    small file instead, so that a copy or a touch re-runs nothing.
+    Snakemake compares files of more than 1 MB by their time alone. Rules depend on this small file instead, so that
+    a copy or a touch of the large one re-runs nothing.
     """
     write_text(manifest_path(path), f"{sha256(path)}  {Path(path).name}\n")
-
-
-PUBLICATION_DATE = 1665273600  # 2022-10-09, the day after the original appeared; the one date in PDF and archive

@@ -95,7 +95,7 @@ def read_settings(path: Path, kind: type[Read]) -> Read:
     Parameters
     ----------
     path
-        YAML.
+        The YAML file.
     kind
         The model of the settings, a :class:`Settings` or a union of them.
 

@@ -1,4 +1,4 @@
-"""The run's tables: the catalogue, the predictions of all models side by side, what tables/ holds."""
+"""Tables of a run: the catalogue, the predictions of the models, and the CSV files of the paper's tables."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lensvit.parameters import TARGET_NAMES
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """One Parquet file.
+    """The table in a Parquet file.
 
     Raises
     ------
     LensvitError
-        If it is absent or broken.
+        If the file is absent or broken.
     """
     try:
         return pd.read_parquet(path)
@@ -28,12 +28,19 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def read_csv(path: Path, *names: str) -> pd.DataFrame:
-    """A CSV file of tables/; ``names`` are the columns of text, in which a model may be called 1 or NA, or "".
+    """The table in a CSV file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Columns of text. They are kept as written: a model may be called ``1`` or ``NA``, and a name may be empty.
 
     Raises
     ------
     LensvitError
-        If it is absent or empty.
+        If the file is absent or empty.
     """
     try:
         content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="")
@@ -43,7 +50,17 @@ def read_csv(path: Path, *names: str) -> pd.DataFrame:
 
 
 def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
-    """Model (the file's stem) to its predictions, in the order of ``paths``; rows in the first one's order.
+    """The predictions of several models, with their rows in the same order.
+
+    Parameters
+    ----------
+    paths
+        Parquet files, one a model, each with the model's name.
+
+    Returns
+    -------
+    dict[str, pd.DataFrame]
+        Model to its predictions, in the order of ``paths``; the index are the systems' ids.
 
     Raises
     ------
@@ -63,10 +80,10 @@ def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
 
 
 def target_values(table: pd.DataFrame, kind: str) -> np.ndarray:
-    """The columns ``{target}_{kind}`` of a table with one row a system, (n, K)."""
+    """Values of all targets, (n, K), from the columns ``{target}_{kind}`` of a table with one row a system."""
     return table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy(dtype=float)
 
 
 def prediction_errors(table: pd.DataFrame) -> np.ndarray:
-    """(n, K) mean minus truth."""
+    """Predicted mean minus truth of all targets, (n, K), of a table of predictions."""
     return target_values(table, "mean") - target_values(table, "truth")

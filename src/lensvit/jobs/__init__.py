@@ -1,1 +1,1 @@
-"""What a job needs around its work: seeds, threads, processes, devices, provenance and the source files it depends on."""
+"""What a job needs around its work: seeds, threads, processes, devices, provenance and the files of its code."""

@@ -1,4 +1,4 @@
-"""Which device a job computes on, and the locks that give two jobs at once two GPUs."""
+"""The device that a job computes on, and locks by which two jobs at a time take two GPUs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,21 @@ POLL_SECONDS = 1.0  # between two looks at GPUs that are all taken
 
 @contextmanager
 def pick(device: str) -> Iterator[str]:
-    """Yield the torch device for "cpu" or "gpu" and keep other jobs of this user off it meanwhile.
+    """Yield the name of a torch device, and keep other jobs of this user off a GPU until the block ends.
 
-    Where a scheduler (or the user) has set CUDA_VISIBLE_DEVICES, the first device it names is
-    taken as it is. Else the job takes a free GPU, or waits for one and says so. The lock is the
-    operating system's: a job that is killed frees its GPU.
+    Where a scheduler (or the user) has set CUDA_VISIBLE_DEVICES, the first device that it names is taken without a
+    lock. Otherwise the job takes a free GPU, or prints that it waits for one. The lock is the operating system's, so
+    that a job that is killed frees its GPU.
+
+    Parameters
+    ----------
+    device
+        ``cpu`` or ``gpu``.
 
     Raises
     ------
     LensvitError
-        If a GPU is asked for and there is none.
+        If ``device`` is something else, or a GPU is asked for and there is none.
     """
     if device not in ("cpu", "gpu"):
         raise LensvitError(f"no device {device!r}: cpu or gpu")
@@ -48,7 +53,7 @@ def pick(device: str) -> Iterator[str]:
 
 
 def lock_folder() -> Path:
-    """Where the locks of this user's jobs on this host lie.
+    """The folder of the locks of this user's jobs on this host, which is made where it is absent.
 
     Raises
     ------
@@ -64,10 +69,17 @@ def lock_folder() -> Path:
 
 @contextmanager
 def free_slot(slots: Sequence[int], folder: Path) -> Iterator[int]:
-    """Hold the first of ``slots`` that no other process holds; wait, with a message, while all are held.
+    """Hold the first slot that no other process holds, and wait with a message while all are held.
 
-    A slot is a file in ``folder`` under an exclusive lock, which the kernel takes off when the
-    process ends, however it ends. The file names the process.
+    A slot is a file under an exclusive lock, which the operating system takes off when the process ends, however it
+    ends. The file has the number of the process.
+
+    Parameters
+    ----------
+    slots
+        Numbers of the slots.
+    folder
+        Folder of the files.
     """
     waiting = False
     while True:
@@ -87,7 +99,7 @@ def free_slot(slots: Sequence[int], folder: Path) -> Iterator[int]:
 
 
 def _lock(path: Path) -> int | None:
-    """An open file under lock, or None if another process has it."""
+    """Handle of a file that is now under this process's lock; None if another process has the lock."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,6 +112,7 @@ def _lock(path: Path) -> int | None:
 
 
 def _wait_message(slots: Sequence[int], folder: Path) -> str:
+    """One line that says which processes hold the slots."""
     processes = {slot: (folder / f"gpu{slot}.lock").read_text(encoding="ascii") or "?" for slot in slots}
     holders = [f"GPU {slot} by process {process}" for slot, process in processes.items()]
     return f"waiting for a GPU of this machine: taken are {', '.join(holders)}"
@@ -107,12 +120,17 @@ def _wait_message(slots: Sequence[int], folder: Path) -> str:
 
 @contextmanager
 def memory_advice(setting: str) -> Iterator[None]:
-    """Turn an out-of-memory error into a message that names the ``setting`` to lower.
+    """Turn an out-of-memory error of the block into a message that says what to lower.
+
+    Parameters
+    ----------
+    setting
+        The setting to lower, as the message names it.
 
     Raises
     ------
     LensvitError
-        Where torch runs out of memory, on a GPU or in the computer's own.
+        If torch runs out of the memory of a GPU or of the computer.
     """
     try:
         yield

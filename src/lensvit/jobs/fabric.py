@@ -1,4 +1,4 @@
-"""One training job on one device, on several of a machine or of several machines, through Lightning Fabric."""
+"""Jobs on one device, on several devices of a machine or on several machines, by Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from lensvit.jobs.devices import pick
 
 
 def arithmetic(precision: str, device: str) -> str:
-    """Fabric's name of the arithmetic: "auto" is bf16-mixed on a "gpu", 32-true on a "cpu"."""
+    """Fabric's name of the arithmetic of a network.
+
+    Parameters
+    ----------
+    precision
+        Fabric's name, or ``auto``: bf16-mixed on a GPU, 32-true on a CPU.
+    device
+        ``cpu`` or ``gpu``.
+    """
     if precision == "auto":
         return "bf16-mixed" if device == "gpu" else "32-true"
     return precision
@@ -25,24 +33,27 @@ def arithmetic(precision: str, device: str) -> str:
 
 @contextmanager
 def launch(device: str, processes: int, precision: str = "32-true", nodes: int = 1) -> Iterator[Fabric]:
-    """Yield the Fabric of this process, one of ``processes * nodes``.
+    """Yield the Fabric of this process, which is one of ``processes * nodes``.
 
-    A single process takes a free GPU as :func:`lensvit.jobs.devices.pick` does. Several on one node
-    take the first GPUs that are visible, so that such a job wants them by itself, as a scheduler
-    gives them; this process starts the others with the same command. On several nodes SLURM's
-    srun has started them all.
+    A single process takes a free GPU as :func:`lensvit.jobs.devices.pick` does. Several processes on one node take
+    the first visible GPUs without locks, so that no other job may use these, as where a scheduler gives them; this
+    process starts the others with the same command. On several nodes SLURM's srun has started all processes.
 
     Parameters
     ----------
-    device : "cpu" or "gpu".
-    processes : on each node, one a device.
-    precision : Fabric's name of the arithmetic ("32-true", "bf16-mixed").
-    nodes : machines.
+    device
+        ``cpu`` or ``gpu``.
+    processes
+        The number of processes on each node, each with a device of its own.
+    precision
+        Fabric's name of the arithmetic, such as ``32-true`` or ``bf16-mixed``.
+    nodes
+        The number of machines.
 
     Raises
     ------
     LensvitError
-        If there are fewer GPUs than processes; if srun has not started so many processes on so many nodes.
+        If there are fewer GPUs than processes, or srun has started other numbers of processes or nodes.
     """
     if processes == nodes == 1:
         with pick(device) as place:
@@ -64,10 +75,17 @@ def launch(device: str, processes: int, precision: str = "32-true", nodes: int =
 def slurm_environment(processes: int, nodes: int) -> SLURMEnvironment:
     """What srun tells its tasks of each other.
 
+    Parameters
+    ----------
+    processes
+        The number of tasks on each node that there must be.
+    nodes
+        The number of nodes that there must be.
+
     Raises
     ------
     LensvitError
-        If this is no task of srun's, or one of another number than ``processes`` on each of ``nodes``.
+        If srun has not started this process, or has started other numbers of tasks or nodes.
     """
     found = [os.environ.get(f"SLURM_{name}") for name in ("STEP_NUM_NODES", "NTASKS_PER_NODE", "STEP_NUM_TASKS")]
     if found[0] is None:
@@ -90,22 +108,22 @@ def _fabric(
     environment: ClusterEnvironment | None = None,
     nodes: int = 1,
 ) -> Fabric:
-    """``environment``: how the processes know of each other; None for a single one, even where SLURM is around."""
+    """Fabric for some processes; without ``environment`` for a single one, even in a job of SLURM's."""
     return Fabric(
         accelerator="cpu" if device == "cpu" else "cuda",
         devices=devices,
         num_nodes=nodes,
         strategy="auto" if environment is None else "ddp",
-        precision=precision,
+        precision=precision,  # type: ignore[arg-type]  # Fabric checks the text itself
         plugins=[environment or LightningEnvironment()],
     )
 
 
 def agree(fabric: Fabric, *values: int) -> list[int]:
-    """For each value the largest that any process gives, for all processes.
+    """The largest of the values that any process gives, for each of ``values``, the same in all processes.
 
-    Clocks and signals differ among processes: what these decide is agreed on first, so that all
-    do the same after the same step. It goes over the hosts and does not wait for a GPU.
+    Clocks and signals differ among processes. What these decide is agreed on first, so that all processes do the same
+    after the same step. The values go over the hosts and do not wait for a GPU.
     """
     if fabric.world_size == 1:
         return list(values)
@@ -116,4 +134,5 @@ def agree(fabric: Fabric, *values: int) -> list[int]:
 
 @cache
 def _hosts() -> distributed.ProcessGroup:
-    return distributed.new_group(backend="gloo")
+    """All processes, for messages between the hosts."""
+    return distributed.new_group(backend="gloo")  # type: ignore[return-value]  # this process is a member

@@ -1,6 +1,6 @@
-"""Work on one item after the other, shared among processes of their own.
+"""Work on many items, shared among processes.
 
-It is worth while for what takes seconds an item and holds Python's lock; for anything shorter see
+This saves time for work that takes seconds an item and holds Python's lock. For anything shorter see
 :mod:`lensvit.jobs.threads`.
 """
 
@@ -19,14 +19,19 @@ Result = TypeVar("Result")
 
 
 def share_work(work: Callable[..., Result], items: Iterable[tuple], processes: int) -> list[Result]:
-    """The results of ``work(*item)`` for each item, in their order; begun in it too.
+    """The results of ``work(*item)`` for all items, in the order of the items.
 
-    Each process has one thread of torch, so that a result does not depend on how many there are. One process
-    is this one.
+    Items are begun in their order too. Each process has one thread of torch, so that no result depends on the number
+    of processes. Where one process is enough, it is this one.
 
     Parameters
     ----------
-    work : a function of a module, with arguments and results that can be pickled.
+    work
+        A function of a module, with arguments and results that can be pickled.
+    items
+        Arguments of ``work``.
+    processes
+        The largest number of processes.
     """
     items = list(items)
     processes = min(processes, len(items))
@@ -43,11 +48,14 @@ def share_work(work: Callable[..., Result], items: Iterable[tuple], processes: i
 
 
 def _begin() -> None:
+    """Prepare a new process."""
     torch.set_num_threads(1)
     Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A job that is killed leaves no process behind."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    """End this process when its parent ends, so that a job that is killed leaves none behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

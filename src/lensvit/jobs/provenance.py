@@ -1,4 +1,4 @@
-"""What made a result: versions, hardware, date."""
+"""Provenance of a result: versions, hardware and date."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ PACKAGES = ("lensvit", "torch", "torchvision", "transformers", "numpy", "pandas"
 
 
 def provenance(device: str, gpu: str | None, seconds: float) -> str:
-    """A JSON document: versions of the packages, the machine, the date, the seconds that the work took.
+    """A JSON document with the versions of the packages, the machine, the date and the time that the work took.
 
-    ``gpu`` is its name, None where the CPU did the work.
+    Parameters
+    ----------
+    device
+        The device that the work was done on, cpu or gpu.
+    gpu
+        Name of the GPU; None where the CPU did the work.
+    seconds
+        Time that the work took [s].
     """
     content = {
         "commit": _commit(),
@@ -34,7 +41,7 @@ def provenance(device: str, gpu: str | None, seconds: float) -> str:
 
 
 def packages(names: Iterable[str]) -> dict[str, str]:
-    """The versions of those packages that are installed where this job runs."""
+    """Package to version, of those of the packages ``names`` that are installed where this job runs."""
     found = {}
     for name in names:
         try:
@@ -45,7 +52,7 @@ def packages(names: Iterable[str]) -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """The commit of the clone that the source lies in, marked if files of it are changed."""
+    """The commit of the clone that the source lies in, marked if its files are changed; None outside of a clone."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
@@ -55,6 +62,7 @@ def _commit() -> str | None:
 
 
 def _cpu() -> str:
+    """Name of the processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""Work on one image after the other, shared among threads."""
+"""Work on many items, shared among the threads of one process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import torch
 def for_each(work: Callable[[int], object], count: int) -> None:
     """Call ``work(0)`` to ``work(count - 1)`` in as many threads as torch has.
 
-    It is worth while for what leaves Python's lock to others: NumPy's random numbers and arithmetic, compiled loops.
+    This saves time for work that releases Python's lock: NumPy's random numbers and arithmetic, compiled loops.
+
+    Parameters
+    ----------
+    work
+        A function of the item's number.
+    count
+        The number of items.
     """
     threads = min(torch.get_num_threads(), count)
     if threads < 2:
@@ -25,4 +32,5 @@ def for_each(work: Callable[[int], object], count: int) -> None:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
+    """The threads of this process; starting new ones for each call would cost more than some calls do."""
     return ThreadPoolExecutor(threads, "images")
