@@ -1,8 +1,8 @@
-"""Whether predicted distributions are honest: statistics of draws against the truth, on arrays.
+"""Calibration of predicted distributions: statistics of draws against the truth, on arrays.
 
-A distribution is calibrated if the truth is to it as one more of its draws. All tests here
-rank the truth among the draws, which is exact for any number of draws and any shape of the
-distribution. Arrays are (P, n, K): draws, systems, targets.
+A predicted distribution is calibrated if the truth is distributed like one more of its draws. All tests here rank
+the truth among the draws, which is exact for any number of draws and any shape of the distribution. Arrays are
+(P, n, K): draws, systems, targets.
 """
 
 from __future__ import annotations
@@ -12,35 +12,40 @@ import scoringrules
 from scipy.special import digamma, eval_sh_legendre
 from scipy.stats import binom, chi2, norm
 
-SIGNIFICANCE = 0.01  # the share of calibrated models that a test fails
-DISTANCE = float(norm.isf(SIGNIFICANCE / 2))  # standard errors that a Gaussian quantity exceeds as often
-BAND = 0.95  # the share of calibrated models inside a band of the figure, at each level
-FEW_SYSTEMS = 100  # fewer do not tell a sigma that is off by 20% from a right one (2.8 standard errors)
-FEW_DRAWS = 20  # fewer leave the mean and sigma of a prediction itself uncertain
-FEWEST_DRAWS = 4  # fewer have no variance of z-scores
-LEVELS = np.arange(1, 20) / 20  # of the central intervals: 5% to 95%
-BINS = 10  # of the histograms of PIT values
-COMPONENTS = 4  # of the test of uniformity: bias, spread, skewness, tails
-SCATTER = 0.5  # of TARP's points around the prediction, in sigma: from afar a ball is a plane and sees less
+SIGNIFICANCE = 0.01  # share of calibrated models that fail a test
+DISTANCE = float(norm.isf(SIGNIFICANCE / 2))  # a Gaussian quantity is off by more standard errors as often
+BAND = 0.95  # share of calibrated models that lie inside the figure's band, at each level
+FEW_SYSTEMS = 100  # fewer systems do not tell a sigma that is off by 20% from a right one (2.8 standard errors)
+FEW_DRAWS = 20  # with fewer draws the mean and sigma of a prediction are uncertain themselves
+FEWEST_DRAWS = 4  # with fewer draws z-scores have no variance
+LEVELS = np.arange(1, 20) / 20  # probabilities of the central intervals, 5% to 95%
+BINS = 10  # bins of the histograms of PIT values
+COMPONENTS = 4  # components of the test of uniformity: bias, spread, skewness, tails
+SCATTER = 0.5  # of TARP's points around the prediction, in sigma; distances from far points show less of the draws
 
 
 # ---------------------------------------------------------------- ranks
 
 
 def pit(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Probability integral transform: where the truth lies in the predicted distribution, in [0, 1].
+    """Probability integral transform (PIT): where the truth lies in the predicted distribution, between 0 and 1.
 
-    The rank of the truth among P draws, made continuous by a random number inside its step: exactly
-    uniform under calibration, however few draws there are.
+    The rank of the truth among P draws is made continuous by a random number inside its step. It is exactly uniform
+    if the prediction is calibrated, however few draws there are.
 
     Parameters
     ----------
-    draws : (P, ...)
-    truth : (...)
+    draws
+        (P, ...) draws of the predicted distributions.
+    truth
+        (...) true values.
+    rng
+        Source of the random numbers.
 
     Returns
     -------
-    (...)
+    np.ndarray
+        (...) PIT values.
     """
     below = np.count_nonzero(draws < truth, axis=0)
     ties = np.count_nonzero(draws == truth, axis=0)
@@ -48,23 +53,28 @@ def pit(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 def tarp(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Tests of accuracy with random points (TARP): one value in [0, 1] a system, for all targets jointly.
+    """Tests of accuracy with random points (TARP): one value between 0 and 1 a system, for all targets jointly.
 
-    The share of draws that lie nearer to a random reference point than the truth does (Lemos et al.
-    2023, arXiv:2302.03026): uniform for any choice of points if the joint distribution is right. The
-    points scatter around the prediction half as widely as its draws do, and distances are in units of
-    the draws' scatter, so that all targets and their correlations count, however sharply each is predicted. Half of
-    the draws place the points and the other half are ranked: else the draws would lie nearer to their own
-    mean than an equally honest truth.
+    The value is the share of draws that lie nearer to a random reference point than the truth does (Lemos et al.
+    2023, arXiv:2302.03026). It is uniform for any choice of points if the joint distribution is right. The points
+    scatter around the prediction half as widely as its draws do, and distances are in units of the draws' scatter, so
+    that all targets and their correlations count, however sharply each is predicted. Half of the draws place the
+    points and the other half are ranked; otherwise the draws would lie nearer to their own mean than a truth that is
+    distributed like them.
 
     Parameters
     ----------
-    draws : (P, n, K), with P >= 4.
-    truth : (n, K)
+    draws
+        (P, n, K) draws of the predicted distributions, P being 4 or more.
+    truth
+        (n, K) true values.
+    rng
+        Source of the random numbers.
 
     Returns
     -------
-    (n,)
+    np.ndarray
+        (n,) TARP values.
     """
     placing, ranked = np.split(draws, [len(draws) // 2])
     centre, width = placing.mean(0), placing.std(0, ddof=1)
@@ -78,48 +88,81 @@ def central(values: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
 
     Parameters
     ----------
-    values : (n, ...) PIT values.
-    levels : (L,) probability in the interval.
+    values
+        (n, ...) PIT values.
+    levels
+        (L,) probabilities of the intervals.
 
     Returns
     -------
-    (L, ...)
+    np.ndarray
+        (L, ...) shares.
     """
     return np.mean(np.abs(2 * values - 1) <= _column(levels, values), axis=1)
 
 
 def nearer(values: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
-    """Expected coverage of TARP: the share of systems whose value lies below each level, (n,) to (L,)."""
+    """Expected coverage of TARP: the share of systems whose value lies below each level.
+
+    Parameters
+    ----------
+    values
+        (n,) TARP values.
+    levels
+        (L,) levels.
+
+    Returns
+    -------
+    np.ndarray
+        (L,) shares.
+    """
     return np.mean(values <= _column(levels, values), axis=1)
 
 
 def _column(levels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Levels (L, 1, ...) with as many further axes as ``values`` have."""
     return np.reshape(levels, (-1, *(1 for _ in values.shape)))
 
 
 def band(share: np.ndarray, systems: float) -> tuple[np.ndarray, np.ndarray]:
-    """Limits between which a share found among ``systems`` lies with probability ``BAND`` where it is right."""
-    count = max(int(systems), 1)
-    outside = (1 - BAND) / 2
-    return binom.ppf(outside, count, share) / count, binom.ppf(1 - outside, count, share) / count
-
-
-def uniformity(values: np.ndarray, systems: float | None = None) -> np.ndarray:
-    """p-values that PIT values are uniform: Neyman's (1937) smooth test with four components.
-
-    The components are the means of the orthonormal shifted Legendre polynomials, which measure
-    bias, spread, skewness and weight of the tails; n times the sum of their squares is chi-squared
-    with four degrees of freedom. For a sigma off by 20% it needs far fewer systems than the test of
-    Kolmogorov and Smirnov: 300 suffice.
+    """Limits between which a share that is found among some systems lies with probability :data:`BAND`.
 
     Parameters
     ----------
-    values : (n, ...)
-    systems : the number of systems that the means are worth; n if None. See :func:`effective`.
+    share
+        Expected shares, of any shape.
+    systems
+        The number of systems; see :func:`effective`.
 
     Returns
     -------
-    (...)
+    tuple[np.ndarray, np.ndarray]
+        Lower and upper limits, of the shape of ``share``.
+    """
+    count = max(int(systems), 1)
+    outside = (1 - BAND) / 2
+    low, high = (np.asarray(binom.ppf(level, count, share)) / count for level in (outside, 1 - outside))
+    return low, high
+
+
+def uniformity(values: np.ndarray, systems: float | None = None) -> np.ndarray:
+    """p-values of Neyman's (1937) smooth test, with four components, of whether PIT values are uniform.
+
+    The components are the means of the orthonormal shifted Legendre polynomials, which measure bias, spread, skewness
+    and the weight of the tails. The sum of their squares times n is chi-squared with four degrees of freedom. To find
+    a sigma that is off by 20%, the test needs far fewer systems (300) than the test of Kolmogorov and Smirnov.
+
+    Parameters
+    ----------
+    values
+        (n, ...) PIT values.
+    systems
+        The number of systems that the means are worth, see :func:`effective`; n if None.
+
+    Returns
+    -------
+    np.ndarray
+        (...) p-values.
     """
     systems = len(values) if systems is None else systems
     means = [
@@ -132,23 +175,31 @@ def uniformity(values: np.ndarray, systems: float | None = None) -> np.ndarray:
 
 
 def z_scores(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(truth - mean) / sigma of the draws: (n, K), of unit variance for calibrated Gaussians.
+    """z-scores (n, K) of the truth by the mean and sigma of draws, of unit variance for calibrated Gaussians.
 
-    The mean and sigma of P draws are noisy themselves, which makes the variance (P + 1) / (P - 3)
-    for Gaussian draws; this factor is taken out.
+    The mean and sigma of P draws are noisy themselves, so that the variance of (truth - mean) / sigma is
+    (P + 1) / (P - 3) for Gaussian draws; this factor is taken out.
+
+    Parameters
+    ----------
+    draws
+        (P, n, K) draws of the predicted distributions, P being 4 or more.
+    truth
+        (n, K) true values.
     """
     count = len(draws)
     return (truth - draws.mean(0)) / draws.std(0) * np.sqrt((count - 3) / (count + 1))
 
 
 def spread(z: np.ndarray) -> tuple[float, float]:
-    """Standard deviation of z-scores with its standard error, for any shape of their distribution.
+    """Standard deviation of z-scores and its standard error, for any shape of their distribution.
 
-    Of several targets: the root of their mean variance; the error allows for correlations between them.
+    For several targets it is the root of their mean variance, and the error allows for correlations between them.
 
     Parameters
     ----------
-    z : (n,) or (n, K)
+    z
+        (n,) or (n, K) z-scores.
     """
     square = np.square(z - z.mean(0)).reshape(len(z), -1).mean(1)
     deviation = np.sqrt(square.mean())
@@ -159,32 +210,50 @@ def spread(z: np.ndarray) -> tuple[float, float]:
 
 
 def crps(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Continuous ranked probability score, in the unit of the target: (n, K); small is good.
+    """Continuous ranked probability score (n, K), in the unit of the target; small is good.
 
-    By probability-weighted moments, which is unbiased for any number of draws (Zamo & Naveau 2018).
+    It is computed by probability-weighted moments, without bias for any number of draws (Zamo & Naveau 2018).
+
+    Parameters
+    ----------
+    draws
+        (P, n, K) draws of the predicted distributions.
+    truth
+        (n, K) true values.
     """
     return scoringrules.crps_ensemble(truth, draws, m_axis=0, estimator="pwm", backend="numpy")
 
 
 def negative_log_likelihood(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """-ln of the density of a Gaussian with the draws' mean and sigma at the truth: (n, K) [nat]."""
+    """Negative log-density (n, K) [nat] at the truth of a Gaussian with the draws' mean and sigma.
+
+    Parameters
+    ----------
+    draws
+        (P, n, K) draws of the predicted distributions.
+    truth
+        (n, K) true values.
+    """
     return scoringrules.logs_normal(truth, draws.mean(0), draws.std(0), backend="numpy")
 
 
 def joint_negative_log_likelihood(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """-ln of the density of a Gaussian with the draws' mean and covariance at the truth, all targets jointly.
+    """Negative log-density at the truth of a Gaussian with the draws' mean and covariance, for all targets jointly.
 
-    What a finite number of draws adds on average is taken out: for Gaussian draws the score is in the mean
-    that of infinitely many (Siegert et al. 2019, in one dimension; here by the means of the Wishart distribution).
+    What a finite number of draws adds on average is taken out: the mean score of Gaussian draws is that of infinitely
+    many (Siegert et al. 2019 in one dimension; here by the means of the Wishart distribution).
 
     Parameters
     ----------
-    draws : (P, n, K), of which P > K + 2.
-    truth : (n, K)
+    draws
+        (P, n, K) draws of the predicted distributions, P being larger than K + 2.
+    truth
+        (n, K) true values.
 
     Returns
     -------
-    (n,) [nat]; NaN with fewer draws than ``FEW_DRAWS``, whose covariance would say little.
+    np.ndarray
+        (n,) scores [nat]; NaN with fewer draws than :data:`FEW_DRAWS`, whose covariance would say little.
     """
     count, systems, targets = draws.shape
     if count < FEW_DRAWS:
@@ -200,16 +269,19 @@ def joint_negative_log_likelihood(draws: np.ndarray, truth: np.ndarray) -> np.nd
 
 
 def miscoverage(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """How far TARP's coverage is from its level, in the mean over ``LEVELS``; small is good.
+    """Difference between TARP's coverage and its level, in the mean over :data:`LEVELS`; small is good.
 
     Parameters
     ----------
-    values : (n,) TARP values.
-    weights : (..., n) of the systems, summing to 1; equal ones if None.
+    values
+        (n,) TARP values.
+    weights
+        (..., n) weights of the systems, summing to 1; equal ones if None.
 
     Returns
     -------
-    (...)
+    np.ndarray
+        (...) mean absolute differences.
     """
     inside = values[:, None] <= LEVELS  # (n, L)
     shares = inside.mean(0) if weights is None else weights @ inside
@@ -217,7 +289,7 @@ def miscoverage(values: np.ndarray, weights: np.ndarray | None = None) -> np.nda
 
 
 def expected_miscoverage(systems: int) -> float:
-    """The mean of :func:`miscoverage` for a calibrated model, whose shares are nearly Gaussian."""
+    """The mean of :func:`miscoverage` for a calibrated model and a number of systems, shares being nearly Gaussian."""
     return float(np.mean(np.sqrt(2 / np.pi * LEVELS * (1 - LEVELS) / systems)))
 
 
@@ -231,11 +303,13 @@ def fit_scale(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    z : (n, K), of other systems than those that the factor is for.
+    z
+        (n, K) z-scores of other systems than those that the factor is for.
 
     Returns
     -------
-    (K,), (K,)
+    tuple[np.ndarray, np.ndarray]
+        (K,) factors and (K,) standard errors.
     """
     square = np.square(z)
     scale = np.sqrt(square.mean(0))
@@ -243,29 +317,39 @@ def fit_scale(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rescaled(draws: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Draws (P, n, K) moved away from their mean by a factor for each target, (K,)."""
+    """Draws (P, n, K) whose distances from their mean are multiplied by a factor for each target, ``scale`` (K,)."""
     mean = draws.mean(0)
     return mean + scale * (draws - mean)
 
 
 def effective(systems: int, fitted: int) -> float:
-    """The number of systems that a test is worth after a recalibration.
+    """The number of systems that a test set is worth after a recalibration: 1 / (1 / systems + 1 / fitted).
 
-    The scale has an error of its own, from the ``fitted`` systems of the validation split, that
-    moves all test systems together: 1 / (1 / systems + 1 / fitted).
+    The scale has an error of its own that moves all test systems together.
+
+    Parameters
+    ----------
+    systems
+        The number of test systems.
+    fitted
+        The number of systems of the validation split that the scale was fitted to.
     """
     return 1 / (1 / systems + 1 / fitted)
 
 
 def verdict(p_value: float, tests: int, systems: float, draws: int) -> str:
-    """What a test says: "passes", "fails", or "too few" where it could not tell.
+    """What a test says: ``passes``, ``fails``, or ``too few`` where it could not tell.
 
     Parameters
     ----------
-    p_value : of one test.
-    tests : how many are made at once; the significance is shared among them (Bonferroni).
-    systems : what the test set is worth, see :func:`effective`.
-    draws : the fewest passes that the test builds on.
+    p_value
+        The p-value of the test.
+    tests
+        The number of tests that are made at once, among which the significance is shared (Bonferroni).
+    systems
+        The number of systems that the test set is worth, see :func:`effective`.
+    draws
+        The least number of passes that the test builds on.
     """
     if systems < FEW_SYSTEMS or draws < FEW_DRAWS:
         return "too few"
