@@ -12,32 +12,36 @@ from lensvit.psf import hst, keck, kernel, user
 from lensvit.psf.kernel import Cards, Kernel
 from lensvit.psf.settings import FitsKernel, HstKernel, KeckKernel, KernelSettings
 
-RADII = (0.1, 0.25, 0.5)  # arcsec
+RADII = (0.1, 0.25, 0.5)  # of the circles whose share of the light the paper quotes [arcsec]
 
 
 def build_kernel(settings: Path, output: Path) -> None:
-    """Build one PSF kernel and write it, with its header, as FITS; what the paper says of it as JSON.
+    """Build one PSF kernel, write it with its header as FITS, and write what the paper says of it as JSON.
 
     Parameters
     ----------
-    settings : YAML with name, kind (hst_acs, keck_ao or fits), pixel_scale [arcsec] and what the
-        kind needs; see ``lensvit.config.schema``.
-    output : the FITS file; its manifest and its summary (.json) are written beside it.
+    settings
+        YAML file of :data:`lensvit.psf.settings.KernelSettings`.
+    output
+        FITS file; its manifest and the summary (.json) are written beside it.
 
     Raises
     ------
     LensvitError
         If the kind is not known, the kernel's size does not suit, or the user's file is unfit.
     """
-    options = read_settings(settings, KernelSettings)
-    result, cards = _KINDS[options.kind](options)
-    kernel.write_kernel(output, result, {**cards, **_settings_cards(options)})
+    choice: HstKernel | KeckKernel | FitsKernel = read_settings(
+        settings,
+        KernelSettings,  # type: ignore[arg-type]  # mypy knows no type of unions
+    )
+    result, cards = _build(choice)
+    kernel.write_kernel(output, result, {**cards, **_settings_cards(choice)})
     summary = {**_measured(result), "strehl": cards["STREHL"][0] if "STREHL" in cards else None}
     write_text(Path(output).with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
 
 
 def _measured(result: Kernel) -> dict[str, Any]:
-    """Side [pixel], full width at half maximum [arcsec], share of the flux within each of RADII."""
+    """Side [pixel], pixel scale [arcsec], full width at half maximum [arcsec], share of the light in each of RADII."""
     return {
         "pixels": result.native.shape[0],
         "pixel_scale": result.pixel_scale,
@@ -47,42 +51,51 @@ def _measured(result: Kernel) -> dict[str, Any]:
     }
 
 
-def _hst(options: HstKernel) -> tuple[Kernel, Cards]:
-    pixel, pixels = _fine_grid(options)
-    light = hst.light(options.spectral_index, options.despace_um, pixel, pixels)
-    return kernel.from_supersampled(light, options.pixel_scale), hst.LABELS
+def _build(settings: HstKernel | KeckKernel | FitsKernel) -> tuple[Kernel, Cards]:
+    """The kernel of the settings, and header cards on its origin."""
+    match settings:
+        case HstKernel():
+            return _hst(settings)
+        case KeckKernel():
+            return _keck(settings)
+        case FitsKernel():
+            path, scale = Path(settings.path), settings.pixel_scale
+            return user.load_user_kernel(path, scale, settings.extension, settings.file_pixel_scale)
 
 
-def _keck(options: KeckKernel) -> tuple[Kernel, Cards]:
-    pixel, pixels = _fine_grid(options)
-    physics = {name: getattr(options, name) for name in _KECK_PHYSICS}
-    light, strehl = keck.light(**physics, pixel=pixel, pixels=pixels)
-    result = kernel.from_supersampled(light, options.pixel_scale)
+def _hst(settings: HstKernel) -> tuple[Kernel, Cards]:
+    pixel, pixels = _fine_grid(settings)
+    light = hst.light(settings.spectral_index, settings.despace_um, pixel, pixels)
+    return kernel.from_supersampled(light, settings.pixel_scale), hst.LABELS
+
+
+def _keck(settings: KeckKernel) -> tuple[Kernel, Cards]:
+    pixel, pixels = _fine_grid(settings)
+    light, strehl = keck.light(
+        r0=settings.r0,
+        zenith_angle_deg=settings.zenith_angle_deg,
+        outer_scale=settings.outer_scale,
+        residual_nm=settings.residual_nm,
+        jitter_mas=settings.jitter_mas,
+        static_nm=settings.static_nm,
+        seed=settings.seed,
+        pixel=pixel,
+        pixels=pixels,
+    )
+    result = kernel.from_supersampled(light, settings.pixel_scale)
     return result, {**keck.LABELS, "STREHL": (strehl, "Strehl ratio, over the passband")}
 
 
-_KECK_PHYSICS = (
-    "r0", "zenith_angle_deg", "outer_scale", "residual_nm", "jitter_mas", "static_nm", "seed",
-)  # fmt: skip
-
-
-def _user(options: FitsKernel) -> tuple[Kernel, Cards]:
-    return user.load_user_kernel(Path(options.path), options.pixel_scale, options.extension, options.file_pixel_scale)
-
-
-def _fine_grid(options: HstKernel | KeckKernel) -> tuple[float, int]:
+def _fine_grid(settings: HstKernel | KeckKernel) -> tuple[float, int]:
     """Pixel side [arcsec] and number of pixels along a side of the supersampled kernel."""
-    return options.pixel_scale / kernel.OVERSAMPLING, options.pixels * kernel.OVERSAMPLING
+    return settings.pixel_scale / kernel.OVERSAMPLING, settings.pixels * kernel.OVERSAMPLING
 
 
-def _settings_cards(options: KernelSettings) -> Cards:
-    """The settings as header cards; a user's path is not among them, the same file gives the same bytes."""
-    cards = {"KIND": (options.kind, "how the kernel was made"), "NAME": (options.name, "name in the config")}
-    for key, value in sorted(canonical(options).items()):
+def _settings_cards(settings: HstKernel | KeckKernel | FitsKernel) -> Cards:
+    """The settings as header cards, without the path of a user's file: the same file gives the same bytes."""
+    cards = {"KIND": (settings.kind, "how the kernel was made"), "NAME": (settings.name, "name in the config")}
+    for key, value in sorted(canonical(settings).items()):
         if key not in ("kind", "name", "path", "pixel_scale") and value is not None:
             number = isinstance(value, int | float)
             cards[f"HIERARCH SETTING {key}"] = (value if number else str(value)[:40], "")
     return cards
-
-
-_KINDS = {"hst_acs": _hst, "keck_ao": _keck, "fits": _user}

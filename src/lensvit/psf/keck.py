@@ -1,8 +1,9 @@
-"""Keck with laser-guide-star adaptive optics in K', a long exposure from its transfer functions.
+"""PSF of Keck with laser-guide-star adaptive optics in K', in a long exposure, from transfer functions.
 
-Telescope with its static wavefront, times exp(-D / 2) of the turbulence that is left, times
-tip-tilt jitter. The residual spectrum is that of Fetick et al. (2019, A&A 628, A99): a Moffat
-function inside the frequencies that the deformable mirror corrects, von Karman outside.
+The transfer function is that of the telescope with its static wavefront, times exp(-D / 2) for the turbulence that is
+left, times that of tip-tilt jitter. D is the structure function of the residual spectrum of Fetick et al. (2019,
+A&A 628, A99): a Moffat function at the spatial frequencies that the deformable mirror corrects, von Karman's spectrum
+at higher ones.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ COARSEST = 0.05  # spacing of the pupil grid [m]
 WAVELENGTHS = np.linspace(1.948e-6, 2.299e-6, 5)  # across the passband, equally many photons at each [m]
 CUTOFF = 0.889  # highest corrected spatial frequency, 1 / (2 x 0.5625 m between actuators) [1/m]
 ALPHA = 0.1  # width of the Moffat function [1/m]
-BETA = 1.2  # its power
-SEEING_WAVELENGTH = 0.5e-6  # at which r0 is given [m]
+BETA = 1.2  # power of the Moffat function
+SEEING_WAVELENGTH = 0.5e-6  # wavelength at which r0 is given [m]
 STATIC_MODES = 28  # Zernike polynomials up to radial order 6
 
 
@@ -44,15 +45,24 @@ def light(
 
     Parameters
     ----------
-    r0 : Fried parameter at 500 nm at the zenith [m].
-    zenith_angle_deg : zenith angle [deg].
-    outer_scale : outer scale of the turbulence [m].
-    residual_nm : rms of the corrected part of the wavefront that is left over [nm].
-    jitter_mas : rms of the jitter along x and y [mas].
-    static_nm : rms of the static wavefront [nm].
-    seed : of the shape of the static wavefront.
-    pixel : side of a pixel [arcsec].
-    pixels : number of pixels along a side.
+    r0
+        Fried parameter at 500 nm at the zenith [m].
+    zenith_angle_deg
+        Zenith angle [deg].
+    outer_scale
+        Outer scale of the turbulence [m].
+    residual_nm
+        Rms of what the correction leaves of the wavefront at the frequencies that it corrects [nm].
+    jitter_mas
+        Rms of the jitter along x and y [mas].
+    static_nm
+        Rms of the static wavefront [nm].
+    seed
+        Seed of the shape of the static wavefront.
+    pixel
+        Side of a pixel [arcsec].
+    pixels
+        Number of pixels along a side.
 
     Raises
     ------
@@ -78,8 +88,17 @@ def light(
 def wavefront(static_nm: float, seed: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Transmission of the pupil and static optical path difference [m], both (m, m).
 
-    Random Zernike polynomials without piston and tilt, their rms falling with the radial order
-    as n^-1.5, scaled to an rms of ``static_nm`` over the pupil.
+    The path difference is a random sum of Zernike polynomials without piston and tilt, whose rms falls with the radial
+    order n as n^-1.5.
+
+    Parameters
+    ----------
+    static_nm
+        Rms of the path difference over the pupil [nm].
+    seed
+        Seed of the random numbers.
+    spacing
+        Spacing of the pupil grid [m].
     """
     import hcipy
 
@@ -91,10 +110,18 @@ def wavefront(static_nm: float, seed: int, spacing: float) -> tuple[np.ndarray, 
 
 
 def residual_spectrum(frequency: np.ndarray, r0: float, outer_scale: float, residual: float) -> np.ndarray:
-    """Power spectrum of the residual optical path difference [m^2 m^2] at spatial frequencies [1/m].
+    """Power spectrum of the residual optical path difference [m^2 m^2].
 
-    Inside :data:`CUTOFF` its integral is ``residual`` [m] squared; outside it is von Karman's
-    with Fried parameter ``r0`` [m] and ``outer_scale`` [m].
+    Parameters
+    ----------
+    frequency
+        Spatial frequencies [1/m], of any shape.
+    r0
+        Fried parameter of von Karman's spectrum beyond :data:`CUTOFF` [m].
+    outer_scale
+        Outer scale of the same spectrum [m].
+    residual
+        Root of the spectrum's integral within :data:`CUTOFF` [m].
     """
     turbulence = 0.0229 * r0 ** (-5 / 3) * (frequency**2 + outer_scale**-2) ** (-11 / 6)
     turbulence *= (SEEING_WAVELENGTH / (2 * np.pi)) ** 2
@@ -104,9 +131,20 @@ def residual_spectrum(frequency: np.ndarray, r0: float, outer_scale: float, resi
 
 
 def structure_function(separation: np.ndarray, r0: float, outer_scale: float, residual: float) -> np.ndarray:
-    """Structure function [m^2] of the residual optical path difference at separations [m].
+    """Structure function of the residual optical path difference [m^2].
 
-    D(rho) = 4 pi int f S(f) [1 - J0(2 pi f rho)] df, for an isotropic spectrum S.
+    It is D(rho) = 4 pi int f S(f) [1 - J0(2 pi f rho)] df for the isotropic spectrum S of :func:`residual_spectrum`.
+
+    Parameters
+    ----------
+    separation
+        Separations rho [m], of any shape.
+    r0
+        Fried parameter [m].
+    outer_scale
+        Outer scale of the turbulence [m].
+    residual
+        Rms of the residual path difference at the corrected frequencies [m].
     """
     inner, outer = np.geomspace(1e-4 * CUTOFF, CUTOFF, 1000), np.geomspace(CUTOFF * (1 + 1e-12), 50, 3000)
     rho = np.linspace(0, separation.max(), 600)

@@ -1,12 +1,12 @@
-"""A PSF kernel and its file: taper, normalisation, measures, reading and writing.
+"""PSF kernels and their files: taper, normalisation, measures, reading and writing.
 
-Every kernel is square and odd, centred on its central pixel, finite, non-negative, sums to 1
-and falls smoothly to exactly 0 at its border.
+Every kernel has an odd number of pixels along its side, is centred on its central pixel, finite and non-negative, sums
+to 1 and falls smoothly to exactly 0 at its border.
 
-Where a finer grid is known, its pixels are a fifth of the native pixel and hold the light that
-falls on *them*: optics, jitter and charge diffusion are in it, the response of the native pixel
-is not. The sum over the 5 x 5 fine pixels of a native pixel is the native kernel, exactly; this
-is what lenstronomy expects of a kernel with ``point_source_supersampling_factor=5``.
+Some kernels are also known on pixels that are a fifth of the native pixel. A fine pixel has the light that falls on
+it: optics, jitter and charge diffusion count, the response of the native pixel does not. The sum over the 5 x 5 fine
+pixels of a native pixel is the native kernel, exactly, as lenstronomy expects of a kernel with
+``point_source_supersampling_factor=5``.
 """
 
 from __future__ import annotations
@@ -25,22 +25,28 @@ from lensvit import __version__
 from lensvit.errors import LensvitError
 from lensvit.io import files
 
-OVERSAMPLING = 5
+OVERSAMPLING = 5  # fine pixels along the side of a native pixel
 TAPER = 0.1  # the outer share of the radius over which the kernel falls to 0
-LEAST_ENCLOSED = 0.5  # of the light; a kernel with less is cut through the core
-EXTENSION = "SUPERSAMPLED"
+LEAST_ENCLOSED = 0.5  # share of the light; a kernel with less is cut through the core
+EXTENSION = "SUPERSAMPLED"  # name of the FITS extension with the fine pixels
 
-Cards = Mapping[str, tuple[object, str]]  # keyword -> value, comment
+Cards = Mapping[str, tuple[object, str]]  # keyword of a FITS header to value and comment
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A PSF.
 
-    native : (n, n) float64, n odd, at the detector's pixel scale.
-    pixel_scale : side of a native pixel [arcsec].
-    enclosed : share of the light inside the kernel before it was normalised.
-    supersampled : (5n, 5n) float64 on pixels of a fifth, or None where it is not known.
+    Parameters
+    ----------
+    native
+        (n, n) kernel at the detector's pixel scale, float64, n being odd.
+    pixel_scale
+        Side of a native pixel [arcsec].
+    enclosed
+        Share of the light inside the kernel before it was normalised.
+    supersampled
+        (5n, 5n) kernel on pixels of a fifth, float64; None where it is not known.
     """
 
     native: np.ndarray
@@ -50,9 +56,21 @@ class Kernel:
 
 
 def window(pixels: int, oversampling: int = 1) -> np.ndarray:
-    """The taper: 1 up to 0.9 of the radius, then half a cosine, 0 on all border pixels.
+    """The taper: 1 up to 0.9 of the radius, then half a cosine down to 0 on all border pixels.
 
-    Shape (pixels * oversampling,) * 2. The radius ends at the inner edge of the native border.
+    The radius ends at the inner edge of the native border.
+
+    Parameters
+    ----------
+    pixels
+        Number of native pixels along a side.
+    oversampling
+        Number of pixels of the taper along the side of a native pixel.
+
+    Returns
+    -------
+    np.ndarray
+        (pixels * oversampling, pixels * oversampling) factors.
     """
     size = pixels * oversampling
     offset = (np.arange(size) - (size - 1) / 2) / oversampling
@@ -61,7 +79,14 @@ def window(pixels: int, oversampling: int = 1) -> np.ndarray:
 
 
 def from_supersampled(light: np.ndarray, pixel_scale: float) -> Kernel:
-    """Taper, bin and normalise the share of light on fine pixels, (5n, 5n), n odd.
+    """The kernel of light on fine pixels, after taper, binning and normalisation.
+
+    Parameters
+    ----------
+    light
+        (5n, 5n) share of the light on each fine pixel, n being odd.
+    pixel_scale
+        Side of a native pixel [arcsec].
 
     Raises
     ------
@@ -85,6 +110,13 @@ def fwhm(kernel: np.ndarray, pixel_scale: float) -> float:
     """Full width at half maximum [arcsec]: the diameter of the area above half the maximum.
 
     The core is interpolated with cubic splines on a grid ten times finer.
+
+    Parameters
+    ----------
+    kernel
+        (n, n) kernel.
+    pixel_scale
+        Side of a pixel [arcsec].
     """
     row, column = np.unravel_index(kernel.argmax(), kernel.shape)
     reach = 3 + 2 * int(np.ceil(np.sqrt((kernel > kernel.max() / 2).sum())))
@@ -96,9 +128,18 @@ def fwhm(kernel: np.ndarray, pixel_scale: float) -> float:
 
 
 def encircled_energy(kernel: np.ndarray, pixel_scale: float, radius: float) -> float:
-    """Share of the kernel's sum within ``radius`` [arcsec] of its centre.
+    """Share of the kernel's sum within a radius of its centre.
 
     A pixel on the circle counts by the part of it that lies inside, to first order.
+
+    Parameters
+    ----------
+    kernel
+        (n, n) kernel.
+    pixel_scale
+        Side of a pixel [arcsec].
+    radius
+        Radius of the circle [arcsec].
     """
     offset = (np.arange(len(kernel)) - (len(kernel) - 1) / 2) * pixel_scale
     inside = np.clip((radius - np.hypot(offset[:, None], offset)) / pixel_scale + 0.5, 0, 1)
@@ -106,10 +147,10 @@ def encircled_energy(kernel: np.ndarray, pixel_scale: float, radius: float) -> f
 
 
 def centroid(kernel: np.ndarray) -> tuple[float, float]:
-    """Offset (x, y) [pixel] of the core from the central pixel.
+    """Offset (x, y) [pixel] of the core of a kernel (n, n) from the central pixel.
 
-    Weighted with a Gaussian as wide as the core, which moves with the centroid until both
-    agree, so that noise and asymmetric wings do not count.
+    The kernel is weighted with a Gaussian as wide as the core, which moves with the centroid until both agree, so that
+    noise and asymmetric wings do not count.
     """
     sigma = max(fwhm(kernel, 1.0) / 2.355, 1.0)
     offset = np.arange(len(kernel)) - (len(kernel) - 1) / 2
@@ -125,7 +166,17 @@ def centroid(kernel: np.ndarray) -> tuple[float, float]:
 
 
 def write_kernel(path: Path, kernel: Kernel, cards: Cards) -> None:
-    """Write a kernel with its header and a ``.sha256`` manifest; the same kernel gives the same bytes."""
+    """Write a kernel and its manifest; the same kernel gives the same bytes.
+
+    Parameters
+    ----------
+    path
+        The FITS file.
+    kernel
+        The kernel.
+    cards
+        Further cards of the header.
+    """
     primary = fits.PrimaryHDU(kernel.native)
     oversampling = 1 if kernel.supersampled is None else OVERSAMPLING
     primary.header.update(
@@ -151,7 +202,7 @@ def write_kernel(path: Path, kernel: Kernel, cards: Cards) -> None:
 
 
 def read_kernel(path: Path) -> Kernel:
-    """Read a kernel that :func:`write` wrote.
+    """Read a kernel that :func:`write_kernel` wrote.
 
     Raises
     ------
@@ -178,6 +229,7 @@ def read_kernel(path: Path) -> Kernel:
 
 
 def _check(kernel: Kernel) -> None:
+    """Raise ValueError for a kernel that breaks the rules of all kernels."""
     for array in (kernel.native, kernel.supersampled):
         if array is None:
             continue

@@ -1,9 +1,9 @@
-"""Pupils, transfer functions and images: what the telescopes' PSFs share.
+"""Pupils, transfer functions and images, for the PSFs of all telescopes.
 
-An incoherent image is the Fourier transform of the optical transfer function, which is the
-autocorrelation of the pupil field and vanishes beyond the pupil's width. It is therefore
-known on a few hundred lags, and a matrix Fourier transform (Soummer et al. 2007, Optics
-Express 15, 15935) gives the image on any grid; jitter, pixels and atmosphere are factors.
+An incoherent image is the Fourier transform of the optical transfer function, which is the autocorrelation of the
+pupil field and vanishes beyond the pupil's width. A few hundred lags are therefore enough, and a matrix Fourier
+transform (Soummer et al. 2007, Optics Express 15, 15935) gives the image on any grid. Jitter, pixels and atmosphere
+are factors on the transfer function.
 """
 
 from __future__ import annotations
@@ -17,14 +17,22 @@ from lensvit.errors import LensvitError
 
 ARCSEC = np.pi / 180 / 3600  # [rad]
 WIDEST = 25.0  # kernel side [arcsec]
-EDGE_SAMPLES = 8  # points across a grid cell, for grey edges of the pupil
+EDGE_SAMPLES = 8  # points across a cell of the grid, for cells that the edge of the pupil crosses
 
 
 def grid_spacing(coarsest: float, wavelength: float, side: float) -> float:
-    """Spacing [m] of the pupil grid for an image of ``side`` [arcsec].
+    """Spacing [m] of the pupil grid.
 
-    The image of a grid repeats with wavelength / spacing; the spacing is ``coarsest``, or
-    so fine that the period is 1.5 sides at the shortest ``wavelength`` [m].
+    The image of a grid repeats with a period of wavelength / spacing, which must be 1.5 sides of the image or more.
+
+    Parameters
+    ----------
+    coarsest
+        The largest spacing [m].
+    wavelength
+        The shortest wavelength [m].
+    side
+        Side of the image [arcsec].
 
     Raises
     ------
@@ -40,10 +48,21 @@ def grid_spacing(coarsest: float, wavelength: float, side: float) -> float:
 
 
 def sample_pupil(aperture: Callable, diameter: float, spacing: float) -> tuple[np.ndarray, object]:
-    """Transmission of an hcipy ``aperture`` on a square grid, grey at the edges.
+    """Transmission of a pupil on a square grid, between 0 and 1 at the edges.
 
-    Returns the transmission, (m, m), and hcipy's grid, m being even and ``m * spacing`` at
-    least the ``diameter`` [m].
+    Parameters
+    ----------
+    aperture
+        The pupil as hcipy defines it.
+    diameter
+        Diameter that the grid has to cover [m].
+    spacing
+        Spacing of the grid [m].
+
+    Returns
+    -------
+    tuple[np.ndarray, object]
+        (m, m) transmission, m being even, and hcipy's grid.
     """
     import hcipy
 
@@ -53,11 +72,26 @@ def sample_pupil(aperture: Callable, diameter: float, spacing: float) -> tuple[n
 
 
 def zernike_modes(pupil: np.ndarray, grid: object, diameter: float, count: int) -> np.ndarray:
-    """The first ``count`` Zernike polynomials (Noll order), made orthonormal over the pupil.
+    """The first Zernike polynomials in Noll's order, made orthonormal over the pupil.
 
-    Mode j has an rms of 1 over the transmission and no piston or tilt for j > 3; on an
-    annulus these are the annular polynomials of Mahajan (1981, JOSA 71, 75). Shape
-    (count, m, m), zero where the pupil is dark.
+    Mode j has an rms of 1 over the transmission, and no piston or tilt for j > 3. On an annulus these are the annular
+    polynomials of Mahajan (1981, JOSA 71, 75).
+
+    Parameters
+    ----------
+    pupil
+        (m, m) transmission.
+    grid
+        hcipy's grid of the pupil.
+    diameter
+        Diameter of the circle on which the polynomials are defined [m].
+    count
+        The number of polynomials.
+
+    Returns
+    -------
+    np.ndarray
+        (count, m, m) polynomials, 0 where the pupil is dark.
     """
     import hcipy
 
@@ -72,10 +106,10 @@ def zernike_modes(pupil: np.ndarray, grid: object, diameter: float, count: int) 
 
 
 def transfer(field: np.ndarray) -> np.ndarray:
-    """Optical transfer function of a pupil field (m, m): complex (2m - 1, 2m - 1).
+    """Optical transfer function, complex (2m - 1, 2m - 1), of a pupil field (m, m).
 
-    Normalised by the light that passes, so that its centre is 1 less the few parts in a thousand
-    that grey edges scatter farther out than the image's period.
+    It is normalised by the light that passes. Its centre is 1 less the few parts in a thousand that cells at the edge
+    of the pupil scatter farther out than the image's period.
     """
     lags = np.arange(1 - len(field), len(field))
     size = scipy.fft.next_fast_len(len(lags))
@@ -85,12 +119,20 @@ def transfer(field: np.ndarray) -> np.ndarray:
 
 
 def lags(cells: int, spacing: float) -> np.ndarray:
-    """The lags [m] along one axis of :func:`transfer` for a pupil of ``cells`` cells, (2m - 1,)."""
+    """Lags (2m - 1,) [m] along one axis of :func:`transfer`, for a pupil of m ``cells`` with a ``spacing`` [m]."""
     return np.arange(1 - cells, cells) * spacing
 
 
 def jitter(frequency: np.ndarray, mas: tuple[float, float]) -> np.ndarray:
-    """Transfer function of Gaussian jitter of rms ``mas`` (x, y) [mas]; frequencies in cycles/rad."""
+    """Transfer function (n, n) of Gaussian jitter.
+
+    Parameters
+    ----------
+    frequency
+        (n,) frequencies along one axis [cycles/rad].
+    mas
+        Rms of the jitter along x and y [mas].
+    """
     x, y = (np.exp(-2 * (np.pi * frequency * rms * 1e-3 * ARCSEC) ** 2) for rms in mas)
     return y[:, None] * x
 
@@ -100,14 +142,19 @@ def image(otf: np.ndarray, frequency: np.ndarray, pixel: float, pixels: int) -> 
 
     Parameters
     ----------
-    otf : transfer function without the pixel's, (n, n).
-    frequency : its frequencies along one axis [cycles/rad], (n,).
-    pixel : side of a pixel [arcsec]; the pixel's own transfer function is applied.
-    pixels : number of pixels along a side.
+    otf
+        (n, n) optical transfer function, without that of the pixel, which is applied here.
+    frequency
+        (n,) frequencies of ``otf`` along one axis [cycles/rad].
+    pixel
+        Side of a pixel [arcsec].
+    pixels
+        Number of pixels along a side.
 
     Returns
     -------
-    (pixels, pixels), whose sum is the share of the light inside.
+    np.ndarray
+        (pixels, pixels) shares, whose sum is the share of the light inside the grid.
     """
     side = pixel * ARCSEC
     angle = (np.arange(pixels) - (pixels - 1) / 2) * side

@@ -1,7 +1,7 @@
-"""A user's own PSF in a FITS file: checked, cleaned and brought to the form of all kernels.
+"""PSFs of users in FITS files, which are checked, cleaned and brought to the form of all kernels.
 
-lenstronomy takes NaN, an off-centre star and an even grid (which it resamples) without a word;
-here each is an error that says what to do.
+lenstronomy takes NaN, an off-centre star and an even grid (which it resamples) without a word. Here each is an error
+that says what to do.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lensvit.io import files
 from lensvit.psf import kernel as kernels
 from lensvit.psf.kernel import Cards, Kernel
 
-SMALLEST, LARGEST = 11, 1001  # kernel side [pixel]
+SMALLEST, LARGEST = 11, 1001  # side of the kernel [pixel]
 OFF_CENTRE = 0.2  # largest offset of the centroid [pixel]
-SCALE_KEYS = ("PIXSCALE", "PIXELSCL")  # of Tiny Tim and WebbPSF [arcsec]
-SCALE_TOLERANCE = 0.01 * (1 + 1e-9)  # of the instrument's pixel scale; 0.0495 for 0.05 passes
-DEEPEST_NEGATIVE = 0.02  # of the peak, after the background is subtracted
-NEGATIVE_SUM = 0.05  # of the positive sum
+SCALE_KEYS = ("PIXSCALE", "PIXELSCL")  # where Tiny Tim and WebbPSF write the pixel scale [arcsec]
+SCALE_TOLERANCE = 0.01 * (1 + 1e-9)  # relative difference of pixel scales; 0.0495 for 0.05 passes
+DEEPEST_NEGATIVE = 0.02  # largest depth of a negative pixel as a share of the peak, after background subtraction
+NEGATIVE_SUM = 0.05  # largest negative sum as a share of the positive sum
 
 
 def load_user_kernel(
@@ -38,26 +38,31 @@ def load_user_kernel(
 ) -> tuple[Kernel, Cards]:
     """Read a user's PSF at the detector's own sampling.
 
-    The background, which is the median of the pixels outside the largest circle that fits in
-    the square, is subtracted; small negative pixels that remain are set to 0; the border is
-    tapered, which removes those corners altogether; the sum is made 1.
+    The background is the median of the pixels outside the largest circle that fits in the square. It is subtracted,
+    small negative pixels that remain are set to 0, the border is tapered, which removes those corners altogether, and
+    the sum is made 1.
 
     Parameters
     ----------
-    path : the FITS file.
-    pixel_scale : the instrument's [arcsec].
-    extension : number or name of the image in the file.
-    file_pixel_scale : the image's pixel scale [arcsec], where its header has none.
+    path
+        The FITS file.
+    pixel_scale
+        Pixel scale of the instrument [arcsec].
+    extension
+        Number or name of the image in the file.
+    file_pixel_scale
+        Pixel scale of the image where its header has none [arcsec].
 
     Returns
     -------
-    The kernel, whose ``enclosed`` is the share of the file's own light (above the background)
-    that the taper leaves, and header cards on its origin.
+    tuple[Kernel, Cards]
+        The kernel, whose ``enclosed`` is the share of the file's own light (above the background) that the taper
+        leaves, and header cards on its origin.
 
     Raises
     ------
     LensvitError
-        If the file cannot be used: names the file, what was found, what is allowed, what to do.
+        If the file cannot be used; the message says what was found, what is allowed and what to do.
     """
     image, header = _open(Path(path), extension)
     with _naming(path):
@@ -90,6 +95,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header]:
+    """The image and the header of an extension of a FITS file."""
     images: list[str] = []
     try:
         with (
@@ -122,6 +128,7 @@ def _has_image(unit: fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU) -> bool
 
 
 def _check_image(image: np.ndarray) -> None:
+    """Raise LensvitError for an image that is not square, odd, of a suitable size and finite."""
     shape = " x ".join(str(side) for side in image.shape)
     if image.ndim != 2 or image.shape[0] != image.shape[1]:
         raise LensvitError(f"the image is {shape} pixels; cut out a square, 2-D image around the star")
@@ -138,18 +145,19 @@ def _check_image(image: np.ndarray) -> None:
 
 
 def _check_scale(header: fits.Header, expected: float, given: float | None) -> None:
+    """Raise LensvitError unless the pixel scale of the header, or else the one given, is the expected one [arcsec]."""
     found = header_pixel_scale(header)
-    if found is None and given is None:
-        raise LensvitError(
-            "the header has no pixel scale (PIXSCALE or PIXELSCL in arcsec, or a WCS); "
-            "set `file_pixel_scale` [arcsec] for this PSF in the config"
-        )
     if found is not None and given is not None and abs(found - given) > SCALE_TOLERANCE * given:
         raise LensvitError(
             f"the header says {found:.6g} arcsec a pixel, `file_pixel_scale` says {given:.6g}; "
             "correct one, or leave `file_pixel_scale` out"
         )
     scale = given if found is None else found
+    if scale is None:
+        raise LensvitError(
+            "the header has no pixel scale (PIXSCALE or PIXELSCL in arcsec, or a WCS); "
+            "set `file_pixel_scale` [arcsec] for this PSF in the config"
+        )
     if abs(scale - expected) > SCALE_TOLERANCE * expected:
         raise LensvitError(
             f"the pixel scale is {scale:.6g} arcsec, the instrument's is {expected:.6g}; they must agree "
@@ -158,7 +166,7 @@ def _check_scale(header: fits.Header, expected: float, given: float | None) -> N
 
 
 def header_pixel_scale(header: fits.Header) -> float | None:
-    """Pixel scale [arcsec] from PIXSCALE or PIXELSCL, else from the celestial WCS, else None."""
+    """Pixel scale [arcsec] from PIXSCALE or PIXELSCL, or else from the celestial WCS; None where there is neither."""
     for key in SCALE_KEYS:
         if isinstance(header.get(key), int | float) and header[key] > 0:
             return float(header[key])
@@ -173,13 +181,14 @@ def header_pixel_scale(header: fits.Header) -> float | None:
 
 
 def subtract_background(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image (n, n) less its background, and the background: the median outside the inscribed circle."""
+    """An image (n, n) less its background, and the background, which is the median outside the inscribed circle."""
     offset = np.arange(len(image)) - len(image) // 2
     background = float(np.median(image[np.hypot(offset[:, None], offset) > len(image) // 2]))
     return image - background, background
 
 
 def _check_centre(image: np.ndarray) -> None:
+    """Raise LensvitError unless the star is in the central pixel, near its centre."""
     middle = len(image) // 2
     row, column = (int(index) for index in np.unravel_index(image.argmax(), image.shape))
     if image.max() <= 0:
