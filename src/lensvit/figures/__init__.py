@@ -1,1 +1,1 @@
-"""The paper's figures: one module a figure; drawing is apart from writing."""
+"""What all figures of the paper share; each chapter draws its own."""

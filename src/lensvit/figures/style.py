@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.typing import LineStyleType
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import atomic
@@ -16,7 +19,7 @@ from lensvit.parameters import Parameter
 WIDTH = 6.5  # inches: the text width of the paper
 SMALL = 7.0  # points: the smallest text
 
-RC = {
+RC: dict[str, Any] = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 8.0,
@@ -40,19 +43,37 @@ RC = {
 }
 
 # decorates a function that draws or writes: RC over matplotlib's defaults, whatever the user's own are
-styled = matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC})
+PARAMETERS: Any = {**matplotlib.rcParamsDefault, "backend": "agg", **RC}
+styled = matplotlib.rc_context(PARAMETERS)
 
-METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a model is drawn; marker, filling and line tell models apart without colour."""
+    """How a model is drawn: marker, filling and line tell models apart without colour.
+
+    Parameters
+    ----------
+    color
+        Colour of lines and markers.
+    marker
+        Shape of the markers.
+    linestyle
+        Dashes of the lines.
+    filled
+        Whether markers are filled with the colour.
+    """
 
     color: str
     marker: str
-    linestyle: str | tuple
+    linestyle: LineStyleType
     filled: bool
+
+    @property
+    def face(self) -> str:
+        """The colour within the markers."""
+        return self.color if self.filled else "white"
 
 
 # colours: Okabe & Ito (2008), https://jfly.uni-koeln.de/color
@@ -67,22 +88,48 @@ LOOKS = (
 
 
 def looks(models: Iterable[str]) -> dict[str, Look]:
-    """A look for each model, in their order; the seventh is drawn like the first."""
+    """A look for each model, in the order of ``models``; the seventh is drawn like the first."""
     return {model: LOOKS[number % len(LOOKS)] for number, model in enumerate(models)}
 
 
+def constrained_figure(height: float, *, w_pad: float, h_pad: float, space: float) -> Figure:
+    """An empty figure of the paper's width whose panels are fitted into it by matplotlib.
+
+    Parameters
+    ----------
+    height
+        Height of the figure [inch].
+    w_pad
+        Padding at the left and right of panels [inch].
+    h_pad
+        Padding above and below panels [inch].
+    space
+        Space between panels, as a share of their size.
+    """
+    layout = ConstrainedLayoutEngine(w_pad=w_pad, h_pad=h_pad, wspace=space, hspace=space)
+    return Figure(figsize=(WIDTH, height), layout=layout)
+
+
 def literal(text: str) -> str:
-    """Text of a config as it stands: a dollar sign does not start mathematics."""
+    """Text of a config as it is printed: a dollar sign in it does not start mathematics."""
     return text.replace("$", r"\$")
 
 
 def symbol(parameter: Parameter) -> str:
-    """A parameter's symbol, for text; matplotlib raises the prime of ' too high and draws it too small."""
+    """A parameter's symbol for text, with a Unicode prime: matplotlib draws that of LaTeX too high and too small."""
     return f"${parameter.label}$".replace("'", "\N{PRIME}")
 
 
 def quantity(parameter: Parameter, *, before: str = "") -> str:
-    """An axis label: what, symbol and unit, such as "True $e_1$" or "$R$ [arcsec]"."""
+    """The label of an axis: a word, the symbol and the unit, such as "True $e_1$" or "$R$ [arcsec]".
+
+    Parameters
+    ----------
+    parameter
+        What the axis shows.
+    before
+        The word before the symbol; "" for none.
+    """
     unit = f" [{parameter.unit}]" if parameter.unit else ""
     return f"{before} {symbol(parameter)}{unit}".strip()
 
@@ -90,6 +137,13 @@ def quantity(parameter: Parameter, *, before: str = "") -> str:
 @styled
 def save(figure: Figure, outputs: Iterable[Path]) -> None:
     """Write a figure to each path, in the format of its suffix; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    outputs
+        .pdf and .png files.
 
     Raises
     ------

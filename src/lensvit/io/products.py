@@ -1,7 +1,8 @@
-"""Some test systems, by lot, and what a network has drawn for them."""
+"""What stages hand on to several chapters: a network's draws, limits of information, and refined estimates."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -9,41 +10,38 @@ import numpy as np
 import pandas as pd
 
 from lensvit.errors import LensvitError
-from lensvit.io import tables
+from lensvit.io import files, tables
+from lensvit.io.hdf5 import find_systems, read_datasets
 from lensvit.parameters import TARGET_NAMES
 
-FEWEST_DRAWS = 2
+FEWEST_DRAWS = 2  # passes of a network, from which a fit can start
 
 
 def read_draws(path: Path, ids: list[str]) -> np.ndarray:
-    """A network's draws (passes, n, K) of some systems.
+    """What a network has drawn for some systems, (passes, n, K), in the targets' own units.
+
+    Parameters
+    ----------
+    path
+        HDF5 file of the stage ``evaluate``.
+    ids
+        Ids of the n systems.
 
     Raises
     ------
     LensvitError
-        If the file is absent or broken, or has none of a system.
+        If the file is absent or broken, has nothing of a system, or its draws are too few or not finite.
     """
-    try:
-        with h5py.File(path) as file:
-            place = {name: number for number, name in enumerate(file["id"].asstr())}
-            missing = [name for name in ids if name not in place]
-            if missing:
-                raise LensvitError(f"{path} has no draws of {missing[0]}: delete it and run snakemake again")
-            draws = file["draws"][:][:, [place[name] for name in ids]].astype(float)
-    except FileNotFoundError as error:
-        raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
-    except (OSError, KeyError) as error:
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
+    known, draws = read_datasets(path, "id", "draws")
+    draws = draws[:, find_systems(path, known, ids)].astype(float)
     if len(draws) < FEWEST_DRAWS or not np.isfinite(draws).all():
         raise LensvitError(f"{path}: a start needs {FEWEST_DRAWS} passes or more, all of them finite")
     return draws
 
 
-NEAREST_CAUSTIC = (
-    3.0  # standard deviations from a caustic, within which there is no limit (lensvit.chapters.limit.compute)
-)
-AMPLITUDE_TREATMENTS = ("known", "marginalised")  # of the amplitudes
-ALL = "all"  # instruments
+# within so many standard deviations from a caustic there is no limit, see lensvit.chapters.limit.compute
+NEAREST_CAUSTIC = 3.0
+AMPLITUDE_TREATMENTS = ("known", "marginalised")
 
 
 def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
@@ -51,11 +49,14 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    path : limit.parquet. amplitudes : "known" or "marginalised".
+    path
+        limit.parquet.
+    amplitudes
+        "known" or "marginalised".
 
     Returns
     -------
-    Index: the ids of the systems; columns: ``instrument`` and the targets.
+    A table with the ids of the systems as its index and the columns ``instrument`` and the targets.
 
     Raises
     ------
@@ -71,5 +72,30 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
 
 
 def refined_errors(refined: pd.DataFrame) -> np.ndarray:
-    """(n, K) most probable value minus truth, of the converged systems."""
+    """Errors (n, K) of the converged fits: most probable value minus truth."""
     return tables.prediction_errors(refined[refined["converged"]])
+
+
+def write_with_arrays(output: Path, table: pd.DataFrame, arrays: Mapping[str, object], names: Sequence[str]) -> None:
+    """Write a table and, beside it, arrays of the same rows; both with manifests.
+
+    Parameters
+    ----------
+    output
+        The Parquet file; the HDF5 file has the same name with the suffix .h5.
+    table
+        One row a system or chain.
+    arrays
+        Name of a dataset to its values, whose first axis is that of the rows.
+    names
+        Names of the parameters along the arrays' last axis: the attribute ``names``.
+    """
+    beside = Path(output).with_suffix(".h5")
+    with files.atomic(beside) as temporary, h5py.File(temporary, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+        file.attrs["names"] = list(names)
+    with files.atomic(output) as temporary:
+        table.to_parquet(temporary, index=False)
+    for path in (beside, output):
+        files.write_manifest(path)

@@ -17,7 +17,7 @@ from lensvit.io.settings import read_settings
 from lensvit.statistics.metrics import with_overall
 
 GROUP = ("model", "model_label", "variant", "label", "recipe")
-SCORES = ("seeds", "rmse", "sd", "error", "difference", "difference_error")
+MEASURES = ("seeds", "rmse", "sd", "error", "difference", "difference_error")
 ORIGIN = ("cores", "hardware", "platform", "python", "versions")
 
 
@@ -26,56 +26,76 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
 
     Parameters
     ----------
-    settings : YAML with ``run``, ``data`` (sizes of the splits), ``passes``, and ``options``, one a model and
-        variant: model, model_label, variant and its label (None for the model as it is), recipe (its name; None for a
-        variant with the model's), networks (names, one a seed).
-    models : folder with {network}/config.json, history.csv and provenance.json.
-    predictions : folder with {network}.parquet.
-    output : CSV, one row a model and variant: model, model_label, variant, label, recipe, seeds; rmse, the mean over
-        seeds of the overall error on the test split, its standard deviation sd, and its standard error; difference to
-        the model as it is, and difference_error; images, seen in one training; seconds, of one training, a mean.
+    settings
+        YAML, see :class:`lensvit.chapters.ablation.settings.AblationSettings`.
+    models
+        Folder with {network}/config.json, history.csv and provenance.json.
+    predictions
+        Folder with {network}.parquet.
+    output
+        CSV, one row a model and variant: model, model_label, variant, label, recipe, seeds; rmse, the mean over seeds
+        of the overall error on the test split, its standard deviation sd and its standard error; difference to the
+        model as it is, and difference_error; images that one training has seen and its seconds, means over seeds.
         Errors are absent where nothing was trained twice.
-    provenance : JSON: run, data, passes, and date, commit and machine of the latest training.
+    provenance
+        JSON: run, data, passes, and date, commit and machine of the latest training.
 
     Raises
     ------
     LensvitError
         If a file is absent or broken.
     """
-    chosen = read_settings(settings, AblationSettings)
-    groups = pd.DataFrame([group.model_dump() for group in chosen.groups])
-    scores = {name: _overall(Path(predictions) / f"{name}.parquet") for name in set(groups["networks"].sum())}
+    choice = read_settings(settings, AblationSettings)
+    groups = pd.DataFrame([group.model_dump() for group in choice.groups])
+    networks = {name for group in choice.groups for name in group.networks}
+    scores = {name: _overall(Path(predictions) / f"{name}.parquet") for name in networks}
     rows = []
     for _, group in groups.groupby("model", sort=False):
         rows.append(_compared(group, [np.array([scores[name] for name in names]) for names in group["networks"]]))
     table = pd.concat(rows)
     costs = [pd.DataFrame([_cost(Path(models) / name) for name in names]).mean() for names in table["networks"]]
-    table = table[[*GROUP, *SCORES]].assign(**{name: [cost[name] for cost in costs] for name in costs[0].index})
+    table = table[[*GROUP, *MEASURES]].assign(**{name: [cost[name] for cost in costs] for name in costs[0].index})
     write_text(output, table.to_csv(index=False, float_format="%.6g"))
-    origin = _origin([Path(models) / name / "provenance.json" for name in scores])
-    content = {"run": chosen.run, "data": vars(chosen.data), "passes": chosen.passes, **origin}
+    origin = _origin([Path(models) / name / "provenance.json" for name in networks])
+    content = {"run": choice.run, "data": choice.data.model_dump(), "passes": choice.passes, **origin}
     write_text(provenance, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def _overall(path: Path) -> float:
+    """The overall error of the predictions in a file."""
     return float(with_overall(tables.prediction_errors(tables.read_parquet(path)))[0])
 
 
 def _compared(group: pd.DataFrame, scores: list[np.ndarray]) -> pd.DataFrame:
-    """One model and its variants, the model as it is first, with what follows from the ``scores`` (seeds,) of each."""
+    """The rows of one model and its variants, the model as it is first, with what follows from their scores.
+
+    Parameters
+    ----------
+    group
+        One row of the settings for each.
+    scores
+        For each its overall errors, one a seed.
+    """
     count = np.array([len(values) for values in scores])
     mean = np.array([values.mean() for values in scores])
-    error = mean * scatter(scores) / np.sqrt(count)
+    error = mean * relative_scatter(scores) / np.sqrt(count)
     difference, both = mean - mean[0], np.hypot(error, error[0])
     difference[0], both[0] = np.nan, np.nan
     spread = [values.std(ddof=1) if len(values) > 1 else np.nan for values in scores]
     return group.assign(seeds=count, rmse=mean, sd=spread, error=error, difference=difference, difference_error=both)
 
 
-def scatter(scores: list[np.ndarray]) -> float:
-    """The relative standard deviation between seeds, of all variants together: few seeds each say little.
+def relative_scatter(scores: list[np.ndarray]) -> float:
+    """The relative standard deviation between seeds, from all variants together, as the few seeds of each say little.
 
-    ``scores`` has an array (seeds,) for each variant. NaN where no variant has two seeds.
+    Parameters
+    ----------
+    scores
+        For each variant its overall errors, one a seed.
+
+    Returns
+    -------
+    NaN where no variant has two seeds.
     """
     logarithms = [np.log(values) for values in scores]
     freedom = sum(len(values) - 1 for values in logarithms)
@@ -86,11 +106,12 @@ def _cost(folder: Path) -> dict[str, float]:
     """Images that one training has seen, and its seconds."""
     history = pd.read_csv(folder / "history.csv")
     return {
-        "images": float((history["images_per_second"] * history["seconds"]).sum().round()),
+        "images": float(np.round((history["images_per_second"] * history["seconds"]).sum())),
         "seconds": float(history["seconds"].sum()),
     }
 
 
 def _origin(paths: list[Path]) -> Mapping[str, Any]:
+    """Date, commit and machine of the latest of several trainings, by their provenance.json."""
     latest = max((json.loads(path.read_text(encoding="utf-8")) for path in paths), key=lambda origin: origin["date"])
     return {"date": latest["date"][:10], "commit": latest["commit"], **{key: latest[key] for key in ORIGIN}}

@@ -22,11 +22,11 @@ from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGETS
 
 HEIGHT = 7.2  # inches
-MEDIANS = 4.0  # the range in medians of the absolute error: 2.7 sigma of a Gaussian
-SIGMAS = 4.0  # the range of the errors in units of sigma
-BAND = "#F0E442"  # of the limit
+MEDIANS = 4.0  # half the range in medians of the absolute error: 2.7 sigma of a Gaussian
+SIGMAS = 4.0  # half the range of the errors in units of sigma
+BAND = "#F0E442"  # colour of the limit's band
 CENTRAL = 0.68  # the share of systems within the limit's band
-HEADROOM = 1.7  # the panel's height in units of the highest bin: the shares outside stand above
+HEADROOM = 1.7  # the panel's height in units of the highest bin, above which the shares outside are written
 
 
 def figure3(
@@ -40,10 +40,16 @@ def figure3(
 
     Parameters
     ----------
-    settings : YAML with ``options`` (model to its label).
-    predictions : predictions/{model}.parquet.
-    output : .pdf and .png files.
-    limit : limit.parquet, if it is shown. amplitudes : "known" or "marginalised", which limit.
+    settings
+        YAML, see :class:`lensvit.chapters.settings.LabelSettings`.
+    predictions
+        predictions/{model}.parquet of every model.
+    output
+        .pdf and .png files.
+    limit
+        limit.parquet, if it is shown.
+    amplitudes
+        Which limit is meant: that with the amplitudes "known" or "marginalised".
 
     Raises
     ------
@@ -51,24 +57,31 @@ def figure3(
         If a file is absent or broken, no system has a limit, or the models predict different systems.
     """
     bounds = None if limit is None else read_limits(limit, amplitudes)
-    style.save(
-        draw(tables.read_predictions(predictions), read_settings(settings, LabelSettings).labels, bounds), output
-    )
+    labels = read_settings(settings, LabelSettings).labels
+    style.save(draw(tables.read_predictions(predictions), labels, bounds), output)
 
 
 @style.styled
 def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str], bounds: pd.DataFrame | None = None) -> Figure:
-    """Sixteen panels: eight of percentage errors above, eight of errors over the predicted sigma below.
+    """The figure: eight panels of percentage errors above, eight of errors over the predicted sigma below.
 
-    ``bounds``, of ``limit_table.limits``, give the bands of the limit.
+    Parameters
+    ----------
+    models
+        Model to its predictions.
+    labels
+        Model to its label.
+    bounds
+        The limits of :func:`lensvit.io.products.read_limits`, shown as bands; None for none.
     """
-    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
+    figure = style.constrained_figure(HEIGHT, w_pad=0.02, h_pad=0.03, space=0.02)
     looks = style.looks(models)
-    above, below = figure.subfigures(2, 1)
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     _percentage_panels(above, models, looks, bounds)
     _pull_panels(below, models, looks)
-    handles = [_line(look, label=style.literal(labels.get(name, name))) for name, look in looks.items()]
+    handles: list[Line2D | Patch] = [
+        _line(look, label=style.literal(labels.get(name, name))) for name, look in looks.items()
+    ]
     handles.append(Line2D([], [], color="black", linewidth=0.8, label="unit normal"))
     if bounds is not None:
         handles.append(Patch(color=BAND, label=f"limit of information ({CENTRAL:.0%})"))
@@ -82,6 +95,7 @@ def _percentage_panels(
     looks: Mapping[str, style.Look],
     bounds: pd.DataFrame | None,
 ) -> None:
+    """Draw histograms of the percentage errors, with the bands of the limit."""
     block.suptitle(r"(a) prediction $-$ truth, in per cent of the truth", fontsize=8)
     panels = block.subplots(2, 4)
     for axes, parameter in zip(panels.flat, TARGETS, strict=True):
@@ -98,6 +112,7 @@ def _percentage_panels(
 
 
 def _pull_panels(block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]) -> None:
+    """Draw histograms of the errors over the predicted sigma."""
     title = r"(b) prediction $-$ truth, in units of the predicted standard deviation $\sigma$"
     block.suptitle(title, fontsize=8)
     panels = block.subplots(2, 4)
@@ -110,30 +125,38 @@ def _pull_panels(block: SubFigure, models: Mapping[str, pd.DataFrame], looks: Ma
         axes.set_ylabel(r"Density [1/$\sigma$]")
 
 
-def error(table: pd.DataFrame, target: str) -> np.ndarray:
-    """(n,) predicted mean minus truth, in the target's unit."""
+def target_errors(table: pd.DataFrame, target: str) -> np.ndarray:
+    """Predicted means minus truths (n,), in the target's unit."""
     return (table[f"{target}_mean"] - table[f"{target}_truth"]).to_numpy()
 
 
 def percentages(table: pd.DataFrame, target: str) -> np.ndarray:
-    """(n,) errors of the predicted means in per cent of the truth: huge near zero, infinite at zero."""
+    """Errors (n,) of the predicted means in per cent of the truth: huge near a truth of zero, infinite at zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 100 * error(table, target) / table[f"{target}_truth"].to_numpy()
+        return 100 * target_errors(table, target) / table[f"{target}_truth"].to_numpy()
 
 
 def pulls(table: pd.DataFrame, target: str) -> np.ndarray:
-    """(n,) errors of the predicted means in units of the predicted standard deviation."""
-    return error(table, target) / table[f"{target}_sigma"].to_numpy()
+    """Errors (n,) of the predicted means in units of the predicted standard deviation."""
+    return target_errors(table, target) / table[f"{target}_sigma"].to_numpy()
 
 
 def limit_width(table: pd.DataFrame, bounds: pd.DataFrame, target: str) -> float:
     """Half the width of the band that holds ``CENTRAL`` of the errors at the limit, in per cent of the truth.
 
-    Errors of each system are normal; ``table`` has the truths, ``bounds`` the standard deviations.
+    The errors of each system are taken as normal.
+
+    Parameters
+    ----------
+    table
+        Predictions of a model, for the truths.
+    bounds
+        The limits of :func:`lensvit.io.products.read_limits`.
+    target
+        Name of the target.
     """
     with np.errstate(divide="ignore"):
-        sigma = 100 * bounds[target] / table.loc[bounds.index, f"{target}_truth"].abs()
-    sigma = sigma.to_numpy()
+        sigma = (100 * bounds[target] / table.loc[bounds.index, f"{target}_truth"].abs()).to_numpy()
 
     def excess(logarithm: float) -> float:
         return float(np.mean(erf(np.exp(logarithm) / (np.sqrt(2) * sigma)))) - CENTRAL
@@ -155,11 +178,13 @@ def outside(values: np.ndarray, half: float) -> float:
 
 
 def _bins(systems: int) -> int:
+    """Number of bins of a histogram of so many systems."""
     return int(np.clip(round(2 * np.sqrt(systems)), 8, 32))
 
 
-def _line(look: style.Look, **options: object) -> Line2D:
-    return Line2D([], [], color=look.color, linestyle=look.linestyle, **options)
+def _line(look: style.Look, label: str, linewidth: float | None = None) -> Line2D:
+    """The legend's entry of a model."""
+    return Line2D([], [], color=look.color, linestyle=look.linestyle, label=label, linewidth=linewidth)
 
 
 def _histograms(
@@ -169,7 +194,21 @@ def _histograms(
     looks: Mapping[str, style.Look],
     normal: bool = False,
 ) -> None:
-    """The models' histograms over [-half, half]; as densities of all systems under a unit normal."""
+    """Draw the models' histograms over [-half, half].
+
+    Parameters
+    ----------
+    axes
+        The panel.
+    errors
+        Model to its errors.
+    half
+        Half the range.
+    looks
+        Model to how it is drawn.
+    normal
+        Whether they are densities of all systems, with a unit normal beside them.
+    """
     handles, top = [], 0.0
     for name, values in errors.items():
         look = looks[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,24 @@ def table(
 
     Parameters
     ----------
-    predictions : predictions/{model}.parquet, one a model; the file's stem is the column's name.
-    catalog : catalog.parquet, for the truths that the prior's mean is held against.
-    scaler : scaler.json: the prior's mean is that of the training split.
-    output : table1.csv; rows ``overall`` and the targets, columns the models, ``refined`` (if a fit has
-        converged), ``prior``, ``limit`` where these are given, ``published_vit``, ``published_resnet``; units of the targets.
-    errors : CSV of the same rows with the bootstrap standard errors of the models and the prior.
-    limit : limit.parquet. amplitudes : "known" or "marginalised", which limit.
-    refined : refined/{model}.parquet, of the fits of some systems that converged.
+    predictions
+        predictions/{model}.parquet of every model; the file's stem is the name of the column.
+    catalog
+        catalog.parquet, for the truths that the prior's mean is held against.
+    scaler
+        scaler.json; the prior's mean is that of the training split.
+    output
+        table1.csv, one row for "overall" and each target, in the targets' units. Its columns are the models, then
+        ``refined`` if a fit has converged, ``prior``, ``limit`` if it is given, ``published_vit`` and
+        ``published_resnet``.
+    errors
+        CSV of the same rows with the bootstrap standard errors of the models, of ``refined`` and of ``prior``.
+    limit
+        limit.parquet, if there is one.
+    amplitudes
+        Which limit is meant: that with the amplitudes "known" or "marginalised".
+    refined
+        refined/{model}.parquet, if there is one; the fits that have converged count.
 
     Raises
     ------
@@ -50,7 +61,9 @@ def table(
     deviations = {name: tables.prediction_errors(frame) for name, frame in tables.read_predictions(predictions).items()}
     if refined is not None and len(fitted := refined_errors(tables.read_parquet(refined))):
         deviations["refined"] = fitted
-    deviations["prior"] = prior_errors(tables.read_parquet(catalog), json.loads(Path(scaler).read_text()))
+    deviations["prior"] = prior_errors(
+        tables.read_parquet(catalog), json.loads(Path(scaler).read_text(encoding="utf-8"))
+    )
     index = pd.Index(ROWS, name="target")
     columns = {name: with_overall(error) for name, error in deviations.items()}
     if limit is not None:
@@ -61,7 +74,15 @@ def table(
     write_text(errors, pd.DataFrame(uncertain, index).to_csv(float_format="%.4g"))
 
 
-def prior_errors(systems: pd.DataFrame, scaler: dict) -> np.ndarray:
-    """(n, K) mean of the training split minus truth, over the test split."""
+def prior_errors(systems: pd.DataFrame, scaler: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+    """Errors (n, K) of the prior's mean over the test split.
+
+    Parameters
+    ----------
+    systems
+        The catalogue.
+    scaler
+        Content of scaler.json, whose ``mean`` is that of each target over the training split.
+    """
     test = systems[systems["split"] == "test"]
     return np.array([scaler["mean"][name] for name in TARGET_NAMES]) - test[list(TARGET_NAMES)].to_numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,8 @@ from lensvit.parameters import TARGETS
 HEIGHT = 7.4  # inches
 LEAST = 0.15  # the smallest range of the excess coverage, on both sides of zero
 HEADROOM = 1.1  # a panel's height in units of the largest value
-BANDS = {"recalibrated": "0.92", "predicted": "0.80"}  # greys of a calibrated model's range; the wider one first
+# greys of the range of a calibrated model; the wider one first
+BANDS = {"recalibrated": "0.92", "predicted": "0.80"}
 
 
 def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> None:
@@ -30,32 +32,40 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
 
     Parameters
     ----------
-    settings : YAML with ``options`` (model to its label).
-    coverage, pit : the tables of ``lensvit calibrate``.
-    output : .pdf and .png files.
+    settings
+        YAML, see :class:`lensvit.chapters.settings.LabelSettings`.
+    coverage
+        coverage.csv.
+    pit
+        pit.csv.
+    output
+        .pdf and .png files.
 
     Raises
     ------
     LensvitError
         If a table is absent or broken.
     """
-    style.save(
-        draw(
-            tables.read_csv(coverage, "model"),
-            tables.read_csv(pit, "model"),
-            read_settings(settings, LabelSettings).labels,
-        ),
-        output,
-    )
+    labels = read_settings(settings, LabelSettings).labels
+    style.save(draw(tables.read_csv(coverage, "model"), tables.read_csv(pit, "model"), labels), output)
 
 
 @style.styled
 def draw(coverage: pd.DataFrame, pit: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
-    """Nine panels of coverage above, nine of histograms below: the targets, and all of them jointly."""
-    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    """The figure: nine panels of coverage above and nine histograms below, of each target and of all jointly.
+
+    Parameters
+    ----------
+    coverage
+        coverage.csv.
+    pit
+        pit.csv.
+    labels
+        Model to its label.
+    """
+    figure = style.constrained_figure(HEIGHT, w_pad=0.02, h_pad=0.02, space=0.02)
     looks = style.looks(coverage["model"].unique())
-    above, below = figure.subfigures(2, 1)
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     _coverage_panels(above, coverage, looks)
     _pit_panels(below, pit, looks)
     handles = [_handle(look, style.literal(labels.get(name, name))) for name, look in looks.items()]
@@ -64,7 +74,7 @@ def draw(coverage: pd.DataFrame, pit: pd.DataFrame, labels: Mapping[str, str]) -
 
 
 def _coverage_panels(block: SubFigure, coverage: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
-    """Coverage minus level, so that small deviations show; the bands are moved likewise."""
+    """Draw coverage minus level, so that small deviations show, with the bands minus the level too."""
     excess = coverage.assign(**{name: coverage[name] - coverage["level"] for name in ("coverage", "low", "high")})
     title = r"(a) share of truths in an interval (TARP: in a ball) $-$ its level"
     panels = _panels(block, title, "Level", "Excess coverage")
@@ -80,7 +90,7 @@ def _coverage_panels(block: SubFigure, coverage: pd.DataFrame, looks: Mapping[st
 
 
 def _pit_panels(block: SubFigure, pit: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
-    """Densities of PIT values, as outlines and as markers."""
+    """Draw densities of PIT values, as outlines where they are predicted and as markers where recalibrated."""
     width = pit["to"] - pit["from"]
     density = pit.assign(**{name: pit[name] / width for name in ("share", "low", "high")})
     panels = _panels(block, "(b) where the truth lies in the prediction", "PIT value", "Density of systems")
@@ -99,7 +109,7 @@ def _pit_panels(block: SubFigure, pit: pd.DataFrame, looks: Mapping[str, style.L
 
 
 def _panels(block: SubFigure, title: str, horizontal: str, vertical: str) -> dict[str, Axes]:
-    """Three by three panels that share their axes, one a target and the last for all."""
+    """Three by three panels that share their axes: one for each target, and the last for all jointly."""
     block.suptitle(title, fontsize=8)
     block.supxlabel(horizontal, fontsize=8)
     block.supylabel(vertical, fontsize=8)
@@ -113,36 +123,36 @@ def _panels(block: SubFigure, title: str, horizontal: str, vertical: str) -> dic
 
 
 def _select(table: pd.DataFrame, target: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(model, state, rows) of one panel; the state of the wider band first, so that it lies behind."""
+    """Model, state and rows of a panel; the state with the wider band comes first, so that this lies behind."""
     rows = table[table["target"] == target]
     for state in BANDS:
         for model in table["model"].unique():
             yield model, state, rows[(rows["model"] == model) & (rows["state"] == state)]
 
 
-def _line(look: style.Look) -> dict[str, object]:
+def _line(look: style.Look) -> dict[str, Any]:
+    """How the predicted state of a model is drawn: as a line."""
     return {"color": look.color, "linestyle": look.linestyle, "linewidth": 1.0}
 
 
-def _markers(look: style.Look, every: int) -> dict[str, object]:
-    """Markers by themselves: the recalibrated state is not told by colour alone."""
-    face = look.color if look.filled else "white"
+def _markers(look: style.Look, every: int) -> dict[str, Any]:
+    """How the recalibrated state of a model is drawn: as markers without a line, not told by colour alone."""
     return {
-        "color": look.color, "linestyle": "none", "marker": look.marker, "markersize": 3.0, "markerfacecolor": face,
-        "markeredgewidth": 0.7, "markevery": every,
+        "color": look.color, "linestyle": "none", "marker": look.marker, "markersize": 3.0,
+        "markerfacecolor": look.face, "markeredgewidth": 0.7, "markevery": every,
     }  # fmt: skip
 
 
 def _handle(look: style.Look, label: str) -> Line2D:
+    """The legend's entry of a model."""
     return Line2D([], [], label=label, **{**_markers(look, 1), **_line(look), "markersize": 4.0})
 
 
 def _key() -> list[Line2D | Patch]:
-    """What lines, markers and greys stand for, whatever the model."""
-    marker = {"linestyle": "none", "marker": "o", "markersize": 4.0}
+    """The legend's entries of lines, markers and greys, which are the same for all models."""
     return [
         Line2D([], [], label="lines: as predicted", color="0.35", linewidth=1.0),
-        Line2D([], [], label="markers: recalibrated", color="0.35", **marker),
+        Line2D([], [], label="markers: recalibrated", color="0.35", linestyle="none", marker="o", markersize=4.0),
         Patch(color=BANDS["predicted"], label="range if calibrated"),
         Patch(color=BANDS["recalibrated"], label="the same, recalibrated"),
     ]

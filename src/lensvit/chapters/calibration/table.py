@@ -1,7 +1,7 @@
 """Calibration: every model's draws against the truth, as predicted and with recalibrated sigmas.
 
-The scale of each target's sigma is fitted on the validation split alone; the test split judges
-it. Both states of each model go into the tables, so that the figure and the paper show both.
+The scale of each target's sigma is fitted on the validation split alone, and the test split judges it. Both states of
+each model go into the tables, so that the figure and the paper show both.
 """
 
 from __future__ import annotations
@@ -11,29 +11,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from lensvit.errors import LensvitError
-from lensvit.io import tables as run_tables
+from lensvit.io import tables
 from lensvit.io.files import write_text
+from lensvit.io.hdf5 import read_datasets
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics import calibration
 
 PREDICTED, RECALIBRATED = "predicted", "recalibrated"
-OVERALL, JOINT = "overall", "joint"  # rows beside the targets: all of them one by one, and together
+OVERALL, JOINT = "overall", "joint"  # rows beside the targets: all of them one by one, and all jointly
 
-INTERVALS = np.array([0.68, 0.95])  # whose coverage stands in the table
-AVERAGED = (  # over the targets: what has no unit
+INTERVALS = np.array([0.68, 0.95])  # central intervals whose coverage stands in the table
+AVERAGED = (  # columns without a unit, of which "overall" has the mean over the targets
     "coverage_68", "coverage_95", "crps_relative", "nll_relative", "nll_change", "aleatoric_share", "epistemic_share",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The predictions of one split: draws (P, n, K), and (n, K) each the others, in physical units."""
+class SplitPredictions:
+    """The predictions of one split, in physical units.
+
+    Parameters
+    ----------
+    ids
+        Ids of n systems.
+    draws
+        (P, n, K).
+    truth
+        (n, K).
+    aleatoric
+        (n, K) the aleatoric part of sigma.
+    epistemic
+        (n, K) the epistemic part of sigma.
+    """
 
     ids: list[str]
     draws: np.ndarray
@@ -46,11 +60,22 @@ class Sample:
 class State:
     """A model's draws of the test split, as they are or recalibrated.
 
-    draws : (P, n, K).
-    scale, scale_error : (K,) factor on sigma.
-    common_error : relative error of the factors in the mean over targets, which may be correlated.
-    worth : the number of systems that a test of these draws is worth.
-    passes : the fewest passes that they build on.
+    Parameters
+    ----------
+    name
+        "predicted" or "recalibrated".
+    draws
+        (P, n, K).
+    scale
+        (K,) factor on sigma.
+    scale_error
+        (K,) its standard error.
+    common_error
+        Relative error of the factors in the mean over the targets, which may be correlated.
+    worth
+        The number of systems that a test of these draws is worth.
+    passes
+        The fewest passes that the draws and the factors build on.
     """
 
     name: str
@@ -69,14 +94,20 @@ def calibrate(
 
     Parameters
     ----------
-    predictions : predictions/{model}.h5 of the test split, each with its .parquet beside it.
-    validation : predictions/validation/{model}.h5 of the same models, likewise.
-    output : calibration.csv: one row a model, state ("predicted", "recalibrated") and target, one for
-        all targets one by one ("overall") and one for all jointly ("joint"). Columns: :func:`summary`.
-    coverage : coverage.csv: for each of these but "overall" and each level, the share of systems whose
-        truth lies in the interval (for "joint": in TARP's ball), and the limits of a calibrated model.
-    pit : pit.csv: for the same, histograms of the PIT values (of TARP's for "joint"), and such limits.
-    joint : joint.csv: for each system the joint relative negative log-likelihood, and TARP's value.
+    predictions
+        predictions/{model}.h5 of the test split, each with its .parquet beside it.
+    validation
+        predictions/validation/{model}.h5 of the same models, each with its .parquet beside it.
+    output
+        calibration.csv, one row a model, state ("predicted", "recalibrated") and target, one for all targets one by
+        one ("overall") and one for all jointly ("joint"). Its columns are those of :func:`summary`.
+    coverage
+        coverage.csv, one row for each of these but "overall" and each level: the share of systems whose truth lies in
+        the interval (for "joint": in the ball of TARP), and the limits of a calibrated model.
+    pit
+        pit.csv, for the same: histograms of the PIT values (for "joint": of those of TARP), and such limits.
+    joint
+        joint.csv, one row a system: the joint relative negative log-likelihood, and the value of TARP.
 
     Raises
     ------
@@ -86,42 +117,42 @@ def calibrate(
     fitted = {Path(path).stem: Path(path) for path in validation}
     if sorted(fitted) != sorted(Path(path).stem for path in predictions):
         raise LensvitError("--predictions and --validation name different models: give both of each")
-    tables: dict[Path, list[dict[str, Any]]] = {output: [], coverage: [], pit: [], joint: []}
+    found: dict[Path, list[dict[str, Any]]] = {output: [], coverage: [], pit: [], joint: []}
     for path in map(Path, predictions):
-        test, other = read_sample(path), read_sample(fitted[path.stem])
+        test, other = read_split(path), read_split(fitted[path.stem])
         if set(test.ids) & set(other.ids):
             raise LensvitError(f"{path} and {fitted[path.stem]} share systems: give predictions of two splits")
         for state in states(test, other):
             labels = {"model": path.stem, "state": state.name}
             values = uniform_values(state, test.truth, derive("calibration", path.stem))
-            for table, rows in (
-                (output, summary(state, values, test, other)),
-                (coverage, curves(values, state.worth)),
-                (pit, histograms(values, state.worth)),
-                (joint, each_system(state, values, test, other)),
-            ):
-                tables[table] += [labels | row for row in rows]
-    for table, rows in tables.items():
-        write_text(table, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+            made = {
+                output: summary(state, values, test, other),
+                coverage: curves(values, state.worth),
+                pit: histograms(values, state.worth),
+                joint: each_system(state, values, test, other),
+            }
+            for table, rows in made.items():
+                found[table] += [labels | row for row in rows]
+    for table, content in found.items():
+        write_text(table, pd.DataFrame(content).to_csv(index=False, float_format="%.6g"))
 
 
-def read_sample(path: Path) -> Sample:
-    """Draws from an HDF5 file, their summary from the Parquet file beside it.
+def read_split(path: Path) -> SplitPredictions:
+    """The predictions of a model for one split.
+
+    Parameters
+    ----------
+    path
+        The HDF5 file of the draws; their summary lies in the Parquet file beside it.
 
     Raises
     ------
     LensvitError
         If one is absent or broken, they disagree, or the draws are too few or not finite.
     """
-    table = run_tables.read_parquet(path.with_suffix(".parquet"))
-    try:
-        with h5py.File(path) as file:
-            draws, ids = file["draws"][:].astype(float), list(file["id"].asstr())
-    except FileNotFoundError as error:
-        raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
-    except (OSError, KeyError) as error:
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
-    if list(table["id"]) != ids or draws.shape[1:] != (len(ids), len(TARGET_NAMES)):
+    table = tables.read_parquet(path.with_suffix(".parquet"))
+    ids, draws = read_datasets(path, "id", "draws")
+    if list(table["id"]) != list(ids) or draws.shape[1:] != (len(ids), len(TARGET_NAMES)):
         raise LensvitError(f"{path} and its .parquet are of different systems: delete both and run snakemake again")
     least = calibration.FEWEST_DRAWS
     if len(draws) < least:
@@ -129,10 +160,10 @@ def read_sample(path: Path) -> Sample:
     if not np.isfinite(draws).all():
         raise LensvitError(f"{path} has draws that are not finite: its network has diverged, train it differently")
     kinds = ("truth", "aleatoric", "epistemic")
-    return Sample(ids, draws, *(table[[f"{name}_{kind}" for name in TARGET_NAMES]].to_numpy() for kind in kinds))
+    return SplitPredictions(list(ids), draws.astype(float), *(tables.target_values(table, kind) for kind in kinds))
 
 
-def states(test: Sample, validation: Sample) -> Iterator[State]:
+def states(test: SplitPredictions, validation: SplitPredictions) -> Iterator[State]:
     """The test split's draws as predicted, then with the scale that the validation split asks for."""
     passes, systems, targets = test.draws.shape
     yield State(PREDICTED, test.draws, np.ones(targets), np.zeros(targets), 0.0, systems, passes)
@@ -154,22 +185,45 @@ def states(test: Sample, validation: Sample) -> Iterator[State]:
 
 
 def uniform_values(state: State, truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """(n,) values that are uniform under calibration: PIT of each target, TARP of all.
+    """Values (n,) that are uniform under calibration: the PIT of each target, and TARP's of all jointly.
 
-    The same seed for both states of a model leaves the scale as their only difference.
+    Parameters
+    ----------
+    state
+        The draws.
+    truth
+        (n, K).
+    seed
+        The same for both states of a model, so that the scale is their only difference.
     """
     rng = np.random.default_rng(seed)
     single = calibration.pit(state.draws, truth, rng)
     return {**dict(zip(TARGET_NAMES, single.T, strict=True)), JOINT: calibration.tarp(state.draws, truth, rng)}
 
 
-def summary(state: State, values: dict[str, np.ndarray], test: Sample, validation: Sample) -> Iterator[dict[str, Any]]:
-    """One row each for "overall", the targets and "joint".
+def summary(
+    state: State, values: dict[str, np.ndarray], test: SplitPredictions, validation: SplitPredictions
+) -> Iterator[dict[str, Any]]:
+    """One row for "overall", one for each target and one for "joint".
 
-    systems, draws, validation_systems, validation_draws : how many there are.
-    effective_systems : what they are worth to a test.
-    p_value, verdict : that the PIT values (TARP's for "joint") are uniform; "overall" fails if any target does.
-    and the columns of :func:`scores`, of which "joint" has the likelihoods alone.
+    Their columns are
+
+    - systems, draws, validation_systems, validation_draws: how many there are;
+    - effective_systems: how many they are worth to a test;
+    - p_value and verdict: of the test that the PIT values (for "joint": those of TARP) are uniform; "overall" fails if
+      any target does;
+    - those of :func:`scores`, of which "joint" has the likelihoods alone.
+
+    Parameters
+    ----------
+    state
+        The draws of the test split.
+    values
+        See :func:`uniform_values`.
+    test
+        Predictions of the test split.
+    validation
+        Predictions of the validation split.
     """
     counts = {
         "systems": len(test.truth), "draws": len(test.draws),
@@ -187,22 +241,33 @@ def summary(state: State, values: dict[str, np.ndarray], test: Sample, validatio
         yield {"target": name, **counts, **table.get(name, {}), "p_value": p_values[name], "verdict": word}
 
 
-def scores(state: State, values: dict[str, np.ndarray], test: Sample, unit: np.ndarray) -> dict[str, dict[str, float]]:
+def scores(
+    state: State, values: dict[str, np.ndarray], test: SplitPredictions, unit: np.ndarray
+) -> dict[str, dict[str, Any]]:
     """What a prediction is like, for "overall" and for each target.
 
-    scale, scale_error : factor on sigma, from the validation split.
-    z_mean, z_sd, z_sd_error : mean and standard deviation of (truth - mean) / sigma; the error has that of the factor.
-    coverage_68, coverage_95 : of the central intervals.
-    crps, nll : scores in the target's unit; crps_relative, nll_relative : in units of ``unit``.
-    nll_change, nll_change_error : against the prediction as it was, with its paired standard error.
-    aleatoric_share, epistemic_share : of the predicted variance.
+    The columns are
 
-    "overall" has the means over targets of what has no unit.
+    - scale, scale_error: the factor on sigma, from the validation split;
+    - z_mean, z_sd, z_sd_error: mean and standard deviation of (truth - mean) / sigma; the error includes that of the
+      factor;
+    - coverage_68, coverage_95: coverage of the central intervals;
+    - crps, nll: scores in the target's unit; crps_relative, nll_relative: the same in units of ``unit``;
+    - nll_change, nll_change_error: change from the prediction as it was, with its paired standard error;
+    - aleatoric_share, epistemic_share: shares of the predicted variance.
+
+    Of what has no unit, "overall" has the means over the targets.
 
     Parameters
     ----------
-    values : PIT values, see :func:`uniform_values`.
-    unit : (K,) the scatter of each target's true values.
+    state
+        The draws of the test split.
+    values
+        PIT values, see :func:`uniform_values`.
+    test
+        Predictions of the test split.
+    unit
+        (K,) the scatter of each target's true values.
     """
     z = calibration.z_scores(state.draws, test.truth)
     z_sd, z_sd_error = np.transpose([calibration.spread(column) for column in z.T])
@@ -229,20 +294,21 @@ def scores(state: State, values: dict[str, np.ndarray], test: Sample, unit: np.n
         "aleatoric_share": np.square(test.aleatoric).mean(0) / variance,
         "epistemic_share": np.square(test.epistemic).mean(0) / variance,
     }
-    overall = {name: float(columns[name].mean()) if name in AVERAGED else None for name in columns}
+    overall: dict[str, Any] = {name: float(columns[name].mean()) if name in AVERAGED else None for name in columns}
     overall |= {
         "z_sd": z_overall,
         "z_sd_error": np.hypot(z_overall_error, z_overall * state.common_error),
         "nll_change_error": float(_error(change.mean(1))),
     }
-    return {OVERALL: overall, **pd.DataFrame(columns, TARGET_NAMES).to_dict("index")}
+    single = {
+        name: {column: content[number] for column, content in columns.items()}
+        for number, name in enumerate(TARGET_NAMES)
+    }
+    return {OVERALL: overall, **single}
 
 
-def joint_scores(state: State, test: Sample, unit: np.ndarray) -> dict[str, float]:
-    """nll, nll_relative, nll_change and nll_change_error as in :func:`scores`, of all targets of a system jointly.
-
-    NaN where there are too few draws.
-    """
+def joint_scores(state: State, test: SplitPredictions, unit: np.ndarray) -> dict[str, float]:
+    """The likelihoods of :func:`scores`, of all targets of a system jointly; NaN where there are too few draws."""
     likelihood = calibration.joint_negative_log_likelihood(state.draws, test.truth)
     change = likelihood - calibration.joint_negative_log_likelihood(test.draws, test.truth)
     return {
@@ -254,12 +320,12 @@ def joint_scores(state: State, test: Sample, unit: np.ndarray) -> dict[str, floa
 
 
 def _error(values: np.ndarray) -> np.ndarray:
-    """The standard error of the mean over systems, (n, ...) to (...)."""
+    """The standard error (...) of the mean over systems of values (n, ...)."""
     return values.std(0, ddof=1) / np.sqrt(len(values))
 
 
 def curves(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, Any]]:
-    """Coverage at each level, and the limits of a calibrated model."""
+    """Rows of the coverage at each level, with the limits of a calibrated model."""
     low, high = calibration.band(calibration.LEVELS, worth)
     for name, value in values.items():
         found = calibration.nearer(value) if name == JOINT else calibration.central(value)
@@ -268,9 +334,9 @@ def curves(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, An
 
 
 def each_system(
-    state: State, values: dict[str, np.ndarray], test: Sample, validation: Sample
+    state: State, values: dict[str, np.ndarray], test: SplitPredictions, validation: SplitPredictions
 ) -> Iterator[dict[str, Any]]:
-    """One row a test system: its joint relative negative log-likelihood, and TARP's value."""
+    """One row a test system: its joint relative negative log-likelihood, and the value of TARP."""
     likelihood = calibration.joint_negative_log_likelihood(state.draws, test.truth)
     likelihood -= np.log(validation.truth.std(0)).sum()
     for name, score, value in zip(test.ids, likelihood, values[JOINT], strict=True):
@@ -278,7 +344,7 @@ def each_system(
 
 
 def histograms(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, Any]]:
-    """The share of systems in each bin, and the limits of a calibrated model."""
+    """Rows of the share of systems in each bin, with the limits of a calibrated model."""
     edges = np.linspace(0, 1, calibration.BINS + 1)
     low, high = calibration.band(np.array(1 / calibration.BINS), worth)
     for name, value in values.items():

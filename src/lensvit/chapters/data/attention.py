@@ -17,19 +17,23 @@ from lensvit.learning.inputs import Inputs
 FINER = 8  # cells of a regular grid for each patch along an axis
 
 
-class NoAttention(LensvitError):
+class NoAttentionError(LensvitError):
     """The network has no attention over a square of patches."""
 
 
-def maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) -> np.ndarray:
+def attention_maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) -> np.ndarray:
     """The attention of a trained network for some systems.
 
     Parameters
     ----------
-    rows : rows of the catalogue, n of them.
-    images : the run's folder of images.
-    weights : models/{model}/.
-    layer : index of the layer; -1 is the last.
+    rows
+        n rows of the catalogue.
+    images
+        The run's folder of images.
+    weights
+        models/{model}/.
+    layer
+        Index of the layer; -1 is the last.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) -> np.ndar
 
     Raises
     ------
-    NoAttention
+    NoAttentionError
         If the network has no attention over a square of patches.
     LensvitError
         If it has no such layer, or its weights are absent or broken.
@@ -48,17 +52,22 @@ def maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) -> np.ndar
     try:
         attention = from_transformers.attentions(network, batch)
     except LensvitError as error:
-        raise NoAttention(str(error)) from error
+        raise NoAttentionError(str(error)) from error
     result = on_patches(attention.numpy(), layer)
     return on_sky(result) if config.recipe.resize == "graded" else result
 
 
 def on_sky(maps: np.ndarray) -> np.ndarray:
-    """Maps over the patches of a graded input, (..., side, side), on a regular grid over the image.
+    """Maps over the patches of a graded input, on a regular grid over the image.
+
+    Parameters
+    ----------
+    maps
+        (..., side, side)
 
     Returns
     -------
-    (..., m, m), m = ``FINER`` side; a patch is alike all over.
+    (..., m, m) with m = ``FINER`` side; all cells of a patch are alike.
     """
     side = maps.shape[-1]
     edges = graded(np.linspace(-1, 1, side + 1))
@@ -72,9 +81,10 @@ def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:
 
     Parameters
     ----------
-    attention : (layers, n, heads, tokens, tokens); token 0 is the class token, the others
-        are the patches in row-major order.
-    layer : index of the layer; -1 is the last.
+    attention
+        (layers, n, heads, tokens, tokens); token 0 is the class token, the others are the patches in row-major order.
+    layer
+        Index of the layer; -1 is the last.
 
     Returns
     -------
@@ -84,7 +94,7 @@ def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:
     ------
     LensvitError
         If there is no such layer.
-    NoAttention
+    NoAttentionError
         If the patches fill no square.
     """
     layers, patches = len(attention), attention.shape[-1] - 1
@@ -92,7 +102,7 @@ def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:
         raise LensvitError(f"the network has {layers} layers: figures.attention_layer {layer} is none of them")
     side = math.isqrt(patches)
     if side == 0 or side**2 != patches:
-        raise NoAttention(f"the network's {patches} patches fill no square: choose a plain ViT for figure 1")
+        raise NoAttentionError(f"the network's {patches} patches fill no square: choose a plain ViT for figure 1")
     received = attention[layer][:, :, 0, 1:]  # (n, heads, patches)
     received = received / received.mean(axis=-1, keepdims=True)
     return received.reshape(*received.shape[:2], side, side)

@@ -7,39 +7,49 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 
 from lensvit.chapters.data import attention
 from lensvit.chapters.data.examples import choose_examples
 from lensvit.chapters.data.settings import Figure1Settings
-from lensvit.errors import LensvitError
 from lensvit.figures import style
 from lensvit.io import tables
+from lensvit.io.images import open_images
 from lensvit.io.settings import read_settings
 from lensvit.lensing.noise import noise
 
-HEADS = 4  # shown by themselves
+HEADS = 4  # how many are shown by themselves
 IMAGE_MAP, ATTENTION_MAP = "gray", "inferno"
 SOFTENING = 2.0  # background sigmas at which the asinh stretch turns logarithmic
-CONTOUR_COLOUR = "#56B4E9"  # seen on dark and on bright
-CONTOURS = (0.35, 0.7)  # of the stretched image's range
-SMOOTHING = 0.06  # arcsec, of the image under the contours
+CONTOUR_COLOUR = "#56B4E9"  # visible on dark and on bright ground
+CONTOURS = (0.35, 0.7)  # levels, as shares of the range of the stretched image
+SMOOTHING = 0.06  # standard deviation of the smoothing of the image for its contours [arcsec]
 LABEL_WIDTH, TOP, BOTTOM, BAR_WIDTH = 0.78, 0.2, 0.36, 0.5  # inches around the panels
 TICK = 2.0  # arcsec between ticks
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row of the figure.
+    """A system that the figure shows.
 
-    image : (ny, nx) noisy, counts/s per pixel, row 0 at the lowest y. sigma : of its
-    background. pixel_scale : [arcsec]. instrument, psf : names to print.
+    Parameters
+    ----------
+    image
+        (ny, nx) with noise [counts/s per pixel], row 0 at the lowest y.
+    sigma
+        Noise of its background [counts/s per pixel].
+    pixel_scale
+        Side of a pixel [arcsec].
+    instrument
+        The camera's name as printed.
+    psf
+        The PSF's name.
     """
 
     image: np.ndarray
@@ -50,7 +60,7 @@ class Example:
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Left, right, bottom, top edge [arcsec]; the centre of the image is the origin."""
+        """The left, right, bottom and top edge [arcsec]; the centre of the image is the origin."""
         ny, nx = self.image.shape
         x, y = nx * self.pixel_scale / 2, ny * self.pixel_scale / 2
         return (-x, x, -y, y)
@@ -62,46 +72,55 @@ class Example:
 
 
 def figure1(settings: Path, catalog: Path, images: Path, output: list[Path], weights: Path | None = None) -> None:
-    """Draw figure 1; without attention maps, the images alone.
+    """Draw figure 1.
 
     Parameters
     ----------
-    settings : YAML with ``seed``, ``examples`` (ids), ``model``, ``layer``, ``options`` (PSF to
-        ``label``, ``pixels``, ``pixel_scale`` of its instrument).
-    catalog : catalog.parquet.
-    images : the run's folder of images.
-    output : .pdf and .png files.
-    weights : models/{model}/, or None.
+    settings
+        YAML, see :class:`lensvit.chapters.data.settings.Figure1Settings`.
+    catalog
+        catalog.parquet.
+    images
+        The run's folder of images.
+    output
+        .pdf and .png files.
+    weights
+        models/{model}/ of a vision transformer; without it, or without attention over a square of patches, the figure
+        shows the images alone.
 
     Raises
     ------
     LensvitError
         If an example is unknown, or an image or a weights file is absent or broken.
     """
-    chosen = read_settings(settings, Figure1Settings)
-    labels = {psf: camera.label for psf, camera in chosen.cameras.items()}
-    rows = choose_examples(tables.read_parquet(catalog), chosen.examples, labels, chosen.seed)
+    choice = read_settings(settings, Figure1Settings)
+    labels = {psf: camera.label for psf, camera in choice.cameras.items()}
+    rows = choose_examples(tables.read_parquet(catalog), choice.examples, labels, choice.seed)
     examples = [example(row, images, labels) for _, row in rows.iterrows()]
     maps = None
     if weights is not None:
         try:
-            maps = attention.maps(rows, images, weights, chosen.layer)
-        except attention.NoAttention as reason:
+            maps = attention.attention_maps(rows, images, weights, choice.layer)
+        except attention.NoAttentionError as reason:
             print(f"figure 1 shows the images alone: {reason}", file=sys.stderr)
     style.save(draw(examples, maps), output)
 
 
 def example(row: pd.Series, images: Path, labels: dict[str, str]) -> Example:
-    """Read one system's image and add the noise that is its own."""
-    path = Path(images) / row["psf"] / f"{row['chunk']}.h5"
-    try:
-        with h5py.File(path, "r") as file:
-            clean = file["image"][int(row["row"])]  # (ny, nx)
-            pixel_scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
-    except FileNotFoundError as error:
-        raise LensvitError(f"no image file {path}: run snakemake again, which simulates it") from error
-    except (OSError, KeyError, IndexError, ValueError) as error:
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
+    """A system with its own noise.
+
+    Parameters
+    ----------
+    row
+        Its row of the catalogue.
+    images
+        The run's folder of images.
+    labels
+        PSF to the label of its camera.
+    """
+    with open_images(images, row["psf"], row["chunk"]) as file:
+        clean = file["image"][int(row["row"])]  # (ny, nx)
+        pixel_scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
     sigma = float(row["sigma_bkg"])
     noisy = noise(clean, sigma, exposure, int(row["seed"]))
     return Example(noisy, sigma, pixel_scale, labels.get(row["psf"], ""), row["psf"])
@@ -112,7 +131,15 @@ def example(row: pd.Series, images: Path, labels: dict[str, str]) -> Example:
 
 @style.styled
 def draw(examples: Sequence[Example], maps: np.ndarray | None) -> Figure:
-    """The figure of ``examples`` with their attention ``maps`` (n, heads, side, side), or without."""
+    """The figure of n systems.
+
+    Parameters
+    ----------
+    examples
+        The systems.
+    maps
+        (n, heads, side, side) attention; None shows the images alone.
+    """
     return _images_alone(examples) if maps is None else _with_attention(examples, maps)
 
 
@@ -130,6 +157,7 @@ def _grid(rows: int, columns: int, right: float, top: float) -> tuple[Figure, np
 
 
 def _images_alone(examples: Sequence[Example]) -> Figure:
+    """The figure without attention: one row of images."""
     figure, panels = _grid(1, len(examples), right=0.05, top=0.2)
     for column, (axes, shown) in enumerate(zip(panels[0], examples, strict=True)):
         _image(axes, shown)
@@ -140,6 +168,7 @@ def _images_alone(examples: Sequence[Example]) -> Figure:
 
 
 def _with_attention(examples: Sequence[Example], maps: np.ndarray) -> Figure:
+    """The figure with attention: a row for each system, with its image, the mean over heads and the first heads."""
     heads = min(HEADS, maps.shape[1])
     figure, panels = _grid(len(examples), 2 + heads, right=BAR_WIDTH, top=TOP)
     titles = ["Image", "Mean of heads", *(f"Head #{number + 1}" for number in range(heads))]
@@ -157,21 +186,22 @@ def _with_attention(examples: Sequence[Example], maps: np.ndarray) -> Figure:
 
 
 def _image(axes: Axes, shown: Example) -> None:
+    """Draw the image of a system."""
     axes.imshow(
         shown.stretched(shown.image), cmap=IMAGE_MAP, origin="lower", extent=shown.extent, vmin=-0.05, vmax=1,
         interpolation="nearest",
     )  # fmt: skip
 
 
-def _attention(axes: Axes, shown: Example, received: np.ndarray) -> object:
-    """One map (side, side), bright at its own peak, with contours of the image and the peak's height."""
+def _attention(axes: Axes, shown: Example, received: np.ndarray) -> AxesImage:
+    """Draw one map (side, side), bright at its own peak, with contours of the image and the height of the peak."""
     peak = float(received.max())
     drawn = axes.imshow(
         received / peak, cmap=ATTENTION_MAP, origin="lower", extent=shown.extent, vmin=0, vmax=1,
         interpolation="bilinear",
     )  # fmt: skip
     smooth = gaussian_filter(shown.image, SMOOTHING / shown.pixel_scale)
-    left, right, bottom, top = shown.extent
+    left, _, bottom, _ = shown.extent
     ny, nx = smooth.shape
     x = left + (np.arange(nx) + 0.5) * shown.pixel_scale
     y = bottom + (np.arange(ny) + 0.5) * shown.pixel_scale
@@ -185,6 +215,7 @@ def _attention(axes: Axes, shown: Example, received: np.ndarray) -> object:
 
 
 def _axes(axes: Axes, shown: Example, left: bool, bottom: bool) -> None:
+    """Set the ticks of a panel, with numbers and labels if it is at the left or at the bottom."""
     reach = TICK * np.floor(0.95 * shown.extent[1] / TICK)
     ticks = np.arange(-reach, reach + TICK / 2, TICK)
     axes.set(xticks=ticks, yticks=ticks)
@@ -194,10 +225,12 @@ def _axes(axes: Axes, shown: Example, left: bool, bottom: bool) -> None:
 
 
 def _name(shown: Example, between: str) -> str:
+    """The camera and the PSF of a system, as printed."""
     return style.literal(f"{shown.instrument}{between}{shown.psf}")
 
 
-def _colour_bar(figure: Figure, panels: np.ndarray, drawn: object) -> None:
+def _colour_bar(figure: Figure, panels: np.ndarray, drawn: AxesImage) -> None:
+    """Draw the colour bar of the attention maps at the right of the panels."""
     top, bottom = panels[0, -1].get_position(), panels[-1, -1].get_position()
     place = (top.x1 + 0.08 / style.WIDTH, bottom.y0, 0.09 / style.WIDTH, top.y1 - bottom.y0)
     bar = figure.colorbar(drawn, cax=figure.add_axes(place), ticks=[0, 0.5, 1])

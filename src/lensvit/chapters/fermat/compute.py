@@ -1,15 +1,18 @@
 """What errors of a lens mean for H0: the longest delay of each test system, by every method's draws of its lens.
 
-A delay is D_dt / c times the difference of the Fermat potential of two images (:mod:`lensvit.inference.delays`), so that
-the error of ln of this difference is that of ln H0 from a delay measured without error. Three treatments say
+A delay is D_dt / c times the difference of the Fermat potential of two images (:mod:`lensvit.inference.delays`), so
+that the error of ln of this difference is that of ln H0 from a delay measured without error. Three treatments say
 from what a method's draws come:
 
-prediction : a network alone. It predicts neither the shear, which is drawn from its prior, nor the source, which
-    is put where the rays of the observed images meet on average.
-images : the same draws, with the shear and the source from their priors, given the observed positions of the
-    quasar images too, which come with every measured delay. So it is for the priors without a network.
-pixels : a posterior of all parameters given all pixels: Laplace's of the refinement, the samples of a chain, and
-    the limit of information at the truth. The source is each draw's own.
+prediction
+    A network alone. It predicts neither the shear, which is drawn from its prior, nor the source, which is put where
+    the rays of the observed images meet on average.
+images
+    The same draws, with the shear and the source from their priors, given the observed positions of the quasar images
+    too, which come with every measured delay. The priors without a network are treated in the same way.
+pixels
+    A posterior of all parameters given all pixels: Laplace's of the refinement, the samples of a chain, or the limit
+    of information at the truth. The source is each draw's own.
 """
 
 from __future__ import annotations
@@ -18,31 +21,31 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
 
 from lensvit.chapters.fermat.settings import FermatSettings
 from lensvit.chapters.fermat.thresholds import MOST_UNPHYSICAL
+from lensvit.chapters.grouping import parameters_of
 from lensvit.errors import LensvitError
 from lensvit.inference.coordinates import to_coordinates, to_parameters
 from lensvit.inference.delays import fermat_potentials, match_positions
 from lensvit.io import files, tables
+from lensvit.io.hdf5 import find_systems, read_datasets
 from lensvit.io.products import read_limits
 from lensvit.io.settings import read_settings
 from lensvit.jobs.seeds import derive
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.lens_equation import QuasarImages
-from lensvit.parameters import NAMES, TARGET_NAMES, Prior
+from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
 
-FEWEST_DRAWS = 4  # different ones, without which a system has no sigma
-TARGETS = [NAMES.index(name) for name in TARGET_NAMES]
+FEWEST_DRAWS = 4  # with fewer different draws a system has no sigma
 SHEAR = [NAMES.index(name) for name in ("gamma_ext", "psi_ext")]
 SOURCE = [NAMES.index(name) for name in ("source_x", "source_y")]
 PARTS = {"gamma": [NAMES.index("gamma")], "theta_E": [NAMES.index("theta_E")], "shear": SHEAR}
 SHARES = ("gamma", "theta_E")
-ORDER = (
+COLUMNS = (
     "id", "psf", "n_images", "method", "treatment", "difference", "draws", "unphysical", "used", "error", "sigma", "z",
     *(f"share_{name}" for name in SHARES), *(f"sigma_{part}" for part in PARTS),
 )  # fmt: skip
@@ -62,18 +65,27 @@ def fermat(
 
     Parameters
     ----------
-    settings : YAML with seed, ``draws`` (most of each method), ``astrometry`` (error of each coordinate of an
-        image's position [arcsec]), ``max_images``, ``priors`` and ``external_shear``.
-    catalog : catalog.parquet. draws : predictions/{model}.h5.
-    output : Parquet, one row a system, method (a model's name, prior, refined, mcmc or limit) and treatment: id,
-        psf, n_images; difference of the Fermat potential, true [arcsec^2]; draws; unphysical (their number);
-        used (whether there are enough different draws, and few unphysical ones); of the physical draws error and
-        sigma, the mean and standard deviation of ln(difference / true), z, their ratio, share_gamma and
-        share_theta_E, the squared correlation of this logarithm with the parameter; and, of a network alone,
-        sigma_gamma, sigma_theta_E, sigma_shear, the sigma if only these draws vary. NaN where there is none.
-    limit : limit.parquet with its .h5 beside. amplitudes : "known" or "marginalised", which limit.
-    refined : refined/{model}.parquet with its .h5 beside.
-    mcmc : HDF5 with ``id``, ``converged`` (n,) and ``samples`` (n, S, 14) of the parameters.
+    settings
+        YAML, see :class:`lensvit.chapters.fermat.settings.FermatSettings`.
+    catalog
+        catalog.parquet.
+    draws
+        predictions/{model}.h5 of every model.
+    output
+        Parquet, one row a system, method (a model's name, prior, refined, mcmc or limit) and treatment: id, psf,
+        n_images; difference of the Fermat potential, true [arcsec^2]; draws and unphysical, their numbers; used
+        (whether there are enough different draws, and few unphysical ones). Of the physical draws: error and sigma,
+        the mean and standard deviation of ln(difference / true); z, their ratio; share_gamma and share_theta_E, the
+        squared correlation of this logarithm with the parameter. Of a network alone: sigma_gamma, sigma_theta_E and
+        sigma_shear, the sigma if only these draws vary. NaN where there is none.
+    limit
+        limit.parquet, with the covariances (.h5) beside it.
+    amplitudes
+        Which limit is meant: that with the amplitudes "known" or "marginalised".
+    refined
+        refined/{model}.parquet, with the covariances (.h5) beside it.
+    mcmc
+        HDF5 with ``id``, ``converged`` (n,) and ``samples`` (n, S, 14) of the parameters.
 
     Raises
     ------
@@ -81,16 +93,16 @@ def fermat(
         If a file is absent or broken, has no draws of a system, or no system has two images.
     """
     torch.set_num_threads(1)
-    options = read_settings(settings, FermatSettings)
-    systems = lenses(tables.read_parquet(catalog), options)
+    choice = read_settings(settings, FermatSettings)
+    systems = lenses(tables.read_parquet(catalog), choice)
     rows = [
-        *(row for path in draws for row in of_network(systems, path, options)),
-        *of_priors(systems, options),
-        *(of_laplace(systems, refined, options) if refined else ()),
-        *(of_chain(systems, mcmc, options) if mcmc else ()),
-        *(of_limit(systems, limit, amplitudes, options) if limit else ()),
+        *(row for path in draws for row in of_network(systems, path, choice)),
+        *of_priors(systems, choice),
+        *(of_laplace(systems, refined, choice) if refined else ()),
+        *(of_chain(systems, mcmc, choice) if mcmc else ()),
+        *(of_limit(systems, limit, amplitudes, choice) if limit else ()),
     ]
-    table = pd.DataFrame(rows, columns=list(ORDER))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     with files.atomic(output) as temporary:
         table.to_parquet(temporary, index=False)
     files.write_manifest(output)
@@ -104,8 +116,20 @@ def fermat(
 class Lens(NamedTuple):
     """A test system.
 
-    truth : (14,). positions : (M, 2) of the images, as observed [arcsec]. pair : of the longest delay, the last
-    to arrive first. difference : of its Fermat potential, true [arcsec^2].
+    Parameters
+    ----------
+    id
+        Its id in the catalogue.
+    psf
+        The name of its PSF.
+    truth
+        (14,) its parameters.
+    positions
+        (M, 2) of its images, as observed [arcsec].
+    pair
+        The two images of the longest delay, the last to arrive first.
+    difference
+        The true difference of the Fermat potential between them [arcsec^2].
     """
 
     id: str
@@ -121,8 +145,8 @@ class Lens(NamedTuple):
         return (potential[:, self.pair[0]] - potential[:, self.pair[1]]) / self.difference
 
 
-def lenses(catalog: pd.DataFrame, options: FermatSettings) -> list[Lens]:
-    """The test systems with two images or more, their positions with errors of ``options.astrometry``.
+def lenses(catalog: pd.DataFrame, settings: FermatSettings) -> list[Lens]:
+    """The test systems with two images or more, whose positions are observed with errors.
 
     Raises
     ------
@@ -130,107 +154,110 @@ def lenses(catalog: pd.DataFrame, options: FermatSettings) -> list[Lens]:
         If there is none.
     """
     rows = catalog[catalog["split"] == "test"]
-    parameters = rows[list(NAMES)].to_dict("records")
+    parameters = parameters_of(rows)
     found = []
-    for row, system, images in zip(rows.itertuples(), parameters, solve(parameters), strict=True):
-        if isinstance(images, QuasarImages) and len(images.brightest(options.max_images)) > 1:
-            found.append(_lens(row, system, images.brightest(options.max_images), options))
+    for name, psf, system, solution in zip(rows["id"], rows["psf"], parameters, solve(parameters), strict=True):
+        if isinstance(solution, QuasarImages) and len(images := solution.brightest(settings.max_images)) > 1:
+            found.append(_lens(name, psf, np.array(list(system.values())), images, settings))
     if not found:
         raise LensvitError("no test system has two images and so a delay: set fermat.enabled to false")
     return found
 
 
-def _lens(row: NamedTuple, system: Mapping[str, float], images: QuasarImages, options: FermatSettings) -> Lens:
-    truth = np.array([system[name] for name in NAMES])
+def _lens(name: str, psf: str, truth: np.ndarray, images: QuasarImages, settings: FermatSettings) -> Lens:
+    """The system of this id and PSF with the parameters ``truth`` (14,) and observed images."""
     places = np.column_stack([images.x, images.y])
     potential = fermat_potentials(truth[None], places, truth[None, SOURCE])[0]
     pair = int(potential.argmax()), int(potential.argmin())
-    rng = np.random.default_rng(derive(options.seed, "astrometry", row.id))
-    observed = places + options.astrometry * rng.standard_normal(places.shape)
-    return Lens(row.id, row.psf, truth, observed, pair, float(potential[pair[0]] - potential[pair[1]]))
+    rng = np.random.default_rng(derive(settings.seed, "astrometry", name))
+    observed = places + settings.astrometry * rng.standard_normal(places.shape)
+    return Lens(name, psf, truth, observed, pair, float(potential[pair[0]] - potential[pair[1]]))
 
 
 # ---------------------------------------------------------------- methods
 
 
-def of_network(systems: list[Lens], path: Path, options: FermatSettings) -> Iterator[dict[str, object]]:
+def of_network(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of a network's draws, alone and with the positions of the images."""
     model = Path(path).stem
-    ids, values = _datasets(path, "id", "draws")
-    for system, place in zip(systems, _places(path, ids, systems), strict=True):
-        targets = values[: options.draws, place].astype(float)
-        rng = np.random.default_rng(derive(options.seed, "fermat", model, system.id))
-        drawn = with_priors(targets, options.known, rng)
+    ids, values = read_datasets(path, "id", "draws")
+    for system, place in zip(systems, _rows_of(path, ids, systems), strict=True):
+        targets = values[: settings.draws, place].astype(float)
+        rng = np.random.default_rng(derive(settings.seed, "fermat", model, system.id))
+        drawn = with_priors(targets, settings.known, rng)
         yield _row(system, model, "prediction", drawn, None) | _parts(system, drawn)
-        yield _given_images(system, model, drawn, options)
+        yield _given_images(system, model, drawn, settings)
 
 
-def of_priors(systems: list[Lens], options: FermatSettings) -> Iterator[dict[str, object]]:
+def of_priors(systems: list[Lens], settings: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of the priors with the positions of the images: what is known without a network."""
     for system in systems:
-        rng = np.random.default_rng(derive(options.seed, "fermat", "prior", system.id))
-        targets = np.column_stack([options.known[name].draws(rng, options.draws) for name in TARGET_NAMES])
-        yield _given_images(system, "prior", with_priors(targets, options.known, rng), options)
+        rng = np.random.default_rng(derive(settings.seed, "fermat", "prior", system.id))
+        targets = np.column_stack([settings.known[name].draws(rng, settings.draws) for name in TARGET_NAMES])
+        yield _given_images(system, "prior", with_priors(targets, settings.known, rng), settings)
 
 
-def of_laplace(systems: list[Lens], path: Path, options: FermatSettings) -> Iterator[dict[str, object]]:
-    """Rows of the refinement's Gaussians; those that have not converged have no draws."""
+def of_laplace(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
+    """Rows of the Gaussians of the refinement; a fit that has not converged has no draws."""
     table = tables.read_parquet(path).set_index("id")
-    ids, center, spread = _datasets(Path(path).with_suffix(".h5"), "id", "coordinates", "covariance")
+    ids, center, spread = read_datasets(Path(path).with_suffix(".h5"), "id", "coordinates", "covariance")
     place = {name: number for number, name in enumerate(ids)}
     for system in systems:
         if system.id in place:
             row = place[system.id]
             good = bool(table.loc[system.id, "converged"])
-            yield _gaussian(system, "refined", center[row], spread[row] if good else None, options)
+            yield _gaussian(system, "refined", center[row], spread[row] if good else None, settings)
 
 
-def of_limit(systems: list[Lens], path: Path, amplitudes: str, options: FermatSettings) -> Iterator[dict[str, object]]:
-    """Rows of the limit of information, about the truth: they have a sigma and no error."""
+def of_limit(systems: list[Lens], path: Path, amplitudes: str, settings: FermatSettings) -> Iterator[dict[str, object]]:
+    """Rows of the limit of information at the truth, which have a sigma and no error."""
     valid = read_limits(path, amplitudes).index
-    ids, spread = _datasets(Path(path).with_suffix(".h5"), "id", amplitudes)
-    for system, place in zip(systems, _places(path, ids, systems), strict=True):
+    ids, spread = read_datasets(Path(path).with_suffix(".h5"), "id", amplitudes)
+    for system, place in zip(systems, _rows_of(path, ids, systems), strict=True):
         truth = to_coordinates(torch.tensor(system.truth[None]))[0].numpy()
-        row = _gaussian(system, "limit", truth, spread[place] if system.id in valid else None, options)
+        row = _gaussian(system, "limit", truth, spread[place] if system.id in valid else None, settings)
         yield row | {"error": np.nan, "z": np.nan}
 
 
-def of_chain(systems: list[Lens], path: Path, options: FermatSettings) -> Iterator[dict[str, object]]:
-    """Rows of samples of a system's chains, evenly thinned; where none has converged there are no draws."""
-    ids, converged, samples = _datasets(path, "id", "converged", "samples")
+def of_chain(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
+    """Rows of evenly thinned samples of each system's chains; where none has converged there are no draws."""
+    ids, converged, samples = read_datasets(path, "id", "converged", "samples")
     for system in systems:
         own = ids == system.id
         if own.any():
             chain = samples[own & converged.astype(bool)].reshape(-1, len(NAMES)).astype(float)
-            some = chain[np.linspace(0, len(chain) - 1, min(options.draws, len(chain))).round().astype(int)]
+            some = chain[np.linspace(0, len(chain) - 1, min(settings.draws, len(chain))).round().astype(int)]
             yield _row(system, "mcmc", "pixels", some, some[:, SOURCE])
 
 
 def with_priors(targets: np.ndarray, known: Mapping[str, Prior], rng: np.random.Generator) -> np.ndarray:
-    """Draws (K, 8) of the targets with draws from the priors of what is no target: (K, 14)."""
+    """Draws (K, 14) of all parameters: those (K, 8) of the targets, and draws of the others from their priors."""
     others = [name for name in NAMES if name not in TARGET_NAMES]
     return np.column_stack([targets, *(known[name].draws(rng, len(targets)) for name in others)])
 
 
-def _given_images(system: Lens, method: str, drawn: np.ndarray, options: FermatSettings) -> dict[str, object]:
-    """The row of draws (K, 14) given the images; unphysical are those that no lens was found for."""
+def _given_images(system: Lens, method: str, drawn: np.ndarray, settings: FermatSettings) -> dict[str, object]:
+    """The row of draws (K, 14) given the images; those for which no lens is found count as unphysical."""
     coordinates = to_coordinates(torch.tensor(drawn))
-    generator = torch.Generator().manual_seed(derive(options.seed, "match", system.id))
+    generator = torch.Generator().manual_seed(derive(settings.seed, "match", system.id))
     places = torch.tensor(system.positions)
-    matched = match_positions(coordinates, _spread(coordinates), places, options.astrometry, generator)
+    matched = match_positions(coordinates, _spread(coordinates), places, settings.astrometry, generator)
     parameters = to_parameters(matched).numpy()
     return _row(system, method, "images", parameters, parameters[:, SOURCE])
 
 
 def _spread(coordinates: torch.Tensor) -> torch.Tensor:
-    """Covariance (14, 14) of draws, without the chance correlations of what was drawn independently."""
+    """Covariance (14, 14) of draws, without the chance correlations of what was drawn independently.
+
+    Targets, shear, source position and the two parameters of the source's light were drawn independently.
+    """
     result = torch.cov(coordinates.T)
-    of = torch.tensor([0] * len(TARGETS) + [1] * len(SHEAR) + [2] * len(SOURCE) + [3, 4])
-    return torch.where(of[:, None] == of, result, 0)
+    block = torch.tensor([0] * len(TARGET_COLUMNS) + [1] * len(SHEAR) + [2] * len(SOURCE) + [3, 4])
+    return torch.where(block[:, None] == block, result, 0)
 
 
 def _parts(system: Lens, drawn: np.ndarray) -> dict[str, float]:
-    """Sigmas if only some parameters vary, the others at their means, the shear's being none."""
+    """Sigmas if only some parameters vary: the others are at their means, and without its draws the shear is 0."""
     still = np.tile(drawn.mean(0), (len(drawn), 1))
     still[:, SHEAR[0]] = 0.0
     result = {}
@@ -242,15 +269,23 @@ def _parts(system: Lens, drawn: np.ndarray) -> dict[str, float]:
 
 
 def _gaussian(
-    system: Lens, method: str, center: np.ndarray, spread: np.ndarray | None, options: FermatSettings
+    system: Lens, method: str, center: np.ndarray, spread: np.ndarray | None, settings: FermatSettings
 ) -> dict[str, object]:
-    """A row of draws of a Gaussian in the coordinates (14,); no draws where there is no covariance."""
-    rng = np.random.default_rng(derive(options.seed, "fermat", method, system.id))
+    """The row of draws of a Gaussian in the coordinates, with mean (14,) and covariance (14, 14).
+
+    Without a covariance there are no draws.
+    """
+    rng = np.random.default_rng(derive(settings.seed, "fermat", method, system.id))
     drawn = np.empty((0, len(NAMES)))
     if spread is not None:
-        drawn = rng.multivariate_normal(center, spread, options.draws, method="eigh")
+        drawn = rng.multivariate_normal(center, spread, settings.draws, method="eigh")
     parameters = to_parameters(torch.tensor(drawn)).numpy()
     return _row(system, method, "pixels", parameters, parameters[:, SOURCE])
+
+
+def _rows_of(path: Path, ids: np.ndarray, systems: list[Lens]) -> list[int]:
+    """The row of each system in a file whose rows have these ids."""
+    return find_systems(path, ids, [system.id for system in systems])
 
 
 # ---------------------------------------------------------------- rows
@@ -259,6 +294,7 @@ def _gaussian(
 def _row(
     system: Lens, method: str, treatment: str, parameters: np.ndarray, sources: np.ndarray | None
 ) -> dict[str, object]:
+    """The row of a method's draws (K, 14) of a system, with their sources (K, 2) or where the rays meet."""
     ratios = system.ratios(parameters, sources)
     good = int(np.count_nonzero(ratios > 0))
     distinct = len(np.unique(ratios[ratios > 0]))  # sampling with replacement may leave a few
@@ -283,7 +319,7 @@ def _row(
 
 
 def _moments(ratios: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of the logarithm of the positive ones; NaN where they are too few."""
+    """Mean and standard deviation of the logarithm of the positive ratios; NaN where these are too few."""
     logarithm = np.log(ratios[ratios > 0])
     if len(logarithm) < FEWEST_DRAWS:
         return np.nan, np.nan
@@ -296,26 +332,3 @@ def _share(ratios: np.ndarray, values: np.ndarray) -> float:
     if np.count_nonzero(good) < FEWEST_DRAWS or not np.ptp(values[good]) > 0:
         return np.nan
     return float(np.corrcoef(np.log(ratios[good]), values[good])[0, 1] ** 2)
-
-
-# ---------------------------------------------------------------- files
-
-
-def _datasets(path: Path, *names: str) -> tuple[np.ndarray, ...]:
-    """Datasets of an HDF5 file; ids as text."""
-    try:
-        with h5py.File(path) as file:
-            return tuple(file[name].asstr()[:] if name == "id" else file[name][:] for name in names)
-    except FileNotFoundError as error:
-        raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
-    except (OSError, KeyError) as error:
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
-
-
-def _places(path: Path, ids: np.ndarray, systems: list[Lens]) -> list[int]:
-    """Where each system stands in a file."""
-    place = {name: number for number, name in enumerate(ids)}
-    missing = [system.id for system in systems if system.id not in place]
-    if missing:
-        raise LensvitError(f"{path} has nothing of the system {missing[0]}: delete it and run snakemake again")
-    return [place[system.id] for system in systems]

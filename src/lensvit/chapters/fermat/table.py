@@ -1,8 +1,8 @@
 """What the delays of a population of lenses are worth: tables/fermat.csv.
 
 The systems' errors of ln H0 are combined as measurements are, with weights 1 / sigma^2 of the predicted sigmas.
-How far the result is off has two measures: what the sigmas predict, and what the scatter of the systems says
-(bootstrap over systems). They agree if the sigmas are honest.
+Two standard errors of the combined value are given: what the sigmas predict, and what the scatter of the systems says
+(by a bootstrap over systems). They agree if the sigmas are honest.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lensvit.chapters.fermat.thresholds import ALL
+from lensvit.chapters.grouping import of_group, with_all
 from lensvit.io import tables
 from lensvit.io.files import write_text
 from lensvit.jobs.seeds import derive
-from lensvit.statistics.metrics import BOOTSTRAPS
+from lensvit.statistics.metrics import bootstrap_rows
 
 MEDIANS = ("sigma", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear")
 
@@ -27,12 +27,16 @@ def fermat_table(fermat: Path, goal: float, output: Path) -> None:
 
     Parameters
     ----------
-    fermat : fermat.parquet. goal : relative uncertainty of H0 that the number of lenses is for.
-    output : CSV, one row a method, treatment and number of images ("all" first): systems, used; unphysical, a
-        share of all draws; over the used systems the medians of sigma and of \\|error\\|, z, the root mean square of
-        error / sigma; combined, their weighted mean error of ln H0, with predicted and observed, its standard
-        errors by the sigmas and by the scatter; tension, combined over observed; lenses and lenses_observed,
-        as many as it takes for the goal by either; medians of share_gamma, share_theta_E, sigma_gamma,
+    fermat
+        fermat.parquet.
+    goal
+        Relative uncertainty of H0 for which the number of lenses is given.
+    output
+        CSV, one row a method, treatment and number of images ("all" first): systems, used; unphysical, a share of all
+        draws; then of the used systems: error, the median of its absolute value; z, the root mean square of
+        error / sigma; combined, the weighted mean error of ln H0; predicted and observed, its standard errors by the
+        sigmas and by the scatter; tension, combined over observed; lenses and lenses_observed, how many it takes for
+        the goal by either standard error; the medians of sigma, share_gamma, share_theta_E, sigma_gamma,
         sigma_theta_E and sigma_shear.
 
     Raises
@@ -50,26 +54,37 @@ def combine(error: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return (weight * error).sum(-1) / weight.sum(-1), weight.sum(-1) ** -0.5
 
 
-def scatter(error: np.ndarray, sigma: np.ndarray, seed: int) -> float:
-    """Standard error of the weighted mean of n systems by their scatter: that over resampled systems."""
-    chosen = np.random.default_rng(seed).integers(len(error), size=(BOOTSTRAPS, len(error)))
-    return float(combine(error[chosen], sigma[chosen])[0].std(ddof=1))
+def observed_error(error: np.ndarray, sigma: np.ndarray, seed: int) -> float:
+    """Standard error of :func:`combine` of n systems by their scatter: that over resampled systems.
+
+    Parameters
+    ----------
+    error
+        (n,) errors of the systems.
+    sigma
+        (n,) their predicted standard deviations.
+    seed
+        Seed of the resampling.
+    """
+    rows = bootstrap_rows(len(error), seed)
+    return float(combine(error[rows], sigma[rows])[0].std(ddof=1))
 
 
 def _rows(table: pd.DataFrame, goal: float) -> Iterator[dict[str, object]]:
+    """The rows of the table."""
     for (method, treatment), part in table.groupby(["method", "treatment"], sort=False):
-        counts = sorted(part["n_images"].unique())
-        for images in [ALL, *(counts if len(counts) > 1 else [])]:
-            some = part if images == ALL else part[part["n_images"] == images]
+        for images in with_all(sorted(part["n_images"].unique())):
+            some = of_group(part, "n_images", images)
             yield {"method": method, "treatment": treatment, "images": images, **_population(some, goal)}
 
 
 def _population(part: pd.DataFrame, goal: float) -> dict[str, float]:
+    """What the systems of one row say together."""
     used = part[part["used"]]
     count = len(used)
     error, sigma = used["error"].to_numpy(), used["sigma"].to_numpy()
     combined, predicted = combine(error, sigma) if count else (np.nan, np.nan)
-    observed = scatter(error, sigma, derive("bootstrap", "fermat")) if count > 1 else np.nan
+    observed = observed_error(error, sigma, derive("bootstrap", "fermat")) if count > 1 else np.nan
     return {
         "systems": len(part),
         "used": count,

@@ -13,20 +13,20 @@ it (the overall one by 9%, if PSF and noise are sorted into sixty classes), and 
 reach: in fits to 300 test systems, started at the truth, squared errors are 0.98 of it, averaged over the
 targets.
 
-What is taken as known: the PSF, the noise, the light profiles and their fixed parameters, and the number of
-quasar images. The amplitudes of the source, the lens light and the quasar, one value for all systems, are
-"known" or "marginalised", with nothing known of them.
+The PSF, the noise, the light profiles and their fixed parameters, and the number of quasar images are taken as
+known. The amplitudes of the source, the lens light and the quasar, one value for all systems, are either "known" or
+"marginalised" over, with nothing known of them.
 
-Where it does not hold:
+The limit does not hold in three cases:
 
-- Near a caustic. The magnification there falls with the distance d from it as d^(-1/2), so that
+- Near a caustic: the magnification there falls with the distance d from it as d^(-1/2), so that
   a scatter s of ln mu means a scatter of 2 s d: the source is 1 / (2 s) standard deviations away. Nearer than
-  ``NEAREST`` the posterior reaches where the number of images differs, and the system is left out. The other
-  side, on which two images are about to appear, cannot be seen from derivatives.
-- Priors that end. A clipped normal counts as the normal it was: an estimator that knew which systems lie on a
+  :data:`lensvit.io.products.NEAREST_CAUSTIC` the posterior reaches where the number of images differs, and the
+  system is left out. The other side, on which two images are about to appear, cannot be seen from derivatives.
+- Priors that end: a clipped normal counts as the normal it was: an estimator that knew which systems lie on a
   bound would do better there. The 23% of systems with the slope at its floor change the overall limit by 0.3%
   if their slope is known. A uniform prior, as that of the shear's angle, counts as no information.
-- Priors of the shear. Its size is informed, its direction is not. Were both, as by a normal prior of the
+- Priors of the shear: its size is informed, its direction is not. Were both, as by a normal prior of the
   same width on each component, theta_E, e1 and e2 would be better by 14 to 20%, and the overall limit by 0.4%.
 """
 
@@ -36,17 +36,17 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from lensvit.chapters.grouping import by_psf, parameters_of
 from lensvit.inference.coordinates import COORDINATES, coordinate_jacobian, sheared
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates, covariance
 from lensvit.inference.prior import LogPrior
-from lensvit.io import files, tables
-from lensvit.io.products import NEAREST_CAUSTIC
+from lensvit.io import tables
+from lensvit.io.products import NEAREST_CAUSTIC, write_with_arrays
 from lensvit.io.settings import read_settings
 from lensvit.lensing import cameras
 from lensvit.lensing.batched_lens_equation import solve
@@ -56,9 +56,10 @@ from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.lensing.system import System
-from lensvit.parameters import NAMES, TARGET_NAMES, Prior
+from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
 
-TREATMENTS = {"known": len(NAMES), "marginalised": len(NAMES) + len(AMPLITUDES)}  # parameters that are unknown
+# treatment of the amplitudes -> how many parameters are unknown
+UNKNOWN = {"known": len(NAMES), "marginalised": len(NAMES) + len(AMPLITUDES)}
 BATCH = 8  # systems whose derivatives are held at once
 
 
@@ -67,97 +68,118 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
 
     Parameters
     ----------
-    settings : YAML with ``priors``, ``external_shear``, ``scene``, ``supersampling`` and ``options``: PSF to its
-        instrument (``name``, ``pixels``, ``pixel_scale``).
-    catalog : catalog.parquet.
-    psfs : psf/{name}.fits, of every PSF in the catalogue.
-    output : Parquet, one row a test system in the catalogue's order: id, psf, instrument, n_images, sigma_bkg
-        and, for the amplitudes ``known`` and ``marginalised``, the standard deviation of each target
-        (``{target}_known``), the distance of the source from the caustic in standard deviations
-        (``caustic_known``) and whether the limit holds (``valid_known``). NaN where there is none. Beside it
-        (.h5) ``id`` and the whole covariances ``known``, ``marginalised`` (n, 14, 14) by the coordinates of
-        ``likelihood``.
+    settings
+        YAML, see :class:`lensvit.lensing.settings.LensModel`.
+    catalog
+        catalog.parquet.
+    psfs
+        psf/{name}.fits of every PSF in the catalogue.
+    output
+        Parquet, one row a test system in the catalogue's order: id, psf, instrument, n_images, sigma_bkg and, for
+        the amplitudes ``known`` and ``marginalised``, the standard deviation of each target (``{target}_known``),
+        the distance of the source from the caustic in standard deviations (``caustic_known``) and whether the limit
+        holds (``valid_known``). Values are NaN where there is no limit. Beside it (.h5) lie ``id`` and the whole
+        covariances ``known`` and ``marginalised`` (n, 14, 14) by the coordinates of
+        :mod:`lensvit.inference.coordinates`.
 
     Raises
     ------
     LensvitError
         If a file is absent or broken.
     """
-    options = read_settings(settings, LensModel)
+    choice = read_settings(settings, LensModel)
     systems = tables.read_parquet(catalog)
     systems = systems[systems["split"] == "test"]
     kernels = cameras.read_kernels(psfs, systems["psf"])
     result = systems[["id", "psf", "n_images", "sigma_bkg"]].copy()
-    result.insert(2, "instrument", [options.cameras[psf].name for psf in systems["psf"]])
-    spreads = {treatment: np.empty((len(systems), len(NAMES), len(NAMES))) for treatment in TREATMENTS}
+    result.insert(2, "instrument", [choice.cameras[psf].name for psf in systems["psf"]])
+    spreads = {treatment: np.empty((len(systems), len(NAMES), len(NAMES))) for treatment in UNKNOWN}
     parts = []
-    for psf, rows in systems.groupby("psf", sort=False, observed=True):
+    for psf, rows in by_psf(systems):
         started = time.perf_counter()
-        part, spread = of_camera(rows, cameras.camera_renderer(options, psf, kernels[psf]), options)
+        part, spread = of_camera(rows, cameras.camera_renderer(choice, psf, kernels[psf]), choice)
         parts.append(part)
         for treatment, values in spread.items():
             spreads[treatment][systems.index.get_indexer(rows.index)] = values
         print(f"{psf}: {len(rows)} systems in {time.perf_counter() - started:.1f} s", flush=True)
-    with files.atomic(Path(output).with_suffix(".h5")) as temporary, h5py.File(temporary, "w") as file:
-        file["id"] = systems["id"].to_list()
-        file.attrs["names"] = list(COORDINATES)
-        for treatment, values in spreads.items():
-            file[treatment] = values
-    with files.atomic(output) as temporary:
-        result.join(pd.concat(parts)).to_parquet(temporary, index=False)
-    for path in (Path(output).with_suffix(".h5"), output):
-        files.write_manifest(path)
+    arrays = {"id": systems["id"].to_list(), **spreads}
+    write_with_arrays(output, result.join(pd.concat(parts)), arrays, COORDINATES)
 
 
 def of_camera(
-    rows: pd.DataFrame, renderer: BatchedRenderer, options: LensModel
+    rows: pd.DataFrame, renderer: BatchedRenderer, settings: LensModel
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The limits of systems of one PSF: the columns of :func:`limit` from the first target on, and covariances.
+    """The limits of n systems of one PSF.
 
     Parameters
     ----------
-    rows : of the catalogue. renderer : of the camera.
-    options : with ``priors``, ``external_shear`` and ``scene``.
+    rows
+        Rows of the catalogue.
+    renderer
+        The renderer of their camera.
+    settings
+        Priors, shear and scene.
+
+    Returns
+    -------
+    columns
+        The columns of the output of :func:`limit` from the first target on, with the index of ``rows``.
+    covariances
+        Treatment of the amplitudes to (n, 14, 14).
     """
-    chosen, systems = _imaged(rows, options.scene.max_images)
+    places, systems = _imaged(rows, settings.scene.max_images)
     parts: dict[str, list[np.ndarray]] = {}
-    spreads = {treatment: np.full((len(rows), len(NAMES), len(NAMES)), np.nan) for treatment in TREATMENTS}
+    spreads = {treatment: np.full((len(rows), len(NAMES), len(NAMES)), np.nan) for treatment in UNKNOWN}
     for start in range(0, len(systems), BATCH):
-        sigma = rows["sigma_bkg"].to_numpy()[chosen[start : start + BATCH]]
+        sigma = rows["sigma_bkg"].to_numpy()[places[start : start + BATCH]]
         information, tensors = image_information(renderer, systems[start : start + BATCH], torch.tensor(sigma))
-        columns, spread = _columns(information, *tensors, options)
+        columns, spread = _columns(information, *tensors, settings)
         for name, values in columns.items():
             parts.setdefault(name, []).append(values)
         for treatment, values in spread.items():
-            spreads[treatment][chosen[start : start + BATCH]] = values
-    found = pd.DataFrame({name: np.concatenate(part) for name, part in parts.items()}, rows.index[chosen])
+            spreads[treatment][places[start : start + BATCH]] = values
+    found = pd.DataFrame({name: np.concatenate(part) for name, part in parts.items()}, rows.index[places])
     found = found.reindex(index=rows.index, columns=[*_names()])
-    valid = {f"valid_{treatment}": found[f"valid_{treatment}"].eq(True) for treatment in TREATMENTS}
+    valid = {f"valid_{treatment}": found[f"valid_{treatment}"].eq(True) for treatment in UNKNOWN}
     return found.assign(**valid), spreads
 
 
 def _imaged(rows: pd.DataFrame, most: int) -> tuple[np.ndarray, list[System]]:
-    """Places in ``rows`` of the systems whose images are the catalogue's, and these systems."""
-    parameters = rows[list(NAMES)].to_dict("records")
+    """Places in ``rows`` of the systems whose quasar images are the catalogue's, and these systems."""
+    parameters = parameters_of(rows)
     within = inside(torch.tensor(rows[list(NAMES)].to_numpy(dtype=float)))
     places, systems = [], []
     for place, (system, images) in enumerate(zip(parameters, solve(parameters), strict=True)):
-        if (
-            within[place]
-            and isinstance(images, QuasarImages)
-            and len(images.brightest(most)) == rows["n_images"].iloc[place]
-        ):
+        if not within[place] or not isinstance(images, QuasarImages):
+            continue
+        brightest = images.brightest(most)
+        if len(brightest) == rows["n_images"].iloc[place]:
             places.append(place)
-            systems.append(System(system, images.brightest(most)))
+            systems.append(System(system, brightest))
     return np.array(places, dtype=int), systems
 
 
 def image_information(
     renderer: BatchedRenderer, systems: list[System], sigma_bkg: Tensor
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """Fisher information (B, 17, 17) of images by the parameters and the amplitudes, ``renderer.COLUMNS``.
+    """Fisher information of images by the 14 parameters and the three amplitudes.
 
-    Returns also the parameters (B, 17), with a shear of 1e-8 at least, and the quasar images that it was computed at.
+    Parameters
+    ----------
+    renderer
+        The renderer of the camera.
+    systems
+        B systems.
+    sigma_bkg
+        (B,) background noise [counts/s per pixel].
+
+    Returns
+    -------
+    information
+        (B, 17, 17) by the parameters in the order of :data:`lensvit.parameters.NAMES`, then the amplitudes.
+    tensors
+        What it was computed at: the parameters and amplitudes (B, 17), with a shear of 1e-8 or more, and the
+        positions and magnifications of the quasar images as :func:`lensvit.lensing.renderer.system_tensors` has them.
     """
     parameters, positions, magnification = system_tensors(systems)
     amplitudes = [getattr(renderer.scene, name) for name in AMPLITUDES]
@@ -168,16 +190,18 @@ def image_information(
 
 
 def _columns(
-    information: Tensor, parameters: Tensor, positions: Tensor, magnification: Tensor, options: LensModel
+    information: Tensor, parameters: Tensor, positions: Tensor, magnification: Tensor, settings: LensModel
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    result, spreads = {}, {}
-    known = full_priors(options.priors)
-    for treatment, count in TREATMENTS.items():
+    """Columns (B,) of the table, and covariances (B, 14, 14) by the treatment of the amplitudes."""
+    result: dict[str, np.ndarray] = {}
+    spreads = {}
+    known = full_priors(settings.priors)
+    for treatment, count in UNKNOWN.items():
         spread = posterior_covariance(
-            information[:, :count, :count], parameters[:, :count], known, options.external_shear
+            information[:, :count, :count], parameters[:, :count], known, settings.external_shear
         )
         distance = caustic_distance(spread, parameters, positions, magnification)
-        sigma = torch.diagonal(spread, dim1=1, dim2=2)[:, : len(TARGET_NAMES)].sqrt()
+        sigma = torch.diagonal(spread, dim1=1, dim2=2)[:, TARGET_COLUMNS].sqrt()
         valid = sigma.isfinite().all(1) & (distance > NEAREST_CAUSTIC)
         result |= {f"{name}_{treatment}": column.numpy() for name, column in zip(TARGET_NAMES, sigma.T, strict=True)}
         result |= {f"caustic_{treatment}": distance.numpy(), f"valid_{treatment}": valid.numpy()}
@@ -186,7 +210,8 @@ def _columns(
 
 
 def _names() -> Iterator[str]:
-    for treatment in TREATMENTS:
+    """The columns of the table from the first target on."""
+    for treatment in UNKNOWN:
         yield from (f"{name}_{treatment}" for name in TARGET_NAMES)
         yield from (f"caustic_{treatment}", f"valid_{treatment}")
 
@@ -194,12 +219,18 @@ def _names() -> Iterator[str]:
 def posterior_covariance(
     information: Tensor, parameters: Tensor, known: Mapping[str, Prior], external_shear: bool = True
 ) -> Tensor:
-    """The bound on the covariance of the P parameters, by the coordinates of ``likelihood``, (B, P, P).
+    """The limit of the covariance of P unknowns, (B, P, P) by the coordinates of :mod:`lensvit.inference.coordinates`.
 
     Parameters
     ----------
-    information : (B, P, P) of the images by the parameters, P = 14 or 17 with amplitudes.
-    parameters : (B, P), ``likelihood.regular``. known : the priors of the 14.
+    information
+        (B, P, P) Fisher information of the images by the parameters; P is 14, or 17 with the amplitudes.
+    parameters
+        (B, P) where it was computed, with a shear above 0.
+    known
+        The priors of the 14 parameters.
+    external_shear
+        Whether the lenses have an external shear; without, it is known to be 0.
     """
     prior = LogPrior(known, external_shear, amplitudes=parameters.shape[1] > len(NAMES))
     equations = Equations(torch.zeros_like(parameters), information) + prior.equations(parameters)
@@ -211,7 +242,14 @@ def caustic_distance(spread: Tensor, parameters: Tensor, positions: Tensor, magn
 
     Parameters
     ----------
-    spread : (B, P, P) of :func:`posterior`. parameters, positions, magnification : as the renderer's.
+    spread
+        (B, P, P) covariance, see :func:`posterior_covariance`.
+    parameters
+        (B, P).
+    positions
+        (B, M, 2) of the quasar images [arcsec].
+    magnification
+        (B, M), 0 where there is no image.
     """
     law, present = PowerLaw(parameters), magnification != 0
     place = torch.where(present, torch.complex(*positions.unbind(-1)), law.center + law.theta_E)

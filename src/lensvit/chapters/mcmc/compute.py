@@ -1,13 +1,13 @@
 """The standard method on the same images: Markov chains of all parameters of some test systems.
 
-Two chains a system, of which one starts from the priors alone and the other from a network's draws of the
-targets. The stage never looks at the truth, which it only passes on. A chain has converged if
+Each system has two chains, of which one starts from the priors alone and the other from a network's draws of the
+targets. The chains never look at the truth, which the stage only passes on. A chain has converged if
 
 - the image of its most likely place explains the data, as :func:`lensvit.inference.goodness.explained` tests it,
 - it is fifty autocorrelation times long, see :mod:`lensvit.inference.annealed_ensemble`,
 - and it agrees with the system's other chain, where that one explains the data and is long enough too.
 
-One that has not is marked as failed, with the reason; nothing stands in for it.
+A chain that has not converged is marked as failed, with the reason, and nothing stands in for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -29,8 +28,8 @@ from lensvit.inference.goodness import explained
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import KNOWN, LogPrior
 from lensvit.inference.selection import select_systems
-from lensvit.io import files, tables
-from lensvit.io.products import read_draws
+from lensvit.io import tables
+from lensvit.io.products import read_draws, write_with_arrays
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
@@ -38,14 +37,14 @@ from lensvit.lensing import cameras
 from lensvit.lensing.observed import noisy_images
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import full_priors
-from lensvit.parameters import NAMES, TARGET_NAMES
+from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from lensvit.psf import kernel
 
 STARTS = ("prior", "network")
-STARTING = 20  # draws at the start, in units of the particles of the annealing
+STARTING = 20  # places to start from, in units of the particles of the annealing
 UNEXPLAINED, SHORT, DISAGREE = "unexplained", "short", "disagree"  # reasons of failures
-AT_ONCE = 16  # images at a time: what they and their noise take stays in the cache
-ROW = torch.zeros(1, dtype=torch.long)
+AT_ONCE = 16  # images at a time, so that they and their noise stay in the cache
+ONLY_SYSTEM = torch.zeros(1, dtype=torch.long)  # the row of a posterior of one system
 
 
 def mcmc(
@@ -55,89 +54,96 @@ def mcmc(
 
     Parameters
     ----------
-    settings : YAML with seed, ``systems`` (how many), ``walkers``, ``particles``, ``annealing_steps``,
-        ``tuning_steps``, ``max_steps``, ``attempts``, ``samples``, ``priors``, ``external_shear``, ``scene``,
-        ``supersampling`` and ``options``: PSF to its instrument (``name``, ``pixels``, ``pixel_scale``).
-    catalog : catalog.parquet. images : the run's folder of images.
-    psfs : psf/{name}.fits, of every PSF in the catalogue.
-    draws : predictions/{model}.h5 of the network from whose draws the second chain of a system starts.
-    output : Parquet, one row a system and start ("prior", "network"): id, psf, instrument, n_images, sigma_bkg,
-        start; converged, reason (why not: "unexplained", "short" or "disagree"; else empty), attempts (at the
-        annealing), tau [steps], steps, walkers, burn_in (calls before the chain), calls (of the likelihood, in
-        all), seconds, chi_square (a pixel, of the most likely place), r_hat (of both chains, where both could be
-        judged); of each target truth, mean and sigma. NaN where there is no chain. Beside it (.h5), in the same
-        order, ``id``, ``start``, ``converged`` and ``samples`` (n, S, 14), float64, evenly from the chain, of all
+    settings
+        YAML, see :class:`lensvit.chapters.mcmc.settings.McmcSettings`.
+    catalog
+        catalog.parquet.
+    images
+        The run's folder of images.
+    psfs
+        psf/{name}.fits of every PSF in the catalogue.
+    draws
+        predictions/{model}.h5 of the network from whose draws the second chain of a system starts.
+    output
+        Parquet, one row a system and start ("prior", "network"): id, psf, instrument, n_images, sigma_bkg, start;
+        converged; reason (why it has not: "unexplained", "short" or "disagree"; otherwise empty); attempts at the
+        annealing; tau [steps], steps, walkers; burn_in (calls before the chain) and calls of the likelihood in all;
+        seconds; chi_square (a pixel, at the most likely place); r_hat (of both chains, where both could be judged);
+        truth, mean and sigma of each target. NaN where there is no chain. Beside it (.h5) lie in the same order
+        ``id``, ``start``, ``converged`` and ``samples`` (n, S, 14), float64, taken evenly from the chain, of all
         parameters in the order of the attribute ``names``.
-    threads : of the CPU, each in a process of its own, which makes one chain after the other.
+    threads
+        Threads of the CPU, each in a process of its own that makes one chain after the other.
 
     Raises
     ------
     LensvitError
         If a file is absent or broken, or has no draws of a system.
     """
-    options = read_settings(settings, McmcSettings)
-    rows = select_systems(tables.read_parquet(catalog), options.systems, options.seed, options.cameras)
+    choice = read_settings(settings, McmcSettings)
+    rows = select_systems(tables.read_parquet(catalog), choice.systems, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
     jobs = [
-        (rows.iloc[number : number + 1], start, Path(images), kernels[psf], known[:, number], options)
+        (rows.iloc[number : number + 1], start, Path(images), kernels[psf], known[:, number], choice)
         for number, psf in enumerate(rows["psf"])
         for start in STARTS
     ]
-    largest = sorted(range(len(jobs)), key=lambda job: -options.cameras[jobs[job][0]["psf"].item()].pixels)
-    runs = dict(zip(largest, share_work(_sampled, [jobs[job] for job in largest], threads), strict=True))
+    largest = sorted(range(len(jobs)), key=lambda job: -choice.cameras[jobs[job][0]["psf"].item()].pixels)
+    outcomes = dict(zip(largest, share_work(_sampled, [jobs[job] for job in largest], threads), strict=True))
     results = []
     for number, (_, row) in enumerate(rows.iterrows()):
         first = number * len(STARTS)
-        results += _of_system(row, {start: runs[first + place] for place, start in enumerate(STARTS)}, options)
-    with files.atomic(Path(output).with_suffix(".h5")) as path, h5py.File(path, "w") as file:
-        file["id"] = [result.row["id"] for result in results]
-        file["start"] = [result.row["start"] for result in results]
-        file["converged"] = [result.row["converged"] for result in results]
-        file["samples"] = np.stack([result.samples for result in results])
-        file.attrs["names"] = list(NAMES)
-    with files.atomic(Path(output)) as path:
-        pd.DataFrame([result.row for result in results]).to_parquet(path, index=False)
-    for path in (Path(output).with_suffix(".h5"), Path(output)):
-        files.write_manifest(path)
-    print(f"{sum(result.row['converged'] for result in results)} of {len(results)} chains converged", flush=True)
+        results += _of_system(row, {start: outcomes[first + place] for place, start in enumerate(STARTS)}, choice)
+    table = pd.DataFrame([result.row for result in results])
+    arrays = {name: table[name].to_list() for name in ("id", "start", "converged")}
+    write_with_arrays(output, table, arrays | {"samples": np.stack([result.samples for result in results])}, NAMES)
+    print(f"{table['converged'].sum()} of {len(results)} chains converged", flush=True)
 
 
-class Result(NamedTuple):
-    """A row of the table and samples (S, 14) of a chain, NaN for none."""
+class ChainResult(NamedTuple):
+    """What is written of a chain.
+
+    Parameters
+    ----------
+    row
+        Its row of the table.
+    samples
+        (S, 14) of the parameters, NaN where there is no chain.
+    """
 
     row: dict[str, object]
     samples: np.ndarray
 
 
-def _posterior(options: McmcSettings, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:
-    """Of one system, a row of the catalogue."""
+def _posterior(settings: McmcSettings, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:
+    """The posterior of one system, a row of the catalogue."""
     system = row.iloc[0]
     data, exposure = noisy_images(images / system["psf"] / f"{system['chunk']}.h5", row)
-    prior = LogPrior(full_priors(options.priors), options.external_shear)
+    prior = LogPrior(full_priors(settings.priors), settings.external_shear)
     sigma = torch.tensor(row["sigma_bkg"].to_numpy(dtype=float))
-    return Posterior(renderer, torch.as_tensor(data), sigma, exposure, prior, options.scene.max_images)
+    return Posterior(renderer, torch.as_tensor(data), sigma, exposure, prior, settings.scene.max_images)
 
 
 def _sampled(
-    row: pd.DataFrame, start: str, images: Path, psf: kernel.Kernel, draws: np.ndarray, options: McmcSettings
-) -> Run:
-    """One chain of one system, a row of the catalogue; ``draws`` (passes, K) of the network."""
-    renderer = cameras.camera_renderer(options, row["psf"].item(), psf)
-    name, target = row["id"].item(), LensTarget(_posterior(options, row, images, renderer))
-    run = _run(name, start, target, draws, options)
-    print(f"{name} from the {start} has ended after {run.seconds:.1f} s and {run.calls} calls", flush=True)
-    return run
+    row: pd.DataFrame, start: str, images: Path, psf: kernel.Kernel, draws: np.ndarray, settings: McmcSettings
+) -> ChainOutcome:
+    """One chain of one system, a row of the catalogue, with draws (passes, K) of the network."""
+    renderer = cameras.camera_renderer(settings, row["psf"].item(), psf)
+    name, target = row["id"].item(), LensTarget(_posterior(settings, row, images, renderer))
+    outcome = _sample(name, start, target, draws, settings)
+    print(f"{name} from the {start} has ended after {outcome.seconds:.1f} s and {outcome.calls} calls", flush=True)
+    return outcome
 
 
-def _of_system(row: pd.Series, runs: dict[str, Run], options: McmcSettings) -> list[Result]:
-    """Both chains of one system."""
-    judged = [run for run in runs.values() if run.good]
+def _of_system(row: pd.Series, outcomes: dict[str, ChainOutcome], settings: McmcSettings) -> list[ChainResult]:
+    """Judge both chains of one system, print how they went, and return what is written of them."""
+    chains = [outcome.chain for outcome in outcomes.values() if outcome.chain is not None and outcome.good]
     r_hat = np.nan
-    if len(judged) == len(STARTS):
-        r_hat = split_r_hat([run.chain.thinned(options.samples) for run in judged])
-    free = Free(LogPrior(full_priors(options.priors), options.external_shear))
-    results = [_result(row, start, run, r_hat, free, options) for start, run in runs.items()]
+    if len(chains) == len(STARTS):
+        r_hat = split_r_hat([chain.thinned(settings.samples) for chain in chains])
+    free = FreeCoordinates(LogPrior(full_priors(settings.priors), settings.external_shear))
+    results = [_result(row, start, outcome, r_hat, free, settings) for start, outcome in outcomes.items()]
     for start, result in zip(STARTS, results, strict=True):
         print(
             f"{row['id']} from the {start}: {result.row['reason'] or 'converged'}, {result.row['seconds']:.1f} s, "
@@ -149,8 +155,14 @@ def _of_system(row: pd.Series, runs: dict[str, Run], options: McmcSettings) -> l
 # ---------------------------------------------------------------- the posterior of a lens
 
 
-class Free:
-    """Those coordinates that are not known before."""
+class FreeCoordinates:
+    """The coordinates of a lens that its prior leaves free, d of the 14.
+
+    Parameters
+    ----------
+    prior
+        The prior; what it knows exactly is held, and both components of the shear are free if one of them is.
+    """
 
     def __init__(self, prior: LogPrior) -> None:
         free = prior.sd > KNOWN
@@ -162,26 +174,31 @@ class Free:
         self.rest[ANGLE] = 0.0  # the second component of a shear of known size 0
 
     def coordinates(self, values: np.ndarray) -> Tensor:
-        """(n, 14) from the free ones (n, d)."""
+        """Coordinates (n, 14) from the free ones (n, d)."""
         result = self.rest.repeat(len(values), 1)
         result[:, self.free] = torch.as_tensor(values)
         return result
 
     def values(self, coordinates: Tensor) -> np.ndarray:
-        """The free ones (n, d) of coordinates (n, 14)."""
+        """The free coordinates (n, d) of coordinates (n, 14)."""
         return coordinates[:, self.free].numpy()
 
     def parameters(self, values: np.ndarray) -> np.ndarray:
-        """(n, 14) from the free coordinates (n, d); the shear's angle lies between 0 and pi."""
+        """Parameters (n, 14) from the free coordinates (n, d); the shear's angle lies between 0 and pi."""
         return to_parameters(self.coordinates(values)).numpy()
 
 
-class LensTarget(Free):
+class LensTarget(FreeCoordinates):
     """Log prior and log likelihood of one system by its free coordinates.
 
-    The prior is that of the parameters, of size g and angle of the shear. Chains walk in its components, in
-    which the density of the same prior has a factor 1 / g; a maximum (:mod:`lensvit.inference.likelihood`) has no use
-    of it, a sampler needs it.
+    The prior is that of the parameters, among them the size g and the angle of the shear. Chains walk in the
+    components of the shear, in which the density of the same prior has a factor 1 / g. A search for the maximum
+    (:mod:`lensvit.inference.search`) leaves this factor out, and a sampler needs it.
+
+    Parameters
+    ----------
+    posterior
+        The posterior of the system.
     """
 
     def __init__(self, posterior: Posterior) -> None:
@@ -189,37 +206,73 @@ class LensTarget(Free):
         self.posterior = posterior
 
     def __call__(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log prior (n,) and log likelihood (n,) at free coordinates (n, d)."""
         coordinates = self.coordinates(values)
         parameters = to_parameters(coordinates)
         prior = self.posterior.prior.log_density(parameters)
-        parts = [self.posterior.log_density(part, ROW.expand(len(part))) for part in coordinates.split(AT_ONCE)]
+        parts = [self.posterior.log_density(part, ONLY_SYSTEM.expand(len(part))) for part in coordinates.split(AT_ONCE)]
         likelihood = torch.cat(parts) - prior
         if self.shear:
             prior = prior - parameters[:, SIZE].log()
         return prior.numpy(), likelihood.numpy()
 
     def explained(self, values: np.ndarray) -> tuple[float, bool]:
-        """chi^2 a pixel at free coordinates (d,), and whether no part of the image deviates."""
-        mean, good = explained(self.posterior, self.coordinates(values[None]), ROW)
+        """The chi^2 a pixel at free coordinates (d,), and whether the image there explains the data."""
+        mean, good = explained(self.posterior, self.coordinates(values[None]), ONLY_SYSTEM)
         return float(mean), bool(good)
 
 
-def starting(start: str, target: LensTarget, draws: np.ndarray, options: McmcSettings, seed: int) -> np.ndarray:
-    """Places (n, d): draws of the priors, and of a network for the targets if it starts there."""
-    rng, known = np.random.default_rng(seed), full_priors(options.priors)
-    count = STARTING * options.particles
+def starting(start: str, target: LensTarget, draws: np.ndarray, settings: McmcSettings, seed: int) -> np.ndarray:
+    """Places to start from: draws of the priors, with a network's draws of the targets if the start is "network".
+
+    Parameters
+    ----------
+    start
+        "prior" or "network".
+    target
+        The system.
+    draws
+        (passes, K) of the network.
+    settings
+        The stage's settings.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    (n, d) free coordinates.
+    """
+    rng, known = np.random.default_rng(seed), full_priors(settings.priors)
+    count = STARTING * settings.particles
     places = np.column_stack([known[name].draws(rng, count) for name in NAMES])
     if start == "network":
-        columns = [NAMES.index(name) for name in TARGET_NAMES]
-        places[:, columns] = draws[rng.integers(len(draws), size=count)]
+        places[:, TARGET_COLUMNS] = draws[rng.integers(len(draws), size=count)]
     return target.values(start_from(torch.as_tensor(places)))
 
 
 # ---------------------------------------------------------------- one chain
 
 
-class Run(NamedTuple):
-    """What became of one start: its chain, None if the annealing found nothing; counts; good if it can be judged."""
+class ChainOutcome(NamedTuple):
+    """What became of one start.
+
+    Parameters
+    ----------
+    chain
+        Its chain; None if the annealing found nothing that explains the image.
+    calls
+        Calls of the likelihood in all.
+    attempts
+        Attempts at the annealing.
+    burn_in
+        Calls of the likelihood before the chain.
+    seconds
+        How long it took [s].
+    chi_square
+        The chi^2 a pixel at the most likely place.
+    explained
+        Whether the image there explains the data.
+    """
 
     chain: Chain | None
     calls: int
@@ -231,13 +284,15 @@ class Run(NamedTuple):
 
     @property
     def good(self) -> bool:
-        return self.explained and self.chain.long_enough
+        """Whether the chain explains the image and is long enough to be judged."""
+        return self.chain is not None and self.explained and self.chain.long_enough
 
 
-def _run(name: str, start: str, target: LensTarget, draws: np.ndarray, options: McmcSettings) -> Run:
-    ensemble = Ensemble(target, options, seeds.derive(options.seed, name, "mcmc", start))
+def _sample(name: str, start: str, target: LensTarget, draws: np.ndarray, settings: McmcSettings) -> ChainOutcome:
+    """Anneal until the image is explained, tune the moves, and make the chain."""
+    ensemble = Ensemble(target, settings, seeds.derive(settings.seed, name, "mcmc", start))
     attempt, chi_square = 0, np.nan
-    for attempt, walkers in _annealed(name, start, ensemble, target, draws, options):
+    for attempt, walkers in _annealed(name, start, ensemble, target, draws, settings):
         if walkers is None:
             continue
         chi_square, good = target.explained(walkers.values[walkers.likelihood.argmax()])
@@ -246,43 +301,47 @@ def _run(name: str, start: str, target: LensTarget, draws: np.ndarray, options: 
             burn_in = ensemble.calls
             chain = ensemble.chain(walkers, moves)
             seconds = ensemble.seconds
-            return Run(chain, ensemble.calls, attempt, burn_in, seconds, *target.explained(chain.most_likely()))
-    return Run(None, ensemble.calls, attempt, ensemble.calls, ensemble.seconds, chi_square, False)
+            chi_square, good = target.explained(chain.most_likely())
+            return ChainOutcome(chain, ensemble.calls, attempt, burn_in, seconds, chi_square, good)
+    return ChainOutcome(None, ensemble.calls, attempt, ensemble.calls, ensemble.seconds, chi_square, False)
 
 
 def _annealed(
-    name: str, start: str, ensemble: Ensemble, target: LensTarget, draws: np.ndarray, options: McmcSettings
+    name: str, start: str, ensemble: Ensemble, target: LensTarget, draws: np.ndarray, settings: McmcSettings
 ) -> Iterator[tuple[int, Particles | None]]:
-    """Attempts, from 1, and the walkers that each has brought to the whole likelihood."""
-    for attempt in range(1, options.attempts + 1):
-        seed = seeds.derive(options.seed, name, "mcmc", start, attempt)
-        yield attempt, ensemble.annealed(starting(start, target, draws, options, seed))
+    """The number of each attempt, from 1, and the walkers that it has brought to the whole likelihood, if any."""
+    for attempt in range(1, settings.attempts + 1):
+        seed = seeds.derive(settings.seed, name, "mcmc", start, attempt)
+        yield attempt, ensemble.annealed(starting(start, target, draws, settings, seed))
 
 
-def _result(row: pd.Series, start: str, run: Run, r_hat: float, free: Free, options: McmcSettings) -> Result:
+def _result(
+    row: pd.Series, start: str, outcome: ChainOutcome, r_hat: float, free: FreeCoordinates, settings: McmcSettings
+) -> ChainResult:
+    """What is written of a chain; ``row`` is the system's in the catalogue."""
     result = {name: row[name] for name in ("id", "psf", "n_images", "sigma_bkg")}
-    result["instrument"] = options.cameras[row["psf"]].name
-    reason = _reason(run, r_hat)
-    chain = run.chain
-    result |= {"start": start, "converged": not reason, "reason": reason, "attempts": run.attempts}
+    result["instrument"] = settings.cameras[row["psf"]].name
+    reason = _reason(outcome, r_hat)
+    chain = outcome.chain
+    result |= {"start": start, "converged": not reason, "reason": reason, "attempts": outcome.attempts}
     result |= {"tau": np.nan if chain is None else chain.tau, "steps": 0 if chain is None else len(chain.values)}
-    result |= {"walkers": options.walkers, "burn_in": run.burn_in, "calls": run.calls}
-    result |= {"seconds": run.seconds, "chi_square": run.chi_square, "r_hat": r_hat}
+    result |= {"walkers": settings.walkers, "burn_in": outcome.burn_in, "calls": outcome.calls}
+    result |= {"seconds": outcome.seconds, "chi_square": outcome.chi_square, "r_hat": r_hat}
     parameters = np.full((1, len(NAMES)), np.nan)
-    samples = np.full((options.samples, len(NAMES)), np.nan)
+    samples = np.full((settings.samples, len(NAMES)), np.nan)
     if chain is not None:
         parameters = free.parameters(chain.values.reshape(-1, chain.values.shape[-1]))
-        samples = free.parameters(chain.thinned(options.samples))
+        samples = free.parameters(chain.thinned(settings.samples))
     for name in TARGET_NAMES:
         column = parameters[:, NAMES.index(name)]
         result |= {f"{name}_truth": row[name], f"{name}_mean": column.mean(), f"{name}_sigma": column.std()}
-    return Result(result, samples)
+    return ChainResult(result, samples)
 
 
-def _reason(run: Run, r_hat: float) -> str:
+def _reason(outcome: ChainOutcome, r_hat: float) -> str:
     """Why a chain has failed; empty if it has not."""
-    if not run.explained:
+    if outcome.chain is None or not outcome.explained:
         return UNEXPLAINED
-    if not run.chain.long_enough:
+    if not outcome.chain.long_enough:
         return SHORT
     return DISAGREE if r_hat > AGREE else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -16,22 +16,29 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from lensvit.chapters.mcmc.table import representative
+from lensvit.chapters.quoting import METHOD_LABELS
 from lensvit.chapters.settings import LabelSettings
-from lensvit.errors import LensvitError
 from lensvit.figures import style
-from lensvit.io import tables
+from lensvit.io import hdf5, tables
 from lensvit.io.settings import read_settings
-from lensvit.parameters import NAMES, TARGET_NAMES, TARGETS, Parameter
+from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
-MASSES = (0.68, 0.95)  # of the contours
-NEAR, FAR = 4.2, 2.8  # how far panels reach, in sigmas of the chain and of each network
+MASSES = (0.68, 0.95)  # shares of the probability within the contours
+NEAR, FAR = 4.2, 2.8  # reach of the panels, in sigmas of the chain and of each network
 CHAIN, FIT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, "black"
-TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]
 
 
-class Gaussian(NamedTuple):
-    """Mean (K,) and covariance (K, K) of the targets."""
+class TargetGaussian(NamedTuple):
+    """A Gaussian distribution of K targets.
+
+    Parameters
+    ----------
+    mean
+        (K,)
+    covariance
+        (K, K)
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -42,62 +49,60 @@ def figure5(settings: Path, mcmc: Path, draws: list[Path], output: list[Path], r
 
     Parameters
     ----------
-    settings : YAML with ``options`` (model to its label).
-    mcmc : mcmc.parquet, with the samples (.h5) beside it; shown is the first system with a converged chain.
-    draws : predictions/{model}.h5. output : .pdf and .png files.
-    refined : refined/{model}.parquet, with the covariances (.h5) beside it, if there is one.
+    settings
+        YAML, see :class:`lensvit.chapters.settings.LabelSettings`.
+    mcmc
+        mcmc.parquet, with the samples (.h5) beside it; the first system with a converged chain is shown.
+    draws
+        predictions/{model}.h5 of every model.
+    output
+        .pdf and .png files.
+    refined
+        refined/{model}.parquet, with the covariances (.h5) beside it, if there is one.
 
     Raises
     ------
     LensvitError
         If a file is absent or broken.
     """
-    row, samples = chain(Path(mcmc))
-    networks = {Path(path).stem: network(path, row["id"]) for path in draws}
-    fit = None if refined is None else laplace(Path(refined), row["id"])
+    labels = read_settings(settings, LabelSettings).labels
+    row, samples = read_chain(Path(mcmc))
+    networks = {Path(path).stem: read_network(path, row["id"]) for path in draws}
+    fit = None if refined is None else read_laplace(Path(refined), row["id"])
     truth = row[[f"{name}_truth" for name in TARGET_NAMES]].to_numpy(dtype=float)
-    style.save(draw(truth, networks, samples, fit, read_settings(settings, LabelSettings).labels), output)
+    style.save(draw(truth, networks, samples, fit, labels), output)
 
 
-def chain(path: Path) -> tuple[pd.Series, np.ndarray | None]:
-    """The row and samples (S, K) of the first converged chain; without any, the first row and None."""
+def read_chain(path: Path) -> tuple[pd.Series, np.ndarray | None]:
+    """The row and the targets' samples (S, K) of the first converged chain; without any, the first row and None."""
     table = tables.read_parquet(path)
     good = representative(table)
     if good.empty:
         return table.iloc[0], None
-    with _opened(path.with_suffix(".h5")) as file:
+    with hdf5.open_hdf5(path.with_suffix(".h5")) as file:
         return good.iloc[0], file["samples"][good.index[0]][:, TARGET_COLUMNS]
 
 
-def network(path: Path, system: str) -> np.ndarray:
-    """Its draws (passes, K) of a system."""
-    with _opened(path) as file:
-        return file["draws"][:, _place(file, system, path)].astype(float)
+def read_network(path: Path, system: str) -> np.ndarray:
+    """A network's draws (passes, K) of a system."""
+    with hdf5.open_hdf5(path) as file:
+        return file["draws"][:, _row_of(file, system, path)].astype(float)
 
 
-def laplace(path: Path, system: str) -> Gaussian | None:
+def read_laplace(path: Path, system: str) -> TargetGaussian | None:
     """The refined estimate of a system; None if the fit has not converged or was not made."""
     table = tables.read_parquet(path).set_index("id")
     if system not in table.index or not table.loc[system, "converged"]:
         return None
-    with _opened(path.with_suffix(".h5")) as file:
-        place = _place(file, system, path)
-        count = len(TARGET_NAMES)
-        return Gaussian(file["coordinates"][place, :count], file["covariance"][place, :count, :count])
+    with hdf5.open_hdf5(path.with_suffix(".h5")) as file:
+        row = _row_of(file, system, path)
+        covariance = file["covariance"][row][np.ix_(TARGET_COLUMNS, TARGET_COLUMNS)]
+        return TargetGaussian(file["coordinates"][row][TARGET_COLUMNS], covariance)
 
 
-def _opened(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path)
-    except OSError as error:
-        raise LensvitError(f"{path} is absent or broken: delete it and run snakemake again") from error
-
-
-def _place(file: h5py.File, system: str, path: Path) -> int:
-    ids = list(file["id"].asstr())
-    if system not in ids:
-        raise LensvitError(f"{path} has no system {system}: delete it and run snakemake again")
-    return ids.index(system)
+def _row_of(file: h5py.File, system: str, path: Path) -> int:
+    """The row of a system in an open file, whose ``path`` an error names."""
+    return hdf5.find_systems(path, hdf5.values(file["id"]), [system])[0]
 
 
 # ---------------------------------------------------------------- drawing
@@ -108,12 +113,25 @@ def draw(
     truth: np.ndarray,
     networks: Mapping[str, np.ndarray],
     samples: np.ndarray | None,
-    fit: Gaussian | None,
+    fit: TargetGaussian | None,
     labels: Mapping[str, str],
 ) -> Figure:
-    """All pairs of targets: below the diagonal as far as the networks reach, above it as far as the chain does.
+    """The figure, with a panel for each pair of the K targets.
 
-    Without ``samples`` there is nothing above the diagonal.
+    Below the diagonal panels reach as far as the networks do, above it as far as the chain does.
+
+    Parameters
+    ----------
+    truth
+        (K,)
+    networks
+        Model to its draws (passes, K).
+    samples
+        (S, K) of the chain; None leaves the panels above the diagonal empty.
+    fit
+        The refined estimate, if there is one.
+    labels
+        Model to its label.
     """
     count, looks = len(truth), style.looks(networks)
     figure = Figure(figsize=(style.WIDTH, HEIGHT))
@@ -148,9 +166,10 @@ def _networks(
     truth: np.ndarray,
     samples: np.ndarray | None,
 ) -> None:
+    """Draw the contours of the networks' draws of two targets, with the truth and the chain's mean."""
     for model, values in networks.items():
         look = looks[model]
-        gaussian = Gaussian(values[:, pair].mean(0), np.cov(values[:, pair], rowvar=False))
+        gaussian = TargetGaussian(values[:, pair].mean(0), np.cov(values[:, pair], rowvar=False))
         _contours(axes, gaussian, edgecolor=look.color, linestyle=look.linestyle, linewidth=0.9)
     axes.plot(*truth[pair], marker="+", color=TRUTH, markersize=5, markeredgewidth=0.8, zorder=4)
     if samples is not None:
@@ -158,7 +177,7 @@ def _networks(
 
 
 def _ranges(networks: Mapping[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
-    """(K, 2) what holds the ellipses of all networks, and the truth."""
+    """Limits (K, 2) of the panels that hold the ellipses of all networks, and the truth."""
     reach = [(values.mean(0), FAR * values.std(0)) for values in networks.values()]
     low = np.min([mean - far for mean, far in reach] + [truth - 0.3 * far for _, far in reach], axis=0)
     high = np.max([mean + far for mean, far in reach] + [truth + 0.3 * far for _, far in reach], axis=0)
@@ -166,20 +185,21 @@ def _ranges(networks: Mapping[str, np.ndarray], truth: np.ndarray) -> np.ndarray
 
 
 def _far(axes: Axes, horizontal: np.ndarray, vertical: np.ndarray) -> None:
+    """Give a panel the limits (2,) of its axes, on the networks' scale."""
     axes.set(xlim=tuple(horizontal), ylim=tuple(vertical))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(2, prune="both"))
 
 
-def _near(axes: Axes, pair: list[int], truth: np.ndarray, samples: np.ndarray, fit: Gaussian | None) -> None:
-    """In sigmas of the chain, from its mean."""
+def _near(axes: Axes, pair: list[int], truth: np.ndarray, samples: np.ndarray, fit: TargetGaussian | None) -> None:
+    """Draw samples, contours and the truth of two targets, in sigmas of the chain from its mean."""
     mean, sigma = samples.mean(0)[pair], samples.std(0)[pair]
     scaled = (samples[:, pair] - mean) / sigma
     axes.plot(*scaled.T, linestyle="none", marker=".", markersize=1.2, markeredgewidth=0, color=CHAIN, alpha=0.5)
-    _contours(axes, Gaussian(np.zeros(2), np.cov(scaled, rowvar=False)), edgecolor=CHAIN, linewidth=1.0)
+    _contours(axes, TargetGaussian(np.zeros(2), np.cov(scaled, rowvar=False)), edgecolor=CHAIN, linewidth=1.0)
     if fit is not None:
         covariance = fit.covariance[np.ix_(pair, pair)] / np.outer(sigma, sigma)
-        at = Gaussian((fit.mean[pair] - mean) / sigma, covariance)
+        at = TargetGaussian((fit.mean[pair] - mean) / sigma, covariance)
         _contours(axes, at, edgecolor=FIT, linestyle=(0, (3, 1.2)), linewidth=1.0)
     axes.plot(*((truth[pair] - mean) / sigma), marker="+", color=TRUTH, markersize=5, markeredgewidth=0.8)
     axes.set(xlim=(-NEAR, NEAR), ylim=(-NEAR, NEAR))
@@ -187,16 +207,17 @@ def _near(axes: Axes, pair: list[int], truth: np.ndarray, samples: np.ndarray, f
         axis.set_major_locator(MultipleLocator(2.5))
 
 
-def _contours(axes: Axes, gaussian: Gaussian, **look: object) -> None:
-    """Ellipses of a bivariate Gaussian that hold the two masses."""
+def _contours(axes: Axes, gaussian: TargetGaussian, **look: Any) -> None:
+    """Draw the ellipses of a bivariate Gaussian that hold the shares ``MASSES``."""
     values, vectors = np.linalg.eigh(gaussian.covariance)
     angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
     for mass in MASSES:
         minor, major = 2 * np.sqrt(values.clip(0) * -2 * np.log(1 - mass))
-        axes.add_patch(Ellipse(gaussian.mean, major, minor, angle=angle, fill=False, **look))
+        axes.add_patch(Ellipse((gaussian.mean[0], gaussian.mean[1]), major, minor, angle=angle, fill=False, **look))
 
 
 def _name(axes: Axes, parameter: Parameter) -> None:
+    """Write a target's symbol and unit into a panel on the diagonal."""
     axes.text(0.5, 0.55, style.symbol(parameter), ha="center", va="center", transform=axes.transAxes, fontsize=10)
     if parameter.unit:
         axes.text(0.5, 0.25, f"[{parameter.unit}]", ha="center", va="center", transform=axes.transAxes, fontsize=8)
@@ -205,7 +226,7 @@ def _name(axes: Axes, parameter: Parameter) -> None:
 
 
 def _ticks(axes: Axes, row: int, column: int, count: int) -> None:
-    """Numbers of the networks' scale at the left and below, of the chain's above and at the right."""
+    """Number the outer axes alone: the networks' scale at the left and below, the chain's above and at the right."""
     if column > row:
         axes.xaxis.tick_top()
         axes.yaxis.tick_right()
@@ -222,14 +243,17 @@ def _key(
     looks: Mapping[str, style.Look],
     labels: Mapping[str, str],
     samples: np.ndarray | None,
-    fit: Gaussian | None,
+    fit: TargetGaussian | None,
 ) -> list[Line2D]:
+    """The entries of the legend."""
     handles = [
         Line2D([], [], color=look.color, linestyle=look.linestyle, label=style.literal(labels.get(model, model)))
         for model, look in looks.items()
     ]
     if samples is not None:
-        handles.append(Line2D([], [], color=CHAIN, marker="o", markersize=3, label="MCMC"))
+        handles.append(Line2D([], [], color=CHAIN, marker="o", markersize=3, label=METHOD_LABELS["mcmc"]))
     if fit is not None:
-        handles.append(Line2D([], [], color=FIT, linestyle=(0, (3, 1.2)), label="Refined (Laplace)"))
+        handles.append(
+            Line2D([], [], color=FIT, linestyle=(0, (3, 1.2)), label=f"{METHOD_LABELS['refined']} (Laplace)")
+        )
     return [*handles, Line2D([], [], color=TRUTH, marker="+", linestyle="none", label="Truth")]

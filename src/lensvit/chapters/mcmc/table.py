@@ -1,4 +1,4 @@
-"""What the Markov chains reach and cost, and the other methods on the same systems: tables/mcmc.csv, chains.csv."""
+"""What the Markov chains reach and cost, beside the other methods on the same systems: mcmc.csv and chains.csv."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lensvit.chapters.grouping import of_group, with_all
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import write_text
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import with_overall
 
-MCMC, LIMIT, REFINED = "mcmc", "limit", "refined"  # methods; the others are models
-FAILURES = ("unexplained", "short", "disagree")  # reasons
+MCMC, LIMIT, REFINED = "mcmc", "limit", "refined"  # methods beside the models
+FAILURES = ("unexplained", "short", "disagree")  # why chains have not converged
 PREFERRED = "network"  # the start whose chain stands for a system where both have converged
 
 
@@ -30,22 +31,31 @@ def mcmc_table(
 ) -> None:
     """Write both tables.
 
-    A system is represented by the converged chain from the network's draws, or else by that from the
-    priors; a system without a converged chain is in no comparison.
+    A system is represented by the converged chain from the network's draws, or else by that from the priors; a system
+    without a converged chain is in no comparison.
 
     Parameters
     ----------
-    mcmc : mcmc.parquet. predictions : predictions/{model}.parquet of all models.
-    output : CSV, one row a method ("mcmc", then the models, "refined", "limit") and target ("overall" first):
-        kind ("chain", "model", "refined", "limit"), systems (compared), rmse (of the means; of the limit its
-        root mean square), width (the mean ratio of the method's sigma to the chain's), z (root mean square of
-        error / sigma), offset (of the mean from the chain's, root mean square in the chain's sigma),
-        seconds (a system; empty for models). Empty where there is nothing to say.
-    chains : CSV, one row a start ("prior", "network") and instrument ("all", then each if there are several):
-        chains, converged, unexplained, short, disagree (failures by reason); means over all chains of seconds,
-        calls and attempts; over converged ones of tau, steps, seconds_converged and calls_converged.
-    limit : limit.parquet, if there is one. amplitudes : "known" or "marginalised", which limit.
-    refined : refined/{model}.parquet, if there is one.
+    mcmc
+        mcmc.parquet.
+    predictions
+        predictions/{model}.parquet of every model.
+    output
+        CSV, one row a method ("mcmc", then the models, "refined", "limit") and target ("overall" first): kind
+        ("chain", "model", "refined", "limit"); systems that are compared; rmse of the means, or the root mean square
+        of the limit; width, the mean ratio of the method's sigma to the chain's; z, the root mean square of
+        error / sigma; offset of the mean from the chain's, root mean square in the chain's sigma; seconds a system,
+        empty for models. Values are empty where there is no system to compare.
+    chains
+        CSV, one row a start ("prior", "network") and instrument ("all", then each if there are several): chains,
+        converged, and the failures unexplained, short, disagree; means over all chains of seconds, calls and
+        attempts; means over the converged ones of tau, steps, seconds_converged and calls_converged.
+    limit
+        limit.parquet, if there is one.
+    amplitudes
+        Which limit is meant: that with the amplitudes "known" or "marginalised".
+    refined
+        refined/{model}.parquet, if there is one.
 
     Raises
     ------
@@ -76,7 +86,7 @@ def representative(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(method: str, kind: str, table: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a method with means and sigmas, on those of the reference's systems that it has."""
+    """Rows of a method with means and sigmas, on the systems that it shares with the reference."""
     chain = reference[reference.index.isin(table.index)]
     same = table.loc[chain.index]
     result = _rows(method, kind, len(chain))
@@ -115,31 +125,31 @@ def _rows(method: str, kind: str, systems: int) -> pd.DataFrame:
 
 
 def _chains(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of the chains."""
     rows = []
-    cameras = table["instrument"].unique()
+    instruments = with_all(table["instrument"].unique())
     for start, same in table.groupby("start", sort=False):
-        for instrument in ["all", *(cameras if len(cameras) > 1 else [])]:
-            some = same[(same["instrument"] == instrument) | (instrument == "all")]
+        for instrument in instruments:
+            some = of_group(same, "instrument", instrument)
             rows.append({"start": start, "instrument": instrument} | _summary(some))
     return pd.DataFrame(rows)
 
 
-def _summary(chains: pd.DataFrame) -> dict[str, float]:
+def _summary(chains: pd.DataFrame) -> dict[str, object]:
+    """How many chains have converged, why the others have not, and what they cost."""
     good = chains[chains["converged"]]
-    return {
-        "chains": len(chains),
-        "converged": len(good),
-        **{reason: int((chains["reason"] == reason).sum()) for reason in FAILURES},
-        **chains[["seconds", "calls", "attempts"]].mean().to_dict(),
-        **good[["tau", "steps"]].mean().to_dict(),
-        **good[["seconds", "calls"]].mean().add_suffix("_converged").to_dict(),
-    }
+    result: dict[str, object] = {"chains": len(chains), "converged": len(good)}
+    result |= {reason: int((chains["reason"] == reason).sum()) for reason in FAILURES}
+    result |= {name: chains[name].mean() for name in ("seconds", "calls", "attempts")}
+    result |= {name: good[name].mean() for name in ("tau", "steps")}
+    return result | {f"{name}_converged": good[name].mean() for name in ("seconds", "calls")}
 
 
 def _and_all(function: Callable[[np.ndarray], float], values: np.ndarray) -> list[float]:
-    """A mean over all values (n, K), then over each column's."""
+    """``function`` of all values (n, K), then of each column."""
     return [function(values), *(function(column) for column in values.T)]
 
 
 def _rms(values: np.ndarray) -> float:
+    """Root mean square."""
     return float(np.sqrt(np.square(values).mean()))

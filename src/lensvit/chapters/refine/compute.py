@@ -1,8 +1,8 @@
 """Refinement: from a network's draws, or from the priors, to the maximum of the posterior given all pixels.
 
-The stage never looks at the truth, which it only passes on: a fit has converged if the gradient of the
-posterior vanishes there and no part of the image deviates from the model by more than the noise allows. One
-that has not is marked as failed; nothing stands in for it.
+The fits never look at the truth, which the stage only passes on. A fit has converged if the gradient of the
+posterior vanishes there and no part of the image deviates from the model by more than the noise allows. A fit that
+has not converged is marked as failed, and nothing stands in for it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from lensvit.chapters.grouping import by_psf
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.inference.coordinates import COORDINATES, start_from
 from lensvit.inference.goodness import explained
@@ -28,8 +28,8 @@ from lensvit.inference.quasar_match import Gaussian
 from lensvit.inference.search import Fit, climb
 from lensvit.inference.selection import select_systems
 from lensvit.inference.starts import Starter, from_draws, from_prior
-from lensvit.io import files, tables
-from lensvit.io.products import read_draws
+from lensvit.io import tables
+from lensvit.io.products import read_draws, write_with_arrays
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
@@ -40,8 +40,8 @@ from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
 
 BATCH = 12  # systems fitted side by side
-MODEL_ERRORS = (0.1, 0.02, 0.0)  # relative, of a search from afar to the one that counts
-MORE_STARTS = (1, 4, 16)  # factors on the number of draws, of the first try and of those after a failure
+MODEL_ERRORS = (0.1, 0.02, 0.0)  # relative errors of the model image, from the search from afar to the one that counts
+MORE_STARTS = (1, 4, 16)  # factors on the number of draws in the first try and in those after failures
 
 
 def refine(
@@ -53,81 +53,101 @@ def refine(
     draws: Path | None = None,
     threads: int = 1,
 ) -> None:
-    """Fit the noisy images of some test systems.
+    """Fit all pixels of the noisy images of some test systems.
 
     Parameters
     ----------
-    settings : YAML with seed, ``systems`` (how many, null for all), ``starts``, ``max_iterations``, ``priors``,
-        ``external_shear``, ``scene``, ``supersampling`` and ``options``: PSF to its instrument (``name``,
-        ``pixels``, ``pixel_scale``).
-    catalog : catalog.parquet. images : the run's folder of images.
-    psfs : psf/{name}.fits, of every PSF in the catalogue.
-    output : Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; of each target truth, mean
-        (the most probable value), sigma (of Laplace's approximation) and limit (that at the true parameters);
-        converged, at_maximum, explained (both of which it takes), chi_square (a pixel), tries, iterations,
-        seconds. Values are NaN where no image could be computed. Beside it (.h5) ``id``, ``coordinates`` and
-        ``covariance`` (n, 14, 14) of all 14 coordinates, see ``likelihood.COORDINATES``.
-    draws : predictions/{model}.h5, to start from; otherwise from the priors.
-    threads : of the CPU, each in a process of its own.
+    settings
+        YAML, see :class:`lensvit.chapters.refine.settings.RefineSettings`.
+    catalog
+        catalog.parquet.
+    images
+        The run's folder of images.
+    psfs
+        psf/{name}.fits of every PSF in the catalogue.
+    output
+        Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean (the
+        most probable value), sigma (of Laplace's approximation) and limit (the same at the true parameters);
+        at_maximum, explained, converged (both of these), chi_square (a pixel), tries, iterations, seconds. Values are
+        NaN where no image could be computed. Beside it (.h5) lie ``id``, ``coordinates`` (n, 14) and ``covariance``
+        (n, 14, 14) by the coordinates of :mod:`lensvit.inference.coordinates`.
+    draws
+        predictions/{model}.h5 of the network from whose draws the fits start; without it they start from the priors.
+    threads
+        Threads of the CPU, each in a process of its own.
 
     Raises
     ------
     LensvitError
         If a file is absent or broken, or has no draws of a system.
     """
-    options = read_settings(settings, RefineSettings)
-    rows = select_systems(tables.read_parquet(catalog), options.systems, options.seed, options.cameras)
+    choice = read_settings(settings, RefineSettings)
+    rows = select_systems(tables.read_parquet(catalog), choice.systems, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     batches = [
-        (options, kernels[psf], some.iloc[start : start + BATCH], images, draws)
-        for psf, some in rows.groupby("psf", sort=False, observed=True)
+        (choice, psf, kernels[psf], some.iloc[start : start + BATCH], images, draws)
+        for psf, some in by_psf(rows)
         for start in range(0, len(some), BATCH)
     ]
     parts = share_work(_fitted, batches, threads)
     table = pd.concat([part.table for part in parts]).loc[rows.index]
     order = pd.concat([pd.Series(part.table.index) for part in parts], ignore_index=True)
     place = pd.Index(order).get_indexer(rows.index)
-    with files.atomic(Path(output).with_suffix(".h5")) as path, h5py.File(path, "w") as file:
-        file["id"] = table["id"].to_list()
-        file["coordinates"] = np.concatenate([part.coordinates for part in parts])[place]
-        file["covariance"] = np.concatenate([part.covariance for part in parts])[place]
-        file.attrs["names"] = list(COORDINATES)
-    with files.atomic(Path(output)) as path:
-        table.to_parquet(path, index=False)
-    for path in (Path(output).with_suffix(".h5"), Path(output)):
-        files.write_manifest(path)
+    arrays = {
+        "id": table["id"].to_list(),
+        "coordinates": np.concatenate([part.coordinates for part in parts])[place],
+        "covariance": np.concatenate([part.covariance for part in parts])[place],
+    }
+    write_with_arrays(output, table, arrays, COORDINATES)
     print(f"{table['converged'].sum()} of {len(table)} converged, {table['seconds'].mean():.2f} s a system", flush=True)
 
 
-def _fitted(options: RefineSettings, psf: kernel.Kernel, rows: pd.DataFrame, images: Path, draws: Path | None) -> Part:
-    """Of a batch of systems of one PSF."""
-    return CameraFits(options, rows["psf"].iloc[0], psf).fit(rows, images, draws)
+def _fitted(
+    settings: RefineSettings, name: str, psf: kernel.Kernel, rows: pd.DataFrame, images: Path, draws: Path | None
+) -> Fits:
+    """The fits to a batch of systems of the PSF ``name``."""
+    return ImageFitter(settings, name, psf).fit(rows, images, draws)
 
 
-class Part(NamedTuple):
-    """Of n systems: the table's rows, coordinates (n, 14) and covariance (n, 14, 14)."""
+class Fits(NamedTuple):
+    """The fits to n systems.
+
+    Parameters
+    ----------
+    table
+        Their rows of the output.
+    coordinates
+        (n, 14) the most probable ones.
+    covariance
+        (n, 14, 14) Laplace's approximation.
+    """
 
     table: pd.DataFrame
     coordinates: np.ndarray
     covariance: np.ndarray
 
 
-class CameraFits:
-    """Fits systems of one PSF.
+class ImageFitter:
+    """Fits the images of systems of one PSF.
 
     Parameters
     ----------
-    options : the stage's settings. name, psf : of the PSF.
+    settings
+        The stage's settings.
+    name
+        The PSF's name.
+    psf
+        The PSF.
     """
 
-    def __init__(self, options: RefineSettings, name: str, psf: kernel.Kernel) -> None:
-        self.options, self.name = options, name
-        self.renderer = cameras.camera_renderer(options, name, psf)
-        self.starter = Starter(self.renderer, psf, options.supersampling)
-        self.prior = LogPrior(full_priors(options.priors), options.external_shear)
+    def __init__(self, settings: RefineSettings, name: str, psf: kernel.Kernel) -> None:
+        self.settings, self.name = settings, name
+        self.renderer = cameras.camera_renderer(settings, name, psf)
+        self.starter = Starter(self.renderer, psf, settings.supersampling)
+        self.prior = LogPrior(full_priors(settings.priors), settings.external_shear)
 
-    def fit(self, rows: pd.DataFrame, images: Path, draws: Path | None) -> Part:
-        """Fit a batch of systems of one PSF, from files; says how it went."""
+    def fit(self, rows: pd.DataFrame, images: Path, draws: Path | None) -> Fits:
+        """Fit systems of the PSF, rows of the catalogue, whose images are read from files; print how it went."""
         known = self._known(rows, draws)
         parts = []
         for chunk, some in rows.groupby("chunk", sort=False, observed=True):
@@ -138,24 +158,35 @@ class CameraFits:
             f"{self.name}: {table['converged'].sum()} of {len(table)} converged, "
             f"{table['seconds'].mean():.2f} s a system", flush=True,
         )  # fmt: skip
-        return Part(table, *(np.concatenate([part[number] for part in parts]) for number in (1, 2)))
+        coordinates = np.concatenate([part.coordinates for part in parts])
+        return Fits(table, coordinates, np.concatenate([part.covariance for part in parts]))
 
     def _known(self, rows: pd.DataFrame, draws: Path | None) -> dict[str, Gaussian]:
+        """What is known of each system before its image."""
         if draws is None:
             return dict.fromkeys(rows["id"], from_prior(self.prior))
         values = read_draws(draws, list(rows["id"]))
         return {name: from_draws(values[:, number], self.prior) for number, name in enumerate(rows["id"])}
 
-    def fit_images(self, rows: pd.DataFrame, data: np.ndarray, exposure: float, known: list[Gaussian]) -> Part:
-        """Fit noisy images (n, ny, nx) [counts/s per pixel] of the catalogue's ``rows``.
+    def fit_images(self, rows: pd.DataFrame, data: np.ndarray, exposure: float, known: list[Gaussian]) -> Fits:
+        """Fit noisy images of n systems.
 
-        exposure : [s]. known : of each system, before its image.
+        Parameters
+        ----------
+        rows
+            Rows of the catalogue.
+        data
+            (n, ny, nx) [counts/s per pixel].
+        exposure
+            Exposure time [s].
+        known
+            What is known of each system before its image.
         """
         sigma = torch.tensor(rows["sigma_bkg"].to_numpy(dtype=float))
         posterior = Posterior(
-            self.renderer, torch.as_tensor(data), sigma, exposure, self.prior, self.options.scene.max_images
+            self.renderer, torch.as_tensor(data), sigma, exposure, self.prior, self.settings.scene.max_images
         )
-        search = _Search(posterior, self.starter, known, list(rows["id"]), self.options)
+        search = _Search(posterior, self.starter, known, list(rows["id"]), self.settings)
         search.run()
         spread = covariances(posterior, search.best)
         truth = start_from(torch.tensor(rows[list(NAMES)].to_numpy(dtype=float)))
@@ -163,11 +194,12 @@ class CameraFits:
         columns = search.columns()
         columns["converged"] &= np.isfinite(spread.diagonal(dim1=1, dim2=2).numpy()).all(1)
         table = self._table(rows, search.best, spread, bound).assign(**columns)
-        return Part(table, search.best.numpy(), spread.numpy())
+        return Fits(table, search.best.numpy(), spread.numpy())
 
     def _table(self, rows: pd.DataFrame, best: Tensor, spread: Tensor, bound: Tensor) -> pd.DataFrame:
+        """The columns of the output that describe the systems and their targets."""
         table = rows[["id", "psf", "n_images", "sigma_bkg"]].copy()
-        table.insert(2, "instrument", self.options.cameras[self.name].name)
+        table.insert(2, "instrument", self.settings.cameras[self.name].name)
         for name in TARGET_NAMES:
             column = COORDINATES.index(name)
             table[f"{name}_truth"] = rows[name]
@@ -178,7 +210,19 @@ class CameraFits:
 
 
 def covariances(posterior: Posterior, coordinates: Tensor) -> Tensor:
-    """Laplace's (B, 14, 14), the inverse of the information of image and prior; NaN where there is no image."""
+    """The covariance of Laplace's approximation: the inverse of the information of image and prior.
+
+    Parameters
+    ----------
+    posterior
+        The posterior of B systems.
+    coordinates
+        (B, 14), one place for each.
+
+    Returns
+    -------
+    (B, 14, 14), NaN where there is no image.
+    """
     result = torch.full((len(coordinates), len(COORDINATES), len(COORDINATES)), torch.nan, dtype=torch.float64)
     rows = torch.arange(len(coordinates))
     good = rows[possible(coordinates) & posterior.log_density(coordinates, rows).isfinite()]
@@ -188,12 +232,15 @@ def covariances(posterior: Posterior, coordinates: Tensor) -> Tensor:
 
 
 class _Search:
-    """Fits of one batch: starts, climbs, and more of both for those that fail."""
+    """A search for the maximum of the posterior of each system of a batch; those that fail are tried again.
+
+    Each try starts from more draws than the last.
+    """
 
     def __init__(
-        self, posterior: Posterior, starter: Starter, known: list[Gaussian], ids: list[str], options: RefineSettings
+        self, posterior: Posterior, starter: Starter, known: list[Gaussian], ids: list[str], settings: RefineSettings
     ) -> None:
-        self.posterior, self.starter, self.known, self.ids, self.options = posterior, starter, known, ids, options
+        self.posterior, self.starter, self.known, self.ids, self.settings = posterior, starter, known, ids, settings
         count = len(posterior)
         self.best = torch.full((count, len(COORDINATES)), torch.nan, dtype=torch.float64)
         self.density = torch.full((count,), -torch.inf, dtype=torch.float64)
@@ -203,7 +250,7 @@ class _Search:
         self.seconds = torch.zeros(count, dtype=torch.float64)
 
     def run(self) -> None:
-        """Try until all have converged or no try is left."""
+        """Search until all have converged or no try is left."""
         for attempt, factor in enumerate(MORE_STARTS):
             waiting = torch.nonzero(~self.converged)[:, 0]
             found = [(row, start) for row in waiting.tolist() for start in self._start(row, attempt, factor)]
@@ -214,8 +261,8 @@ class _Search:
     def _start(self, row: int, attempt: int, factor: int) -> Iterator[Tensor]:
         """The candidate (14,) whose image is most like the data; none if no image can be computed."""
         started = time.perf_counter()
-        posterior, count = self.posterior, factor * self.options.starts
-        seed = seeds.derive(self.options.seed, self.ids[row], "refine", attempt)
+        posterior, count = self.posterior, factor * self.settings.starts
+        seed = seeds.derive(self.settings.seed, self.ids[row], "refine", attempt)
         candidates = self.starter.candidates(
             posterior.data[row].double().numpy(), float(posterior.sigma_bkg[row]), posterior.exposure,
             self.known[row], count, seed, thorough=attempt > 0,
@@ -227,17 +274,18 @@ class _Search:
             yield candidates[density.argmax()]
 
     def _climb(self, rows: Tensor, starts: Tensor) -> None:
+        """Climb from starts (R, 14) of the systems ``rows`` (R,), and keep what is better than before."""
         started = time.perf_counter()
         steps = torch.zeros(len(rows), dtype=torch.long)
         for error in MODEL_ERRORS:
-            fit = climb(self.posterior, starts, rows, self.options.max_iterations, error)
+            fit = climb(self.posterior, starts, rows, self.settings.max_iterations, error)
             starts, steps = fit.coordinates, steps + fit.iterations
         self._keep(rows, fit)
         self.iterations[rows] += steps
         self.seconds[rows] += (time.perf_counter() - started) * (1 + steps) / float((1 + steps).sum())
 
     def _keep(self, rows: Tensor, fit: Fit) -> None:
-        """What is better than what was there: converged, else more probable."""
+        """Keep the fits that are better than the earlier ones: those that have converged, or are more probable."""
         chi_square, good = explained(self.posterior, fit.coordinates, rows)
         top = fit.at_maximum()
         better = (good & top) | (fit.density > self.density[rows])
@@ -248,6 +296,6 @@ class _Search:
         self.chi_square[place] = chi_square[better]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Of the table."""
+        """The columns of the output that describe the search, (B,) each."""
         names = ("converged", "at_maximum", "explained", "chi_square", "tries", "iterations", "seconds")
         return {name: getattr(self, name).numpy() for name in names}

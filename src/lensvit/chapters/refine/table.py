@@ -1,4 +1,4 @@
-"""What refinement reaches: tables/refined.csv, and the errors that Table 1 shows."""
+"""What refinement reaches: tables/refined.csv."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lensvit.chapters.grouping import of_group, with_all
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import write_text
@@ -15,8 +16,7 @@ from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import standard_errors, with_overall
 
-ALL = "all"  # instruments
-PRIOR = "prior"  # the start from the means of the priors
+PRIOR = "prior"  # the start at the means of the priors, beside those from draws of a model
 
 
 def refined_table(refined: list[Path], predictions: list[Path], output: Path) -> None:
@@ -24,13 +24,16 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
 
     Parameters
     ----------
-    refined : refined/{start}.parquet; the file's stem is the model whose draws it started from, or ``prior``.
-    predictions : predictions/{model}.parquet, of these models.
-    output : CSV, one row a start, instrument ("all", then each if there are several) and target ("overall"
-        first): systems, converged (their number), seconds (a system, converged or not); and of the converged
-        ones rmse, rmse_error (its bootstrap standard error), limit (of information, root mean square over the
-        same systems), ratio (rmse / limit), sigma (median), z (root mean square of error / sigma), network
-        (the model's rmse before, for the same systems). Empty where nothing has converged.
+    refined
+        refined/{start}.parquet; the file's stem is the model from whose draws the fits started, or ``prior``.
+    predictions
+        predictions/{model}.parquet of these models.
+    output
+        CSV, one row a start, instrument ("all", then each if there are several) and target ("overall" first):
+        systems, converged (their number) and seconds (a system, converged or not). The other columns are of the
+        converged systems, and empty where there is none: rmse, rmse_error (its bootstrap standard error), limit (of
+        information, root mean square over the same systems), ratio (rmse / limit), sigma (median), z (root mean
+        square of error / sigma), and network (the rmse of the model before the fits).
 
     Raises
     ------
@@ -41,10 +44,8 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
     parts = []
     for path in map(Path, refined):
         table = tables.read_parquet(path)
-        names = table["instrument"].unique()
-        for instrument in [ALL, *(names if len(names) > 1 else [])]:
-            some = table[(table["instrument"] == instrument) | (instrument == ALL)]
-            rows = _rows(some, models.get(path.stem), path)
+        for instrument in with_all(table["instrument"].unique()):
+            rows = _rows(of_group(table, "instrument", instrument), models.get(path.stem), path)
             parts.append(rows.assign(start=path.stem, instrument=instrument))
     result = pd.concat(parts)
     order = ["start", "instrument", *result.columns.drop(["start", "instrument"])]
@@ -59,11 +60,8 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     names = ("rmse", "rmse_error", "limit", "ratio", "sigma", "z", "network")
     if good.empty:
         return result.assign(**dict.fromkeys(names, np.nan))
-    error, limit, sigma = (
-        refined_errors(table),
-        tables.target_values(good, "limit"),
-        tables.target_values(good, "sigma"),
-    )
+    error = refined_errors(table)
+    limit, sigma = (tables.target_values(good, kind) for kind in ("limit", "sigma"))
     score = np.square(error / sigma)
     found = np.isfinite(limit).all(1)
     if not found.any():
@@ -74,13 +72,12 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     result["ratio"] = with_overall(error[found]) / result["limit"]
     result["sigma"] = [np.nan, *np.median(sigma, axis=0)]
     result["z"] = np.sqrt([score.mean(), *score.mean(0)])
-    result["network"] = np.nan if network is None else with_overall(_before(good, network, path))
+    result["network"] = np.nan if network is None else with_overall(_errors_before(good, network, path))
     return result
 
 
-def _before(good: pd.DataFrame, network: pd.DataFrame, path: Path) -> np.ndarray:
-    """(n, K) the network's errors of the same systems."""
+def _errors_before(good: pd.DataFrame, network: pd.DataFrame, path: Path) -> np.ndarray:
+    """The network's errors (n, K) of the same systems."""
     if not good["id"].isin(network.index).all():
         raise LensvitError(f"{path} and the predictions of {path.stem} are of different systems: delete {path}")
-    same = network.loc[good["id"]]
-    return tables.prediction_errors(same)
+    return tables.prediction_errors(network.loc[good["id"]])

@@ -1,12 +1,13 @@
 """Scores that shall flag systems unlike the training's, from the image and the network alone.
 
-``epistemic`` is the part of sigma that comes from the spread of the network's passes, ``predicted`` the whole sigma,
-both in units of each target's scatter over the training set. ``residual`` asks the image: the lens that the network
-sees is rendered, and what it does not explain counts. The network leaves the shear and the source open, so that
-these are fitted with the predicted targets held, from where a refinement would start (:mod:`lensvit.inference.starts`) by a few
-Levenberg-Marquardt steps on all pixels, under the training's priors.
+``epistemic`` is the part of sigma that comes from the spread of the network's passes and ``predicted`` the whole
+sigma, both in units of each target's scatter over the training set. ``residual`` asks the image: the lens that the
+network sees is rendered, and what it does not explain counts. The network leaves the shear and the source open. They
+are fitted, with the predicted targets held, by a few Levenberg-Marquardt steps on all pixels from where a refinement
+would start (:mod:`lensvit.inference.starts`), under the training's priors.
 
-None looks at the truth. The residual knows the kernel and the noise level, as the fits of :mod:`lensvit.chapters.refine.compute` do.
+No score looks at the truth. The residual knows the kernel and the noise level, as the fits to all pixels of the
+refinement do.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lensvit.chapters.grouping import by_psf
 from lensvit.chapters.shift.settings import ShiftSettings
 from lensvit.errors import LensvitError
 from lensvit.inference.coordinates import COORDINATES
@@ -35,14 +37,13 @@ from lensvit.jobs import seeds
 from lensvit.lensing import cameras
 from lensvit.lensing.observed import noisy_images
 from lensvit.lensing.settings import full_priors
-from lensvit.parameters import NAMES, TARGET_NAMES, normal
+from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, normal
 from lensvit.psf import kernel
 
-HELD = 1e-5  # standard deviation of a target that a fit shall not move, in its unit: no image tells so well
-STARTS = 4  # draws of shear and source from which rays are sent back
+HELD = 1e-5  # standard deviation of a target that a fit shall not move, in its unit; no image is as informative
+STARTING_DRAWS = 4  # draws of shear and source from which rays are sent back
 STEPS = 4  # of the search on all pixels
-MODEL_ERROR = 0.1  # relative, of the model image in that search: quasar images that miss shall not rule it
-TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]
+MODEL_ERROR = 0.1  # relative, of the model image in that search, lest quasar images that miss dominate it
 
 
 def shift_scores(
@@ -52,13 +53,21 @@ def shift_scores(
 
     Parameters
     ----------
-    settings : YAML with ``priors`` and ``scene`` of the training, ``external_shear``, ``supersampling`` and
-        ``options``: PSF to its instrument (``name``, ``pixels``, ``pixel_scale``) and ``systems``, how many of its
-        test systems are scored at most, the first ones.
-    catalog, images : of these systems. psfs : psf/{name}.fits, of every PSF in the catalogue.
-    predictions : predictions/{model}.parquet. model : the network's folder.
-    output : Parquet, one row a system: the predictions' columns, then ``epistemic``, ``predicted`` and
-        ``residual``, chi^2 a pixel, infinite where the predicted lens has no image.
+    settings
+        YAML, see :class:`lensvit.chapters.shift.settings.ShiftSettings`.
+    catalog
+        The catalogue of the systems.
+    images
+        The folder of their images.
+    psfs
+        psf/{name}.fits of every PSF in the catalogue.
+    predictions
+        predictions/{model}.parquet.
+    model
+        The network's folder.
+    output
+        Parquet, one row a system: the columns of the predictions, then ``epistemic``, ``predicted`` and ``residual``,
+        which is chi^2 a pixel, infinite where the predicted lens has no image.
 
     Raises
     ------
@@ -66,8 +75,9 @@ def shift_scores(
         If a file is absent or broken, or has none of a system.
     """
     torch.set_num_threads(1)
-    options = read_settings(settings, ShiftSettings)
-    rows = chosen(tables.read_parquet(catalog), {psf: camera.systems for psf, camera in options.cameras.items()})
+    choice = read_settings(settings, ShiftSettings)
+    counts = {psf: camera.systems for psf, camera in choice.cameras.items()}
+    rows = first_test_systems(tables.read_parquet(catalog), counts)
     table = tables.read_parquet(predictions).set_index("id")
     missing = rows["id"][~rows["id"].isin(table.index)]
     if len(missing):
@@ -76,27 +86,35 @@ def shift_scores(
     kernels = cameras.read_kernels(psfs, rows["psf"])
     means = pd.DataFrame(tables.target_values(table, "mean"), rows.index)
     parts = []
-    for psf, some in rows.groupby("psf", sort=False, observed=True):
-        camera = CameraScores(options, psf, kernels[psf])
-        parts.append(pd.Series(camera.from_files(some, images, means.loc[some.index].to_numpy()), some.index))
+    for psf, some in by_psf(rows):
+        scorer = ResidualScorer(choice, psf, kernels[psf])
+        parts.append(pd.Series(scorer.from_files(some, images, means.loc[some.index].to_numpy()), some.index))
     residual = pd.concat(parts).loc[rows.index].to_numpy()
     with files.atomic(output) as temporary:
         table.assign(**uncertainties(table, model), residual=residual).to_parquet(temporary, index=False)
     files.write_manifest(output)
 
 
-def chosen(catalog: pd.DataFrame, systems: dict[str, int]) -> pd.DataFrame:
-    """The first test systems of each PSF, as many as asked for or as there are."""
+def first_test_systems(catalog: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
+    """The first test systems of each PSF, as many as ``counts`` says or as there are."""
     test = catalog[catalog["split"] == "test"].sort_values(["psf", "id"])
-    return test[test.groupby("psf", observed=True).cumcount() < test["psf"].map(systems).astype(int)]
+    return test[test.groupby("psf", observed=True).cumcount() < test["psf"].map(counts).astype(int)]
 
 
 def uncertainties(table: pd.DataFrame, model: Path) -> dict[str, np.ndarray]:
-    """``epistemic`` and ``predicted`` (n,): root mean square over the targets of sigma over the training's scatter.
+    """The scores ``epistemic`` and ``predicted`` (n,): root mean square over the targets of sigma over the scatter.
 
     Parameters
     ----------
-    table : predictions. model : folder of the network, whose config.json knows the scatter.
+    table
+        Predictions of n systems.
+    model
+        The network's folder; its config.json has the scatter of each target over the training set.
+
+    Raises
+    ------
+    LensvitError
+        If config.json is absent or broken.
     """
     try:
         scatter = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["scaler"]["sd"]
@@ -109,21 +127,36 @@ def uncertainties(table: pd.DataFrame, model: Path) -> dict[str, np.ndarray]:
     }
 
 
-class CameraScores:
-    """What renders and fits the systems of one PSF.
+class ResidualScorer:
+    """Computes the residual of systems of one PSF.
 
     Parameters
     ----------
-    options : the stage's settings. name, psf : of the PSF.
+    settings
+        The stage's settings.
+    name
+        The PSF's name.
+    psf
+        The PSF.
     """
 
-    def __init__(self, options: ShiftSettings, name: str, psf: kernel.Kernel) -> None:
-        self.options, self.name = options, name
-        self.renderer = cameras.camera_renderer(options, name, psf)
-        self.starter = Starter(self.renderer, psf, options.supersampling)
+    def __init__(self, settings: ShiftSettings, name: str, psf: kernel.Kernel) -> None:
+        self.settings, self.name = settings, name
+        self.renderer = cameras.camera_renderer(settings, name, psf)
+        self.starter = Starter(self.renderer, psf, settings.supersampling)
 
     def from_files(self, rows: pd.DataFrame, images: Path, means: np.ndarray) -> np.ndarray:
-        """:meth:`residuals` (n,) of rows of the catalogue, with predicted targets (n, K); says how long they took."""
+        """The :meth:`residuals` of systems whose images are read from files; print how long they took.
+
+        Parameters
+        ----------
+        rows
+            n rows of the catalogue.
+        images
+            The folder of images.
+        means
+            (n, K) predicted targets.
+        """
         started, result = time.perf_counter(), np.full(len(rows), np.nan)
         chunks = rows["chunk"].to_numpy()
         for chunk in pd.unique(chunks):
@@ -135,22 +168,29 @@ class CameraScores:
         return result
 
     def residuals(self, data: np.ndarray, sigma_bkg: np.ndarray, exposure: float, means: np.ndarray) -> np.ndarray:
-        """chi^2 a pixel (n,) of noisy images, given predicted targets; infinite where these allow no image.
+        """The chi^2 a pixel (n,) of noisy images given predicted targets; infinite where these allow no image.
 
         Parameters
         ----------
-        data : (n, ny, nx) [counts/s per pixel]. sigma_bkg : (n,) [counts/s per pixel]. exposure : [s].
-        means : (n, K) physical.
+        data
+            (n, ny, nx) [counts/s per pixel].
+        sigma_bkg
+            (n,) background noise [counts/s per pixel].
+        exposure
+            Exposure time [s].
+        means
+            (n, K) predicted targets, in physical units.
         """
         columns = zip(data, sigma_bkg, means, strict=True)
         return np.array([self._residual(image, sigma, exposure, mean) for image, sigma, mean in columns])
 
     def _residual(self, image: np.ndarray, sigma_bkg: float, exposure: float, mean: np.ndarray) -> float:
-        held = dict(zip(TARGET_NAMES, bounded(_at(mean))[0, TARGET_COLUMNS].tolist(), strict=True))
-        known = full_priors(self.options.priors) | {name: normal(value, HELD) for name, value in held.items()}
-        prior = LogPrior(known, self.options.external_shear)
+        """The chi^2 a pixel of one image (ny, nx), given targets (K,)."""
+        held = dict(zip(TARGET_NAMES, bounded(_with_targets(mean))[0, TARGET_COLUMNS].tolist(), strict=True))
+        known = full_priors(self.settings.priors) | {name: normal(value, HELD) for name, value in held.items()}
+        prior = LogPrior(known, self.settings.external_shear)
         data, sigma = torch.as_tensor(image)[None], torch.tensor([sigma_bkg])
-        posterior = Posterior(self.renderer, data, sigma, exposure, prior, self.options.scene.max_images)
+        posterior = Posterior(self.renderer, data, sigma, exposure, prior, self.settings.scene.max_images)
         start = self._start(posterior, prior)
         fit = climb(posterior, start, torch.zeros(1, dtype=torch.long), STEPS, MODEL_ERROR)
         return float(explained(posterior, fit.coordinates, torch.zeros(1, dtype=torch.long))[0])
@@ -159,13 +199,13 @@ class CameraScores:
         """Coordinates (1, 14) of a lens with the held targets whose images are most like the observed ones."""
         data, sigma = posterior.data[0].double().numpy(), float(posterior.sigma_bkg[0])
         seed = seeds.derive("residual")
-        starts = self.starter.candidates(data, sigma, posterior.exposure, from_prior(prior), STARTS, seed)
+        starts = self.starter.candidates(data, sigma, posterior.exposure, from_prior(prior), STARTING_DRAWS, seed)
         density = posterior.log_density(starts, torch.zeros(len(starts), dtype=torch.long), MODEL_ERROR)
         return starts[density.argmax()][None]
 
 
-def _at(mean: np.ndarray) -> Tensor:
-    """Coordinates (1, 14) with these targets, and nothing else."""
+def _with_targets(mean: np.ndarray) -> Tensor:
+    """Coordinates (1, 14) with targets (K,), and 0 for all others."""
     result = torch.zeros(1, len(COORDINATES), dtype=torch.float64)
     result[0, TARGET_COLUMNS] = torch.as_tensor(np.array(mean, dtype=float))
     return result

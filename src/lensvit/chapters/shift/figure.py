@@ -18,11 +18,13 @@ from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGETS
 
 HEIGHT = 5.0  # inches
-ROC_SHARE = 1.4  # height of the curves in units of that of the panels below
+ROC_SHARE = 1.4  # height of the ROC curves, in units of that of the panels below
 ONE_SIGMA = 0.6827  # coverage of a Gaussian
-SCORES = {
-    "epistemic": r"epistemic part of $\sigma$", "predicted": r"predicted $\sigma$", "residual": "residual of rendered lens"
-}  # fmt: skip
+SCORE_TITLES = {
+    "epistemic": r"epistemic part of $\sigma$",
+    "predicted": r"predicted $\sigma$",
+    "residual": "residual of rendered lens",
+}
 SYMBOLS = {parameter.name: style.symbol(parameter) for parameter in TARGETS}
 
 
@@ -31,30 +33,44 @@ def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> No
 
     Parameters
     ----------
-    settings : YAML with ``left_out`` (a PSF or null) and ``options`` (case to its label).
-    table, curves : the tables of ``lensvit shift_table``.
-    output : .pdf and .png files.
+    settings
+        YAML, see :class:`lensvit.chapters.shift.settings.Figure7Settings`.
+    table
+        shift.csv.
+    curves
+        shift_roc.csv.
+    output
+        .pdf and .png files.
 
     Raises
     ------
     LensvitError
         If a table is absent or empty.
     """
-    options = read_settings(settings, Figure7Settings)
-    labels = {LEFT_OUT: f"{options.left_out} unseen", CONTROL: f"{options.left_out} seen (control)", **options.labels}
+    choice = read_settings(settings, Figure7Settings)
+    labels = {LEFT_OUT: f"{choice.left_out} unseen", CONTROL: f"{choice.left_out} seen (control)", **choice.labels}
     style.save(draw(tables.read_csv(table, "case"), tables.read_csv(curves, "case"), labels), output)
 
 
 @style.styled
 def draw(table: pd.DataFrame, curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
-    """ROC curves, one panel a score, above; errors and coverage by case below."""
-    figure = Figure(figsize=(style.WIDTH, HEIGHT), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
+    """The figure: ROC curves above, one panel a score; errors and coverage by case below.
+
+    Parameters
+    ----------
+    table
+        shift.csv.
+    curves
+        shift_roc.csv.
+    labels
+        Case to its label.
+    """
+    figure = style.constrained_figure(HEIGHT, w_pad=0.03, h_pad=0.03, space=0.03)
     looks = style.looks(table["case"].unique())
     names = {case: style.literal(labels[case]) for case in looks}
-    above, below = figure.subfigures(2, 1, height_ratios=[ROC_SHARE, 1])
-    panels = above.subplots(1, len(SCORES), sharex=True, sharey=True)
-    for number, (axes, (score, title)) in enumerate(zip(panels, SCORES.items(), strict=True)):
+    above, below = figure.subfigures(2, 1, height_ratios=[ROC_SHARE, 1], squeeze=False)[:, 0]
+    panels = above.subplots(1, len(SCORE_TITLES), sharex=True, sharey=True)
+    for number, (axes, (score, title)) in enumerate(zip(panels, SCORE_TITLES.items(), strict=True)):
         _curves(axes, curves[curves["score"] == score], looks)
         axes.set_title(f"({'abc'[number]}) {title}", loc="left", pad=4)
     panels[0].set_ylabel("Shifted systems flagged")
@@ -63,7 +79,7 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, labels: Mapping[str, str]) -
     errors, coverage = below.subplots(1, 2, sharey=True)
     _errors(errors, table, looks)
     _coverage(coverage, table, looks)
-    letters = iter("abcdef"[len(SCORES) :])
+    letters = iter("abcdef"[len(SCORE_TITLES) :])
     for axes, title in ((errors, "error"), (coverage, r"coverage of $1\sigma$")):
         axes.set_title(f"({next(letters)}) {title}", loc="left", pad=4)
     errors.set_yticks(range(len(looks)), [names[case] for case in looks])
@@ -72,6 +88,7 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, labels: Mapping[str, str]) -
 
 
 def _curves(axes: Axes, curves: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
+    """Draw the ROC curve of every case, for one score."""
     for case, look in looks.items():
         rows = curves[curves["case"] == case]
         axes.plot(rows["ordinary"], rows["shifted"], color=look.color, linestyle=look.linestyle)
@@ -83,14 +100,16 @@ def _curves(axes: Axes, curves: pd.DataFrame, looks: Mapping[str, style.Look]) -
 
 
 def _errors(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
-    """Ratio of the errors: overall with its standard error, ticks for the targets, the largest one named."""
+    """Draw the ratios of the errors: overall with its standard error, a tick for each target, the largest one named."""
     for row, (case, look) in enumerate(looks.items()):
         part = table[table["case"] == case].set_index("target")
-        targets = part["ratio"].drop("overall")
+        overall, targets = part.loc[["overall"]].iloc[0], part["ratio"].drop("overall")
         axes.plot(targets, [row] * len(targets), "|", color=look.color, markersize=5, markeredgewidth=0.7)
-        _marked(axes, part.loc["overall", "ratio"], row, part.loc["overall", "ratio_error"], look)
-        place = {"xy": (targets.max(), row), "xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(SYMBOLS[targets.idxmax()], fontsize=style.SMALL, **place)
+        _marked(axes, overall["ratio"], row, overall["ratio_error"], look)
+        axes.annotate(
+            SYMBOLS[str(targets.idxmax())], (targets.max(), row), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=style.SMALL,
+        )  # fmt: skip
     axes.axvline(1, color="0.6", linewidth=0.8, zorder=1)
     axes.set_xscale("log")
     axes.margins(x=0.12)
@@ -102,7 +121,7 @@ def _errors(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) ->
 
 
 def _coverage(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
-    """Of the shifted systems, with the standard error of the change from the ordinary ones' cross."""
+    """Draw the coverage of the shifted systems with the standard error of its change, and of the ordinary ones."""
     for row, (case, look) in enumerate(looks.items()):
         overall = table[(table["case"] == case) & (table["target"] == "overall")].iloc[0]
         axes.plot(overall["ordinary_coverage"], row, "x", color="0.35", markersize=4.5, markeredgewidth=0.9)
@@ -114,6 +133,8 @@ def _coverage(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) 
 
 
 def _marked(axes: Axes, value: float, row: int, error: float, look: style.Look) -> None:
-    face = look.color if look.filled else "white"
-    marker = {"marker": look.marker, "markersize": 4.5, "markerfacecolor": face}
-    axes.errorbar(value, row, xerr=error, color=look.color, elinewidth=0.9, **marker)
+    """Draw a value with its standard error in the row of a case."""
+    axes.errorbar(
+        value, row, xerr=error, color=look.color, elinewidth=0.9, marker=look.marker, markersize=4.5,
+        markerfacecolor=look.face,
+    )  # fmt: skip

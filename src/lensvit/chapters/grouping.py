@@ -1,0 +1,36 @@
+"""Groups of rows that several chapters look at: all systems and those of each camera, or the systems of each PSF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import pandas as pd
+
+from lensvit.parameters import NAMES
+
+Group = TypeVar("Group")
+
+ALL = "all"  # the group of all rows
+
+
+def with_all(groups: Iterable[Group]) -> list[Group | str]:
+    """``ALL``, and after it each of several groups; a single group, which would repeat it, is left out."""
+    names: list[Group | str] = list(groups)
+    return [ALL, *(names if len(names) > 1 else [])]
+
+
+def of_group(table: pd.DataFrame, column: str, group: object) -> pd.DataFrame:
+    """The rows whose ``column`` is ``group``; the whole table for ``ALL``."""
+    return table[(table[column] == group) | (group == ALL)]
+
+
+def by_psf(systems: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each PSF in the order of its first system, with the rows of its systems."""
+    for psf, rows in systems.groupby("psf", sort=False, observed=True):
+        yield str(psf), rows
+
+
+def parameters_of(systems: pd.DataFrame) -> list[dict[str, float]]:
+    """The parameters of each system of the catalogue by their names."""
+    return [dict(zip(NAMES, values, strict=True)) for values in systems[list(NAMES)].to_numpy(dtype=float).tolist()]
