@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -58,11 +59,13 @@ class TrainedNetwork(Numbers):
     weights: str = Field(description='where the training starts: "pretrained", "scratch" or a path')
     image_size: int = Field(description="side of the input [pixel]")
     dropout: float = Field(description="dropout probability")
-    posterior: Literal["diagonal", "full"] = Field(description="covariance of the predicted Gaussian")
+    posterior: Literal["diagonal", "full"] = Field(description="covariance of the predicted Gaussian: diagonal or full")
     attention_dropout: float | None = Field(
         description="dropout probability in the attention; null: the library has none"
     )
-    family: Literal["transformer", "convolutional"] = Field(description="family of the architecture")
+    family: Literal["transformer", "convolutional"] = Field(
+        description="family of the architecture: transformer or convolutional"
+    )
     parameters: int = Field(description="trainable parameters")
     recipe: NamedRecipe = Field(description="how it was trained")
     epochs_run: int = Field(description="epochs that were run")
@@ -72,7 +75,7 @@ class TrainedNetwork(Numbers):
     seconds: float = Field(description="time of the training [s]")
     images_per_second: float = Field(description="median over the epochs [1/s]")
     evaluation_seconds: float | None = Field(description="time of the predictions [s]; null: not measured")
-    device: str = Field(description='"cpu" or "gpu"')
+    device: str = Field(description='where it was trained: "cpu" or "gpu"')
     hardware: str = Field(description="name of the processor or the graphics card")
 
 
@@ -80,7 +83,9 @@ class EvaluationNumbers(Numbers):
     """How predictions were made."""
 
     passes: int = Field(description="passes of Monte-Carlo dropout over the test split")
-    batch_norm: Literal["frozen", "batch"] = Field(description="statistics of batch normalisation")
+    batch_norm: Literal["frozen", "batch"] = Field(
+        description="batch normalisation: frozen, by running statistics; batch, by those of the test batch"
+    )
 
 
 class ExampleSystem(Numbers):
@@ -209,27 +214,26 @@ PaperNumbers: type[Numbers] = create_model(
 
 def document() -> str:
     """The schema as Markdown: one table for each of its models, in the order in which they first appear."""
-    return "\n".join(_table(model) for model in _models(PaperNumbers))
+    return "\n".join(_table(model) for model in models_of(PaperNumbers))
 
 
-def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """A model, and each one inside of it once.
+def models_of(whole: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and all those inside of it, each once.
 
     Raises
     ------
     ValueError
-        If two models have the same name.
+        If two of them have the same name, by which the documentation tells them apart.
     """
-    found = {model.__name__: model}
-    waiting = [model]
-    while waiting:
-        for field in waiting.pop(0).model_fields.values():
-            for inner in _inner_models(field.annotation):
-                if found.setdefault(inner.__name__, inner) is not inner:
-                    raise ValueError(f"numbers.json has two models called {inner.__name__}: rename one")
-                if inner not in waiting and inner.__name__ not in list(found)[: len(found) - 1]:
-                    waiting.append(inner)
-    yield from found.values()
+    found = [whole]
+    for model in found:  # grows on the way
+        for field in model.model_fields.values():
+            found += [inner for inner in dict.fromkeys(_inner_models(field.annotation)) if inner not in found]
+    names = [model.__name__ for model in found]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"numbers.json has two models called {twice}: rename one")
+    return found
 
 
 def _inner_models(kind: Any) -> list[type[BaseModel]]:
@@ -239,14 +243,11 @@ def _inner_models(kind: Any) -> list[type[BaseModel]]:
 
 
 def _table(model: type[BaseModel]) -> str:
-    lines = [f"### {model.__name__}", "", _sentences(model.__doc__), "", "| key | type | what it is |", "|---|---|---|"]
+    about = " ".join(inspect.cleandoc(model.__doc__ or "").split())
+    lines = [f"### {model.__name__}", "", about, "", "| key | type | what it is |", "|---|---|---|"]
     for key, field in model.model_fields.items():
         lines.append(f"| `{key}` | {_type(field.annotation)} | {_cell(field.description or '')} |")
     return "\n".join([*lines, ""])
-
-
-def _sentences(text: str | None) -> str:
-    return " ".join((text or "").split())
 
 
 def _cell(text: str) -> str:
@@ -262,7 +263,7 @@ def _type(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in arguments)
     if origin is list:
-        return f"list of {_type(arguments[0])}"
+        return f"list of {_PLURALS.get(arguments[0]) or _type(arguments[0])}"
     if origin is dict:
         return f"mapping to {_type(arguments[1])}"
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -270,6 +271,7 @@ def _type(kind: Any) -> str:
     return _WORDS[kind]
 
 
+_PLURALS: Mapping[Any, str] = {str: "texts", int: "integers", float: "numbers"}
 _WORDS: Mapping[Any, str] = {str: "text", bool: "true or false", int: "integer", float: "number", NoneType: "null"}
 
 

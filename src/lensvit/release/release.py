@@ -1,8 +1,8 @@
 """Releases: a run in one small archive that another clone adopts without computing anything.
 
-An archive holds MANIFEST.json first (size and SHA-256 of every file, provenance), then
-records.json (what Snakemake knows of how each file was made), then the run's files. The
-same results give the same bytes.
+An archive holds MANIFEST.json first (size and SHA-256 of every file, provenance), then records.json (what Snakemake
+knows of how each file was made), then the run's files. The same results give the same bytes. Which files of a chapter
+are packed stands in its ``chapter.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import IO, Any
 import pandas as pd
 import yaml
 
+from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io.files import PUBLICATION_DATE, atomic, manifest_path, sha256
 from lensvit.release import records
@@ -35,20 +36,23 @@ BUDGET = 6_000_000  # bytes that the optional files may add to the small archive
 HASH = 10  # digits of the manifest's hash in an archive's name
 
 SMALL = (
-    "settings/**/*.yaml", "**/*.sha256", "scaler.json", "limit.parquet", "fermat.parquet", "mcmc.parquet",
-    "refined/*.parquet", "models/*/config.json", "models/*/history.csv",
-    "models/*/provenance.json", "shift/**/*.json", "shift/**/history.csv", "shift/*/scores.parquet",
-    "shift/*/predictions/*.parquet", "psf/*.json", "predictions/**/*.parquet", "tables/*", "figures/*", "numbers.json",
+    "settings/**/*.yaml", "**/*.sha256", "scaler.json", "models/*/config.json", "models/*/history.csv",
+    "models/*/provenance.json", "psf/*.json", "predictions/**/*.parquet", "tables/*", "figures/*", "numbers.json",
     "paper/paper.tex", "paper/paper.pdf", "paper/paper-source.tar.gz", "benchmarks/**/*.tsv",
+    *(pattern for chapter in CHAPTERS.values() for pattern in chapter.released),
 )  # fmt: skip
 # in this order while the budget lasts
-OPTIONAL = ("catalog.parquet", "shift/*/catalog.parquet", "predictions/**/*.h5", "psf/*.fits")
+OPTIONAL = (
+    "catalog.parquet", *(pattern for chapter in CHAPTERS.values() for pattern in chapter.released_if_small),
+    "predictions/**/*.h5", "psf/*.fits",
+)  # fmt: skip
 LARGE = "models/*/weights.safetensors"
+# a run without them is not finished
 REQUIRED = (
     "settings/numbers.yaml", "catalog.parquet", "catalog.parquet.sha256", "scaler.json", "models/*/config.json",
-    "models/*/history.csv", "models/*/provenance.json", LARGE, "predictions/*.parquet", "tables/table1.csv",
-    "tables/table1_errors.csv", "figures/*.pdf", "numbers.json", "paper/paper.tex", "paper/paper.pdf",
-    "paper/paper-source.tar.gz",
+    "models/*/history.csv", "models/*/provenance.json", LARGE, "predictions/*.parquet",
+    *(pattern for name, chapter in CHAPTERS.items() if not can_be_off(name) for pattern in chapter.released),
+    "figures/*.pdf", "numbers.json", "paper/paper.tex", "paper/paper.pdf", "paper/paper-source.tar.gz",
 )  # fmt: skip
 REBUILT = "paper/paper.tex"  # made anew after adopting where the templates have changed
 
@@ -64,9 +68,12 @@ def release(run: str, results: Path = Path("results"), output: Path = Path("rele
 
     Parameters
     ----------
-    run : the run's name.
-    results : folder of all runs.
-    output : folder for the archives.
+    run
+        The run's name.
+    results
+        The folder of all runs.
+    output
+        The folder for the archives.
 
     Raises
     ------
@@ -125,14 +132,14 @@ def _found(folder: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 def _compressed_size(path: Path) -> int:
-    """Bytes after compression, at least; large files are not compressed to learn that they are large."""
+    """The size after compression [byte]; that of the file itself where it is far above the budget anyway."""
     if path.stat().st_size > 4 * BUDGET:
         return path.stat().st_size
     return len(gzip.compress(path.read_bytes(), 6))
 
 
 def _check_manifest(path: Path) -> None:
-    """Refuse a file that its manifest does not describe."""
+    """Raise a LensvitError if a file has a manifest that describes another one."""
     manifest = manifest_path(path)
     if manifest.exists() and manifest.read_text(encoding="utf-8").split()[:1] != [sha256(path)]:
         raise LensvitError(
@@ -171,7 +178,7 @@ def _seconds(benchmark: Path) -> float:
 
 
 def _hashes(parts: Mapping[str, Path], texts: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
-    """Name in the archive -> sha256 and size [bytes]."""
+    """Name in the archive to the SHA-256 and the size [byte] of each file and of each text."""
     found = {name: (sha256(path), path.stat().st_size) for name, path in parts.items()}
     found |= {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in texts.items()}
     return {name: {"sha256": digest, "size": size} for name, (digest, size) in found.items()}
@@ -186,7 +193,7 @@ def _short(manifest: bytes) -> str:
 
 
 def _pack(archive: Path, texts: Mapping[str, bytes], parts: Mapping[str, Path], level: int) -> None:
-    """Write the archive: ``texts`` first, in their order, then ``parts``."""
+    """Write an archive with the texts first, in their order, and the files behind them, sorted by name."""
     with (
         atomic(archive) as temporary,
         open(temporary, "wb") as raw,
@@ -212,14 +219,17 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
 def adopt(file: Path, results: Path = Path("results"), replace: bool = False) -> None:
     """Install a release, or its weights, after a check of every hash; on any error nothing is installed.
 
-    Snakemake then takes the run as up to date. Files whose code has changed since the release
-    are taken as they are, and named.
+    Snakemake then takes the run as up to date. Files whose code has changed since the release are taken as they are,
+    and the modules of that code are printed.
 
     Parameters
     ----------
-    file : archive made by ``release``.
-    results : folder of all runs.
-    replace : move a run of the same name aside instead of refusing.
+    file
+        An archive made by ``release``.
+    results
+        The folder of all runs.
+    replace
+        Move a run of the same name aside instead of refusing.
 
     Raises
     ------
@@ -312,12 +322,24 @@ def _aside(target: Path) -> Path:
 
 
 def unpack(file: Path, folder: Path) -> dict[str, Any]:
-    """Write an archive's files under ``folder``, each checked on the way; return its manifest.
+    """Write an archive's files into a folder, each of them checked on the way.
+
+    Parameters
+    ----------
+    file
+        The archive.
+    folder
+        An empty folder; after an error its content is of no use.
+
+    Returns
+    -------
+    dict
+        The archive's manifest.
 
     Raises
     ------
     LensvitError
-        As :func:`adopt`; ``folder`` then holds rubbish.
+        If the archive is absent, truncated or damaged, has no manifest, or holds anything that its manifest does not.
     """
     file = Path(file)
     try:
@@ -340,7 +362,7 @@ def unpack(file: Path, folder: Path) -> dict[str, Any]:
 def _read_manifest(file: Path, tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
     if member is None or member.name != MANIFEST or not member.isfile():
         raise LensvitError(f"{file} is no release: {MANIFEST} is not its first file; make release packs one")
-    data = tar.extractfile(member).read()
+    data = _content(tar, member).read()
     if len(data) != member.size:
         raise EOFError(f"{MANIFEST} ends early")
     try:
@@ -366,7 +388,7 @@ def _safe(name: str, run: str) -> bool:
 
 
 def _check_name(file: Path, manifest: Mapping[str, Any], data: bytes) -> None:
-    """A release says in its name which manifest it has."""
+    """Raise a LensvitError if the archive's name has the hash of another manifest."""
     named = re.search(rf"-([0-9a-f]{{{HASH}}})(-weights)?\.tar\.gz$", file.name)
     if named and manifest["kind"] == "results" and named[1] != _short(data):
         raise LensvitError(f"{file}: wrong hash: its manifest has {_short(data)}, its name says {named[1]}")
@@ -375,7 +397,7 @@ def _check_name(file: Path, manifest: Mapping[str, Any], data: bytes) -> None:
 def _extract(
     file: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, manifest: Mapping[str, Any], folder: Path
 ) -> str:
-    """Write one member, if it is what the manifest says; return its name."""
+    """Write one member, if it is what the manifest says, and return its name."""
     expected = manifest["files"].get(member.name)
     if expected is None or not member.isfile():
         raise LensvitError(f"{file} is not to be trusted: {member.name!r} is not in its manifest, or is no plain file")
@@ -384,10 +406,18 @@ def _extract(
         raise LensvitError(f"{file} is not to be trusted: it holds {member.name} twice")
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "xb") as output:
-        digest = _copy(tar.extractfile(member), output)
+        digest = _copy(_content(tar, member), output)
     if member.size != expected["size"] or digest != expected["sha256"]:
         raise LensvitError(f"{file}: wrong hash: {member.name} is not the file that {MANIFEST} describes")
     return member.name
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """The bytes of a member that is a plain file."""
+    content = tar.extractfile(member)
+    if content is None:
+        raise tarfile.TarError(f"{member.name} is no plain file")
+    return content
 
 
 def _copy(source: IO[bytes], output: IO[bytes]) -> str:
@@ -398,6 +428,6 @@ def _copy(source: IO[bytes], output: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _blocks(source: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
+def _blocks(source: IO[bytes] | gzip.GzipFile, size: int = 1 << 20) -> Iterator[bytes]:
     while block := source.read(size):
         yield block

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,11 +25,25 @@ BESIDE = ("refined", "prior")  # columns with standard errors that are no model'
 
 @dataclass(frozen=True)
 class Table:
-    """Table 1 of a run with its standard errors and what its models are."""
+    """Table 1 of a run with its standard errors and what its models are.
+
+    Parameters
+    ----------
+    name
+        The run or the release, as printed.
+    values
+        Column (model, refined, prior, limit, published) to its errors by row (overall or target).
+    errors
+        Column (model, refined, prior) to the standard errors of these by row.
+    families
+        Model to the family of its architecture.
+    scale
+        "paper" or "reduced".
+    """
 
     name: str
-    values: pd.DataFrame  # rows: overall and the targets; columns: models, refined, prior, limit, published_*
-    errors: pd.DataFrame  # same rows; models, refined, prior
+    values: dict[str, dict[str, float]]
+    errors: dict[str, dict[str, float]]
     families: dict[str, str]
     scale: str
 
@@ -42,17 +58,24 @@ def verify(
 ) -> None:
     """Compare a run's Table 1 with the published one and, if given, a released one; print each cell.
 
-    Published: a model passes where its error is at most (1 + worse) times that published for its
-    family. Released: a cell passes where the two differ by at most the larger of relative times
-    the release and sigmas combined bootstrap standard errors. A run below the paper's scale is
-    not held to the published table when there is a release to hold it against.
+    Against the published table a model passes where its error is up to (1 + worse) times the one published for its
+    family. Against a release a cell passes where the two differ by up to the larger of two tolerances. A run below
+    the paper's scale is not held to the published table when there is a release to hold it against.
 
     Parameters
     ----------
-    run : the run's name.
-    against : a release (.tar.gz), or the folder of another run.
-    results : folder of all runs.
-    worse, relative, sigmas : the tolerances.
+    run
+        The run's name.
+    against
+        A release (.tar.gz), or the folder of another run.
+    results
+        The folder of all runs.
+    worse
+        The share by which a model may be worse than published.
+    relative
+        The share of the release by which a cell may differ from it.
+    sigmas
+        The combined bootstrap standard errors by which a cell may differ from the release.
 
     Raises
     ------
@@ -90,18 +113,37 @@ def _conclude(run: str, counted: list[pd.DataFrame]) -> None:
 
 
 def against_published(table: Table, worse: float) -> pd.DataFrame:
-    """One row a cell of the models that have a published counterpart."""
+    """One row for each cell of the models that have a published counterpart.
+
+    Parameters
+    ----------
+    table
+        The table of the run.
+    worse
+        The share by which a model may be worse than published.
+    """
     rows = []
     for model, family in table.families.items():
         published = PUBLISHED[REFERENCES[family]] if family in REFERENCES else {}
         for target, reference in published.items():
-            value = table.values.at[target, model]
+            value = table.values[model][target]
             rows.append(_cell(model, target, value, reference, reference * (1 + worse), value))
     return pd.DataFrame(rows)
 
 
 def against_release(table: Table, released: Table, relative: float, sigmas: float) -> pd.DataFrame:
-    """One row a cell of the models and the prior.
+    """One row for each cell of the models, the fits and the prior.
+
+    Parameters
+    ----------
+    table
+        The table of the run.
+    released
+        The table of the release.
+    relative
+        The share of the release by which a cell may differ from it.
+    sigmas
+        The combined bootstrap standard errors by which a cell may differ from the release.
 
     Raises
     ------
@@ -116,14 +158,14 @@ def against_release(table: Table, released: Table, relative: float, sigmas: floa
     rows = []
     for model in table.errors:
         for target, reference in released.values[model].items():
-            value = table.values.at[target, model]
-            scatter = np.hypot(table.errors.at[target, model], released.errors.at[target, model])
+            value = table.values[model][target]
+            scatter = math.hypot(table.errors[model][target], released.errors[model][target])
             allowed = max(relative * reference, sigmas * scatter)
             rows.append(_cell(model, target, value, reference, allowed, abs(value - reference)))
     return pd.DataFrame(rows)
 
 
-def _cell(model: str, target: str, value: float, reference: float, allowed: float, found: float) -> dict:
+def _cell(model: str, target: str, value: float, reference: float, allowed: float, found: float) -> dict[str, Any]:
     return {
         "model": model, "target": target, "value": value, "reference": reference, "ratio": value / reference,
         "found": found, "allowed": allowed, "passes": bool(found <= allowed),
@@ -139,7 +181,18 @@ def _text(cells: pd.DataFrame) -> str:
 
 
 def read_table(source: Path) -> Table:
-    """The table of a release, every hash checked, or of the folder of a run."""
+    """The table of a release, with every hash checked, or of the folder of a run.
+
+    Parameters
+    ----------
+    source
+        A release (.tar.gz), or a folder.
+
+    Raises
+    ------
+    LensvitError
+        If the release is damaged or holds weights alone, or the run has no table.
+    """
     source = Path(source)
     if source.is_dir():
         return read_folder(source)
@@ -153,6 +206,13 @@ def read_table(source: Path) -> Table:
 def read_folder(folder: Path, name: str | None = None) -> Table:
     """The table of a run.
 
+    Parameters
+    ----------
+    folder
+        The folder of the run.
+    name
+        The name as printed; None: that of the folder.
+
     Raises
     ------
     LensvitError
@@ -160,13 +220,21 @@ def read_folder(folder: Path, name: str | None = None) -> Table:
     """
     try:
         tables = (folder / "tables" / name for name in ("table1.csv", "table1_errors.csv"))
-        values, errors = (pd.read_csv(path, index_col="target") for path in tables)
+        values, errors = (_columns(path) for path in tables)
         settings = yaml.safe_load((folder / "settings/numbers.yaml").read_text(encoding="utf-8"))
         models = [column for column in errors if column not in BESIDE]
         families = {model: _family(folder / "models" / model / "config.json") for model in models}
     except FileNotFoundError as error:
         raise LensvitError(f"no {error.filename}: make paper RUN={folder.name} makes it") from error
     return Table(name or folder.name, values, errors, families, settings["scale"])
+
+
+def _columns(path: Path) -> dict[str, dict[str, float]]:
+    """Column to its values by row."""
+    table = pd.read_csv(path, index_col="target")
+    return {
+        str(name): {str(target): float(value) for target, value in column.items()} for name, column in table.items()
+    }
 
 
 def _family(config: Path) -> str:

@@ -40,7 +40,7 @@ class AblationVariant(Numbers):
     label: str = Field(description="as printed")
     ratio: float = Field(description="its overall error over that of the model as it is")
     verdict: AblationVerdict | None = Field(
-        description="what it does to the error, where that is clear; null: nothing was trained twice"
+        description="clearly worse or better, or undecided; null: nothing was trained twice"
     )
     recipe: bool = Field(description="whether it has another recipe")
 
@@ -73,7 +73,7 @@ class AblationValue(Numbers):
     difference_error: float | None = Field(description="standard error of the difference; null: there is none")
     seeds: int = Field(description="trainings")
     verdict: AblationVerdict | None = Field(
-        description="what the variant does to the error, where that is clear; null: nothing was trained twice"
+        description="clearly worse or better, or undecided; null: nothing was trained twice"
     )
 
 

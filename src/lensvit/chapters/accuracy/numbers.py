@@ -15,7 +15,8 @@ class Column(Numbers):
     key: str = Field(description="key in `table`: of a model, or a name of its own")
     label: str = Field(description="as printed")
     kind: Literal["model", "refined", "baseline", "limit", "published"] = Field(
-        description="a model of this run, fits to all pixels, the prior's mean, the limit of information, or published"
+        description="model: of this run; refined: fits to all pixels; baseline: the prior's mean; limit: of "
+        "information; published: in the original paper"
     )
     reference: str | None = Field(
         description="for a model: key of the published column that it is held against; null: there is none"

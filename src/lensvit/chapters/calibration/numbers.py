@@ -37,15 +37,15 @@ class CalibrationState(Numbers):
     z_sd: float = Field(description="standard deviation of (truth - mean) / sigma over all targets")
     z_sd_error: float = Field(description="standard error of z_sd")
     sigmas: Literal["small", "large", "right"] = Field(
-        description="whether z_sd is clearly above one (small), clearly below (large) or neither"
+        description="small if z_sd is clearly above one, large if it is clearly below, else right"
     )
     coverage_68: float = Field(description="share of truths in the central 68% interval, mean over targets")
     coverage_95: float = Field(description="share of truths in the central 95% interval, mean over targets")
     crps: float = Field(description="continuous ranked probability score, mean over targets in units of their scatter")
     nll: float = Field(description="relative negative log-likelihood, mean over targets [nat]")
     off: list[LabelledTarget] = Field(description="targets that fail the test of their PIT values")
-    marginal: Verdict = Field(description="verdict on the targets one by one")
-    joint: Verdict = Field(description="verdict of TARP on all targets together")
+    marginal: Verdict = Field(description="passes or fails, by the targets one by one; or too few systems or draws")
+    joint: Verdict = Field(description="passes or fails, by TARP on all targets together; or too few systems or draws")
     joint_p: float = Field(description="p-value of TARP")
     joint_nll: float | None = Field(
         description="relative negative log-likelihood of all targets together [nat]; null with too few draws"
@@ -65,7 +65,7 @@ class CalibrationModel(Numbers):
     recalibrated: CalibrationState = Field(description="with sigmas times their factors")
     change: float = Field(description="change of the mean relative negative log-likelihood by the recalibration [nat]")
     change_error: float = Field(description="standard error of the change [nat]")
-    effect: Effect = Field(description="whether that change is clear, and which way")
+    effect: Effect = Field(description="clearly better or worse; none: the change is not clear")
 
 
 class Calibration(Numbers):
@@ -105,7 +105,7 @@ class ScoreChange(Numbers):
     diagonal: float = Field(description="score of the diagonal covariance")
     change: float = Field(description="full minus diagonal")
     error: float = Field(description="paired standard error of the change, from the finite test set")
-    effect: Effect = Field(description="whether that change is clear, and which way")
+    effect: Effect = Field(description="clearly better or worse; none: the change is not clear")
 
 
 class CovarianceState(Numbers):

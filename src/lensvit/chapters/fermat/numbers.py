@@ -17,7 +17,7 @@ class DelayMethod(Numbers):
 
     key: str = Field(description='key of the model, or "prior", "refined", "mcmc" or "limit"')
     treatment: Literal["prediction", "images", "pixels"] = Field(
-        description="the draws alone, with the positions of the images, or from all pixels"
+        description="prediction: the draws alone; images: with the positions of the images; pixels: from all pixels"
     )
     label: str = Field(description="as printed")
     systems: int = Field(description="systems with a delay")

@@ -38,7 +38,7 @@ class Limit(Numbers):
     """How well the targets can be known from the images."""
 
     amplitudes: Literal["known", "marginalised"] = Field(
-        description="whether the limit that counts is that with known amplitudes of the light, or with unknown ones"
+        description="which limit counts: known, with known amplitudes of the light; marginalised, with unknown ones"
     )
     systems: int = Field(description="test systems that have a limit")
     nearest: float = Field(description="standard deviations of the source from a caustic, below which there is none")

@@ -31,7 +31,7 @@ class InstrumentChains(Numbers):
 class ChainStart(Numbers):
     """The chains from one start."""
 
-    key: Literal["prior", "network"] = Field(description="draws of the priors, or of a network")
+    key: Literal["prior", "network"] = Field(description="prior: draws of the priors; network: draws of a network")
     chains: int = Field(description="chains that were run")
     converged: int = Field(description="chains that converged")
     unexplained: int = Field(description="chains that failed because they do not explain the image")
@@ -49,7 +49,9 @@ class ChainMethod(Numbers):
     """A method that is compared on the systems with a converged chain."""
 
     key: str = Field(description='key of the model, or "mcmc", "refined" or "limit"')
-    kind: Literal["chain", "model", "refined", "limit"] = Field(description="what the method is")
+    kind: Literal["chain", "model", "refined", "limit"] = Field(
+        description="chain: Markov chains; model: a network; refined: fits; limit: of information"
+    )
     label: str = Field(description="as printed")
     systems: int = Field(description="systems that are compared")
     seconds: float | None = Field(description="mean time of a system [s]; null: not measured")

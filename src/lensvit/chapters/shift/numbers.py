@@ -19,7 +19,8 @@ class ScoreArea(Measured):
     """How well a score tells shifted systems from ordinary ones: the area under its ROC curve."""
 
     verdict: Literal["found", "partly", "missed", "reversed", "too few"] = Field(
-        description="found: most of them; partly: better than chance; missed: no better; reversed: worse"
+        description="found: most of them; partly: better than chance; missed: no better; reversed: worse; or "
+        "too few systems"
     )
 
 
@@ -55,14 +56,14 @@ class ShiftContrast(Numbers):
     ordinary: int = Field(description="ordinary systems")
     too_few: bool = Field(description="whether either are too few for a claim")
     ratio: Measured = Field(description="overall error of shifted systems over that of ordinary ones")
-    error: Change = Field(description="whether the overall error clearly grows or falls")
+    error: Change = Field(description="overall error: clearly larger or smaller, the same, or too few systems")
     most: WorstTarget = Field(description="target with the largest ratio of errors")
     coverage: float = Field(description="share of truths within one sigma, mean over targets, of shifted systems")
     ordinary_coverage: float = Field(description="the same of ordinary systems")
     coverage_error: float = Field(description="standard error of the difference of these two")
     z: float = Field(description="root mean square of error / sigma of shifted systems")
     honesty: Literal["lower", "higher", "same", "too few"] = Field(
-        description="whether the coverage clearly falls or rises"
+        description="coverage: clearly lower or higher, the same, or too few systems"
     )
     areas: dict[str, ScoreArea] = Field(description="score to the area under its ROC curve")
     flagged: bool = Field(description="whether at least one score finds some of the shifted systems")
@@ -73,7 +74,7 @@ class ShiftContrast(Numbers):
 class UnseenKernel(Measured):
     """What not having seen the kernel costs: the ratio without it over the ratio of the control."""
 
-    cost: Change = Field(description="whether that ratio is clearly above or below one")
+    cost: Change = Field(description="clearly larger or smaller than one, the same, or too few systems")
 
 
 class ShiftRow(Heading):
