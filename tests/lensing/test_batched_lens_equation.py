@@ -142,28 +142,3 @@ def test_the_company_does_not_matter():
 
 def test_no_systems():
     assert batched.solve([]) == []
-
-
-def test_images_are_followed():
-    parameters = tensor(draws(200))
-    positions, magnification, _ = batched.find(parameters)
-    changed = parameters + 1e-3 * torch.tensor(np.random.default_rng(2).normal(size=parameters.shape))
-    near, bright, kept = batched.follow(changed, positions, magnification)
-    expected, size, _ = batched.find(changed)
-    kept &= (size != 0).sum(1) == (magnification != 0).sum(1)
-    assert kept.float().mean() > 0.9
-    for index in torch.nonzero(kept)[:, 0].tolist():
-        count = int((size[index] != 0).sum())
-        distance = (near[index, :count, None] - expected[index, None, :count]).norm(dim=-1)
-        match = distance.argmin(1)
-        assert distance.min(1).values.max() < 1e-9
-        torch.testing.assert_close(bright[index, :count], size[index, match], rtol=1e-6, atol=0)
-
-
-def test_an_image_that_is_gone_is_missed():
-    """The source leaves the caustic: two of four images merge and vanish."""
-    system = next(system for system in draws(50) if len(lens_equation.solve(system)) == 4)
-    inside, outside = tensor([system]), tensor([system | {"source_x": 0.6, "source_y": 0.6}])
-    assert int((batched.find(outside)[1] != 0).sum()) == 2
-    positions, magnification, _ = batched.find(inside)
-    assert not batched.follow(outside, positions, magnification)[2].item()

@@ -1,1 +1,1 @@
-"""From the parameters of a lens to its image: deflection, quasar images, light, PSF and noise."""
+"""Images of lenses from their parameters: deflection, quasar images, light of galaxies, PSF and noise."""

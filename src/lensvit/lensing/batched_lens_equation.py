@@ -1,4 +1,4 @@
-r"""Images of many point sources at once, behind power laws with shear, in torch.
+r"""Images of many point sources at once, behind power laws with external shear, in torch.
 
 With y the source and :math:`r e^{i\theta}` an image, both relative to the centre of mass, the lens equation
 is :math:`r m(\theta) - r^{1-t} a(\theta) = y`, where m is a direction after the external shear and a the
@@ -7,8 +7,8 @@ deflection at radius 1. Crossed with a and with m it gives
 .. math::
     r^t = (a \times y) / (m \times y), \qquad r^{1-t} (a \times m) = m \times y,
 
-so that the images are the roots of one function of the angle. It lives on the two arcs where a x y and m x y
-have the same sign. Roots are bracketed on a grid of angles that is fine at the ends of the arcs; close pairs,
+so that the images are the roots of one function of the angle. It is defined on the two arcs where a x y and m x y
+have the same sign. Roots are bracketed on a grid of angles that is fine at the ends of the arcs. Close pairs of roots,
 between which no angle of the grid falls, are looked for at each extremum near 0.
 """
 
@@ -27,61 +27,67 @@ from lensvit.lensing.lens_equation import FAINTEST, RESIDUAL, SEPARATION, NoSolu
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.parameters import NAMES
 
-FLATTEST = 0.9  # largest |e| that is left to this module; 1 in 25,000 of the paper's systems is flatter
+FLATTEST = 0.9  # largest |e| of this search; 1 in 25,000 of the paper's systems is flatter
 INNER, OUTER = 128, 32  # angles in the middle of an arc and towards each of its ends
 END = 0.1  # share of the arc that counts as its end
-NEAREST = 1e-3  # the angle nearest to an end, as a share of the gap between the arcs
+NEAREST = 1e-3  # distance of the grid's nearest angle from an end, as a share of the gap between the arcs
 ROUGH = 1e-10  # relative error of deflections until the last steps
-GOLDEN = (math.sqrt(5) - 1) / 2
+GOLDEN = (math.sqrt(5) - 1) / 2  # share of an interval that is left by a step of the golden section
 CLOSE = 24  # steps of the search for an extremum
-FOLLOWING = 12  # Newton steps after a change of the parameters
-STEPS, CLOSE_ENOUGH = 30, 1e-11  # of the search for a root: most steps, and the last one's size [rad]
-CENTRAL = 1e-8  # distance [arcsec] from the centre within which an image is far fainter than FAINTEST
-ON_AXIS = 1e-8  # gap [rad] below which the function has roots at the very ends of the arcs
-NUDGE = {"e1": 1e-6, "e2": 1.3e-6}  # widens it; the last steps are done without
+STEPS, CLOSE_ENOUGH = 30, 1e-11  # most steps of the search for a root, and the size of its last step [rad]
+CENTRAL = 1e-8  # distance from the centre [arcsec] within which an image is far fainter than FAINTEST
+ON_AXIS = 1e-8  # gap between the arcs [rad] below which the function has roots at the very ends of the arcs
+NUDGE = {"e1": 1e-6, "e2": 1.3e-6}  # change of the parameters that widens a small gap, except in the last steps
 SLOTS = 8  # images that a system has room for: 4, a faint one in the centre, and spare ones
 
 Function = Callable[[Tensor], Tensor]
 
 
 def solve(systems: Sequence[Mapping[str, float]]) -> list[QuasarImages | NoSolution]:
-    """What :func:`lens_equation.solve` returns or raises for each system's parameters.
+    """What :func:`lensvit.lensing.lens_equation.solve` returns or raises for each system's parameters.
 
-    The few that are too flat for this search, or whose images it is not sure of, are left to that one.
+    The few systems that are too flat for the search of this module, or of whose images it is not sure, are left to
+    that function.
     """
     if not systems:
         return []
     parameters = torch.tensor([[system[name] for name in NAMES] for system in systems], dtype=torch.float64)
-    result: list = [None] * len(systems)
+    result: list[QuasarImages | NoSolution | None] = [None] * len(systems)
     fit = torch.hypot(*(parameters[:, NAMES.index(name)] for name in ("e1", "e2"))) <= FLATTEST
     rows = torch.nonzero(inside(parameters) & fit)[:, 0]
     if len(rows):
         positions, magnification, sure = find(parameters[rows])
-        for row, *images in zip(rows[sure].tolist(), positions[sure].numpy(), magnification[sure].numpy(), strict=True):
-            result[row] = _listed(*images)
-    left = [row for row, images in enumerate(result) if images is None]
-    for row, images in zip(left, lens_equation.solve_each([systems[row] for row in left]), strict=True):
-        result[row] = images
-    return result
+        found = zip(rows[sure].tolist(), positions[sure].numpy(), magnification[sure].numpy(), strict=True)
+        for row, places, sizes in found:
+            result[row] = _listed(places, sizes)
+    left = iter(lens_equation.solve_each([systems[row] for row, images in enumerate(result) if images is None]))
+    return [next(left) if images is None else images for images in result]
 
 
 def _listed(positions: np.ndarray, magnification: np.ndarray) -> QuasarImages:
+    """The images of one system without the absent ones, which come last."""
     count = np.count_nonzero(magnification)
     return QuasarImages(positions[:count, 0].copy(), positions[:count, 1].copy(), magnification[:count].copy())
 
 
 @torch.no_grad()
 def find(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All images with \\|magnification\\| of at least 1e-3, the brightest first.
+    r"""All images whose \|magnification\| is 1e-3 or more, the brightest first.
 
     Parameters
     ----------
-    parameters : (B, 14) in the order of ``parameters.NAMES``; ``power_law.inside`` must hold.
+    parameters
+        (B, 14) parameters in the order of :data:`lensvit.parameters.NAMES`, which must be
+        :func:`lensvit.lensing.power_law.inside`.
 
     Returns
     -------
-    positions (B, M, 2) [arcsec], magnification (B, M), signed and 0 for an absent image, and whether the
-    images are sure to be all (B,): every root led to an image, and the parities obey the sum rule.
+    positions
+        (B, M, 2) positions of the images [arcsec].
+    magnification
+        (B, M) magnifications, signed; 0 for an absent image.
+    sure
+        (B,) whether these are surely all images: every root led to an image, and the parities obey the sum rule.
     """
     parameters = parameters.double()
     search = _Search(parameters)
@@ -92,31 +98,6 @@ def find(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return search.images(parameters)
 
 
-@torch.no_grad()
-def follow(parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Images after a small change of the parameters, by Newton's method from where they were.
-
-    Parameters
-    ----------
-    parameters : (B, 14) or more columns, the new ones. positions, magnification : as :func:`find` gives them,
-        from parameters nearby.
-
-    Returns
-    -------
-    positions, magnification and whether each system's images are all there (B,): where they are not,
-    because one met its partner at a fold, :func:`find` knows better. No new images are looked for.
-    """
-    present = magnification != 0
-    search = _Search(parameters.double(), tolerance=1e-15)
-    start = torch.complex(positions[..., 0], positions[..., 1])
-    start = torch.where(present, start, search.law.center + search.law.theta_E)
-    position, determinant, residual = search._polished(start, FOLLOWING)
-    kept = (residual < RESIDUAL) & (torch.sign(determinant) == torch.sign(magnification))
-    positions = torch.where(present[..., None], torch.stack([position.real, position.imag], -1), 0)
-    magnification = torch.where(present, 1 / determinant, 0)
-    return positions, magnification, (kept | ~present).all(1) & (_nearest(position, present) > SEPARATION)
-
-
 def _nearest(position: Tensor, present: Tensor) -> Tensor:
     """The least distance (B,) [arcsec] between two images of a system."""
     distance = (position[:, :, None] - position[:, None]).abs()
@@ -125,7 +106,15 @@ def _nearest(position: Tensor, present: Tensor) -> Tensor:
 
 
 class _Search:
-    """The search for B systems."""
+    """The search for the images of B systems.
+
+    Parameters
+    ----------
+    parameters
+        (B, 14) parameters in the order of :data:`lensvit.parameters.NAMES`, float64.
+    tolerance
+        Relative error of deflections.
+    """
 
     def __init__(self, parameters: Tensor, tolerance: float = ROUGH) -> None:
         self.law = PowerLaw(parameters, tolerance, slopes=False)
@@ -133,17 +122,17 @@ class _Search:
         self.source = torch.complex(source_x, source_y)  # (B, 1)
         self.shear = self.law.shear_size * self.law.shear_turn
         self.y = self.source - self.law.center + self.shear * self.law.center.conj()
-        self.start = (self.y + self.shear * self.y.conj()).angle()  # where m is along y
+        self.start = (self.y + self.shear * self.y.conj()).angle()  # the angle at which m is along y
 
     def rows(self, rows: Tensor) -> _Search:
-        """The same for some of the systems."""
+        """The search for some of the systems."""
         part = object.__new__(_Search)
         part.law = self.law[rows]
         part.source, part.shear, part.y = self.source[rows], self.shear[rows], self.y[rows]
         return part
 
     def images(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As :func:`find`, for parameters that may differ a little from those of the search."""
+        """What :func:`find` returns, for parameters that may differ a little from those of the search."""
         system, angle, arc = self._roots()
         _, p, w = self.rows(system)._crossed(angle[:, None])
         radius = (w / p).abs() ** (1 / self.law.t[system])  # (R, 1)
@@ -158,10 +147,19 @@ class _Search:
         return exact._finished(slots, filled, sure)
 
     def _obeys_sum_rule(self, system: Tensor, magnification: Tensor, central: Tensor) -> Tensor:
-        """Whether the parities of each system's images add up to 1, or to 0 without the one in a cusp, (B,).
+        """Whether the parities of each system's images add up to 1, or to 0 without the image in a cusp, (B,).
 
-        A centre steeper than isothermal deflects without bound: it has no image but, for sources far away,
-        a faint saddle point near it, where a shallower one has a faint maximum.
+        A centre that is steeper than isothermal deflects without bound. It has no image itself but, for distant
+        sources, a faint saddle point near it, where a shallower centre has a faint maximum.
+
+        Parameters
+        ----------
+        system
+            (R,) system of each image.
+        magnification
+            (R,) magnification of each image.
+        central
+            System of each image that is so near to the centre that it is left out.
         """
         cusp = self.law.t[:, 0] < 1
         total = torch.zeros_like(self.law.t[:, 0]).index_add_(0, system, torch.sign(magnification))
@@ -169,16 +167,25 @@ class _Search:
         return (total == 0) | ((total == 1) & cusp)
 
     def _crossed(self, angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A x m, m x y and a x y at angles (B, K)."""
+        """The products a x m, m x y and a x y, (B, K) each, at angles (B, K)."""
         direction = torch.polar(torch.ones_like(angle), angle)
         a = self.law.mass_deflection(direction)
         m = direction - self.shear * direction.conj()
         return _cross(a, m), _cross(m, self.y), _cross(a, self.y)
 
     def _function(self, u: Tensor, p: Tensor, w: Tensor, arc: int | Tensor) -> Tensor:
-        """The function of which images are roots; on the second arc m x y and a x y change their sign.
+        """The function whose roots are the images, bounded for every slope, also at the ends of an arc.
 
-        It is bounded whatever the slope, also at an arc's ends, where p or w is 0.
+        Parameters
+        ----------
+        u
+            Values of a x m, (B, K).
+        p
+            Values of m x y, which is 0 at one end of an arc, (B, K).
+        w
+            Values of a x y, which is 0 at the other end of an arc, (B, K).
+        arc
+            0 for the first arc, 1 for the second, on which p and w have the other sign.
         """
         t = self.law.t
         first = u * w.abs() ** ((1 - t) / t).clamp_min(0)
@@ -186,7 +193,7 @@ class _Search:
         return first + (1 - 2 * arc) * second
 
     def _roots(self) -> tuple[Tensor, Tensor, Tensor]:
-        """System, angle and arc (0 or 1) of each root, (R,)."""
+        """System, angle [rad] and arc (0 or 1) of each root, (R,) each."""
         angle, low_is_p = self._grid()  # (B, K)
         u, p, w = self._crossed(angle)
         for end, is_p in ((0, low_is_p), (-1, ~low_is_p)):
@@ -198,7 +205,7 @@ class _Search:
         return system, self._root(arc, system, low, high, at_low, at_high), arc
 
     def _grid(self) -> tuple[Tensor, Tensor]:
-        """Angles (B, K) on the first arc, ends included, and whether m x y is 0 at the lower end (B,)."""
+        """Angles (B, K) [rad] on the first arc with its ends, and whether m x y is 0 at the lower end, (B,)."""
         start, gap = self.start, self.gap
         length = torch.pi - gap.abs()
         nearest = torch.log((NEAREST * gap.abs() / length).clamp(1e-13, NEAREST))
@@ -211,7 +218,7 @@ class _Search:
 
     @cached_property
     def gap(self) -> Tensor:
-        """From the angle at which m is along y to that at which a is, (B, 1)."""
+        """Difference (B, 1) [rad] between the angle at which a is along y and that at which m is."""
 
         def off(angle: Tensor) -> Tensor:
             return _cross(self.law.mass_deflection(torch.polar(torch.ones_like(angle), angle)), self.y)
@@ -220,7 +227,7 @@ class _Search:
         return _bracketed(off, low, high, off(low), off(high)) - self.start
 
     def _crossings(self, value: Tensor, angle: Tensor) -> tuple[Tensor, ...]:
-        """Arc, system, two angles and the values there, (R,), wherever the function changes its sign."""
+        """Arc, system, two angles and the values there, (R,) each, wherever the function changes its sign."""
         arc, system, place = torch.nonzero(value[..., :-1] * value[..., 1:] < 0, as_tuple=True)
         return (
             arc, system, angle[system, place], angle[system, place + 1],
@@ -228,11 +235,11 @@ class _Search:
         )  # fmt: skip
 
     def _close_pairs(self, value: Tensor, angle: Tensor) -> list[tuple[Tensor, ...]]:
-        """Brackets of pairs of roots around an extremum, as :meth:`_crossings`."""
+        """Brackets of pairs of roots around an extremum, in the form of :meth:`_crossings`."""
         before, at, after = value[..., :-2], value[..., 1:-1], value[..., 2:]
         same = (before * at > 0) & (at * after > 0)
         low = (at.abs() <= before.abs()) & (at.abs() <= after.abs())
-        depth = torch.maximum((before - at).abs(), (after - at).abs())  # more than a parabola reaches below
+        depth = torch.maximum((before - at).abs(), (after - at).abs())  # a parabola reaches less far below
         arc, system, place = torch.nonzero(same & low & (at.abs() <= depth), as_tuple=True)
         if len(arc) == 0:
             return []
@@ -251,6 +258,7 @@ class _Search:
         return [tuple(part[crossed] for part in (arc, system, *side)) for side in sides]
 
     def _root(self, arc: Tensor, system: Tensor, low: Tensor, high: Tensor, at_low: Tensor, at_high: Tensor) -> Tensor:
+        """The root (R,) [rad] in each bracket of :meth:`_crossings`."""
         search = self.rows(system)
 
         def function(angle: Tensor) -> Tensor:
@@ -259,7 +267,20 @@ class _Search:
         return _bracketed(function, *(part[:, None] for part in (low, high, at_low, at_high)))[:, 0]
 
     def _polished(self, position: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions (B, P) after Newton steps that bring the ray nearer; 1 / magnification; distance left."""
+        """Positions after steps of Newton's method, those that bring the ray nearer to the source.
+
+        Parameters
+        ----------
+        position
+            (B, P) positions, complex [arcsec].
+        steps
+            The number of steps.
+
+        Returns
+        -------
+        tuple[Tensor, Tensor, Tensor]
+            (B, P) positions, 1 / magnification and distance of the ray from the source [arcsec].
+        """
         off, determinant, step = self._step(position)
         for _ in range(steps):
             moved = position + step
@@ -272,7 +293,7 @@ class _Search:
         return position, determinant, off
 
     def _step(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Distance from the source [arcsec], 1 / magnification, and the step of Newton's method."""
+        """Distance of the ray from the source [arcsec], 1 / magnification, and the step of Newton's method [arcsec]."""
         alpha, kappa, gamma = self.law.focusing(position)
         determinant = (1 - kappa) ** 2 - gamma.abs() ** 2
         off = self.source - position + alpha
@@ -281,9 +302,25 @@ class _Search:
     def _gathered(
         self, system: Tensor, position: Tensor, magnification: Tensor, residual: Tensor, sure: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Positions in the slots of their systems (B, SLOTS) and whether there is one, from R images in any order.
+        """The images of each system, the brightest first, from R images in any order.
 
-        What does not fit makes ``sure`` (B,) false.
+        Parameters
+        ----------
+        system
+            (R,) system of each image.
+        position
+            (R,) positions, complex [arcsec].
+        magnification
+            (R,) magnifications.
+        residual
+            (R,) distances of the rays from the source [arcsec].
+        sure
+            (B,) whether the images are surely all; made false here where some do not fit.
+
+        Returns
+        -------
+        tuple[Tensor, Tensor]
+            (B, SLOTS) positions, and whether there is an image in a slot.
         """
         bright = magnification.abs() > FAINTEST / 2
         sure[system[bright & ~(residual < RESIDUAL)]] = False
@@ -302,7 +339,7 @@ class _Search:
         return slots, filled
 
     def _finished(self, slots: Tensor, filled: Tensor, sure: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The last Newton steps."""
+        """What :func:`find` returns, after the last steps of Newton's method."""
         position, determinant, residual = self._polished(slots, 2)
         magnification = torch.where(filled & (determinant.abs() <= 1 / FAINTEST), 1 / determinant, 0)
         order = torch.argsort(magnification.abs(), dim=1, descending=True, stable=True)
@@ -314,6 +351,7 @@ class _Search:
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """The cross product of two vectors, complex."""
     return a.real * b.imag - a.imag * b.real
 
 
@@ -332,7 +370,7 @@ def _bracketed(function: Function, low: Tensor, high: Tensor, at_low: Tensor, at
 
 
 def _least(function: Function, low: Tensor, high: Tensor) -> Tensor:
-    """Where the function is least between two angles, by golden sections."""
+    """The angle at which the function is least between two angles, by golden sections."""
     inner, outer = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     at_inner, at_outer = function(inner), function(outer)
     for _ in range(CLOSE):

@@ -1,4 +1,4 @@
-"""What renders the systems of a PSF, from a stage's settings."""
+"""Renderers of the cameras of a run, from their PSF files and a stage's settings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ from lensvit.psf import kernel
 
 
 def read_kernels(files: list[Path], names: Iterable[str]) -> dict[str, kernel.Kernel]:
-    """The kernels of the PSFs ``names``, each once, from ``files``, psf/{name}.fits.
+    """The kernels of some PSFs, each read once.
+
+    Parameters
+    ----------
+    files
+        FITS files of the run's PSFs, each with the PSF's name.
+    names
+        Names of the PSFs, in which a name may be repeated.
+
+    Returns
+    -------
+    dict[str, kernel.Kernel]
+        PSF to its kernel.
 
     Raises
     ------
     LensvitError
-        If a file is absent or broken.
+        If a file is not given, is absent or is broken.
     """
     paths = {Path(path).stem: path for path in files}
     found = {}
@@ -28,13 +40,17 @@ def read_kernels(files: list[Path], names: Iterable[str]) -> dict[str, kernel.Ke
     return found
 
 
-def camera_renderer(options: LensModel, name: str, psf: kernel.Kernel) -> BatchedRenderer:
-    """For the camera of a PSF.
+def camera_renderer(settings: LensModel, name: str, psf: kernel.Kernel) -> BatchedRenderer:
+    """The renderer of images of a PSF's camera.
 
     Parameters
     ----------
-    options : settings with ``scene``, ``supersampling`` and ``options``, in which the PSF's ``name`` leads to
-        ``pixels`` and ``pixel_scale`` of its camera.
+    settings
+        What is known of the lenses and of the cameras.
+    name
+        Name of the PSF.
+    psf
+        Kernel of the PSF.
     """
-    camera, fine = options.cameras[name], psf.supersampled if options.supersampling > 1 else None
-    return BatchedRenderer(camera.pixels, camera.pixel_scale, psf.native, options.scene, fine)
+    camera, fine = settings.cameras[name], psf.supersampled if settings.supersampling > 1 else None
+    return BatchedRenderer(camera.pixels, camera.pixel_scale, psf.native, settings.scene, fine)

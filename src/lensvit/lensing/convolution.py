@@ -13,7 +13,7 @@ from torch import Tensor
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """Products of single-precision matrices in full, whatever a training in the same process has chosen."""
+    """Compute products of single-precision matrices in full precision, whatever a training in this process has set."""
     chosen = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -23,9 +23,20 @@ def exact_products() -> Iterator[None]:
 
 
 class Convolution:
-    """Convolution of images with one kernel (k, k) by the discrete Fourier transform.
+    """Convolution of images with one kernel.
 
-    Half a kernel of padding is enough: what wraps around the border falls on it.
+    Half a kernel of padding is enough, since what wraps around the border falls on the padding.
+
+    Parameters
+    ----------
+    kernel
+        (k, k) kernel, k being odd.
+    pixels
+        Side of the images [pixel].
+    dtype
+        Precision of the images, float32 or float64.
+    device
+        Where the images are.
     """
 
     def __init__(self, kernel: np.ndarray, pixels: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -38,12 +49,12 @@ class Convolution:
         self.transform = torch.fft.rfft2(padded.roll((-margin, -margin), (0, 1))).to(dtype.to_complex())
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Convolved images (B, C, ny, nx)."""
+        """The convolved images of ``images`` (B, C, ny, nx)."""
         if images.device.type != "cpu":
             return self._convolved(images)
         result = torch.empty_like(images, memory_format=torch.contiguous_format)
         for image, target in zip(images.flatten(0, 1), result.flatten(0, 1), strict=True):
-            target.copy_(self._convolved(image))  # one after the other, they stay in the cache
+            target.copy_(self._convolved(image))  # an image at a time stays in the processor's cache
         return result
 
     def _convolved(self, image: Tensor) -> Tensor:

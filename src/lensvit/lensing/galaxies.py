@@ -1,4 +1,8 @@
-"""Surface brightness of the lensed source and of the lens galaxy, with derivatives by the parameters."""
+"""Surface brightness of the lensed source galaxy and of the lens galaxy, and its derivatives, in torch.
+
+Both are elliptical Sersic profiles. There are two ways to the same light: :class:`Galaxies` is the faster one, and
+:func:`galaxy_derivatives` also gives the derivatives by all parameters.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,31 @@ from lensvit.lensing.power_law import CENTRE, MASS, PowerLaw
 from lensvit.lensing.settings import Light
 from lensvit.parameters import NAMES
 
-AMPLITUDES = ("source_amp", "lens_amp", "quasar_amp")  # further columns of the parameters, where they vary
+AMPLITUDES = ("source_amp", "lens_amp", "quasar_amp")  # further parameters, where a system has its own
 COLUMNS = NAMES + AMPLITUDES
 SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
-TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection
-LARGEST = 1e4  # of (R / R_sersic)^(1/n): the light is 0 beyond, for every n of 0.2 and more
+TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection by the images' precision
+LARGEST = 1e4  # largest (R / R_sersic)^(1/n); the light beyond is 0 for all n of 0.2 and more
 
-Rows = slice | Tensor  # of some systems
+Rows = slice | Tensor  # rows of some of the systems
 
 
 class Galaxies:
-    """Light of B lens and source galaxies before the PSF, in real arithmetic.
+    """Light of the lens and source galaxies of B systems before the PSF, in real arithmetic.
 
-    All coordinates are sums of a term of the column and one of the row. Scales and exponents are folded
-    into them, so that a pixel costs five exponentials, two logarithms and a few small matrix products.
+    All coordinates are sums of a term of the pixel's column and one of its row. Scales and exponents are factors of
+    these terms, so that a pixel costs five exponentials, two logarithms and a few small matrix products.
+
+    Parameters
+    ----------
+    parameters
+        (B, 17) parameters in the order of :data:`COLUMNS`, float64.
+    axis
+        (n,) coordinates of the columns and of the rows of pixels [arcsec].
+    scene
+        What is the same in all systems.
+    dtype
+        Precision of the light.
     """
 
     def __init__(self, parameters: Tensor, axis: Tensor, scene: Light, dtype: torch.dtype) -> None:
@@ -41,7 +56,7 @@ class Galaxies:
                 setattr(self, name, value.to(dtype))
 
     def _lens_plane(self, law: PowerLaw, axis: Tensor) -> None:
-        """W in the frame of the axes; R^2 of the lens light and \\|V_j\\|^2 from its squares; powers."""
+        r"""Set up W of :mod:`lensvit.lensing.power_law`, and R^2 and \|V_j\|^2 as quadratic forms of W."""
         x, y = axis - law.center.real, axis - law.center.imag  # (B, n)
         cos, sin, low, high = law.axis.real, law.axis.imag, 1 - law.size, 1 + law.size
         self.lens_columns = torch.stack([low * cos * x, -high * sin * x], 1)[:, :, None]  # (B, 2, 1, n)
@@ -51,11 +66,17 @@ class Galaxies:
         self.mass_power = 1 - law.t / 2
 
     def _profiles(self, of: Mapping[str, Tensor]) -> Tensor:
-        """Both Sersic profiles as a exp(-exp(p ln R^2 + c)), source first; the source plane's scale for its c = 0."""
+        """Set up both Sersic profiles, the source's first, as a exp(-exp(p ln R^2 + c)).
+
+        Returns
+        -------
+        Tensor
+            (B, 1) scale of the coordinates in the source plane that makes c = 0 for the source.
+        """
         index = torch.stack([of["source_n_sersic"], of["n_sersic"]], 1)  # (B, 2, 1)
         radius = torch.stack([of["source_R_sersic"], of["R_sersic"]], 1).clamp_min(SMOOTHING)
         amplitude = torch.cat([of["source_amp"], of["lens_amp"]], 1)
-        b = _b(index)
+        b = _b_n(index)
         self.power = 0.5 / index
         shift = torch.log(b) - torch.log(radius) / index
         size = torch.exp(shift[:, 0] * of["source_n_sersic"])
@@ -66,7 +87,7 @@ class Galaxies:
         return size
 
     def _source_plane(self, law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: Light, size: Tensor) -> None:
-        """Scaled elliptical coordinates there: of the undeflected pixels, and what the deflection changes."""
+        """Set up scaled elliptical coordinates in the source plane: those without deflection, and its effect."""
         e1, e2 = scene.source_e1, scene.source_e2
         flatten = size.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
         flatten = flatten * size[..., None]  # (B, 2, 2)
@@ -80,7 +101,7 @@ class Galaxies:
         self.bend = -strength[..., None] * flatten @ turn  # (B, 2, 2)
 
     def light(self, rows: Rows) -> Tensor:
-        """Surface brightness (b, 1, ny nx) of some systems [counts/s/arcsec^2]."""
+        """Surface brightness (b, 1, ny nx) of the galaxies of some systems [counts/s/arcsec^2]."""
         count = int(self.count[rows].max())
         along = (self.lens_columns[rows] + self.lens_rows[rows]).flatten(2)  # (b, 2, P)
         forms = (self.forms[rows, : 1 + count] @ (along * along)).clamp_min_(CENTRE**2)  # (b, 1 + n, P)
@@ -98,17 +119,17 @@ class Galaxies:
 
 
 def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """(B, 2, 2) from four (B, 1)."""
+    """Matrices (B, 2, 2) with the rows (a, b) and (c, d), each (B, 1)."""
     return torch.stack([torch.cat([a, b], 1), torch.cat([c, d], 1)], 1)
 
 
-def _b(index: Tensor) -> Tensor:
-    """Lenstronomy's b_n, by which R_sersic is about the half-light radius."""
+def _b_n(index: Tensor) -> Tensor:
+    """The factor b_n of lenstronomy that makes R_sersic about the half-light radius, at the Sersic index n."""
     return (1.9992 * index - 0.3271).clamp_min(1e-5)
 
 
 class _Sersic(NamedTuple):
-    """A profile of amplitude 1 and its derivatives, (B, P): by R^2, by R_sersic and by the index."""
+    """A Sersic profile of amplitude 1 and its derivatives by R^2, by R_sersic and by the index, each (B, P)."""
 
     value: Tensor
     by_square: Tensor
@@ -117,9 +138,9 @@ class _Sersic(NamedTuple):
 
 
 def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
-    """From R^2 (B, P) [arcsec^2], R_sersic (B, 1) and n (B, 1)."""
+    """The profile at R^2 (B, P) [arcsec^2] for R_sersic (B, 1) [arcsec] and n (B, 1)."""
     size = size.clamp_min(SMOOTHING)
-    b, radius = _b(index), torch.log(square.clamp_min(SMOOTHING**2)) - 2 * torch.log(size)
+    b, radius = _b_n(index), torch.log(square.clamp_min(SMOOTHING**2)) - 2 * torch.log(size)
     power = torch.exp((radius / (2 * index)).clamp_max(math.log(LARGEST)))
     value = torch.exp(b - b * power)
     steepness = b * power / index * value
@@ -128,12 +149,23 @@ def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
 
 
 def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scene: Light) -> Tensor:
-    """Light of both galaxies before the PSF and its derivatives by the ``COLUMNS``, (B, 18, P) [counts/s/arcsec^2].
+    """Light of both galaxies before the PSF, and its derivatives by all parameters.
 
     Parameters
     ----------
-    law : the lenses. parameters : (B, 17), in the precision of the result.
-    position : (1, P) complex, of the pixels [arcsec].
+    law
+        The B lenses, in the precision of the result.
+    parameters
+        (B, 17) parameters in the order of :data:`COLUMNS`, in the precision of the result.
+    position
+        (1, P) positions of the pixels, complex [arcsec].
+    scene
+        What is the same in all systems.
+
+    Returns
+    -------
+    Tensor
+        (B, 18, P) light [counts/s/arcsec^2], then its derivatives in the order of :data:`COLUMNS`.
     """
     of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))
     bent = law.expansion(position)

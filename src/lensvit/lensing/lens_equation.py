@@ -1,9 +1,9 @@
-"""Where the images of a point source lie: the lens equation of a power law with shear.
+"""Images of a point source by lenstronomy: solutions of the lens equation of a power law with external shear.
 
-lenstronomy's analytical solver reduces the lens equation to one dimension and finds its roots
-on a grid of angles. A pair of images at a fold can fall between two angles, so each system is
-solved on two grids; where they disagree, or where parities do not add up, a much finer
-search follows: a finer grid of angles and lenstronomy's own search over the sky, united.
+lenstronomy's analytical solver reduces the lens equation to one dimension and finds its roots on a grid of angles. A
+pair of images at a fold can fall between two angles, so that each system is solved on two grids. Where these disagree,
+or where parities do not add up, a much finer grid of angles and lenstronomy's own search over the sky follow, whose
+results are united.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
-RESIDUAL = 1e-8  # largest distance from the source [arcsec]
-SEPARATION = 1e-7  # solutions closer than this are one [arcsec]
+RESIDUAL = 1e-8  # largest distance in the source plane of an image's ray from the source [arcsec]
+SEPARATION = 1e-7  # solutions closer than this are the same image [arcsec]
 FAINTEST = 1e-3  # least |magnification| of an image; leaves out the one in a cuspy centre
 SERIES_LIMIT = 0.8  # |e| to which EPL_NUMBA's 200 terms reach machine precision: 0.8^200 = 4e-20
 ELLIPTICITY_LIMIT = 0.9999  # lenstronomy silently sets larger |e| to this
@@ -25,7 +25,7 @@ SAMPLINGS = ({"Nmeas": 400, "Nmeas_extra": 80}, {"Nmeas": 1000, "Nmeas_extra": 1
 FINE_SAMPLING = {"Nmeas": 20000, "Nmeas_extra": 2000}
 
 
-class NoSolution(ValueError):
+class NoSolution(ValueError):  # noqa: N818 - it is also a result, see solve_each
     """The lens equation of a system has no solution that can be trusted; the text says why."""
 
 
@@ -33,7 +33,14 @@ class NoSolution(ValueError):
 class QuasarImages:
     """Images of a point source, the brightest first.
 
-    x, y : (n,) positions [arcsec]. magnification : (n,), signed: negative at saddle points.
+    Parameters
+    ----------
+    x
+        (n,) positions along the first axis [arcsec].
+    y
+        (n,) positions along the second axis [arcsec].
+    magnification
+        (n,) magnifications, negative for saddle points of the arrival time.
     """
 
     x: np.ndarray
@@ -49,7 +56,7 @@ class QuasarImages:
 
 
 def lens_model(parameters: Mapping[str, float]) -> LensModel:
-    """The lens model to compute with: the fast power law, or the exact one for a very flat mass."""
+    """The lens model of lenstronomy: with its fast power law, or with the exact one for a very flat mass."""
     ellipticity = np.hypot(parameters["e1"], parameters["e2"])
     return _lens_model("EPL_NUMBA" if ellipticity <= SERIES_LIMIT else "EPL")
 
@@ -60,28 +67,29 @@ def _lens_model(profile: str) -> LensModel:
 
 
 def lens_kwargs(parameters: Mapping[str, float]) -> list[dict[str, float]]:
-    """Lenstronomy's arguments of the mass (power law) and of the shear, in components."""
+    """Arguments of lenstronomy for the mass (a power law) and for the external shear (in components)."""
     mass = {name: parameters[name] for name in ("theta_E", "gamma", "e1", "e2", "center_x", "center_y")}
     size, angle = parameters["gamma_ext"], parameters["psi_ext"]
     return [mass, {"gamma1": size * np.cos(2 * angle), "gamma2": size * np.sin(2 * angle)}]
 
 
 def solve(parameters: Mapping[str, float]) -> QuasarImages:
-    """All images of the source's centre with \\|magnification\\| of at least 1e-3.
+    """All images of the quasar whose magnification is 1e-3 or more, in size.
 
-    Minima, saddle points and maxima of the arrival time obey a sum rule: parities add up to
-    1 for a smooth deflector, and to 0 once the image in the cuspy or singular centre is left
-    out (Burke 1981; Schneider, Ehlers & Falco 1992, section 5.4).
+    Minima, saddle points and maxima of the arrival time obey a sum rule: parities add up to 1 for a smooth deflector,
+    and to 0 if the image in the cuspy or singular centre is left out (Burke 1981; Schneider, Ehlers & Falco 1992,
+    section 5.4).
 
     Parameters
     ----------
-    parameters : of one system, by lenstronomy's names; angles in arcsec.
+    parameters
+        Parameters of one system by their names in :data:`lensvit.parameters.NAMES`.
 
     Raises
     ------
     NoSolution
-        If the ellipticity is beyond lenstronomy's limit, nothing maps to the source, or the
-        finer search still breaks the sum rule.
+        If the ellipticity is beyond lenstronomy's limit, nothing maps to the source, or the finer search still breaks
+        the sum rule.
     """
     ellipticity = np.hypot(parameters["e1"], parameters["e2"])
     if not ellipticity < ELLIPTICITY_LIMIT:
@@ -110,15 +118,15 @@ def solve_each(systems: Sequence[Mapping[str, float]]) -> list[QuasarImages | No
 
 
 def _angular(parameters: Mapping[str, float], **sampling: int) -> np.ndarray:
-    """Candidates (2, n) of the analytical solver [arcsec]."""
+    """Positions (2, n) of the analytical solver [arcsec], whose grid of angles is ``sampling``."""
     source = parameters["source_x"], parameters["source_y"]
     solver = LensEquationSolver(_lens_model("EPL_NUMBA"))
-    options = {"arrival_time_sort": False, **sampling}
-    return np.array(solver.image_position_analytical(*source, lens_kwargs(parameters), **options))
+    kwargs = lens_kwargs(parameters)
+    return np.array(solver.image_position_analytical(*source, kwargs, arrival_time_sort=False, **sampling))
 
 
 def _fine(parameters: Mapping[str, float]) -> Iterator[np.ndarray]:
-    """Candidates of a fine grid of angles and of a search over the sky."""
+    """Positions (2, n) [arcsec] from a fine grid of angles, then from a search over the sky."""
     yield _angular(parameters, **FINE_SAMPLING)
     source = parameters["source_x"], parameters["source_y"]
     reach = 4 * parameters["theta_E"] + 2 * np.hypot(*source)
@@ -136,7 +144,7 @@ def _fine(parameters: Mapping[str, float]) -> Iterator[np.ndarray]:
 
 
 def _images(parameters: Mapping[str, float], *candidates: np.ndarray) -> QuasarImages:
-    """Polish candidates (2, n), drop repeated, wrong and faint ones, sort by brightness."""
+    """The images at candidate positions (2, n), polished, sorted, and without repeated, wrong and faint ones."""
     x, y = np.concatenate([np.reshape(part, (2, -1)) for part in candidates], axis=1)
     model, kwargs = lens_model(parameters), lens_kwargs(parameters)
     x, y = _newton(model, kwargs, parameters, x, y)
@@ -154,7 +162,7 @@ def _images(parameters: Mapping[str, float], *candidates: np.ndarray) -> QuasarI
 def _newton(
     model: LensModel, kwargs: list[dict], parameters: Mapping[str, float], x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One Newton step towards the source, kept only where it brings the ray nearer."""
+    """Positions after one step of Newton's method, where it brings the ray nearer to the source."""
     source_x, source_y = parameters["source_x"], parameters["source_y"]
     beta_x, beta_y = model.ray_shooting(x, y, kwargs)
     off_x, off_y = beta_x - source_x, beta_y - source_y
@@ -168,10 +176,12 @@ def _newton(
 
 
 def _parity(images: QuasarImages) -> int:
+    """The sum of the parities of images."""
     return int(np.sign(images.magnification).sum())
 
 
 def _same(first: QuasarImages, second: QuasarImages) -> bool:
+    """Whether two searches have found the same images."""
     if len(first) != len(second):
         return False
     distance = np.hypot(first.x[:, None] - second.x, first.y[:, None] - second.y)

@@ -1,10 +1,9 @@
-"""What a system looks like: lensed galaxy, lens galaxy and quasar images through the PSF.
+"""Images of systems by lenstronomy: lensed galaxy, lens galaxy and quasar images, seen through the PSF.
 
-lenstronomy computes deflections and surface brightness; units and conventions are its own.
-What this module does in its own way is only the order of work: pixels in blocks that stay in
-the processor's cache, one convolution for both galaxies, and quasar images from kernels that
-are shifted by slicing. Images agree with lenstronomy's ``ImageModel`` to 1e-10 of their peak,
-if the kernel is 0 at its border.
+lenstronomy computes deflections and surface brightness, in its own units and conventions. This module only orders the
+work in another way than lenstronomy's ``ImageModel``: pixels are computed in blocks that stay in the processor's
+cache, both galaxies are convolved at once, and quasar images are slices of shifted kernels. Images agree with those of
+``ImageModel`` to 1e-10 of their peak, if the kernel is 0 at its border.
 """
 
 from __future__ import annotations
@@ -23,15 +22,20 @@ BLOCK = 16384  # pixels computed at once: temporary arrays of 128 kB stay in the
 
 
 class LenstronomyRenderer:
-    """Noise-free images of systems, with lenstronomy.
+    """Noise-free images of systems.
 
     Parameters
     ----------
-    pixels : side of the image [pixel]. pixel_scale : [arcsec].
-    kernel : (k, k) PSF at the pixel scale, k odd, sum 1, 0 at its border.
-    scene : settings with the amplitudes and the source's ellipticity.
-    fine_kernel : (s k, s k) the same PSF on pixels of a fraction 1/s, for the quasar images;
-        None to use ``kernel``.
+    pixels
+        Side of the image [pixel].
+    pixel_scale
+        Side of a pixel [arcsec].
+    kernel
+        (k, k) PSF at the pixel scale, of sum 1 and 0 at its border, k being odd.
+    scene
+        What is the same in all systems: amplitudes and the ellipticity of the source.
+    fine_kernel
+        (s k, s k) PSF on pixels of a fraction 1/s, for the quasar images; ``kernel`` is used where it is None.
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class LenstronomyRenderer:
         self.points = ShiftedKernel(fine, len(fine) // len(kernel))
 
     def render(self, systems: Sequence[System]) -> np.ndarray:
-        """Images (n, ny, nx), float64, counts/s per pixel."""
+        """Images (n, ny, nx) of systems, float64 [counts/s per pixel]."""
         return np.stack([self._image(system) for system in systems])
 
     def _image(self, system: System) -> np.ndarray:
@@ -66,7 +70,7 @@ class LenstronomyRenderer:
         return image
 
     def _galaxies(self, parameters: Mapping[str, float]) -> np.ndarray:
-        """Surface brightness before the PSF (ny, nx), counts/s/arcsec^2."""
+        """Surface brightness of both galaxies before the PSF, (ny, nx) [counts/s/arcsec^2]."""
         model, lens = lens_model(parameters), lens_kwargs(parameters)
         source = source_kwargs(parameters, self.scene)
         lens_light = lens_light_kwargs(parameters, self.scene)
@@ -85,16 +89,18 @@ class LenstronomyRenderer:
 
 
 class ShiftedKernel:
-    """Adds point sources to an image, shifted by bilinear interpolation of the kernel's pixels.
+    """A kernel that is added to an image for each point source, shifted by bilinear interpolation of its pixels.
 
-    A source between fine pixels is spread over its four neighbours, and a fine kernel centred
-    on a fine pixel, summed over native pixels, is a native kernel of one of s x s phases: so
-    the sum of four native kernels is what lenstronomy computes on the fine grid.
+    A source between fine pixels is spread over the four around it. A fine kernel that is centred on a fine pixel and
+    summed over native pixels is one of s x s native kernels, one for each fine pixel of a native pixel. Therefore the
+    sum of four native kernels is the same as what lenstronomy computes on the fine grid.
 
     Parameters
     ----------
-    kernel : (s k, s k), odd, on pixels of a fraction 1/s of the image's, 0 at its border.
-    supersampling : s, odd.
+    kernel
+        (s k, s k) kernel on pixels of a fraction 1/s of the image's, 0 at its border, s k being odd.
+    supersampling
+        The number s of fine pixels along the side of a native pixel, odd.
     """
 
     def __init__(self, kernel: np.ndarray, supersampling: int = 1) -> None:
@@ -103,9 +109,18 @@ class ShiftedKernel:
         self.radius = len(kernel) // supersampling // 2 + (supersampling > 1)
 
     def add(self, image: np.ndarray, row: np.ndarray, column: np.ndarray, amplitude: np.ndarray) -> None:
-        """Add sources of flux ``amplitude`` (n,) [counts/s] at (n,) positions in pixels, in place.
+        """Add sources to an image in place; light that falls outside of the image is lost.
 
-        Parts that fall outside the image (ny, nx) are lost, as on a detector.
+        Parameters
+        ----------
+        image
+            (ny, nx) image [counts/s per pixel].
+        row
+            (n,) rows of the sources [pixel].
+        column
+            (n,) columns of the sources [pixel].
+        amplitude
+            (n,) fluxes of the sources [counts/s].
         """
         half = (self.supersampling - 1) // 2
         for i, j, flux in zip(row, column, amplitude, strict=True):
@@ -121,6 +136,7 @@ class ShiftedKernel:
                 self._add_on_grid(image, corner[0] + di, corner[1] + dj, flux * weight)
 
     def _add_on_grid(self, image: np.ndarray, row: int, column: int, flux: float) -> None:
+        """Add a source that lies on the fine pixel (row, column)."""
         (i, phase_i), (j, phase_j) = divmod(row, self.supersampling), divmod(column, self.supersampling)
         kernel = self._phase(phase_i, phase_j)
         rows, kernel_rows = _overlap(i - self.radius, len(kernel), image.shape[0])
@@ -128,7 +144,7 @@ class ShiftedKernel:
         image[rows, columns] += flux * kernel[kernel_rows, kernel_columns]
 
     def _phase(self, i: int, j: int) -> np.ndarray:
-        """The native kernel (2 radius + 1,) * 2 of a source on fine pixel (i, j) of the central pixel."""
+        """The native kernel, of side 2 radius + 1, of a source on the fine pixel (i, j) of the central native pixel."""
         if (i, j) not in self.phases:
             side, s = 2 * self.radius + 1, self.supersampling
             fine = np.zeros((side * s, side * s))
@@ -140,6 +156,6 @@ class ShiftedKernel:
 
 
 def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
-    """Where [start, start + length) lies in [0, size): slices of the image and of the kernel."""
+    """Slices of an image's axis of length ``size`` and of a kernel's axis that begins at ``start``, where they meet."""
     low, high = min(max(start, 0), size), min(max(start + length, 0), size)
     return slice(low, high), slice(low - start, high - start)

@@ -1,4 +1,4 @@
-"""Quasar images on batches of images: the PSF, shifted by bilinear interpolation."""
+"""Point sources in batches of images: the PSF's kernel, shifted by bilinear interpolation, in torch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from lensvit.lensing.galaxies import Rows
 
 
 class Stencil(NamedTuple):
-    """Point sources on a grid of (fine) pixels.
+    """Point sources on a grid of fine pixels.
 
-    corner : (B, M, 2) column and row of the lower left of the four pixels that a source is spread over.
-    weights : (B, C, M, 4) its light in them, in C channels: (row, column), (row, column + 1), (row + 1, ...).
-    place : (B, 4 M) index in the image of the pixels of sources that go through the convolution.
-    before : (B, C, 4 M) their weights. after : the system and number of each source that does not.
+    Parameters
+    ----------
+    corner
+        (B, M, 2) column and row of the lower left of the four pixels that a source is spread over.
+    weights
+        (B, C, M, 4) light of the sources in the four pixels, in C channels. The pixels are (row, column),
+        (row, column + 1), (row + 1, column) and (row + 1, column + 1).
+    place
+        (B, 4 M) indices in the flat image of the pixels of all sources that are added before the convolution.
+    before
+        (B, C, 4 M) light of these sources in these pixels, 0 for the other sources.
+    after
+        System and number of each source that is added after the convolution.
     """
 
     corner: Tensor
@@ -29,9 +38,12 @@ class Stencil(NamedTuple):
 
 
 def bilinear(within: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (B, M, 4) of the four pixels around points, and their derivatives by x and by y [1/pixel].
+    """Weights of the four pixels around points, and their derivatives by x and by y [1/pixel], each (B, M, 4).
 
-    ``within`` (B, M, 2) is the distance from the lower left one, between 0 and 1.
+    Parameters
+    ----------
+    within
+        (B, M, 2) distance along x and y from the lower left pixel, between 0 and 1.
     """
     x, y = torch.stack([1 - within[..., 0], within[..., 0]], -1), torch.stack([1 - within[..., 1], within[..., 1]], -1)
     step = within.new_tensor([-1.0, 1.0])
@@ -42,16 +54,24 @@ def bilinear(within: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class PointSources:
-    """Point sources, shifted by bilinear interpolation of the kernel's pixels, as lenstronomy does.
+    """Point sources by bilinear interpolation of the kernel's pixels, as lenstronomy adds them.
 
-    With a native kernel they are points that go through the convolution with the galaxies. A fine kernel,
-    centred on a fine pixel and summed over native pixels, is a native kernel of one of s x s phases; the
-    weighted sum of four of them is added to the image. So are native sources beyond the image's border.
+    With a native kernel the sources are pixels that are convolved together with the galaxies. A fine kernel that is
+    centred on a fine pixel and summed over native pixels is one of s x s native kernels, and the weighted sum of four
+    of these is added to the convolved image. Sources at or beyond the border of the image are added like this too.
 
     Parameters
     ----------
-    kernel : (s k, s k), odd, on pixels of a fraction 1/s of the image's, 0 at its border.
-    supersampling : s, odd. pixels : side of the image.
+    kernel
+        (s k, s k) kernel on pixels of a fraction 1/s of the image's, 0 at its border, s k being odd.
+    supersampling
+        The number s of fine pixels along the side of a native pixel, odd.
+    pixels
+        Side of the image [pixel].
+    dtype
+        Precision of the images.
+    device
+        Where the images are.
     """
 
     def __init__(
@@ -62,9 +82,15 @@ class PointSources:
         self.phases = _phases(kernel, supersampling, self.radius).to(device, dtype)
 
     def stencil(self, pixel: Tensor, channels: Callable[[Tensor], Tensor]) -> Stencil:
-        """Sources at ``pixel`` (B, M, 2), column and row.
+        """Where the light of sources goes.
 
-        ``channels`` gives their light (B, C, M, 4) from the distance (B, M, 2) to the lower left fine pixel.
+        Parameters
+        ----------
+        pixel
+            (B, M, 2) column and row of the sources [pixel].
+        channels
+            From the distances (B, M, 2) of the sources to their lower left fine pixels to their light (B, C, M, 4) in
+            four pixels.
         """
         fine = pixel * self.supersampling + (self.supersampling - 1) // 2
         corner = torch.floor(fine)
@@ -79,16 +105,18 @@ class PointSources:
         return Stencil(corner, weights.to(self.dtype), (row * self.pixels + column).flatten(1), before, after)
 
     def add_before(self, image: Tensor, stencil: Stencil, rows: Rows) -> None:
-        """Add to images (b, C, ny, nx) of some systems what the convolution spreads, in place."""
+        """Add the sources that the convolution spreads to images (b, C, ny, nx) of some systems, in place."""
         place = stencil.place[rows][:, None].expand(-1, image.shape[1], -1)
         image.view(*image.shape[:2], -1).scatter_add_(2, place, stencil.before[rows])
 
     def add_after(self, images: Tensor, stencil: Stencil) -> None:
-        """Add the other sources to all convolved images (B, C, ny, nx), in place."""
+        """Add the other sources to the convolved images (B, C, ny, nx) of all systems, in place."""
         for system, source in stencil.after:
-            self._add(images[system], *stencil.corner[system, source].tolist(), stencil.weights[system, :, source])
+            column, row = stencil.corner[system, source].tolist()
+            self._add(images[system], column, row, stencil.weights[system, :, source])
 
     def _add(self, image: Tensor, column: int, row: int, weights: Tensor) -> None:
+        """Add a source in four pixels, whose lower left one is given, to the channels (C, ny, nx) of an image."""
         (i, phase_i), (j, phase_j) = divmod(row, self.supersampling), divmod(column, self.supersampling)
         side = self.phases.shape[-1]
         (low_i, high_i), (low_j, high_j) = (
@@ -102,9 +130,12 @@ class PointSources:
 
 
 def _phases(kernel: np.ndarray, s: int, radius: int) -> Tensor:
-    """Native kernels (s + 1, s + 1, side, side) of a source on each fine pixel of the central one, and on the next.
+    """Native kernels of a source on each fine pixel of a native pixel and on the fine pixels next to it.
 
-    The central pixel is (radius, radius), the side 2 radius + 2.
+    Returns
+    -------
+    Tensor
+        (s + 1, s + 1, side, side) kernels, side being 2 radius + 2; the native pixel is (radius, radius).
     """
     side = 2 * radius + 2
     result = np.zeros((s + 1, s + 1, side, side))

@@ -1,4 +1,4 @@
-r"""Elliptical power laws with external shear, many at once, in torch: deflection and its derivatives.
+r"""Deflection of many elliptical power laws with external shear and its derivatives, in torch.
 
 Positions are complex numbers, x + i y in arcsec. With the ellipticity :math:`\epsilon = e_1 + i e_2`,
 :math:`N = 1 - |\epsilon|^2`, :math:`t = \gamma - 1` and the offset z from the centre, the deflection of
@@ -8,10 +8,11 @@ Tessore & Metcalf (2015, A&A 580, A79, eq. 13) reads
     \alpha = \Lambda W F(-\bar\epsilon W / \bar W), \quad W = z - \epsilon \bar z, \quad
     \Lambda = (\theta_E^2 N / |W|^2)^{t/2}, \quad F(u) = {}_2F_1(1, t/2; 2 - t/2; u)
 
-which has no angle in it and is smooth where the mass is round. Their series of F in u gains
-little a term for a flat mass. Euler's integral of F (DLMF 15.6.1) by Gauss-Jacobi quadrature,
-:math:`\sum_j w_j / (1 - x_j u)`, reaches the same precision with three to ten times fewer terms, all of
-them positive after a multiplication with W.
+which has no angle in it and is smooth where the mass is round. Their series of F in u converges slowly for a flat
+mass. Euler's integral of F (DLMF 15.6.1) by Gauss-Jacobi quadrature, :math:`\sum_j w_j / (1 - x_j u)`, reaches the
+same precision with three to ten times fewer terms. Multiplied by W, a term is :math:`w_j |W|^2 / V_j` with
+:math:`V_j = \bar W + x_j \bar\epsilon W`. In the frame of the axes its components have the signs of those of W, so that
+no terms cancel.
 """
 
 from __future__ import annotations
@@ -26,25 +27,33 @@ from torch import Tensor
 
 from lensvit.parameters import NAMES
 
-FLATTEST = 0.995  # largest |e|: beyond it the number of terms grows without bound
+FLATTEST = 0.995  # largest |e|; the number of terms grows without bound towards 1
 STEEPEST = 2.98  # largest slope; at 3 the mass within any radius is infinite
 SHALLOWEST = 1.02  # least slope; at 1 the mass is a uniform sheet
-CENTRE = 1e-9  # nearer to the centre [arcsec] the deflection falls to 0, its value there in lenstronomy
-MASS = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2", "gamma_ext", "psi_ext")  # of the deflection
+CENTRE = 1e-9  # distance from the centre [arcsec] within which the deflection falls to 0, as in lenstronomy
+# parameters that the deflection depends on
+MASS = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2", "gamma_ext", "psi_ext")
 
 
 def inside(parameters: Tensor) -> Tensor:
-    """Whether each system (B, 14) is one that this module computes: a boolean (B,)."""
+    """Whether this module computes a system, (B,), by its parameters (B, 14) in the order of ``parameters.NAMES``."""
     column = dict(zip(NAMES, parameters.unbind(1), strict=False))
     slope = (column["gamma"] >= SHALLOWEST) & (column["gamma"] <= STEEPEST)
     return slope & (torch.hypot(column["e1"], column["e2"]) <= FLATTEST) & torch.isfinite(parameters).all(1)
 
 
 def terms(ellipticity: Tensor, tolerance: float) -> Tensor:
-    """Terms of the quadrature (B,) for a relative error of F below ``tolerance`` at \\|e\\| (B,).
+    r"""The number of terms of the quadrature (B,).
 
-    The error falls by \\|(1 - r) / (1 + r)\\|^2 a term, r^2 = 1 - \\|e\\|, as that of every Padé
-    approximant to F does.
+    The error falls with each term by a factor \|(1 - r) / (1 + r)\|^2, where r^2 = 1 - \|e\|, as that of every Padé
+    approximant to F.
+
+    Parameters
+    ----------
+    ellipticity
+        (B,) sizes of the ellipticity, \|e\|.
+    tolerance
+        Relative error of F.
     """
     root = torch.sqrt(1 - ellipticity)
     gain = torch.log(((1 - root) / (1 + root)).clamp_min(1e-6)) * 2
@@ -52,18 +61,25 @@ def terms(ellipticity: Tensor, tolerance: float) -> Tensor:
 
 
 def quadrature(slope: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of F, (B, count) each.
+    """Nodes and weights of the quadrature of F, (B, count) each.
 
-    Golub & Welsch (1969) for the weight x^(t/2 - 1) (1 - x)^(1 - t) on [0, 1], of integral 1. ``slope``
-    is t (B,), float64, between 0 and 2.
+    They are computed as by Golub & Welsch (1969), for the weight function x^(t/2 - 1) (1 - x)^(1 - t) between 0 and 1,
+    normalised to an integral of 1.
+
+    Parameters
+    ----------
+    slope
+        (B,) values of t between 0 and 2, float64.
+    count
+        The number of nodes.
     """
     x, vectors = torch.linalg.eigh(_recurrence(slope, count))
     return x, vectors[:, 0] ** 2
 
 
 def quadrature_slopes(slope: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Derivatives by t of the nodes and weights of :func:`quadrature`, (B, count) each."""
-    step = 1e-100  # of a derivative along the imaginary axis, which has no rounding error
+    """Derivatives by t of the nodes and weights of :func:`quadrature`, (B, count) each, for the same arguments."""
+    step = 1e-100  # a derivative along the imaginary axis has no rounding error, however small the step
     jacobi = _recurrence(slope + 1j * step, count)
     x, vectors = torch.linalg.eigh(jacobi.real)
     change = vectors.mT @ (jacobi.imag / step) @ vectors
@@ -85,10 +101,18 @@ def _recurrence(slope: Tensor, count: int) -> Tensor:
 
 
 class Expansion(NamedTuple):
-    """The deflection at P positions for each of B lenses, the external shear included.
+    """The deflection at P positions for each of B lenses, with the external shear.
 
-    alpha : (B, P) complex [arcsec]. kappa : (B, P) convergence. gamma : (B, P) complex shear.
-    partial : the complex derivatives (B, P) of ``alpha`` by each parameter of ``MASS`` at a fixed position.
+    Parameters
+    ----------
+    alpha
+        (B, P) deflection, complex [arcsec].
+    kappa
+        (B, P) convergence.
+    gamma
+        (B, P) shear, complex.
+    partial
+        Derivatives (B, P) of ``alpha`` by each parameter of :data:`MASS` at a fixed position, complex.
     """
 
     alpha: Tensor
@@ -98,24 +122,27 @@ class Expansion(NamedTuple):
 
 
 class PowerLaw:
-    """B power laws with external shear.
+    r"""B power laws with external shear.
+
+    Attributes are tensors (B, 1), except for these. ``nodes`` and ``weights`` (B, n) and their derivatives by t have
+    weights of 0 for systems that need fewer terms than n; ``count`` (B,) is the number of terms of each system.
+    ``forms`` (B, n, 2) are the coefficients of (Re W)^2 and (Im W)^2, in the frame of the axes, in the \|V_j\|^2 of
+    the denominators V_j of the terms. ``factors`` (B, 2, n) are those of the 1 / \|V_j\|^2 in the sums for the two
+    components of the deflection.
 
     Parameters
     ----------
-    parameters : (B, 14) in the order of ``parameters.NAMES``, or more columns, which count for nothing here;
-        all must be :func:`inside`.
-    tolerance : relative error of the deflection that the number of terms is chosen for.
-    slopes : whether :meth:`expansion` is needed.
+    parameters
+        (B, 14) parameters in the order of :data:`lensvit.parameters.NAMES`; further columns count for nothing here.
+    tolerance
+        Relative error of the deflection, for which the number of terms is chosen.
+    slopes
+        Whether :meth:`expansion` is needed.
 
     Raises
     ------
     ValueError
         If a system is not :func:`inside`.
-
-    Attributes are tensors (B, 1), and ``nodes``, ``weights`` (B, n) with their derivatives by t; systems that
-    need fewer terms than n have weights of 0. ``count`` (B,) is their number. ``forms`` (B, n, 2) are the
-    quadratic forms \\|V_j\\|^2 in (Re W, Im W)^2 of the denominators V_j of the terms, in the frame of the axes;
-    ``factors`` (B, 2, n) is what the 1 / \\|V_j\\|^2 are summed with for the two components of the deflection.
     """
 
     def __init__(self, parameters: Tensor, tolerance: float = 1e-15, slopes: bool = True) -> None:
@@ -139,7 +166,7 @@ class PowerLaw:
         self.factors = torch.stack([self.weights * (1 + product), self.weights * (1 - product)], 1)
 
     def _each(self, rule: Callable[[Tensor, int], tuple[Tensor, Tensor]]) -> Tensor:
-        """A rule for all lenses, (2, B, n), those with the same number of terms at once."""
+        """What a rule such as :func:`quadrature` gives for all lenses, (2, B, n)."""
         counts = self.count.tolist()
         result = self.t.new_zeros(2, len(counts), max(counts, default=1))
         for count in set(counts):
@@ -158,26 +185,23 @@ class PowerLaw:
         return part
 
     def to(self, dtype: torch.dtype) -> PowerLaw:
-        """The same in another real precision."""
+        """The same lenses in another real precision."""
         kinds = {True: dtype.to_complex(), False: dtype}
         return self._map(lambda tensor: tensor.to(kinds[tensor.is_complex()]) if tensor.dtype != torch.long else tensor)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> PowerLaw:
+        """Lenses with other attributes, which are given by a function of these lenses'."""
         other = copy.copy(self)
         vars(other).update({name: function(tensor) for name, tensor in vars(self).items()})
         return other
 
     def along(self, offset: Tensor) -> Tensor:
-        """W in the frame of the axes, from the offset from the centre [arcsec], both (B, P) complex."""
+        """W in the frame of the axes at an offset from the centre [arcsec], both (B, P) complex."""
         turned = offset * self.axis.conj()
         return torch.complex((1 - self.size) * turned.real, (1 + self.size) * turned.imag)
 
-    def deflection(self, position: Tensor) -> Tensor:
-        """Deflection (B, P) complex [arcsec] at positions (B, P)."""
-        return self.mass_deflection(position - self.center) + self.shear_size * self.shear_turn * position.conj()
-
     def focusing(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Deflection (complex), convergence and shear (complex), (B, P), at positions (B, P)."""
+        """Deflection (complex) [arcsec], convergence and shear (complex), (B, P) each, at positions (B, P) complex."""
         offset = position - self.center
         alpha = self.mass_deflection(offset)
         norm = (offset - self.ellipticity * offset.conj()).abs() ** 2
@@ -187,7 +211,7 @@ class PowerLaw:
         return alpha + shear * position.conj(), kappa, gamma + shear
 
     def mass_deflection(self, offset: Tensor) -> Tensor:
-        """Deflection (B, P) complex [arcsec] by the mass alone, at offsets from its centre."""
+        """Deflection (B, P) complex [arcsec] without that of the external shear, at offsets (B, P) from the centre."""
         along = self.along(offset)
         squares = torch.stack([along.real, along.imag], 1) ** 2  # (B, 2, P)
         sums = self.factors @ (self.forms @ squares).clamp_min_(CENTRE**2).reciprocal_()  # (B, 2, P)
@@ -196,7 +220,7 @@ class PowerLaw:
         return scale * torch.complex(along.real * sums[:, 0], along.imag * sums[:, 1]) * self.axis
 
     def expansion(self, position: Tensor) -> Expansion:
-        """Deflection with its derivatives by position and by parameters, at positions (B, P) complex."""
+        """Deflection and its derivatives by position and by parameters, at positions (B, P) complex [arcsec]."""
         offset, epsilon, half = position - self.center, self.ellipticity, self.t / 2
         flat = offset - epsilon * offset.conj()  # W
         norm = (flat.real**2 + flat.imag**2).clamp_min_(CENTRE**2)
@@ -206,7 +230,7 @@ class PowerLaw:
         kappa = (1 - half) * scale
         phase = (offset.real**2 + offset.imag**2).clamp_min_(CENTRE**2).reciprocal_() * offset  # 1 / conj(z), quickly
         gamma = ((1 - self.t) * alpha - kappa * offset) * phase  # see moving_images
-        by_flat = kappa + epsilon.conj() * gamma  # N times the derivative by W, for kappa and gamma are those by z
+        by_flat = kappa + epsilon.conj() * gamma  # N times the derivative by W; those by z are kappa and gamma
         by_conjugate = gamma + epsilon * kappa
         bent = half * alpha
         by_e = offset.conj() * by_flat + epsilon.conj() * bent
@@ -226,11 +250,17 @@ class PowerLaw:
         return Expansion(alpha + self.shear_size * twist, kappa, gamma + shear, partial)
 
     def _angular(self, along: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Lambda W times F, Q = (F - 1) / u and the derivative of F by t: (B, P) complex.
+        r"""Lambda W times F, times Q = (F - 1) / u, and times the derivative of F by t, (B, P) complex each.
 
-        With F' = (t / 2 F - (1 - t / 2) Q) / (1 - u), the differential equation of the first order that a
-        hypergeometric function with a = 1 obeys, F and Q give the derivative by u, where u = 0 too.
-        ``along`` is W in the frame of the axes, ``scale`` is Lambda \\|W\\|^2.
+        A hypergeometric function with a = 1 obeys the differential equation F' = (t / 2 F - (1 - t / 2) Q) / (1 - u),
+        by which F and Q give the derivative by u, also where u = 0.
+
+        Parameters
+        ----------
+        along
+            (B, P) W in the frame of the axes.
+        scale
+            (B, P) Lambda \|W\|^2.
         """
         x, y = along.real, along.imag
         squares = torch.stack([x, y], 1) ** 2  # (B, 2, P)
@@ -247,31 +277,33 @@ class PowerLaw:
         return F * factor, Q * factor, (F_t - self.size * along * moved) * factor
 
     def moving_images(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """How images of the source's centre move and brighten when a parameter changes.
+        r"""How images of the source's centre move and brighten when a parameter changes.
 
-        The lens equation, beta(theta, p) = beta_s, is differentiated implicitly, and the magnification with
-        the image carried along. Second derivatives of the deflection need no formula of their own: it is
-        homogeneous of degree 1 - t in the offset z, so that kappa z + gamma conj(z) = (1 - t) alpha.
+        The lens equation, beta(theta, p) = beta_s, is differentiated implicitly, and the magnification along the path
+        of the image. Second derivatives of the deflection need no formula of their own: the deflection is homogeneous
+        of degree 1 - t in the offset z, so that kappa z + gamma conj(z) = (1 - t) alpha.
 
         Parameters
         ----------
-        position : (B, P) complex, solutions of the lens equation [arcsec].
+        position
+            (B, P) solutions of the lens equation, complex [arcsec].
 
         Returns
         -------
-        Derivatives of the position (complex) and of ln \\|magnification\\|, (B, P, 14) in the order of
-        ``parameters.NAMES``.
+        tuple[Tensor, Tensor]
+            (B, P, 14) derivatives of the position (complex) and of ln \|magnification\|, by the parameters in the
+            order of :data:`lensvit.parameters.NAMES`.
         """
         value = self.expansion(position)
         offset = (position - self.center)[..., None]
         kappa, gamma = value.kappa[..., None], value.gamma[..., None]
         change = _Changes(value.partial, position)
-        bent = change.source + change.alpha  # what the image must make up for in the source plane
+        bent = change.source + change.alpha  # the ray's distance from the source if the image stayed where it is
         determinant = (1 - kappa) ** 2 - gamma.abs() ** 2
         moved = ((1 - kappa) * bent + gamma * bent.conj()) / determinant
 
         shear = (self.shear_size * self.shear_turn)[..., None]
-        gamma = gamma - shear  # of the power law alone, from here on
+        gamma = gamma - shear  # from here on of the power law alone
         alpha = value.alpha[..., None] - shear * position[..., None].conj()
         carried = moved - change.center
         by_alpha = kappa * carried + gamma * carried.conj() + change.shape_alpha
@@ -283,7 +315,17 @@ class PowerLaw:
         return moved, -by_determinant / determinant
 
     def _log_kappa(self, offset: Tensor, carried: Tensor, change: _Changes) -> Tensor:
-        """Derivatives (B, P, 14) of ln kappa = ln(1 - t / 2) + t / 2 ln(theta_E^2 N / \\|W\\|^2)."""
+        r"""Derivatives (B, P, 14) of ln kappa = ln(1 - t / 2) + t / 2 ln(theta_E^2 N / \|W\|^2) along the image's path.
+
+        Parameters
+        ----------
+        offset
+            (B, P, 1) offsets of the images from the centre, complex [arcsec].
+        carried
+            (B, P, 14) derivatives of the offsets, complex.
+        change
+            What each parameter changes directly.
+        """
         t, epsilon, squash = self.t[..., None], self.ellipticity[..., None], self.squash[..., None]
         flat = offset - epsilon * offset.conj()
         by_flat = carried - epsilon * carried.conj() - offset.conj() * change.ellipticity
@@ -294,7 +336,15 @@ class PowerLaw:
 
 
 class _Changes:
-    """What each of the 14 parameters changes directly: unit vectors (14,), and deflections (B, P, 14)."""
+    """What each of the 14 parameters changes directly: unit vectors (14,), and deflections (B, P, 14).
+
+    Parameters
+    ----------
+    partial
+        As in :class:`Expansion`.
+    position
+        (B, P) positions, complex [arcsec].
+    """
 
     def __init__(self, partial: tuple[Tensor, ...], position: Tensor) -> None:
         unit = torch.eye(len(NAMES), dtype=position.dtype, device=position.device)
@@ -306,9 +356,9 @@ class _Changes:
         self._shear_size, self._shear_angle = of["gamma_ext"], of["psi_ext"]
         parts = {name: value[..., None] * of[name] for name, value in zip(MASS, partial, strict=True)}
         self.alpha = sum(parts.values())
-        self.shape_alpha = sum(parts[name] for name in ("theta_E", "gamma", "e1", "e2"))
+        self.shape_alpha = sum(parts[name] for name in ("theta_E", "gamma", "e1", "e2"))  # with a fixed centre
 
     def shear(self, law: PowerLaw) -> Tensor:
-        """Of the external shear, (B, 1, 14) complex."""
+        """Derivatives of the external shear, (B, 1, 14) complex."""
         turn = law.shear_turn[..., None]
         return turn * self._shear_size + 2j * law.shear_size[..., None] * turn * self._shear_angle

@@ -1,8 +1,8 @@
 """Images of many systems at once, and their derivatives by the parameters, in torch.
 
-The same images as :mod:`lensvit.lensing.lenstronomy_renderer` makes with lenstronomy: to 1e-12 of the peak in float64, 1e-6 in
-float32. What belongs to a whole system, such as the positions of its quasar images, is always float64;
-only pixels are computed in the chosen precision.
+The images are those of :mod:`lensvit.lensing.lenstronomy_renderer`, to 1e-12 of their peak in float64 and 1e-6 in
+float32. Numbers of a whole system, such as the positions of its quasar images, are always float64; only pixels are
+computed in the chosen precision.
 """
 
 from __future__ import annotations
@@ -28,19 +28,27 @@ GPU_BLOCK = 2**23  # pixels, of all channels, that a GPU computes at once
 class BatchedRenderer:
     """Noise-free images of systems and their derivatives.
 
+    The ``parameters`` of the methods are float64 (B, 14) in the order of :data:`lensvit.parameters.NAMES`, or (B, 17)
+    with the three :data:`lensvit.lensing.galaxies.AMPLITUDES`, which otherwise are those of the scene. They must be
+    :func:`lensvit.lensing.power_law.inside`. Quasar images are ``positions`` (B, M, 2) [arcsec] and ``magnification``
+    (B, M), 0 for an absent one, both float64.
+
     Parameters
     ----------
-    pixels : side of the image [pixel]. pixel_scale : [arcsec].
-    kernel : (k, k) PSF at the pixel scale, k odd, sum 1, 0 at its border.
-    scene : settings with the amplitudes and the source's ellipticity.
-    fine_kernel : (s k, s k) the same PSF on pixels of a fraction 1/s, for the quasar images;
-        None to use ``kernel``.
-    dtype : float32 or float64, of the images. device : where they are computed.
-
-    Wherever ``parameters`` are asked for, they are float64 (B, 14) in the order of ``parameters.NAMES``, or
-    (B, 17) with the three ``AMPLITUDES``, which otherwise are the scene's. They must lie where
-    ``power_law.inside`` says so. Quasar images are ``positions`` (B, M, 2) [arcsec] and ``magnification``
-    (B, M), 0 for an absent one, both float64.
+    pixels
+        Side of the image [pixel].
+    pixel_scale
+        Side of a pixel [arcsec].
+    kernel
+        (k, k) PSF at the pixel scale, of sum 1 and 0 at its border, k being odd.
+    scene
+        What is the same in all systems: amplitudes and the ellipticity of the source.
+    fine_kernel
+        (s k, s k) PSF on pixels of a fraction 1/s, for the quasar images; ``kernel`` is used where it is None.
+    dtype
+        Precision of the images, float32 or float64.
+    device
+        Where the images are computed.
     """
 
     def __init__(
@@ -62,25 +70,25 @@ class BatchedRenderer:
         self.points = PointSources(fine, len(fine) // len(kernel), pixels, dtype, self.device)
 
     def render(self, systems: Sequence[System]) -> np.ndarray:
-        """Images (n, ny, nx) in the renderer's precision, counts/s per pixel.
+        """Images (n, ny, nx) of systems, in the renderer's precision [counts/s per pixel].
 
-        lenstronomy renders the systems that ``power_law.inside`` leaves out.
+        lenstronomy renders the systems that are not :func:`lensvit.lensing.power_law.inside`.
         """
-        parameters, *quasars = system_tensors(systems, self.device)
+        parameters, positions, magnification = system_tensors(systems, self.device)
         fit = inside(parameters)
-        images = self.images(parameters[fit], *(part[fit] for part in quasars)).cpu().numpy()
+        images = self.images(parameters[fit], positions[fit], magnification[fit]).cpu().numpy()
         if len(images) == len(systems):
             return images
-        fit = fit.cpu().numpy()
+        here = fit.cpu().numpy()
         result = np.empty((len(systems), *images.shape[1:]), images.dtype)
-        result[fit] = images
-        result[~fit] = self.exact.render([system for system, fits in zip(systems, fit, strict=True) if not fits])
+        result[here] = images
+        result[~here] = self.exact.render([system for system, fits in zip(systems, here, strict=True) if not fits])
         return result
 
     @torch.no_grad()
     @exact_products()
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
-        """Images (B, ny, nx) [counts/s per pixel]."""
+        """Images (B, ny, nx) of systems with these parameters and quasar images [counts/s per pixel]."""
         parameters = self._complete(parameters)
         positions, magnification = positions.to(self.device), magnification.to(self.device)
         galaxies = Galaxies(parameters, self.axis, self.scene, self.dtype)
@@ -91,11 +99,11 @@ class BatchedRenderer:
     @torch.no_grad()
     @exact_products()
     def jacobian(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, ny, nx) and their derivatives (B, P, ny, nx) by the P = 14 or 17 parameters given.
+        """Images (B, ny, nx) and their derivatives (B, P, ny, nx) by the P = 14 or 17 given parameters.
 
-        Quasar images move and brighten with the parameters: ``positions`` must solve the lens equation.
-        As a point source is a bilinear shift of the kernel, the derivative jumps where one crosses the
-        centre of a (fine) pixel; in between it is that of the image, exactly.
+        Quasar images move and brighten with the parameters; for this, ``positions`` must solve the lens equation. A
+        point source is a bilinear shift of the kernel, so that the derivative jumps where a quasar image crosses the
+        centre of a (fine) pixel. Elsewhere it is exactly that of the image.
         """
         channels, parameters = 1 + parameters.shape[1], self._complete(parameters)
         positions, magnification = positions.to(self.device), magnification.to(self.device)
@@ -112,9 +120,18 @@ class BatchedRenderer:
         return result[:, 0], result[:, 1:]
 
     def _computed(self, channels: int, count: Tensor, stencil: Stencil, light: Callable[[Rows], Tensor]) -> Tensor:
-        """Images (B, C, ny, nx) from point sources and the galaxies' light before the PSF.
+        """Images (B, C, ny, nx) of galaxies and point sources.
 
-        ``count`` (B,) is the number of terms of each lens; ``light`` gives (b, C, ny nx) of some systems.
+        Parameters
+        ----------
+        channels
+            The number C of channels.
+        count
+            (B,) number of terms of the deflection of each lens.
+        stencil
+            The point sources.
+        light
+            From some of the systems to the light (b, C, ny nx) of their galaxies before the PSF.
         """
         result = torch.empty(len(count), channels, self.pixels, self.pixels, dtype=self.dtype, device=self.device)
         for rows in self._tiles(count, channels):
@@ -125,7 +142,7 @@ class BatchedRenderer:
         return result
 
     def _complete(self, parameters: Tensor) -> Tensor:
-        """With the amplitudes, (B, 17) float64."""
+        """Parameters (B, 17), float64, to which the scene's amplitudes are added where they are not given."""
         parameters = parameters.to(self.device, torch.float64)
         if parameters.shape[1] == len(COLUMNS):
             return parameters
@@ -133,9 +150,10 @@ class BatchedRenderer:
         return torch.cat([parameters, parameters.new_tensor(amplitudes).expand(len(parameters), -1)], 1)
 
     def _tiles(self, count: Tensor, channels: int) -> Iterator[Rows]:
-        """Systems that are computed together: one on a CPU, so that an image never depends on its company.
+        """Groups of systems that are computed together.
 
-        On a GPU those with about as many terms, so that a flat lens costs no other one time.
+        On a CPU each system is computed by itself, so that no image depends on the other systems. On a GPU a group
+        has systems with about equally many terms, so that a flat lens takes no time of the others.
         """
         if self.device.type == "cpu":
             yield from (slice(row, row + 1) for row in range(len(count)))
@@ -143,12 +161,13 @@ class BatchedRenderer:
             yield from torch.argsort(count).split(max(1, GPU_BLOCK // (self.pixels**2 * channels)))
 
     def _pixel(self, positions: Tensor) -> Tensor:
+        """Column and row [pixel] of positions [arcsec]."""
         return positions / self.pixel_scale + (self.pixels - 1) / 2
 
     def _moving_points(
         self, parameters: Tensor, positions: Tensor, magnification: Tensor
     ) -> Callable[[Tensor], Tensor]:
-        """The light (B, 18, M, 4) of the point sources and its derivatives, from the distance to a pixel."""
+        """A function for :meth:`PointSources.stencil` that gives light and its derivatives, in 18 channels."""
         law, present = PowerLaw(parameters), magnification != 0
         position = torch.complex(positions[..., 0], positions[..., 1])
         position = torch.where(present, position, law.center + law.theta_E)  # anywhere but at the centre
@@ -160,7 +179,7 @@ class BatchedRenderer:
         def channels(within: Tensor) -> Tensor:
             weights, by_x, by_y = (part[:, None] for part in bilinear(within))  # (B, 1, M, 4)
             changes = flux * (brightened * weights + moved.real * by_x + moved.imag * by_y)
-            nothing = torch.zeros_like(weights)  # by the amplitudes of the galaxies
+            nothing = torch.zeros_like(weights)  # derivatives by the amplitudes of the galaxies
             return torch.cat([flux * weights, changes, nothing, nothing, size * weights], 1)
 
         return channels
@@ -170,9 +189,9 @@ def system_tensors(systems: Sequence[System], device: str | torch.device = "cpu"
     """Parameters (n, 14), positions (n, M, 2) [arcsec] and magnifications (n, M) of systems, float64."""
     parameters = np.array([[system.parameters[name] for name in NAMES] for system in systems])
     most = max(1, *(len(system.quasar_images) for system in systems))
-    quasars = np.zeros((len(systems), most, 3))
+    columns = np.zeros((len(systems), most, 3))
     for row, system in enumerate(systems):
         images = system.quasar_images
-        quasars[row, : len(images)] = np.stack([images.x, images.y, images.magnification], 1)
-    quasars = torch.as_tensor(quasars, device=device)
+        columns[row, : len(images)] = np.stack([images.x, images.y, images.magnification], 1)
+    quasars = torch.as_tensor(columns, device=device)
     return torch.as_tensor(parameters, device=device), quasars[..., :2], quasars[..., 2]

@@ -1,4 +1,4 @@
-"""One lens system, and lenstronomy's arguments for its light."""
+"""A lens system, and lenstronomy's arguments for the light of its galaxies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from lensvit.lensing.settings import Light
 
 @dataclass(frozen=True)
 class System:
-    """One lens system.
+    """A lens system.
 
-    parameters : the 14 parameters by name. images : of the quasar. redraws : how many draws
-    before this one could not be imaged.
+    Parameters
+    ----------
+    parameters
+        Values of the 14 parameters of :data:`lensvit.parameters.NAMES`.
+    quasar_images
+        Images of the quasar.
+    redraws
+        The number of draws before this one that could not be imaged.
     """
 
     parameters: Mapping[str, float]
@@ -23,7 +29,7 @@ class System:
 
 
 def source_kwargs(parameters: Mapping[str, float], scene: Light) -> list[dict[str, float]]:
-    """Lenstronomy's arguments of the source galaxy, an elliptical Sersic profile."""
+    """Arguments of lenstronomy for the light of the source galaxy, an elliptical Sersic profile."""
     return [
         {
             "amp": scene.source_amp,
@@ -38,6 +44,6 @@ def source_kwargs(parameters: Mapping[str, float], scene: Light) -> list[dict[st
 
 
 def lens_light_kwargs(parameters: Mapping[str, float], scene: Light) -> list[dict[str, float]]:
-    """Lenstronomy's arguments of the lens light: centre and ellipticity are those of the mass."""
+    """Arguments of lenstronomy for the light of the lens galaxy, whose centre and ellipticity are those of its mass."""
     tied = ("R_sersic", "n_sersic", "e1", "e2", "center_x", "center_y")
     return [{"amp": scene.lens_amp} | {name: parameters[name] for name in tied}]
