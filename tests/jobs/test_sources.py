@@ -1,23 +1,38 @@
-"""The closure of a stage holds what it imports, and nothing of other stages."""
+"""The code of a stage is what it imports, and what that means; nothing of other stages."""
 
+import ast
 import subprocess
 import sys
 
 import pytest
 
 from lensvit import cli
-from lensvit.jobs.sources import SOURCE, closure
+from lensvit.jobs.sources import BY_NAME, SOURCE, closure, code
+
+# ---------------------------------------------------------------- which files
 
 
 def names(*modules):
-    return {str(path.relative_to(SOURCE)) for path in closure(*modules)}
+    return {path.relative_to(SOURCE).as_posix() for path in closure(*modules)}
 
 
 def test_training_depends_on_the_network_and_not_on_the_figures():
     found = names("lensvit.learning.train")
-    assert {"train.py", "networks.py", "pipeline.py", "noise.py", "losses.py", "__init__.py"} <= found
+    expected = {
+        "train.py",
+        "architectures.py",
+        "from_transformers.py",
+        "preprocessing.py",
+        "gaussian.py",
+        "__init__.py",
+    }
+    assert {f"learning/{name}" for name in expected} | {
+        "__init__.py",
+        "learning/__init__.py",
+        "lensing/noise.py",
+    } <= found
     assert not any("figures" in name or "psf" in name for name in found)
-    assert not {"config.py", "cli.py", "evaluate.py", "simulate.py"} & found
+    assert not {"config/run.py", "cli.py", "learning/evaluate.py", "simulation/simulate.py"} & found
 
 
 @pytest.mark.parametrize(
@@ -28,6 +43,7 @@ def test_training_depends_on_the_network_and_not_on_the_figures():
         "lensvit.learning.train",
         "lensvit.learning.evaluate",
         "lensvit.chapters.accuracy.table",
+        "lensvit.paper.numbers",
         "lensvit.paper.render",
     ],
 )
@@ -43,5 +59,137 @@ def test_the_closure_is_what_python_really_imports(stage):
 def test_every_command_but_settings_and_config_leaves_the_schema_alone():
     for target in cli.STAGES.values():
         module = target.split(":")[0]
-        if module not in ("lensvit.config.schema", "lensvit.bench.run"):
-            assert "config.py" not in names(module), module
+        if module != "lensvit.bench.run" and not module.startswith("lensvit.config."):
+            assert not any(name.startswith("config/") for name in names(module)), module
+
+
+def test_what_is_imported_by_name_is_followed_or_given():
+    """A module that imports others by name is in BY_NAME, or the rule of its stage names the others."""
+    found = {
+        path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if "import_module(" in path.read_text()
+    }
+    followed = {f"{name.removeprefix('lensvit.').replace('.', '/')}.py" for name in BY_NAME}
+    no_stages = {"cli.py", "config/run.py", "bench/run.py"}
+    assert found == followed | no_stages | {"paper/numbers.py"}
+    assert {"chapters/limit/chapter.py", "chapters/limit/numbers.py"} <= names("lensvit.paper.numbers")
+    assert "chapters/limit/claims.py" not in names("lensvit.paper.numbers")
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Writes files of a package, and says the digest of its module ``a``."""
+
+    def digest(**files):
+        for name, text in files.items():
+            (tmp_path / f"{name}.py").write_text(text)
+        return code("lensvit.a", source=tmp_path)
+
+    return digest
+
+
+def test_a_module_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ModuleNotFoundError, match=r"no module lensvit\.nothing"):
+        code("lensvit.nothing", source=tmp_path)
+
+
+def test_a_relative_import_is_an_error_that_names_the_file(package):
+    with pytest.raises(ValueError, match=r"a\.py: relative imports are not followed"):
+        package(a="from . import b\n")
+
+
+def test_code_says_what_it_is_of(package, tmp_path):
+    module, digest = package(a="x = 1\n").split()
+    assert module == "lensvit.a" and len(digest) == 16 and int(digest, 16) >= 0
+    package(b="y = 1\n")
+    assert code("lensvit.b", "lensvit.a", source=tmp_path).startswith("lensvit.b lensvit.a ")
+
+
+def test_what_is_imported_counts_wherever_the_import_stands(package):
+    before = package(
+        a="def f():\n    from lensvit.b import g\n    return g()\n", b="def g():\n    return 1\n", c="z = 1\n"
+    )
+    assert package(c="z = 2\n") == before
+    assert package(b="def g():\n    return 2\n") != before
+
+
+# ---------------------------------------------------------------- what they mean
+
+WRITTEN = '''"""What the module is."""
+
+from __future__ import annotations
+
+
+class A:
+    """What a class is."""
+
+    x: int = 1
+
+
+def f(a, *, b=(1, 2)):
+    """What a function does."""
+    return f"{a:.3f} and {b}" "c"
+
+
+async def g():
+    """Nothing but a docstring."""
+
+
+if __name__ == "__main__":
+    "no docstring"
+'''
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("x: int = 1", "x: int = 1  # a comment"),
+        ('"""What the module is."""', '"""What the module is, said otherwise."""'),
+        ('"""What the module is."""', ""),
+        ('"""What a class is."""', "'''What a class is, otherwise.'''"),
+        ('    """What a function does."""\n', ""),
+        ('"""Nothing but a docstring."""', "pass"),
+        ("def f(a, *, b=(1, 2)):", "def f(\n    a,\n    *,\n    b=(\n        1,\n        2,\n    ),\n):"),
+        ('f"{a:.3f} and {b}" "c"', "f'{a:.3f}' f' and {b}c'"),
+        ('"no docstring"', 'u"no docstring"'),
+        ("x: int = 1", "x: int = 0x1"),
+    ],
+)
+def test_comments_docstrings_and_formatting_mean_nothing(package, before, after):
+    first = package(a=WRITTEN)
+    assert WRITTEN.count(before) == 1
+    assert package(a=WRITTEN.replace(before, after)) == first
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("x: int = 1", "x: int = 2"),
+        ("x: int = 1", "x: int = True"),
+        ("x: int = 1", "x: float = 1"),
+        ("from __future__ import annotations", ""),
+        ("b=(1, 2)", "b=(2, 1)"),
+        ("*, b", "b"),
+        (".3f", ".4f"),
+        ("async def", "def"),
+        ('"no docstring"', '"another text"'),
+        ("def f", "def h"),
+    ],
+)
+def test_all_else_does(package, before, after):
+    first = package(a=WRITTEN)
+    assert WRITTEN.count(before) == 1
+    assert package(a=WRITTEN.replace(before, after)) != first
+
+
+def test_fields_that_versions_of_python_add_mean_nothing(package, monkeypatch):
+    """Python 3.12 has ``type_params``, empty, on each class and function; ``kind`` and ``ctx`` say nothing either."""
+    before = package(a=WRITTEN)
+    monkeypatch.setattr(ast.ClassDef, "_fields", (*ast.ClassDef._fields, "type_params", "future"))
+    monkeypatch.setattr(ast.ClassDef, "type_params", [], raising=False)
+    monkeypatch.setattr(ast.ClassDef, "future", None, raising=False)
+    assert package(a=WRITTEN + "# so that it is read anew\n") == before
+
+
+def test_the_digest_is_that_of_every_version_of_python(package):
+    """Written down here, it is compared by whatever version runs the tests."""
+    assert package(a=WRITTEN) == "lensvit.a 1658c4c9eca747b9"

@@ -137,6 +137,21 @@ def test_a_checkpoint_of_other_settings_is_left_alone(tiny_run, train_settings, 
     assert len(list((tmp_path / "state").iterdir())) == 2
 
 
+def test_a_checkpoint_is_that_of_its_files_and_of_what_the_code_means(tmp_path, monkeypatch):
+    scaler = tmp_path / "scaler.json"
+    scaler.write_text("{}")
+    monkeypatch.setattr(training, "code", lambda module: f"{module} 0123")
+    key = training.checkpoint_key("lensvit.learning.train", scaler)
+    assert len(key) == 16 and training.checkpoint_key("lensvit.learning.train", scaler) == key
+    assert training.checkpoint_key("lensvit.learning.stream", scaler) != key
+    monkeypatch.setattr(training, "code", lambda module: f"{module} 4567")
+    assert training.checkpoint_key("lensvit.learning.train", scaler) != key
+    monkeypatch.undo()
+    other = training.checkpoint_key("lensvit.learning.train", scaler)
+    scaler.write_text("{ }")
+    assert training.checkpoint_key("lensvit.learning.train", scaler) != other
+
+
 def test_a_broken_checkpoint_is_said(tiny_run, train_settings, tmp_path):
     train(tiny_run, train_settings(epochs=1), tmp_path)
     checkpoint = next((tmp_path / "state").glob("*/checkpoint.pt"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from snakemake.persistence.file import FilePersistence
 
+from lensvit.jobs.sources import code
 from lensvit.release import records
 
 
@@ -26,30 +27,34 @@ def test_records_of_other_runs_are_neither_read_nor_touched(tmp_path):
     assert records.read_records(tmp_path, "demo2") == {"results/demo2/a": {"rule": "a"}}
 
 
+SHELL = 'rule train:\n    shell:\n        "train {input}"  # why\n        " > {log}"\n'
+
+
 @pytest.fixture
 def clone(tmp_path):
     """One module, one rule, and the records of a result and of the paper's LaTeX made with them."""
     module, rule = tmp_path / "src/lensvit/train.py", tmp_path / "rules/train.smk"
-    shell = 'rule train:\n    shell:\n        "train {input}"\n        " > {log}"\n'
-    for path, text in [(module, "x = 1\n"), (rule, shell)]:
+    for path, text in [(module, "x = 1\n"), (rule, SHELL)]:
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    checksum = "sha256:" + hashlib.sha256(module.read_bytes()).hexdigest()
-    record = {"rule": "train", "code": "train {input} > {log}", "input_checksums": {
-        "src/lensvit/train.py": checksum, "results/r/scaler.json": "sha256:0"}}  # fmt: skip
+    params = [repr("test"), repr(code("lensvit.train", source=module.parent)), "3"]
+    inputs = {"input": ["results/r/scaler.json"], "input_checksums": {"results/r/scaler.json": "sha256:0"}}
+    record = {"rule": "train", "code": "train {input} > {log}", "params": params, **inputs}
     return tmp_path, {"results/r/weights": record, "results/r/paper/paper.tex": {**record}}
 
 
-def test_records_of_unchanged_code_are_kept(clone):
+@pytest.mark.parametrize("text", ["x = 1\n", "# why\nx = 1\n", '"""What it is."""\n\nx = (\n    1\n)\n'])
+def test_records_of_unchanged_code_are_kept(clone, text):
     root, known = clone
+    (root / "src/lensvit/train.py").write_text(text)
     assert records.still_valid(known, "results/r/paper/", root) == (known, [])
 
 
 @pytest.mark.parametrize(
     "file, text, named",
     [
-        ("src/lensvit/train.py", "x = 2\n", "src/lensvit/train.py"),
-        ("src/lensvit/train.py", None, "src/lensvit/train.py"),
+        ("src/lensvit/train.py", "x = 2\n", "lensvit.train"),
+        ("src/lensvit/train.py", None, "lensvit.train"),
         ("rules/train.smk", 'rule train:\n    shell:\n        "train --new {input}"\n', "rule train"),
     ],
 )
@@ -64,12 +69,35 @@ def test_records_of_changed_code_are_dropped_but_for_the_paper(clone, file, text
     assert changed == [named]
 
 
+def test_code_of_several_modules_is_named_by_the_first(clone):
+    root, known = clone
+    (root / "src/lensvit/more.py").write_text("y = 1\n")
+    for record in known.values():
+        record["params"] = [repr(code("lensvit.more", "lensvit.train", source=root / "src/lensvit"))]
+    assert records.still_valid(known, "-", root) == (known, [])
+    (root / "src/lensvit/train.py").write_text("x = 2\n")
+    assert records.still_valid(known, "-", root) == ({}, ["lensvit.more"])
+
+
+def test_records_of_workflows_with_source_files_as_inputs_are_dropped(clone):
+    root, known = clone
+    module = root / "src/lensvit/train.py"
+    checksum = "sha256:" + hashlib.sha256(module.read_bytes()).hexdigest()
+    old = {"params": [], "input": ["src/lensvit/train.py"], "input_checksums": {"src/lensvit/train.py": checksum}}
+    for record in known.values():
+        record |= old
+    assert records.still_valid(known, "results/r/paper/", root) == ({}, ["src/lensvit"])
+
+
 def test_the_rules_of_this_project_are_recognised():
     """The text of a shell command, as Snakemake records it, is found in rules/*.smk."""
-    code = (
+    shell = (
         "python -m lensvit catalog --images {input.images} --output {output.catalog}"
         " --scaler {output.scaler} > {log} 2>&1"
     )
-    known = {"results/r/catalog.parquet": {"rule": "catalog", "code": code}}
+    made_by = code("lensvit.simulation.catalog")
+    known = {"results/r/catalog.parquet": {"rule": "catalog", "code": shell, "params": [repr(made_by)]}}
     root = Path(__file__).parents[2]
     assert records.still_valid(known, "-", root) == (known, [])
+    part = {"results/r/catalog.parquet": {"rule": "catalog", "code": shell.partition(" --scaler")[0], "params": []}}
+    assert records.still_valid(part, "-", root) == ({}, ["rule catalog"])

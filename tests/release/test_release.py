@@ -170,7 +170,7 @@ def test_no_file_is_newer_than_another_but_for_the_latex_which_is_old(archives, 
     release.adopt(archives[1], tmp_path / "new")
     run = tmp_path / "new/tiny"
     times = {name: (run / name).stat().st_mtime_ns for name in tree(run)}
-    assert times.pop("paper/paper.tex") < 10**9 * release.EPOCH + 1
+    assert times.pop("paper/paper.tex") < 10**9 * release.PUBLICATION_DATE + 1
     assert len(set(times.values())) == 1
 
 

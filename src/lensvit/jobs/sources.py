@@ -16,8 +16,8 @@ from typing import NamedTuple
 SOURCE = Path(__file__).parents[1]
 DIGITS = 16  # of a digest
 
-# modules that import others by names that they compute: pattern of the files of these
-BY_NAME = {"lensvit.chapters.registry": "chapters/*/chapter.py"}
+# modules that import others by names that they find: pattern of the files of these
+BY_NAME = {"lensvit.chapters.registry": "chapters/*/chapter.py", "lensvit.paper.schema": "chapters/*/numbers.py"}
 
 # fields of the syntax tree that follow from the others, or of which the code has nothing at run time
 MEANINGLESS = frozenset({"ctx", "kind", "type_comment"})

@@ -123,6 +123,6 @@ def _strings(path: Path) -> Iterator[str]:
         for token in tokenize.generate_tokens(stream.readline):
             if token.type == tokenize.STRING and token.string[0] not in "fF":
                 pieces.append(ast.literal_eval(token.string))
-            elif token.type not in (tokenize.NL, tokenize.COMMENT):
+            elif token.type not in (tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT):
                 yield "".join(pieces)
                 pieces = []
