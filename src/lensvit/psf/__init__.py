@@ -1,1 +1,1 @@
-"""Point spread functions: computed from physics, or a user's own; one kernel contract for all."""
+"""Point spread functions, computed from physics or read from a user's file, as kernels of one form."""

@@ -1,4 +1,4 @@
-"""The two engines that compute an image: lenstronomy's, and this package's own in torch."""
+"""The two engines that compute images: lenstronomy, and this package's own code in torch."""
 
 from __future__ import annotations
 
@@ -21,44 +21,80 @@ Solver = Callable[[Sequence[Mapping[str, float]]], Sequence[QuasarImages | NoSol
 
 @dataclass(frozen=True)
 class Engine:
-    """What computes a system.
+    """Functions that compute systems.
 
-    render : images (n, ny, nx) [counts/s per pixel] of systems.
-    solve : of each system's parameters the images of the quasar, or why there are none.
+    Parameters
+    ----------
+    render
+        From systems to their noise-free images (n, ny, nx) [counts/s per pixel].
+    solve
+        From the parameters of systems to the images of each quasar, or to why there are none.
     """
 
     render: Callable[[Sequence[System]], np.ndarray]
     solve: Solver
 
 
-def _lenstronomy(options: SystemSettings, psf: Path) -> Engine:
-    return Engine(LenstronomyRenderer(*_camera(options, psf)).render, solve_each)
+def lenstronomy_engine(settings: SystemSettings, psf: Path) -> Engine:
+    """The engine that computes with lenstronomy.
+
+    Parameters
+    ----------
+    settings
+        What the systems are drawn from.
+    psf
+        FITS file of their PSF.
+
+    Raises
+    ------
+    LensvitError
+        If the PSF is absent or broken, or does not suit the settings.
+    """
+    return Engine(LenstronomyRenderer(*_camera(settings, psf)).render, solve_each)
 
 
-def torch_engine(options: SystemSettings, psf: Path, device: str = "cpu") -> Engine:
-    """The engine of this package's own; ``device`` is where it renders."""
+def torch_engine(settings: SystemSettings, psf: Path, device: str = "cpu") -> Engine:
+    """The engine that computes with this package's own code.
+
+    Parameters
+    ----------
+    settings
+        What the systems are drawn from.
+    psf
+        FITS file of their PSF.
+    device
+        The device of torch on which images are computed.
+
+    Raises
+    ------
+    LensvitError
+        If the PSF is absent or broken, or does not suit the settings.
+    """
     from lensvit.lensing import batched_lens_equation  # torch takes a second or two to import
     from lensvit.lensing.renderer import BatchedRenderer
 
-    return Engine(BatchedRenderer(*_camera(options, psf), device=device).render, batched_lens_equation.solve)
+    return Engine(BatchedRenderer(*_camera(settings, psf), device=device).render, batched_lens_equation.solve)
 
 
-def _camera(options: SystemSettings, psf: Path) -> tuple[int, float, np.ndarray, Light, np.ndarray | None]:
-    """The arguments of a renderer."""
-    loaded, instrument = kernel.read_kernel(psf), options.instrument
+def _camera(settings: SystemSettings, psf: Path) -> tuple[int, float, np.ndarray, Light, np.ndarray | None]:
+    """The arguments of a renderer: pixels, pixel scale [arcsec], kernel, scene, and fine kernel or None."""
+    loaded, instrument = kernel.read_kernel(psf), settings.instrument
     if not np.isclose(loaded.pixel_scale, instrument.pixel_scale, rtol=1e-6):
         raise LensvitError(
             f"{psf} has pixels of {loaded.pixel_scale:g} arcsec, the instrument of "
             f"{instrument.pixel_scale:g}: delete it, so that the next run builds it for this instrument"
         )
-    if options.supersampling > 1 and loaded.supersampled is None:
+    if settings.supersampling > 1 and loaded.supersampled is None:
         raise LensvitError(
-            f"simulation.supersampling: {options.supersampling}, but the PSF {options.name} is known at the "
+            f"simulation.supersampling: {settings.supersampling}, but the PSF {settings.name} is known at the "
             "detector's sampling only: set it to 1, or use a PSF with a finer grid"
         )
-    fine = loaded.supersampled if options.supersampling > 1 else None
-    return instrument.pixels, instrument.pixel_scale, loaded.native, options.scene, fine
+    fine = loaded.supersampled if settings.supersampling > 1 else None
+    return instrument.pixels, instrument.pixel_scale, loaded.native, settings.scene, fine
 
 
-# config's name of an engine -> a function of the settings and the PSF's path
-ENGINES: dict[str, Callable[[SystemSettings, Path], Engine]] = {"lenstronomy": _lenstronomy, "torch": torch_engine}
+# name of an engine in the config to a function that makes it from the settings and the PSF's path
+ENGINES: dict[str, Callable[[SystemSettings, Path], Engine]] = {
+    "lenstronomy": lenstronomy_engine,
+    "torch": torch_engine,
+}

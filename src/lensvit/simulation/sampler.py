@@ -1,4 +1,4 @@
-"""Systems drawn from the priors, each from its own random stream."""
+"""Systems drawn from the priors, each from its own random stream, and their images."""
 
 from __future__ import annotations
 
@@ -14,54 +14,68 @@ from lensvit.lensing.system import System
 from lensvit.simulation.engines import Engine, Solver
 from lensvit.simulation.settings import SystemSettings
 
-ATTEMPTS = 100  # draws of one system before the priors are called impossible
+ATTEMPTS = 100  # draws of one system after which the priors are called impossible
 
 
 class Sampler:
-    """Draws systems: the one of an index is the same whenever, wherever and among whichever others it is drawn.
+    """Draws of systems of one PSF and split.
+
+    The system of an index does not depend on when, where and together with which others it is drawn.
 
     Parameters
     ----------
-    options : the stage's settings. split : train, validation or test. solve : an engine's.
+    settings
+        What the systems are drawn from.
+    split
+        train, validation or test.
+    solve
+        The solver of the lens equation, which is an engine's.
     """
 
-    def __init__(self, options: SystemSettings, split: str, solve: Solver = solve_each) -> None:
-        self.options, self.prefix, self.solve = options, f"{options.name}-{split}", solve
-        self.split, self.psf = split, options.name
-        self.priors = full_priors(options.priors)
+    def __init__(self, settings: SystemSettings, split: str, solve: Solver = solve_each) -> None:
+        self.settings, self.prefix, self.solve = settings, f"{settings.name}-{split}", solve
+        self.split, self.psf = split, settings.name
+        self.priors = full_priors(settings.priors)
 
     def id(self, index: int) -> str:
-        """The system's name, from the PSF, the split and the index."""
+        """The id of a system, made of the PSF, the split and the index."""
         return f"{self.prefix}-{index:06d}"
 
     def noise_seed(self, index: int) -> int:
-        """The 63-bit seed of the one noise realisation that the system has."""
-        return seeds.derive(self.options.seed, self.id(index), "noise")
+        """The 63-bit seed of the one noise realisation of a system."""
+        return seeds.derive(self.settings.seed, self.id(index), "noise")
 
     def sigma_bkg(self, index: int) -> float:
-        """Standard deviation of the background noise [counts/s per pixel]."""
-        scene = self.options.scene
+        """Standard deviation of the background noise of a system [counts/s per pixel]."""
+        scene = self.settings.scene
         return float(self._stream(index, "background").uniform(scene.sigma_bkg_low, scene.sigma_bkg_high))
 
     def parameters(self, index: int, attempt: int = 0) -> dict[str, float]:
-        """The 14 parameters of one draw, by name."""
+        """The 14 parameters of one draw of a system, by name."""
         rng = self._stream(index, "parameters", attempt)
         parameters = {name: prior.draw(rng) for name, prior in self.priors.items()}
-        if not self.options.external_shear:
+        if not self.settings.external_shear:
             parameters["gamma_ext"] = 0.0
         return parameters
 
     def draw(self, index: int, attempt: int = 0) -> System:
-        """The first system from ``attempt`` on that can be imaged; see :meth:`draws`."""
+        """One system, see :meth:`draws`."""
         return self.draws([index], attempt)[0]
 
     def draws(self, indices: Sequence[int], attempt: int = 0) -> list[System]:
-        """For each index the first system from ``attempt`` on that can be imaged.
+        """Systems, each from its first draw that can be imaged.
+
+        Parameters
+        ----------
+        indices
+            Indices of the systems.
+        attempt
+            The number of the first draw.
 
         Raises
         ------
         LensvitError
-            If one has none in 100 attempts.
+            If none of 100 draws of a system can be imaged.
         """
         found: dict[int, System] = {}
         for redraws in range(attempt, ATTEMPTS):
@@ -71,7 +85,7 @@ class Sampler:
                 if isinstance(images, NoSolution):
                     print(f"{self.id(index)}: drawn again, {images}", flush=True)
                 else:
-                    brightest = images.brightest(self.options.scene.max_images)
+                    brightest = images.brightest(self.settings.scene.max_images)
                     found[index] = System(parameters, brightest, redraws)
             if len(found) == len(indices):
                 return [found[index] for index in indices]
@@ -82,11 +96,26 @@ class Sampler:
         )
 
     def _stream(self, index: int, *purpose: int | str) -> np.random.Generator:
-        return np.random.default_rng(seeds.derive(self.options.seed, self.id(index), *purpose))
+        """Random numbers for one purpose of a system."""
+        return np.random.default_rng(seeds.derive(self.settings.seed, self.id(index), *purpose))
 
 
 def imaged(sampler: Sampler, engine: Engine, indices: Sequence[int]) -> tuple[list[System], np.ndarray]:
-    """Systems and their noise-free images (n, ny, nx) float32 [counts/s per pixel], all finite.
+    """Systems and their noise-free images, each from its first draw whose image is finite.
+
+    Parameters
+    ----------
+    sampler
+        Draws the systems.
+    engine
+        Computes their images.
+    indices
+        Indices of the n systems.
+
+    Returns
+    -------
+    tuple[list[System], np.ndarray]
+        The systems and their images (n, ny, nx), float32 [counts/s per pixel].
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The simulation stage: systems drawn from the priors, imaged without noise, in one file a chunk."""
+"""The simulation stage: systems drawn from the priors and their noise-free images, in one file a chunk."""
 
 from __future__ import annotations
 
@@ -16,50 +16,57 @@ from lensvit.simulation.engines import ENGINES, Engine
 from lensvit.simulation.sampler import Sampler, imaged
 from lensvit.simulation.settings import SimulateSettings
 
-BATCH = 100  # systems whose images are looked for and rendered at once
+BATCH = 100  # systems that are solved and rendered at once
 UNITS = {parameter.name: parameter.unit for parameter in PARAMETERS} | {"sigma_bkg": "counts/s"}
 
 
 def simulate(settings: Path, psf: Path, split: str, first: int, count: int, output: Path) -> None:
     """Simulate systems ``first`` to ``first + count - 1`` of one PSF and split.
 
-    A system follows from the seed, its PSF's name, its split and its index alone: never from
-    the chunk that it is in, the machine or the order of jobs. One that cannot be imaged is
-    drawn again from a stream of its own, said so, and counted in the column ``redraws``.
+    A system follows from the seed, the name of its PSF, its split and its index alone, not from the chunk that it is
+    in, from the machine or from the order of jobs. A system that cannot be imaged is drawn again from another random
+    stream. Each such draw is printed, and the column ``redraws`` counts them.
 
     Parameters
     ----------
-    settings : YAML with seed, name (of the PSF), priors, external_shear, scene, instrument,
-        supersampling (1 or 5) and engine; see ``lensvit.config.schema``.
-    psf : FITS file of ``lensvit psf``.
-    split : train, validation or test.
-    first, count : the first index and the number of systems.
-    output : HDF5 with ``image`` (n, ny, nx) float32 [counts/s per pixel] and one dataset for
-        each column of the catalogue in ``systems``. A manifest is written beside it.
+    settings
+        YAML file of :class:`lensvit.simulation.settings.SimulateSettings`.
+    psf
+        FITS file of ``lensvit psf``.
+    split
+        train, validation or test.
+    first
+        Index of the first system.
+    count
+        The number of systems.
+    output
+        HDF5 file with ``image`` (n, ny, nx), float32 [counts/s per pixel], and one dataset for each column of the
+        catalogue in ``systems``; its manifest is written beside it.
 
     Raises
     ------
     LensvitError
         If the PSF does not suit the settings, or the priors allow no system that can be imaged.
     """
-    options = read_settings(settings, SimulateSettings)
-    engine = ENGINES[options.engine](options, psf)
-    sampler = Sampler(options, split, engine.solve)
+    choice = read_settings(settings, SimulateSettings)
+    engine = ENGINES[choice.engine](choice, psf)
+    sampler = Sampler(choice, split, engine.solve)
     with files.atomic(output) as temporary, h5py.File(temporary, "w") as file:
         systems = _write_images(file, sampler, engine, range(first, first + count))
         columns = _columns(systems, sampler, range(first, first + count))
         _write_systems(file, columns, chunk=output.stem)
         file.attrs.update(
             unit="counts/s per pixel",
-            pixel_scale=options.instrument.pixel_scale,
+            pixel_scale=choice.instrument.pixel_scale,
             pixel_scale_unit="arcsec",
-            exposure=options.scene.exposure,
+            exposure=choice.scene.exposure,
             exposure_unit="s",
         )
     files.write_manifest(output)
 
 
 def _write_images(file: h5py.File, sampler: Sampler, engine: Engine, indices: range) -> list[System]:
+    """Write the images of systems as they are computed, and return the systems."""
     systems: list[System] = []
     started = time.perf_counter()
     dataset = None
@@ -75,7 +82,7 @@ def _write_images(file: h5py.File, sampler: Sampler, engine: Engine, indices: ra
 
 
 def _columns(systems: list[System], sampler: Sampler, indices: range) -> dict[str, list]:
-    """The catalogue's columns of this chunk, but for those that name the file."""
+    """The catalogue's columns of this chunk, except those that say where in which file an image is."""
     return {
         "id": [sampler.id(index) for index in indices],
         "split": [sampler.split] * len(systems),
@@ -89,6 +96,7 @@ def _columns(systems: list[System], sampler: Sampler, indices: range) -> dict[st
 
 
 def _write_systems(file: h5py.File, columns: dict[str, list], chunk: str) -> None:
+    """Write the catalogue's columns of this chunk."""
     count = len(columns["id"])
     columns = columns | {"chunk": [chunk] * count, "row": list(range(count))}
     group = file.create_group("systems")
