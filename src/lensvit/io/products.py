@@ -15,6 +15,8 @@ from lensvit.io.hdf5 import find_systems, read_datasets
 from lensvit.parameters import TARGET_NAMES
 
 FEWEST_DRAWS = 2  # passes of a network, from which a fit can start
+NEAREST_CAUSTIC = 3.0  # distance from a caustic without a limit, in standard deviations; see lensvit.chapters.limit
+AMPLITUDE_TREATMENTS = ("known", "marginalised")  # of the amplitudes of the light, for the limit
 
 
 def read_draws(path: Path, ids: list[str]) -> np.ndarray:
@@ -39,24 +41,20 @@ def read_draws(path: Path, ids: list[str]) -> np.ndarray:
     return draws
 
 
-# within so many standard deviations from a caustic there is no limit, see lensvit.chapters.limit.compute
-NEAREST_CAUSTIC = 3.0
-AMPLITUDE_TREATMENTS = ("known", "marginalised")
-
-
 def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
-    """The standard deviation of each target at the limit, for the systems that have one.
+    """The standard deviation of each target at the limit of information, for the systems that have a limit.
 
     Parameters
     ----------
     path
-        limit.parquet.
+        The file limit.parquet.
     amplitudes
-        "known" or "marginalised".
+        What is known of the amplitudes of the light, one of :data:`AMPLITUDE_TREATMENTS`.
 
     Returns
     -------
-    A table with the ids of the systems as its index and the columns ``instrument`` and the targets.
+    pd.DataFrame
+        Index: ids of the systems; columns: ``instrument`` and the targets, each in its own unit.
 
     Raises
     ------
