@@ -104,7 +104,7 @@ def test_the_models_are_those_that_the_stages_read():
         source = find_spec(STAGES[command].partition(":")[0]).origin
         name = "KernelSettings" if kind is KernelSettings else kind.__name__
         with open(source, encoding="utf-8") as file:
-            assert re.search(rf"read_settings\(\w+, {name}\)", file.read()), (command, name)
+            assert re.search(rf"read_settings\(\s*\w+,\s*{name}\b", file.read()), (command, name)
 
 
 def test_the_config_is_read_without_what_takes_seconds_to_import():

@@ -10,7 +10,7 @@ from lensvit.io.files import write_text
 from lensvit.io.settings import canonical, read_settings
 from lensvit.psf import hst, keck, kernel, user
 from lensvit.psf.kernel import Cards, Kernel
-from lensvit.psf.settings import FitsKernel, HstKernel, KeckKernel, KernelSettings
+from lensvit.psf.settings import AnyKernel, FitsKernel, HstKernel, KeckKernel, KernelSettings
 
 RADII = (0.1, 0.25, 0.5)  # of the circles whose share of the light the paper quotes [arcsec]
 
@@ -30,7 +30,7 @@ def build_kernel(settings: Path, output: Path) -> None:
     LensvitError
         If the kind is not known, the kernel's size does not suit, or the user's file is unfit.
     """
-    choice: HstKernel | KeckKernel | FitsKernel = read_settings(
+    choice: AnyKernel = read_settings(
         settings,
         KernelSettings,  # type: ignore[arg-type]  # mypy knows no type of unions
     )
@@ -51,7 +51,7 @@ def _measured(result: Kernel) -> dict[str, Any]:
     }
 
 
-def _build(settings: HstKernel | KeckKernel | FitsKernel) -> tuple[Kernel, Cards]:
+def _build(settings: AnyKernel) -> tuple[Kernel, Cards]:
     """The kernel of the settings, and header cards on its origin."""
     match settings:
         case HstKernel():
@@ -91,7 +91,7 @@ def _fine_grid(settings: HstKernel | KeckKernel) -> tuple[float, int]:
     return settings.pixel_scale / kernel.OVERSAMPLING, settings.pixels * kernel.OVERSAMPLING
 
 
-def _settings_cards(settings: HstKernel | KeckKernel | FitsKernel) -> Cards:
+def _settings_cards(settings: AnyKernel) -> Cards:
     """The settings as header cards, without the path of a user's file: the same file gives the same bytes."""
     cards = {"KIND": (settings.kind, "how the kernel was made"), "NAME": (settings.name, "name in the config")}
     for key, value in sorted(canonical(settings).items()):

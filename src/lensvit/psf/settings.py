@@ -90,4 +90,5 @@ class FitsKernel(FitsPsf, _Kernel):
     """Settings of the stage ``psf`` for a user's own kernel."""
 
 
-KernelSettings = Annotated[HstKernel | KeckKernel | FitsKernel, Discriminator("kind")]
+AnyKernel = HstKernel | KeckKernel | FitsKernel
+KernelSettings = Annotated[AnyKernel, Discriminator("kind")]
