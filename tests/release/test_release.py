@@ -174,6 +174,17 @@ def test_no_file_is_newer_than_another_but_for_the_latex_which_is_old(archives, 
     assert len(set(times.values())) == 1
 
 
+def test_a_release_of_when_rules_had_source_files_as_inputs_is_taken_as_it_is(results, tmp_path, capsys):
+    latex = {"results/tiny/paper/paper.tex": {"rule": "tex", "input": ["src/lensvit/paper.py"]}}
+    records.write_records(results, "tiny", RECORDS | latex)
+    release.release("tiny", results, tmp_path / "releases")
+    small = next(path for path in (tmp_path / "releases").iterdir() if "weights" not in path.name)
+    release.adopt(small, tmp_path / "new")
+    assert records.read_records(tmp_path / "new", "tiny") == RECORDS
+    assert len({path.stat().st_mtime_ns for path in (tmp_path / "new/tiny").rglob("*") if path.is_file()}) == 1
+    assert "made by other versions of src/lensvit: the results are taken as they are" in capsys.readouterr().out
+
+
 def test_a_run_that_is_there_is_left_alone_or_moved_aside(results, archives, capsys):
     (results / "tiny/mine.txt").write_text("mine")
     with pytest.raises(LensvitError, match="is there already: move it away"):

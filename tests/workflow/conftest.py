@@ -57,11 +57,14 @@ class Clone:
         return {rule: int(count) for rule, count in jobs.items() if rule not in ("total", "all")}
 
     @contextlib.contextmanager
-    def edited(self, name, addition="\n"):
-        """A file of the project with something added at its end."""
+    def edited(self, name, addition="\n", replaced=None):
+        """A file of the project with something added at its end, or in place of the one text that is ``replaced``."""
         path = self.path / name
         before = path.read_text(encoding="utf-8")
-        path.write_text(before + addition, encoding="utf-8")
+        if replaced is not None:
+            assert before.count(replaced) == 1
+        after = before + addition if replaced is None else before.replace(replaced, addition)
+        path.write_text(after, encoding="utf-8")
         try:
             yield
         finally:

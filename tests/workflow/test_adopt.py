@@ -1,12 +1,17 @@
 """A release of the smoke run, adopted in a clone that has never run anything."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from lensvit.release import records
+
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+CODE = "\nADDED = 1\n"
 
 
 def lensvit(clone, *arguments):
@@ -53,14 +58,36 @@ def test_what_is_left_out_is_restored_byte_for_byte(smoke, fresh, archives):
     images = "results/smoke/images/keck_b/test-0000.h5"
     assert (fresh.path / images).read_bytes() == (smoke.path / images).read_bytes()
     assert fresh.planned() == {}
-    with fresh.edited("src/lensvit/numbers.py"):
+    with fresh.edited("src/lensvit/paper/numbers.py", CODE):
         assert fresh.planned() == {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
-    with fresh.edited("src/lensvit/figures/figure1.py"):
+    with fresh.edited("src/lensvit/chapters/data/figure.py", CODE):
         assert fresh.planned() == {"figure1": 1, "pdf": 1, "archive": 1}
 
 
 def test_results_of_other_code_are_taken_as_they_are_and_the_present_templates_used(fresh, archives):
-    with fresh.edited("src/lensvit/losses.py"), fresh.edited("paper/paper.tex.j2"):
+    with fresh.edited("src/lensvit/learning/trainer.py", CODE), fresh.edited("paper/paper.tex.j2"):
         out = lensvit(fresh, "adopt", "--file", str(archives[0]))
-        assert "made by other versions of src/lensvit/losses.py: the results are taken as they are" in out
+        assert "made by other versions of lensvit.learning.train: the results are taken as they are" in out
         assert fresh.planned() == {"tex": 1, "pdf": 1, "archive": 1}
+
+
+def test_results_of_another_text_of_the_same_code_are_up_to_date(fresh, archives):
+    with fresh.edited("src/lensvit/io/files.py", "# a comment\n"):
+        assert "made by other versions" not in lensvit(fresh, "adopt", "--file", str(archives[0]))
+        assert fresh.planned() == {}
+
+
+def test_a_release_of_when_rules_had_source_files_as_inputs_is_up_to_date(smoke, fresh, tmp_path):
+    shutil.copytree(smoke.path / "results", fresh.path / "results", symlinks=True)
+    results = fresh.path / "results"
+    known = records.read_records(results, "smoke")
+    for record in known.values():
+        if record["rule"] != "settings":
+            record["input"] = ["src/lensvit/train.py", *record["input"]]
+            record["params"] = []
+    records.write_records(results, "smoke", known)
+    lensvit(fresh, "release", "--run", "smoke", "--output", str(tmp_path / "old"))
+    shutil.rmtree(results / "smoke")
+    archive = next(path for path in (tmp_path / "old").iterdir() if "weights" not in path.name)
+    assert "made by other versions of src/lensvit" in lensvit(fresh, "adopt", "--file", str(archive))
+    assert fresh.planned() == {}

@@ -40,7 +40,8 @@ def test_a_living_snakemake_keeps_its_locks_and_a_killed_one_does_not(folder, ot
     other.send_signal(signal.SIGKILL)
     other.wait()
     # this process, too, has marked itself; a third one sees that it is alive
-    code = "import sys; from pathlib import Path; from lensvit.workflow.locks import free_stale; print(free_stale(Path(sys.argv[1])))"
+    code = "import sys; from pathlib import Path; from lensvit.workflow.locks import free_stale\n"
+    code += "print(free_stale(Path(sys.argv[1])))"
     third = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
     assert third.stdout == "0\n"
 

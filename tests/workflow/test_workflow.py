@@ -1,5 +1,7 @@
 """The DAG: what is built, and what is built again when something changes."""
 
+import ast
+import contextlib
 import csv
 import json
 import os
@@ -25,6 +27,7 @@ REFINED = {"refine": 2, "refined_table": 1}
 AFTER_DRAWS = {**REFINED, "ablation_table": 1, "mcmc": 1, **CHAINS, **FERMAT, **SHOWN}
 AFTER_TRAINING = {**EVALUATIONS, "figure1": 1, **AFTER_DRAWS, **SHIFT}
 AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 3, "left_out_train": 1, **AFTER_TRAINING}
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 CATALOGS = {"catalog": 1, "shift_catalog": 1, "left_out_catalog": 1}
 
 
@@ -64,7 +67,7 @@ def test_a_second_call_does_nothing(smoke):
 
 
 def test_a_template_edited_makes_only_the_paper_again(smoke):
-    with smoke.edited("paper/results.tex.j2", "\nA new sentence.\n"):
+    with smoke.edited("paper/chapters/accuracy.tex.j2", "\nA new sentence.\n"):
         assert smoke.planned() == {"tex": 1, "pdf": 1, "archive": 1}
     assert smoke.planned() == {}
 
@@ -210,30 +213,82 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("figures/figure2.py", {"figure2": 1, "pdf": 1, "archive": 1}),
-        ("table.py", {"table": 1, **PAPER}),
-        ("stream.py", {}),
-        ("ablation_table.py", {"ablation_table": 1, **PAPER}),
-        ("paper.py", {"tex": 1, "pdf": 1, "archive": 1}),
-        ("posterior_claims.py", PAPER),
-        ("time_delays.py", {**FERMAT, **PAPER}),
-        ("fermat_table.py", {**FERMAT, **PAPER}),
-        ("figures/figure6.py", {"figure6": 1, "pdf": 1, "archive": 1}),
-        ("starts.py", {**REFINED, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER}),
-        ("shift_scores.py", {**SHIFT, **PAPER}),
-        ("shift_table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
-        ("evaluate.py", {**EVALUATIONS, **AFTER_DRAWS, **SHIFT}),
-        ("train.py", {"train": 3, "left_out_train": 1, **AFTER_TRAINING}),
-        ("limit.py", {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER}),
-        ("ensemble.py", {"mcmc": 1, **CHAINS, **FERMAT, **PAPER}),
-        ("simulate.py", {"simulate": 6, "shift_simulate": 2, **CATALOGS, **AFTER_IMAGES}),
-        ("config.py", {}),
+        ("chapters/accuracy/scatter_figure.py", {"figure2": 1, "pdf": 1, "archive": 1}),
+        ("chapters/accuracy/table.py", {"table": 1, **PAPER}),
+        ("learning/stream.py", {}),
+        ("chapters/ablation/table.py", {"ablation_table": 1, **PAPER}),
+        ("paper/render.py", {"tex": 1, "pdf": 1, "archive": 1}),
+        ("chapters/calibration/covariance_claims.py", PAPER),
+        ("chapters/limit/claims.py", PAPER),
+        ("chapters/shift/chapter.py", PAPER),
+        ("inference/delays.py", {**FERMAT, **PAPER}),
+        ("chapters/fermat/table.py", {"fermat_table": 1, "figure6": 1, **PAPER}),
+        ("chapters/fermat/figure.py", {"figure6": 1, "pdf": 1, "archive": 1}),
+        ("inference/starts.py", {**REFINED, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER}),
+        ("chapters/shift/compute.py", {**SHIFT, **PAPER}),
+        ("chapters/shift/table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
+        ("learning/evaluate.py", {**EVALUATIONS, **AFTER_DRAWS, **SHIFT}),
+        ("learning/train.py", {"train": 3, "left_out_train": 1, **AFTER_TRAINING}),
+        (
+            "chapters/limit/compute.py",
+            {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER},
+        ),
+        ("inference/annealed_ensemble.py", {"mcmc": 1, **CHAINS, **FERMAT, **PAPER}),
+        ("simulation/simulate.py", {"simulate": 6, "shift_simulate": 2, **CATALOGS, **AFTER_IMAGES}),
+        ("io/files.py", {"psf": 2, "simulate": 6, "shift_simulate": 2, **CATALOGS, **AFTER_IMAGES}),
+        ("config/run.py", {}),
         ("cli.py", {}),
     ],
 )
 def test_a_module_edited_runs_only_the_stages_that_import_it(smoke, module, expected):
     with smoke.edited(f"src/lensvit/{module}", "\nADDED = 1\n"):
         assert smoke.planned() == expected
+
+
+FILES = "src/lensvit/io/files.py"  # which every stage imports
+SIGNATURE = "def write_text(path: Path, text: str) -> None:\n"
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [
+        "# a comment in front\n" + SIGNATURE,
+        SIGNATURE.replace("(", "(\n    ").replace(", ", ",\n    ").replace(")", ",\n)"),
+        SIGNATURE.replace("\n", "  # a comment behind, and an empty line\n\n"),
+    ],
+)
+def test_a_comment_or_the_formatting_edited_runs_nothing(smoke, addition):
+    with smoke.edited(FILES, addition, replaced=SIGNATURE):
+        assert smoke.planned() == {}
+
+
+def test_a_docstring_edited_runs_nothing(smoke):
+    path = smoke.path / FILES
+    tree = ast.parse(path.read_text())
+    docstrings = [ast.get_docstring(node, clean=False) for node in [tree, *tree.body] if isinstance(node, DOCUMENTED)]
+    assert len([text for text in docstrings if text]) > 3
+    with contextlib.ExitStack() as edits:
+        for text in filter(None, docstrings):
+            edits.enter_context(smoke.edited(FILES, f'"""Otherwise. {text}"""', replaced=f'"""{text}"""'))
+        assert smoke.planned() == {}
+
+
+def test_one_value_in_a_function_edited_runs_what_calls_it(smoke):
+    with smoke.edited(FILES, f"{SIGNATURE}    text = text.strip()\n", replaced=SIGNATURE):
+        assert smoke.planned()["simulate"] == 6
+    assert smoke.planned() == {}
+
+
+def test_the_order_in_which_chapters_are_included_carries_nothing(fresh):
+    planned = fresh.planned()
+    paper = 'include: "rules/paper.smk"\n'
+    with (
+        fresh.edited("Snakefile", "", replaced=paper),
+        fresh.edited(
+            "Snakefile", f"{paper}\n\nfor chapter in reversed(list(CHAPTERS)):", replaced="for chapter in CHAPTERS:"
+        ),
+    ):
+        assert fresh.planned() == planned
 
 
 def test_one_psf_changed_leaves_the_other_cameras_images(smoke):
