@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lensvit.cli import main
-from lensvit.config import schema
+from lensvit.config.run import load
 from lensvit.errors import LensvitError
 from lensvit.workflow.cost import USED, cost
 
@@ -73,7 +73,7 @@ def test_a_log_ends_with_what_its_job_used(capsys):
 
 
 def test_the_runs_of_make_cost_are_alike_but_for_their_images():
-    run = schema.load(*(Path(name) for name in ("config.yaml", "runs/demo.yaml", "runs/scale.yaml")))
+    run = load(*(Path(name) for name in ("config.yaml", "runs/demo.yaml", "runs/scale.yaml")))
     assert f"results/{run.run}" == "results/cost_1000"
     assert run.data.train + run.data.validation + run.data.test == 1000
     assert not run.limit.enabled and not run.refine.enabled

@@ -1,11 +1,12 @@
-"""What each stage costs, how that grows with the images, and what a run of another size would cost.
+"""What each stage of a run costs, how that grows with the images, and what a run of another size would cost.
 
-A stage's seconds are those of all its jobs, which follow ``per_job * jobs + per_image * images``: what a job costs by
-itself (start, imports, networks to build) and what the images do. Both are fitted to runs of different size, neither
-below 0. CPU seconds hardly depend on what else the machine does; wall-clock seconds do.
+The seconds of a stage are those of all its jobs together. They follow ``per_job * jobs + per_image * images``, where
+a job costs something by itself (it starts, imports, builds networks) and each image costs something. Both numbers are
+fitted to runs of different sizes, and neither is below 0. CPU seconds hardly depend on what else the machine does;
+wall-clock seconds do.
 
-Wall-clock seconds are those of Snakemake's benchmarks. CPU time and memory it samples, each half minute only once a
-job has run for so long; they are read from the last line of a job's log, where it has one, which counts all.
+Wall-clock seconds are those of Snakemake's benchmarks. Snakemake samples CPU time and memory each half minute, and
+only of jobs that run for so long. The last line of a job's log counts all of both; where it is there, it is taken.
 """
 
 from __future__ import annotations
@@ -27,22 +28,25 @@ USED = re.compile(r"used: ([\d.]+) s of CPU time, (\d+) MB")  # lensvit's last l
 
 
 def cost(runs: list[Path], output: Path, images: int = 1_000_000) -> None:
-    """Print and write what the stages of ``runs`` took, the fit, and what follows for ``images`` images.
+    """Print and write what the stages of some runs took, the fit to them, and what follows for another size.
 
     The splits of the runs and of the run that is foretold are taken to be in proportion, and all else in the config
-    to be the same. A stage with one job a chunk gets more jobs; the memory of its jobs stays what it was.
+    to be the same. A stage that has one job for each chunk gets more jobs; the memory of its jobs stays what it was.
 
     Parameters
     ----------
-    runs : folders of finished runs, of two or more sizes, such as results/cost_1000.
-    output : CSV, one row a stage and size, columns: stage, images, jobs, seconds, cpu_seconds (both of all jobs
-        together), memory_mb (of the largest job), measured; the rows of ``images`` are those that are not.
-    images : images of the run that is foretold, all splits together.
+    runs
+        Folders of finished runs of two or more sizes, such as results/cost_1000.
+    output
+        CSV with a row for each stage and size. Columns: stage, images, jobs, seconds and cpu_seconds (both of all
+        jobs together), memory_mb (of the largest job), and measured, which is false in the rows of ``images``.
+    images
+        Images of the run that is foretold, in all splits together.
 
     Raises
     ------
     LensvitError
-        If a run has no catalogue or no benchmarks, or all have the same number of images.
+        If a run has no catalogue or no benchmarks, or if all runs have the same number of images.
     """
     sizes = {Path(run): _images(run) for run in runs}
     if len({count for count, _ in sizes.values()}) < 2:
@@ -50,7 +54,7 @@ def cost(runs: list[Path], output: Path, images: int = 1_000_000) -> None:
     table = pd.concat([_stages(run, count) for run, (count, _) in sizes.items()], ignore_index=True)
     count, chunks = max(sizes.values())
     chunked = set(table["stage"][(table["images"] == count) & (table["jobs"] == chunks)]) if chunks > 1 else set()
-    stages = [_fitted(stage, part, images, stage in chunked) for stage, part in table.groupby("stage", sort=False)]
+    stages = [_fitted(str(stage), part, images, stage in chunked) for stage, part in table.groupby("stage", sort=False)]
     fits, foretold = (pd.DataFrame(rows) for rows in zip(*stages, strict=True))
     everything = pd.concat([table.assign(measured=True), foretold.assign(measured=False)], ignore_index=True)
     write_text(output, everything.to_csv(index=False, float_format="%.4g"))
@@ -59,7 +63,7 @@ def cost(runs: list[Path], output: Path, images: int = 1_000_000) -> None:
 
 
 def _images(run: Path) -> tuple[int, int]:
-    """(images, image files) of a run."""
+    """The numbers of images and of image files of a run."""
     path = Path(run) / "catalog.parquet"
     if not path.is_file():
         raise LensvitError(f"no {path}: --runs are folders of finished runs, such as results/cost_1000")
@@ -68,7 +72,7 @@ def _images(run: Path) -> tuple[int, int]:
 
 
 def _stages(run: Path, images: int) -> pd.DataFrame:
-    """One row a stage, from benchmarks/{stage}.tsv or benchmarks/{stage}/**.tsv and the logs of the same names."""
+    """A row for each stage, from benchmarks/{stage}.tsv or benchmarks/{stage}/**.tsv and the logs of the same names."""
     folder = Path(run) / "benchmarks"
     jobs = [_job(path, path.relative_to(folder).with_suffix(""), Path(run) / "logs") for path in folder.rglob("*.tsv")]
     if not jobs:
@@ -80,6 +84,7 @@ def _stages(run: Path, images: int) -> pd.DataFrame:
 
 
 def _job(benchmark: Path, name: Path, logs: Path) -> dict[str, object]:
+    """One job: its stage, and what it took."""
     last = pd.read_csv(benchmark, sep="\t", na_values=["-", "NA"]).iloc[-1]
     job = {"stage": name.parts[0]} | {ours: last[theirs] for theirs, ours in MEASURES.items()}
     log = logs / f"{name}.log"
@@ -91,7 +96,7 @@ def _job(benchmark: Path, name: Path, logs: Path) -> dict[str, object]:
 
 def _fitted(stage: str, part: pd.DataFrame, images: int, chunked: bool) -> tuple[dict, dict]:
     """A stage's fit, and its row at ``images``."""
-    largest = part.loc[part["images"].idxmax()]
+    largest = part.iloc[int(part["images"].argmax())]
     jobs = math.ceil(largest["jobs"] * images / largest["images"]) if chunked else int(largest["jobs"])
     fit: dict[str, object] = {"stage": stage}
     row: dict[str, object] = {"stage": stage, "images": images, "jobs": jobs}
@@ -106,7 +111,7 @@ def _fitted(stage: str, part: pd.DataFrame, images: int, chunked: bool) -> tuple
 
 
 def _line(first: pd.Series | float, second: pd.Series, value: pd.Series) -> tuple[float, float]:
-    """(a, b) >= 0 of value = a first + b second, by the least squares of the relative deviations."""
+    """The numbers a and b, not below 0, of ``value = a first + b second``, by least squares of relative deviations."""
     weight = 1 / value.clip(lower=1e-3).to_numpy()
     columns = np.stack([np.broadcast_to(first, len(value)), second], 1) * weight[:, None]
     scale = columns.max(0)
@@ -115,7 +120,7 @@ def _line(first: pd.Series | float, second: pd.Series, value: pd.Series) -> tupl
 
 
 def _wide(rows: pd.DataFrame, fits: pd.DataFrame, measure: str) -> str:
-    """The printed table of one measure: a row a stage, a column a size, and the fit."""
+    """The printed table of one measure: a row for each stage, a column for each size, and the fit."""
     table = rows.pivot_table(index="stage", columns="images", values=measure, sort=False)
     table.columns = [f"{size:,}" for size in table.columns]
     if measure != "memory_mb":
