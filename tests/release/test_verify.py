@@ -117,7 +117,7 @@ def test_a_family_without_a_published_model_needs_a_release(runs, tmp_path):
 
 
 def test_a_run_without_a_table_is_said(tmp_path):
-    with pytest.raises(LensvitError, match="table1.csv: make paper RUN=none"):
+    with pytest.raises(LensvitError, match=r"table1.csv: make paper RUN=none"):
         verify("none", results=tmp_path)
 
 

@@ -104,11 +104,11 @@ def numbers(
     context = Context(
         config, tables.read_parquet(catalog), models, _durations(Path(benchmarks), list(config["models"]))
     )
-    with _checked("models"):
+    with _checked("models", models):
         networks = [_network(path, context) for path in models]
-    with _checked("data"):
+    with _checked("data", [catalog, *psfs]):
         data_part = data.numbers(psfs, context)
-    with _checked("accuracy"):
+    with _checked("accuracy", [table, errors, *predictions]):
         accuracy_part = accuracy.numbers([table, errors, *predictions], context)
     parts = {
         "run": RunName(name=config["run"], scale=content.scale, seed=config["seed"]),
@@ -127,14 +127,15 @@ def numbers(
 
 
 @contextmanager
-def _checked(part: str = "") -> Iterator[None]:
-    """Turn what pydantic says of a wrong number into one line that names its key."""
+def _checked(part: str = "", files: Sequence[Path] = ()) -> Iterator[None]:
+    """Turn what pydantic says of a wrong number of a part into one line that names its key and its files."""
     try:
         yield
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(name) for name in ([f"{part}: {error.title}"] if part else []) + list(first["loc"]))
-        raise LensvitError(f"numbers.json: {key}: {first['msg']} (got {first['input']!r})") from error
+        source = f", from {', '.join(map(str, files))}" if files else ""
+        raise LensvitError(f"numbers.json: {key}: {first['msg']} (got {first['input']!r}){source}") from error
 
 
 # ---------------------------------------------------------------- chapters
@@ -192,7 +193,7 @@ def chapter_parts(given: Mapping[str, Sequence[Path]], context: Context) -> dict
         if name not in given:
             parts |= dict.fromkeys(chapter.keys)
             continue
-        with _checked(name):
+        with _checked(name, given[name]):
             part: Numbers = importlib.import_module(f"lensvit.chapters.{name}.claims").numbers(given[name], context)
         parts |= dict(part)
     return parts

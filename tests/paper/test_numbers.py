@@ -1,0 +1,89 @@
+"""The stage ``numbers``: which tables it takes, and what it says of wrong ones."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lensvit.chapters.quoting import Context
+from lensvit.chapters.registry import CHAPTERS
+from lensvit.cli import main
+from lensvit.errors import LensvitError
+from lensvit.paper.numbers import chapter_parts, chapter_tables
+
+ALWAYS = ["calibration=a/calibration.csv", "calibration=joint.csv"]
+
+
+def test_the_tables_of_a_chapter_in_order():
+    found = chapter_tables(["limit=limit.csv", *ALWAYS])
+    assert found == {"limit": [Path("limit.csv")], "calibration": [Path("a/calibration.csv"), Path("joint.csv")]}
+
+
+def test_a_path_may_have_an_equals_sign():
+    assert chapter_tables([*ALWAYS, "limit=a=b/limit.csv"])["limit"] == [Path("a=b/limit.csv")]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            [*ALWAYS, "nonsense=a.csv"],
+            "--chapter nonsense=a.csv: give NAME=PATH, where NAME is one of calibration, limit",
+        ),
+        ([*ALWAYS, "limit.csv"], "--chapter limit.csv: give NAME=PATH"),
+        ([*ALWAYS, "data=a.json"], "--chapter data=a.json"),
+        ([*ALWAYS, "mcmc=mcmc.csv"], "mcmc=PATH was given 1 times, the chapter takes 2: mcmc.csv, chains.csv"),
+        ([*ALWAYS, "limit=a.csv", "limit=b.csv"], "limit=PATH was given 2 times, the chapter takes 1: limit.csv"),
+        (["limit=a.csv"], "calibration=PATH was given 0 times"),
+    ],
+)
+def test_wrong_chapters_are_one_line(given, message):
+    with pytest.raises(LensvitError) as error:
+        chapter_tables(given)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def limit_table(path, value):
+    rows = [{"model": "a", "instrument": "all", "target": target} for target in ("overall", "gamma")]
+    numbers = {"systems": 5, "limit_known": value, "limit_marginalised": 0.2, "ratio": 2.0}
+    pd.DataFrame(rows).assign(**numbers).to_csv(path, index=False)
+    return path
+
+
+def context():
+    config = {"models": {"a": {"label": "A"}}, "instruments": {}, "limit": {"amplitudes": "known"}}
+    return Context(config, pd.DataFrame(), [], {})
+
+
+def test_a_chapter_without_tables_is_null(tmp_path):
+    parts = chapter_parts({"limit": [limit_table(tmp_path / "limit.csv", 0.1)]}, context())
+    assert parts["limit"].overall == 0.1 and parts["limit"].widened.value == 2
+    keys = {key for chapter in CHAPTERS.values() if chapter.tables for key in chapter.keys}
+    assert set(parts) == keys and all(parts[key] is None for key in keys - {"limit"})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("0.1", "", r"limit: Extreme\.value: Input should be a finite number \(got nan\), from .*limit\.csv$"),
+        (
+            "2.0",
+            "much",
+            r"limit: LimitRow\.ratios\.a: Input should be a valid number.*\(got 'much'\), from .*limit\.csv$",
+        ),
+    ],
+)
+def test_a_number_that_is_none_is_named(tmp_path, before, after, message):
+    table = limit_table(tmp_path / "limit.csv", 0.1)
+    table.write_text(table.read_text().replace(before, after))
+    with pytest.raises(LensvitError, match=rf"^numbers\.json: {message}"):
+        chapter_parts({"limit": [table]}, context())
+
+
+def test_the_command_line_takes_a_chapter_several_times(tmp_path, capsys):
+    options = ("settings", "table", "errors", "models", "predictions", "catalog", "psfs", "benchmarks", "output")
+    given = [word for option in options for word in (f"--{option}", str(tmp_path / option))]
+    (tmp_path / "settings").write_text("config: {}\nscale: paper\n")
+    assert main(["numbers", *given, "--chapter", *ALWAYS, "limit=a.csv", "limit=b.csv"]) == 1
+    assert "lensvit numbers: --chapter limit=PATH was given 2 times" in capsys.readouterr().err
+    assert not (tmp_path / "output").exists()
