@@ -1,13 +1,12 @@
 """What a full posterior gains: which models are compared, and differences of known size with their errors."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lensvit.chapters.calibration.covariance_claims import difference, pairs, posterior_numbers
+from lensvit.chapters.calibration.covariance_claims import covariance_pairs, difference, pairs
 from lensvit.statistics import calibration
 
 SYSTEMS = 400
@@ -66,10 +65,15 @@ def table(path, shift, seed=0):
 LABELS = {"full": "ResNet, full", "resnet": "ResNet"}
 
 
+def numbers(folder, models):
+    found = [pair.model_dump() for pair in covariance_pairs(folder / "joint.csv", models, LABELS)]
+    return json.loads(json.dumps(found, allow_nan=False))
+
+
 def test_a_gain_of_known_size(models, tmp_path):
     table(tmp_path / "joint.csv", shift=0.5)
     paths = models(resnet=(DIAGONAL, {}), full=(FULL, {}))
-    (found,) = json.loads(json.dumps(posterior_numbers(tmp_path / "joint.csv", paths, LABELS), allow_nan=False))
+    (found,) = numbers(tmp_path, paths)
     assert found["full"] == {"key": "full", "label": "ResNet, full"} and found["diagonal"]["label"] == "ResNet"
     assert (found["systems"], found["expected"]) == (SYSTEMS, calibration.expected_miscoverage(SYSTEMS))
     likelihood, distance = found["predicted"]["nll"], found["recalibrated"]["miscoverage"]
@@ -84,23 +88,23 @@ def test_the_error_of_the_miscoverage_is_its_scatter(models, tmp_path):
     paths, found = models(resnet=(DIAGONAL, {}), full=(FULL, {})), []
     for seed in range(12):
         table(tmp_path / "joint.csv", 0.0, seed)
-        found.append(posterior_numbers(tmp_path / "joint.csv", paths, LABELS)[0]["predicted"]["miscoverage"])
+        found.append(numbers(tmp_path, paths)[0]["predicted"]["miscoverage"])
     scatter = np.std([one["change"] for one in found])
     assert np.mean([one["error"] for one in found]) == pytest.approx(scatter, rel=0.6)
 
 
 def test_too_few_draws_leave_the_likelihood_out(models, tmp_path):
     table(tmp_path / "joint.csv", np.nan)
-    found = posterior_numbers(tmp_path / "joint.csv", models(resnet=(DIAGONAL, {}), full=(FULL, {})), LABELS)[0]
+    found = numbers(tmp_path, models(resnet=(DIAGONAL, {}), full=(FULL, {})))[0]
     assert found["predicted"]["nll"] is None and found["predicted"]["miscoverage"]["effect"] == "better"
 
 
 def test_a_difference_is_clear_beyond_two_errors():
-    assert [difference(1.0 + change, 1.0, 0.1)["effect"] for change in (-0.3, -0.1, 0.1, 0.3)] == [
+    assert [difference(1.0 + change, 1.0, 0.1).effect for change in (-0.3, -0.1, 0.1, 0.3)] == [
         "better", "none", "none", "worse",
     ]  # fmt: skip
 
 
 def test_no_pair_no_numbers(models, tmp_path):
     table(tmp_path / "joint.csv", 0.5)
-    assert posterior_numbers(Path(tmp_path / "joint.csv"), models(resnet=(DIAGONAL, {})), LABELS) == []
+    assert numbers(tmp_path, models(resnet=(DIAGONAL, {}))) == []
