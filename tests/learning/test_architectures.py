@@ -1,7 +1,5 @@
 """Networks: sizes as published, dropout where the paper has it, weights from every source."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,6 +11,7 @@ from lensvit.learning.from_torchvision import ActivationDropout
 from lensvit.learning.from_transformers import attentions
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
 from lensvit.learning.pixel_norm import PixelNorm
+from lensvit.learning.settings import Architecture
 
 TINY_VIT = {
     "patch_size": 8,
@@ -34,7 +33,7 @@ def network(**changes):
         "pool_grid": 1,
         "image_size": 32,
     }
-    return SimpleNamespace(**{**fields, **changes})
+    return Architecture(**{**fields, **changes})
 
 
 def resnet(**changes):

@@ -48,8 +48,8 @@ def train(run, networks, posterior, folder):
         "recipe": {
             "resize": "area", "brightness": "per_area", "stretch": "three", "noise": "fixed", "optimizer": "adamw",
             "learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "clip_norm": 5.0,
-            "batch_size": 16, "epochs": 3, "criterion": "mse",
-            "precision": "32-true", "compile": False, "normalise": "pixel", "symmetries": "none", "symmetries_until": 1.0, "average": 0.0,
+            "batch_size": 16, "epochs": 3, "criterion": "mse", "precision": "32-true", "compile": False,
+            "normalise": "pixel", "symmetries": "none", "symmetries_until": 1.0, "average": 0.0,
         },
     }  # fmt: skip
     (folder / "s.yaml").write_text(yaml.safe_dump(content))

@@ -6,6 +6,7 @@ import torch
 
 from lensvit.chapters.data.attention import on_sky
 from lensvit.learning import graded_resize
+from lensvit.learning.settings import graded_fits
 
 CAMERAS = [(120, 60), (300, 60), (120, 24), (60, 30)]
 
@@ -42,7 +43,7 @@ def test_a_turned_image_gives_the_turned_input(turn):
     ("pixels", "size", "possible"), [(120, 60, True), (120, 62, False), (120, 59, False), (121, 20, False)]
 )
 def test_what_fits(pixels, size, possible):
-    assert graded_resize.fits(pixels, size) == possible
+    assert graded_fits(pixels, size) == possible
 
 
 def test_a_map_over_patches_lies_where_its_patches_are():

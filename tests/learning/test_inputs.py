@@ -118,10 +118,10 @@ def test_a_truncated_image_file_is_named(tiny_run, rows, recipe, tmp_path):
     shutil.copytree(tiny_run / "images", tmp_path / "images")
     broken = tmp_path / "images" / "hst_a" / "test-0000.h5"
     broken.write_bytes(broken.read_bytes()[:3000])
-    with pytest.raises(LensvitError, match="hst_a/test-0000.h5 is truncated or broken: delete it"):
+    with pytest.raises(LensvitError, match=r"hst_a/test-0000.h5 is truncated or broken: delete it"):
         Inputs(rows, tmp_path / "images", recipe(), 12)
     broken.unlink()
-    with pytest.raises(LensvitError, match="no image file .*test-0000.h5"):
+    with pytest.raises(LensvitError, match=r"no image file .*test-0000.h5"):
         Inputs(rows, tmp_path / "images", recipe(), 12)
 
 

@@ -10,9 +10,11 @@ import yaml
 
 from lensvit.bench.simulation import moffat
 from lensvit.io import files, tables
-from lensvit.io import settings as stage_settings
+from lensvit.io.settings import read_settings
 from lensvit.learning import stream as stage
 from lensvit.learning.preprocessing import resize
+from lensvit.learning.settings import TrainSettings
+from lensvit.learning.trainer import Trainer
 from lensvit.lensing.noise import variance
 from lensvit.parameters import TARGET_NAMES
 from lensvit.psf import kernel
@@ -62,7 +64,7 @@ def systems(tiny_run, psfs, stream_settings, monkeypatch):
     rows = tables.read_parquet(tiny_run / "catalog.parquet").query("split == 'train'")
 
     def make(rank=0, size=1, **changes):
-        choice = stage_settings.read_settings(stream_settings(**{"epochs": 2, "batch_size": 20, **changes}))
+        choice = read_settings(stream_settings(**{"epochs": 2, "batch_size": 20, **changes}), TrainSettings)
         return stage.NewSystems(choice, psfs, rows["psf"], rank=rank, size=size)
 
     return make
@@ -76,7 +78,7 @@ def test_an_epoch_has_as_many_of_each_psf_as_are_stored_and_no_system_recurs(sys
     batches = [made.wanted(batch) for batch in range(made.steps * 3)]
     assert [len(batch) for batch in batches] == [20, 20, 20, 20, 16] * 3
     for epoch in range(3):
-        shown = sum(batches[5 * epoch : 5 * epoch + 5], [])
+        shown = [system for batch in batches[5 * epoch : 5 * epoch + 5] for system in batch]
         first = STORED * (epoch + 1)
         assert sorted(shown) == [(name, index) for name in CAMERAS for index in range(first, first + STORED)]
     assert batches[0] != sorted(batches[0]) and {name for name, _ in batches[0]} == set(CAMERAS)
@@ -87,7 +89,7 @@ def test_no_seed_is_one_of_the_stored_systems(systems):
     for camera in cameras.values():
         stored = {camera.sampler.noise_seed(index) for index in range(STORED)}
         new = {camera.sampler.noise_seed(index) for index in range(STORED, 4 * STORED)}
-        assert camera.sampler.id(STORED).startswith(f"{camera.options.name}-train-") and len(new) == 3 * STORED
+        assert camera.sampler.id(STORED).startswith(f"{camera.settings.name}-train-") and len(new) == 3 * STORED
         assert not stored & new
 
 
@@ -179,7 +181,7 @@ def train(run, psfs, settings, folder):
     return folder / "model"
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -194,18 +196,18 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
     assert "training with 96 new systems an epoch" in capsys.readouterr().out
     assert json.loads((whole / "config.json").read_text())["systems_seen"] == 192
     monkeypatch.setattr("lensvit.learning.trainer.CHECKPOINT_SECONDS", 0.0)
-    step, count = stage.StreamingTrainer.train_step, [0]
+    step, count = Trainer.train_step, [0]
 
     def breaking(self, rows, number):
         count[0] += 1
         if count[0] > after:
-            raise Killed
+            raise KilledError
         return step(self, rows, number)
 
-    monkeypatch.setattr(stage.StreamingTrainer, "train_step", breaking)
-    with pytest.raises(Killed):
+    monkeypatch.setattr(Trainer, "train_step", breaking)
+    with pytest.raises(KilledError):
         train(tiny_run, psfs, settings, tmp_path / "broken")
-    monkeypatch.setattr(stage.StreamingTrainer, "train_step", step)
+    monkeypatch.setattr(Trainer, "train_step", step)
     resumed = train(tiny_run, psfs, settings, tmp_path / "broken")
     assert "resumed from" in capsys.readouterr().out
     weights = "weights.safetensors"

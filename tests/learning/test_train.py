@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -14,9 +15,11 @@ from safetensors.torch import load_file
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import sha256
+from lensvit.io.settings import read_settings
 from lensvit.learning import train as training
 from lensvit.learning import trainer as stage
 from lensvit.learning.architectures import load_network
+from lensvit.learning.settings import TrainSettings
 from lensvit.learning.symmetries import augment
 from lensvit.parameters import TARGET_NAMES
 
@@ -39,7 +42,7 @@ def test_it_learns_what_the_images_show(tiny_run, train_settings, tmp_path):
     assert list(history["epoch"]) == list(range(1, 31))
     assert history["validation_mse"].min() < 0.9 * history["validation_mse"].iloc[0]
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.1
-    network, config = load_network(model)
+    _, config = load_network(model)
     assert config.best_epoch == history["validation_mse"].idxmin() + 1
     assert config.targets == list(TARGET_NAMES)
     assert (model / "weights.safetensors.sha256").read_text().startswith(sha256(model / "weights.safetensors"))
@@ -51,7 +54,7 @@ def test_the_same_settings_end_in_the_same_weights(tiny_run, train_settings, tmp
     assert sha256(one / "weights.safetensors") == sha256(two / "weights.safetensors")
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -69,11 +72,11 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
     def breaking(self, rows, number):
         count[0] += 1
         if count[0] > after:
-            raise Killed
+            raise KilledError
         return step(self, rows, number)
 
     monkeypatch.setattr(stage.Trainer, "train_step", breaking)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(tiny_run, settings, tmp_path / "broken")
     assert not (tmp_path / "broken" / "model" / "weights.safetensors").exists()
     monkeypatch.setattr(stage.Trainer, "train_step", step)
@@ -156,19 +159,19 @@ def test_a_broken_checkpoint_is_said(tiny_run, train_settings, tmp_path):
     train(tiny_run, train_settings(epochs=1), tmp_path)
     checkpoint = next((tmp_path / "state").glob("*/checkpoint.pt"))
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(LensvitError, match="checkpoint .* is broken: delete"):
+    with pytest.raises(LensvitError, match=r"checkpoint .* is broken: delete"):
         train(tiny_run, train_settings(epochs=1), tmp_path)
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tiny_run, train_settings, tmp_path):
     settings = train_settings("resnet", optimizer="adam", learning_rate=1.0, clip_norm=None, stretch="raw", epochs=30)
-    with pytest.raises(LensvitError, match="(the loss is (nan|inf).*|training diverges.*)learning_rate"):
+    with pytest.raises(LensvitError, match=r"(the loss is (nan|inf).*|training diverges.*)learning_rate"):
         train(tiny_run, settings, tmp_path)
     assert not (tmp_path / "model").exists()
 
 
-def test_divergence_is_three_epochs_far_above_the_prior(recipe):
-    choice = recipe(learning_rate=1.0)
+def test_divergence_is_three_epochs_far_above_the_prior(train_settings):
+    choice = read_settings(train_settings(learning_rate=1.0), TrainSettings).recipe
     rows = [{"validation_mse": value} for value in (1.0, 200.0, 300.0, 250.0)]
     stage._stop_if_diverged(rows[:3], choice)
     with pytest.raises(LensvitError, match="200, 300, 250"):
@@ -176,25 +179,24 @@ def test_divergence_is_three_epochs_far_above_the_prior(recipe):
 
 
 def test_the_schedule(tiny_run, train_settings):
-    from lensvit.io import settings as stage_settings
-
     def rates(**changes):
-        trainer = stage.Trainer(
-            stage_settings.read_settings(train_settings(epochs=10, learning_rate=1e-2, **changes)),
+        trainer = training.stored_trainer(
+            read_settings(train_settings(epochs=10, learning_rate=1e-2, **changes), TrainSettings),
             *(tiny_run / name for name in ("catalog.parquet", "scaler.json", "images")),
             Fabric(accelerator="cpu", devices=1),
+            tiny_run / "state",
         )
         return [trainer.learning_rate(step) for step in range(10 * trainer.steps)]
 
     cosine = rates(warmup=0.1)
     assert cosine[0] == pytest.approx(1e-2 / 6) and max(cosine) == pytest.approx(1e-2, rel=0.02)
-    assert cosine[-1] < 1e-4 and all(a >= b for a, b in zip(cosine[7:], cosine[8:], strict=False))
+    assert cosine[-1] < 1e-4 and all(a >= b for a, b in pairwise(cosine[7:]))
     assert set(rates(schedule="constant", warmup=0.0)) == {1e-2}
 
 
 def test_a_gpu_that_is_not_there_is_said(tiny_run, train_settings, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(LensvitError, match="device: gpu .* no GPU .* device: cpu"):
+    with pytest.raises(LensvitError, match=r"device: gpu .* no GPU .* device: cpu"):
         training.train(
             train_settings(), tiny_run / "catalog.parquet", tiny_run / "scaler.json", tiny_run / "images",
             tmp_path / "model", tmp_path / "state", device="gpu",
@@ -206,7 +208,7 @@ def test_truncated_weights_are_said(tiny_run, train_settings, tmp_path):
     weights = model / "weights.safetensors"
     assert load_file(weights)
     weights.write_bytes(weights.read_bytes()[:-500])
-    with pytest.raises(LensvitError, match="weights.safetensors is truncated"):
+    with pytest.raises(LensvitError, match=r"weights.safetensors is truncated"):
         load_network(model)
 
 

@@ -26,7 +26,7 @@ from lensvit.config.stages import stage_settings as cut
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.settings import InputRecipe, TrainSettings
-from lensvit.learning.trainer import Trainer
+from lensvit.learning.train import stored_trainer
 from lensvit.lensing.noise import noise
 
 SIZE = 224
@@ -126,9 +126,10 @@ def _model(folder: Path, config: Run, model: str, images: int, device: str) -> d
     precision = arithmetic(recipe.precision, device)
     with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
-        trainer = Trainer(settings, folder / "catalog.parquet", folder / "scaler.json", folder / "images", fabric)
+        files = (folder / name for name in ("catalog.parquet", "scaler.json", "images"))
+        trainer = stored_trainer(settings, *files, fabric, folder / "state")
         trainer.network.train()
-        rows = torch.randint(len(trainer.train_inputs), (WARM_UP + steps, recipe.batch_size))
+        rows = torch.randint(len(trainer.examples), (WARM_UP + steps, recipe.batch_size))
         for step in range(WARM_UP):
             trainer.train_step(rows[step], step)
         counted = range(WARM_UP, WARM_UP + steps)

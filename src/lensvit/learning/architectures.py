@@ -1,6 +1,7 @@
-"""Networks of transformers and torchvision for regression, with dropout where the paper has it.
+"""Networks by their settings: built from one of the two libraries, or loaded from a trained model's folder.
 
-Any image classifier of either library serves: its last layer is replaced by one whose outputs
+Any image classifier of transformers (:mod:`lensvit.learning.from_transformers`) or torchvision
+(:mod:`lensvit.learning.from_torchvision`) serves: its last layer is replaced by one whose outputs
 describe a Gaussian of the standardised targets (:mod:`lensvit.learning.gaussian`).
 """
 
@@ -24,16 +25,18 @@ def build_network(network: Architecture, outputs: int, normalise: str = "none") 
 
     Parameters
     ----------
-    network : the settings ``library``, ``architecture``, ``weights`` (pretrained, scratch,
-        or a path), ``options``, ``dropout``, ``attention_dropout``, ``pool_grid``,
-        ``image_size``.
-    outputs : see :func:`lensvit.learning.gaussian.output_count`.
-    normalise : "pixel" puts a :class:`PixelNorm` before it, "none" nothing.
+    network
+        Settings of the network.
+    outputs
+        Number of outputs, see :func:`lensvit.learning.gaussian.output_count`.
+    normalise
+        The recipe's ``normalise``: "pixel" puts a :class:`lensvit.learning.pixel_norm.PixelNorm` before the network,
+        "none" puts nothing there.
 
     Raises
     ------
     LensvitError
-        For an unknown name, options that the model does not have, weights that cannot be
+        If there is no network of this name, it does not have these options, or its weights cannot be
         had or do not fit.
     """
     make = transformers_network if network.library == "transformers" else torchvision_network
@@ -42,18 +45,23 @@ def build_network(network: Architecture, outputs: int, normalise: str = "none") 
 
 
 def trainable_parameters(network: nn.Module) -> int:
-    """How many numbers the optimiser changes."""
+    """The number of weights that the optimiser changes."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def family(network: nn.Module) -> str:
-    """ "transformer" for a network with attention in it, "convolutional" for all others."""
+    """The family of a network: "transformer" if there is attention in it, otherwise "convolutional"."""
     attends = any("Attention" in type(module).__name__ for module in network.modules())
     return "transformer" if attends else "convolutional"
 
 
 def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
     """A trained network in eval mode, and what its config.json says.
+
+    Parameters
+    ----------
+    folder
+        models/{model}/.
 
     Raises
     ------

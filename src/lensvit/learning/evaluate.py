@@ -1,6 +1,6 @@
-"""Monte-Carlo dropout: from a trained network to draws of the parameters of a split's systems.
+"""The evaluation stage: from a trained network to draws of the parameters of a split's systems.
 
-Each pass runs the network once over the systems with dropout on and draws once from
+Each pass of Monte-Carlo dropout runs the network once over the systems with dropout on and draws once from
 the Gaussian that it predicts (Perreault Levasseur, Hezaveh & Wechsler 2017). Every pass over
 a batch has a seed of its own, so the draws do not depend on how many passes there are, nor on
 how they are shared among devices.
@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol, cast
 
 import h5py
 import numpy as np
@@ -52,14 +53,24 @@ def evaluate(
 
     Parameters
     ----------
-    settings : the stage's settings: seed, passes, batch_size, batch_norm, precision, compile.
-    catalog, images : the run's catalogue and folder of images.
-    model : folder with weights.safetensors and config.json.
-    output : predictions/{model}.h5.
-    split : test or validation.
-    device : "cpu" or "gpu".
-    threads : of the CPU, for each process.
-    processes : one a device; passes are shared among them, and the draws are those of one.
+    settings
+        The stage's settings: seed, passes, batch_size, batch_norm, precision, compile.
+    catalog
+        The run's catalogue.
+    images
+        The run's folder of images.
+    model
+        Folder with weights.safetensors and config.json.
+    output
+        predictions/{model}.h5.
+    split
+        Split of the catalogue that is predicted: test or validation.
+    device
+        "cpu" or "gpu".
+    threads
+        Threads of the CPU for each process.
+    processes
+        Processes, one for each device. They share the passes, and the draws are those of one process.
 
     Raises
     ------
@@ -89,8 +100,23 @@ def evaluate(
     write_manifest(Path(output).with_suffix(".parquet"))
 
 
+class NetworkInputs(Protocol):
+    """Inputs of n systems; :class:`lensvit.learning.inputs.Inputs` reads them from files."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """The inputs (B, 3, S, S) of the systems ``rows`` (B,)."""
+
+
 class TargetScale:
-    """Standardised targets to physical units."""
+    """Means and standard deviations (K,) that bring standardised targets to their own units.
+
+    Parameters
+    ----------
+    scaler
+        The same by name.
+    """
 
     def __init__(self, scaler: Scaler) -> None:
         self.mean = np.array([scaler.mean[name] for name in TARGET_NAMES])
@@ -103,13 +129,38 @@ Moments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def write_draws(
     path: Path,
     batches: Iterator[tuple[Tensor, Tensor]],
-    choice: EvaluateSettings,
+    settings: EvaluateSettings,
     scale: TargetScale,
     ids: pd.Series,
 ) -> Moments:
-    """Stream batches into an HDF5 file; (mean, sigma, aleatoric, epistemic), each (n, K), physical."""
-    shape = (choice.passes, len(ids), len(TARGET_NAMES))
-    chunks = (min(CHUNK_PASSES, choice.passes), min(choice.batch_size, len(ids)), len(TARGET_NAMES))
+    """Draw targets for one batch of outputs after the other, and write the draws into an HDF5 file.
+
+    Parameters
+    ----------
+    path
+        The file, with ``draws`` (passes, n, K), ``id`` (n,) and the names of the targets.
+    batches
+        What :func:`predict` yields.
+    settings
+        Settings of the stage.
+    scale
+        Scale of the targets.
+    ids
+        Names of the n systems.
+
+    Returns
+    -------
+    mean : ndarray
+        Mean of the draws (n, K), as all of these in the targets' own units.
+    sigma : ndarray
+        Standard deviation of the draws (n, K).
+    aleatoric : ndarray
+        Standard deviation that the network predicts, as the root of the mean variance over the passes (n, K).
+    epistemic : ndarray
+        Standard deviation of the predicted means over the passes (n, K).
+    """
+    shape = (settings.passes, len(ids), len(TARGET_NAMES))
+    chunks = (min(CHUNK_PASSES, settings.passes), min(settings.batch_size, len(ids)), len(TARGET_NAMES))
     moments: list[Moments] = []
     with h5py.File(path, "w") as file:
         file["id"] = ids.to_list()
@@ -117,8 +168,8 @@ def write_draws(
         draws = file.create_dataset("draws", shape, "f4", chunks=chunks)
         for number, (rows, output) in enumerate(batches):
             normal = [
-                np.random.default_rng(derive(choice.seed, "draw", one, number)).standard_normal((len(rows), shape[2]))
-                for one in range(choice.passes)
+                np.random.default_rng(derive(settings.seed, "draw", one, number)).standard_normal((len(rows), shape[2]))
+                for one in range(settings.passes)
             ]
             mean, variance, draw = gaussian.draw_targets(output, np.stack(normal))  # (passes, B, K) each, standardised
             draws[:, rows[0] : rows[-1] + 1] = scale.mean + scale.sd * draw
@@ -130,33 +181,52 @@ def write_draws(
                     scale.sd * mean.std(0),
                 )
             )
-    return tuple(np.concatenate(part) for part in zip(*moments, strict=True))
+    mean, sigma, aleatoric, epistemic = (np.concatenate(part) for part in zip(*moments, strict=True))
+    return mean, sigma, aleatoric, epistemic
 
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, inputs: Inputs, choice: EvaluateSettings, fabric: Fabric
+    network: nn.Module, inputs: NetworkInputs, settings: EvaluateSettings, fabric: Fabric
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (rows (B,), outputs (passes, B, O)), the latter float64 on the CPU, of each batch.
+    """Yield the outputs of all passes, one batch of systems after the other.
 
-    A process runs every world_size-th pass, all equally many: what is too many is left out. What the network
-    computes before its first dropout is the same in all passes, and computed once, if the first batch shows that
-    this changes no bit.
+    Of n processes each runs every n-th pass, and all run equally many; passes beyond those that are asked for are left
+    out of the result. What the network computes before its first dropout is the same in all passes. It is computed
+    once, if the first batch shows that this changes no bit.
+
+    Parameters
+    ----------
+    network
+        The network with dropout on.
+    inputs
+        Inputs of the systems.
+    settings
+        Settings of the stage.
+    fabric
+        The process's device, and the other processes.
+
+    Yields
+    ------
+    rows : Tensor
+        Places (B,) of the batch's systems among all.
+    output : Tensor
+        Outputs (passes, B, O), float64 on the CPU.
     """
-    forward = torch.compile(network) if choice.compile else network
-    everything = torch.arange(len(inputs)).split(choice.batch_size)
-    share = range(fabric.global_rank, -(-choice.passes // fabric.world_size) * fabric.world_size, fabric.world_size)
+    forward = torch.compile(network) if settings.compile else network
+    everything = torch.arange(len(inputs)).split(settings.batch_size)
+    share = range(fabric.global_rank, -(-settings.passes // fabric.world_size) * fabric.world_size, fabric.world_size)
     remember = None
-    bar = _bar(len(everything) * choice.passes, fabric)
+    bar = _bar(len(everything) * settings.passes, fabric)
     for number, rows in enumerate(everything):
         with fabric.autocast():
             batch = inputs.batch(rows)
             if remember is None:
-                remember = not choice.compile and _safe_to_remember(network, batch)
+                remember = not settings.compile and _safe_to_remember(network, batch)
             mine: list[Tensor] = []
             known: dict[nn.Module, Tensor] = {}
             for one in share:
-                torch.manual_seed(derive(choice.seed, "pass", one, number))
+                torch.manual_seed(derive(settings.seed, "pass", one, number))
                 if remember and not mine:
                     output, known = before_dropout(network, batch)
                 else:
@@ -164,12 +234,15 @@ def predict(
                         output = forward(batch)
                 mine.append(output.float())
                 bar.update(fabric.world_size)
-        yield rows, _gathered(torch.stack(mine), fabric)[: choice.passes].double().cpu()
+        yield rows, _gathered(torch.stack(mine), fabric)[: settings.passes].double().cpu()
     bar.close()
 
 
 def _safe_to_remember(network: nn.Module, batch: Tensor) -> bool:
-    """Whether remembered parts change no bit of the output, twice over: nothing writes into them in place."""
+    """Whether remembered outputs of modules change no bit of the network's output.
+
+    It is tried twice, since the network may write into what it remembers.
+    """
     few = batch[:2]
 
     def output() -> Tensor:
@@ -183,13 +256,15 @@ def _safe_to_remember(network: nn.Module, batch: Tensor) -> bool:
 
 
 def _gathered(mine: Tensor, fabric: Fabric) -> Tensor:
-    """The outputs of all passes (passes, B, O), in their order, from the passes of each process."""
+    """The outputs of all passes (passes, B, O), in their order, from the passes (share, B, O) of each process."""
     if fabric.world_size == 1:
         return mine
-    return fabric.all_gather(mine).transpose(0, 1).flatten(0, 1)  # from (processes, share, B, O)
+    together = cast(Tensor, fabric.all_gather(mine))  # (processes, share, B, O)
+    return together.transpose(0, 1).flatten(0, 1)
 
 
 def _bar(total: int, fabric: Fabric) -> tqdm:
+    """A progress bar over the passes of all batches, shown by one process."""
     interval = 0.1 if sys.stderr.isatty() else 20
     return tqdm(total=total, desc="passes", mininterval=interval, leave=False, disable=not fabric.is_global_zero)
 
@@ -197,7 +272,7 @@ def _bar(total: int, fabric: Fabric) -> tqdm:
 def _summary(
     rows: pd.DataFrame, mean: np.ndarray, sigma: np.ndarray, aleatoric: np.ndarray, epistemic: np.ndarray
 ) -> pd.DataFrame:
-    """One row a system, five columns a target."""
+    """A table with a row for each system and five columns for each target."""
     columns: dict[str, object] = {"id": rows["id"], "psf": rows["psf"]}
     for number, name in enumerate(TARGET_NAMES):
         columns[f"{name}_truth"] = rows[name]

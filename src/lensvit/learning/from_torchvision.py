@@ -1,4 +1,4 @@
-"""Classifiers of torchvision as regression networks, with dropout behind their activations."""
+"""Classifiers of torchvision as regression networks, with dropout after their activations."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from lensvit.learning.settings import Architecture
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.LeakyReLU, nn.ELU)
 
 
-# ---------------------------------------------------------------- torchvision
-
-
 class ActivationDropout(nn.Module):
-    """An activation followed by dropout: of whole channels for (B, C, H, W), of elements otherwise.
+    """An activation followed by dropout: of whole channels for features (B, C, H, W), of elements for others.
 
-    torchvision reuses one activation module in several places of a block; each use drops
-    anew.
+    torchvision reuses one activation module in several places of a block; each use draws its own dropout.
+
+    Parameters
+    ----------
+    activation
+        The activation.
+    probability
+        Probability of dropout.
     """
 
     def __init__(self, activation: nn.Module, probability: float) -> None:
@@ -34,11 +37,27 @@ class ActivationDropout(nn.Module):
         self.probability = probability
 
     def forward(self, features: Tensor) -> Tensor:
+        """Features after activation and dropout, of the same shape."""
         drop = dropout2d if features.ndim == 4 else dropout
         return drop(self.activation(features), self.probability, self.training)
 
 
 def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
+    """A classifier of torchvision that maps images (B, 3, S, S) to (B, ``outputs``).
+
+    Parameters
+    ----------
+    network
+        Settings of the network.
+    outputs
+        Number of outputs.
+
+    Raises
+    ------
+    LensvitError
+        If there is no classifier of this name, it does not have these options, or its weights cannot be
+        had or do not fit.
+    """
     from torchvision import models
 
     if network.architecture == "ResNet":
@@ -63,7 +82,7 @@ def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
 
 
 def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options: Any) -> nn.Module:
-    """Torchvision's ResNet by its block (BasicBlock, Bottleneck) and the number of them in each stage."""
+    """A ResNet by its block (BasicBlock or Bottleneck) and the number of blocks in each of its four stages."""
     from torchvision.models import resnet
 
     if weights is not None:
@@ -74,13 +93,14 @@ def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options
 
 
 def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module]) -> nn.Module:
+    """A classifier with the library's own weights or those of a file, and with its own last layer."""
     from torchvision import models
 
     if network.weights == "pretrained":
         return make(weights=next(iter(models.get_model_weights(network.architecture))), **network.options)
     model = make(weights=None, **network.options)
     state = _read_state(Path(network.weights))
-    head = _head_name(model)
+    head, _ = _head(model)
     own = model.state_dict()
     body = {key: value for key, value in state.items() if not key.startswith(head)}
     wrong = [key for key in own if not key.startswith(head) and (key not in body or body[key].shape != own[key].shape)]
@@ -106,27 +126,28 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         raise LensvitError(f"{files[0]} is broken or no weights file ({error}): copy or download it again") from error
 
 
-def _head_name(model: nn.Module) -> str:
-    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+def _head(model: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer and its name."""
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
 
 
 def _replace_head(model: nn.Module, outputs: int, inputs: int | None = None) -> None:
-    name = _head_name(model)
-    old = model.get_submodule(name)
+    """Put a linear layer with so many outputs in place of the last one."""
+    name, old = _head(model)
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, nn.Linear(inputs or old.in_features, outputs))
 
 
 def _keep_positions(network: Architecture, model: nn.Module, outputs: int) -> None:
-    """Let the last pooling leave a grid, so that the head sees where in the image a feature lies."""
+    """Let the last pooling leave a grid of means, so that the head sees where in the image a feature lies."""
     if not isinstance(getattr(model, "avgpool", None), nn.AdaptiveAvgPool2d):
         raise LensvitError(f"{network.architecture} has no last pooling to widen: set pool_grid: 1")
     model.avgpool = nn.AdaptiveAvgPool2d(network.pool_grid)
-    features = model.get_submodule(_head_name(model)).in_features
-    _replace_head(model, outputs, features * network.pool_grid**2)
+    _replace_head(model, outputs, _head(model)[1].in_features * network.pool_grid**2)
 
 
 def _add_dropout(model: nn.Module, probability: float) -> None:
+    """Put dropout after each activation."""
     if probability == 0:
         return
     for parent in list(model.modules()):

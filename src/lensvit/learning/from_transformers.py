@@ -17,21 +17,40 @@ from lensvit.learning.settings import Architecture
 KNOWN_TYPES = {"google/vit-base-patch16-224": "vit", "google/vit-base-patch16-224-in21k": "vit"}
 
 
-# ---------------------------------------------------------------- transformers
-
-
 class Logits(nn.Module):
-    """A classifier of transformers, images in and logits out."""
+    """A classifier of transformers as a module from images to logits.
+
+    Parameters
+    ----------
+    classifier
+        An image classifier of the library.
+    """
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
+        """The logits (B, outputs) for images (B, 3, S, S)."""
         return self.classifier(pixel_values=images).logits
 
 
 def transformers_network(network: Architecture, outputs: int) -> nn.Module:
+    """A classifier of transformers that maps images (B, 3, S, S) to (B, ``outputs``).
+
+    Parameters
+    ----------
+    network
+        Settings of the network.
+    outputs
+        Number of outputs.
+
+    Raises
+    ------
+    LensvitError
+        If there is no classifier of this name, it does not have these options, or its weights cannot be
+        had or do not fit.
+    """
     with missing_weights(network):
         if network.weights == "scratch":
             from transformers import AutoModelForImageClassification
@@ -42,6 +61,7 @@ def transformers_network(network: Architecture, outputs: int) -> nn.Module:
 
 
 def _fields(network: Architecture, outputs: int) -> dict[str, Any]:
+    """The fields of the library's configuration that the settings determine."""
     return {
         "num_labels": outputs,
         "hidden_dropout_prob": network.dropout,
@@ -51,6 +71,7 @@ def _fields(network: Architecture, outputs: int) -> dict[str, Any]:
 
 
 def _transformers_config(network: Architecture, outputs: int) -> Any:
+    """The library's configuration of a network without weights."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
     model_type = KNOWN_TYPES.get(network.architecture, network.architecture)
@@ -70,6 +91,7 @@ def _transformers_config(network: Architecture, outputs: int) -> Any:
 
 
 def _check_fields(network: Architecture, config: Any, fields: dict[str, Any]) -> None:
+    """Raise an error where the library's configuration has no such field."""
     unknown = [key for key in network.options if not hasattr(config, key)]
     if unknown:
         raise LensvitError(f"{network.architecture} has no options {', '.join(unknown)}: see {type(config).__name__}")
@@ -80,6 +102,7 @@ def _check_fields(network: Architecture, config: Any, fields: dict[str, Any]) ->
 
 
 def _from_pretrained(network: Architecture, outputs: int) -> nn.Module:
+    """A classifier with weights of the hub or of a folder, and with a new last layer."""
     from transformers import AutoConfig, AutoModelForImageClassification
 
     source = network.architecture if network.weights == "pretrained" else network.weights
@@ -97,7 +120,7 @@ def _from_pretrained(network: Architecture, outputs: int) -> nn.Module:
 
 
 def _check_loaded(network: Architecture, report: dict[str, Any]) -> None:
-    """All weights but the head's must come from the file."""
+    """Raise an error unless all weights but the head's have come from the file."""
     mismatched = {entry[0] if isinstance(entry, tuple | list) else entry for entry in report["mismatched_keys"]}
     absent = set(report["missing_keys"]) | mismatched
     body = sorted(key for key in absent if not key.startswith(("classifier", "head")))
@@ -113,23 +136,27 @@ def attentions(network: nn.Module, images: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : (B, 3, S, S)
+    network
+        A network of this package.
+    images
+        Inputs (B, 3, S, S).
 
     Returns
     -------
-    (layers, B, heads, tokens, tokens), rows summing to 1; token 0 is the class token, the
-    others are the patches in row-major order.
+    Tensor
+        Weights (layers, B, heads, tokens, tokens) whose rows sum to 1; token 0 is the class token, the
+        others are the patches in row-major order.
 
     Raises
     ------
     LensvitError
-        If the network has none.
+        If the network has no attention over the whole image.
     """
     if isinstance(network, Normalised):
         return attentions(network.network, network.norm(images))
-    classifier = getattr(network, "classifier", None)
-    if not isinstance(network, Logits) or not hasattr(classifier, "set_attn_implementation"):
+    if not isinstance(network, Logits) or not hasattr(network.classifier, "set_attn_implementation"):
         raise LensvitError("this network has no attention maps: choose a transformer for figures.attention_model")
+    classifier: Any = network.classifier  # one of the library's
     classifier.set_attn_implementation("eager")
     with torch.inference_mode():
         maps = classifier(pixel_values=images, output_attentions=True).attentions

@@ -1,17 +1,23 @@
-r"""The Gaussian that a network's outputs describe, for the K standardised targets: diagonal or full.
+r"""The Gaussian that a network's outputs describe, for the K standardised targets, and its losses.
 
-Outputs (..., 2K) hold K means and K log-variances s (the original paper). A full covariance takes
-K (K - 1) / 2 more, the couplings c below the diagonal of a unit triangular matrix, row by row:
+Outputs (..., 2K) hold K means :math:`\hat y` and K log-variances s (Huang et al. 2022): a diagonal Gaussian, whose
+negative log-likelihood a target, equation 3 there, is
+
+.. math:: \frac{1}{2} \left( e^{-s} (y - \hat y)^2 + s + \ln 2\pi \right)
+
+A full covariance takes K (K - 1) / 2 outputs more, the couplings c below the diagonal of a strictly lower triangular
+matrix C, row by row:
 
 .. math:: z = (1 + C)\, e^{-s / 2} (y - \hat y), \qquad z \sim N(0, 1),
 
-so that exp(s_k) is the variance of target k given the targets before it, and no coupling leaves the
-diagonal Gaussian. It is the Cholesky factor of the inverse covariance (Dorta et al. 2018, arXiv:1802.07079).
+so that exp(s_k) is the variance of target k given the targets before it, and C = 0 leaves the
+diagonal Gaussian. It is the Cholesky factor of the inverse covariance (Dorta et al. 2018, arXiv:1802.07079). The
+squares of the whitened residuals z take the place of the first term of the loss.
 
-What keeps it stable: the determinant of the covariance is exp(sum of s) whatever the couplings, so that
+What keeps the full Gaussian stable: the determinant of the covariance is exp(sum of s) whatever the couplings, so that
 it is never singular; the likelihood is a product and solves no equations; and the couplings are in
 units of the standard deviations and bounded smoothly by :data:`LARGEST_COUPLING`, so that no pass
-can throw its draw far off. s needs no bound, as before: float32 holds exp(-s) down to s = -88.
+can throw its draw far off. s needs no bound: float32 holds exp(-s) down to s = -88.
 """
 
 from __future__ import annotations
@@ -22,26 +28,49 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LARGEST_COUPLING = 10.0  # between two targets alone: a correlation of 0.995
-# Of a coupling in an output. With 1 their many noisy gradients drown those of the means in the layers
+LARGEST_COUPLING = 10.0  # for two targets alone a correlation of 0.995
+# What an output of 1 adds to a coupling. With 1 their many noisy gradients drown those of the means in the layers
 # that all share, and training ends worse than without couplings.
 UNIT = 0.1
+LOG_2_PI = math.log(2 * math.pi)
 
 
-def output_count(posterior: str, targets: int) -> int:
-    """How many outputs a network has for a "diagonal" or a "full" posterior of so many targets."""
-    return 2 * targets + (targets * (targets - 1) // 2 if posterior == "full" else 0)
+def output_count(covariance: str, targets: int) -> int:
+    """The number of outputs that a network needs.
+
+    Parameters
+    ----------
+    covariance
+        "diagonal" or "full", the setting ``posterior`` of a network.
+    targets
+        The number K of targets.
+    """
+    return 2 * targets + (targets * (targets - 1) // 2 if covariance == "full" else 0)
 
 
 def split_output(output: Tensor, targets: int) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Outputs (..., O) to means (..., K), log-variances (..., K) and the matrix C (..., K, K).
+    """The parts of a network's outputs.
 
-    C is strictly lower triangular; None where the posterior is diagonal.
+    Parameters
+    ----------
+    output
+        Outputs (..., O).
+    targets
+        The number K of targets.
+
+    Returns
+    -------
+    mean : Tensor
+        Means (..., K).
+    log_variance : Tensor
+        Log-variances s (..., K).
+    coupling : Tensor or None
+        The strictly lower triangular matrix C (..., K, K); None if the Gaussian is diagonal.
 
     Raises
     ------
     ValueError
-        If there are as many outputs as in neither.
+        If O belongs neither to a diagonal nor to a full Gaussian.
     """
     mean, log_variance, raw = output.tensor_split((targets, 2 * targets), dim=-1)
     if output.shape[-1] == output_count("diagonal", targets):
@@ -55,16 +84,23 @@ def split_output(output: Tensor, targets: int) -> tuple[Tensor, Tensor, Tensor |
 
 
 def draw_targets(output: Tensor, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One draw from each Gaussian.
+    """One draw of the standardised targets from each Gaussian.
 
     Parameters
     ----------
-    output : (..., O), on the CPU.
-    normal : (..., K) unit normal numbers.
+    output
+        Outputs (..., O), on the CPU.
+    normal
+        Standard normal numbers (..., K).
 
     Returns
     -------
-    mean, variance (the covariance's diagonal), draw : (..., K) each.
+    mean : ndarray
+        Means (..., K).
+    variance : ndarray
+        Diagonal of the covariance (..., K).
+    draw : ndarray
+        Draws (..., K).
     """
     mean, log_variance, coupling = split_output(output, normal.shape[-1])
     if coupling is None:
@@ -77,24 +113,18 @@ def draw_targets(output: Tensor, normal: np.ndarray) -> tuple[np.ndarray, np.nda
     return mean.numpy(), np.square(factor).sum(-1), mean.numpy() + drawn
 
 
-LOG_2_PI = math.log(2 * math.pi)
-
-
 def gaussian_nll(output: Tensor, target: Tensor) -> Tensor:
-    r"""Gaussian negative log-likelihood, averaged over batch and targets.
+    """Gaussian negative log-likelihood, averaged over batch and targets.
 
-    Of a diagonal Gaussian, equation 3 of Huang et al. 2022:
-
-    .. math:: \frac{1}{2} \left( e^{-s} (y - \hat y)^2 + s + \ln 2\pi \right)
-
-    with the log-variance s. The paper sums over the K targets; the mean differs by the
-    constant factor K and equals ``torch.nn.GaussianNLLLoss(full=True)``. Of a full one, likewise
-    with the whitened residuals z in place of the first term.
+    The paper sums over the K targets; the mean differs by the constant factor K, and for a diagonal Gaussian it equals
+    ``torch.nn.GaussianNLLLoss(full=True)``.
 
     Parameters
     ----------
-    output : (B, O)
-    target : (B, K)
+    output
+        Outputs (B, O).
+    target
+        Standardised targets (B, K).
     """
     mean, log_variance, coupling = split_output(output, target.shape[-1])
     if coupling is None:
@@ -105,5 +135,13 @@ def gaussian_nll(output: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_squared_error(output: Tensor, target: Tensor) -> Tensor:
-    """The mean squared error of the means, over batch and targets."""
+    """The mean squared error of the predicted means, averaged over batch and targets.
+
+    Parameters
+    ----------
+    output
+        Outputs (B, O).
+    target
+        Standardised targets (B, K).
+    """
     return ((split_output(output, target.shape[-1])[0] - target) ** 2).mean()

@@ -9,7 +9,7 @@ of the block that ends at the share u of the input's half side lies at the share
 of the image's half side, to the nearest pixel: blocks in the middle have half the side that all would
 have if they were alike, those at the border one and a half times that side. Blocks share no pixel, so
 that noise stays independent; they lie symmetrically about the middle, so that turns and reflections
-of the image are those of the input.
+of the image are those of the input. :func:`lensvit.learning.settings.graded_fits` says for which sides this works.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def graded(places: np.ndarray) -> np.ndarray:
 
 @cache
 def edges(pixels: int, size: int) -> np.ndarray:
-    """Edges (size + 1,) of the blocks along an axis [pixel]; where :func:`lensvit.learning.settings.graded_fits` holds."""
+    """Edges (size + 1,) of the blocks along an axis of ``pixels`` pixels [pixel]."""
     offset = graded(np.linspace(-1, 1, size + 1)) * (pixels // 2)
     return pixels // 2 + (np.sign(offset) * np.floor(np.abs(offset) + 0.5)).astype(int)
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """(n, P, P) to (n, size, size), the mean over each block."""
+    """The mean over each block, (n, size, size), of images (n, P, P)."""
     mean = _mean(images.shape[-1], size).to(images)
     return mean @ images @ mean.T
 
@@ -47,7 +47,7 @@ def mean_variance(variance: Tensor, size: int) -> Tensor:
 
 @cache
 def _mean(pixels: int, size: int) -> Tensor:
-    """(size, P): a row takes the mean of a block."""
-    block = np.repeat(np.arange(size), np.diff(edges(pixels, size)))  # of each pixel
+    """A matrix (size, P) of which each row takes the mean of a block along an axis."""
+    block = np.repeat(np.arange(size), np.diff(edges(pixels, size)))  # (P,), the block of each pixel
     chosen = torch.as_tensor(block == np.arange(size)[:, None])
     return chosen / chosen.sum(1, keepdim=True)

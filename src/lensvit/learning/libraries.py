@@ -1,4 +1,4 @@
-"""Errors of the network libraries, told in one line."""
+"""Errors of the two network libraries as errors that say what to do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,24 @@ from torch import nn
 from lensvit.errors import LensvitError
 from lensvit.learning.settings import Architecture
 
-# ---------------------------------------------------------------- errors and files
-
 
 def call_library(network: Architecture, make: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    """What a function of a library makes of options that the user has chosen.
+
+    Parameters
+    ----------
+    network
+        Settings of the network, for the message.
+    make
+        The library's function.
+    *args, **kwargs
+        Its arguments.
+
+    Raises
+    ------
+    LensvitError
+        If the library refuses the options.
+    """
     try:
         return make(*args, **kwargs)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
@@ -25,7 +39,18 @@ def call_library(network: Architecture, make: Callable[..., nn.Module], *args: A
 
 @contextmanager
 def missing_weights(network: Architecture) -> Iterator[None]:
-    """Turn the many ways in which a download or a file fails into one message."""
+    """Turn the many ways in which a download or a file of weights fails into one message.
+
+    Parameters
+    ----------
+    network
+        Settings of the network, for the message.
+
+    Raises
+    ------
+    LensvitError
+        If there are no weights.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
     try:

@@ -1,8 +1,8 @@
-"""Monte-Carlo dropout: dropout that stays on, and what is computed once for all passes."""
+"""Monte-Carlo dropout: dropout that stays on for prediction, and what can be computed once for all passes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,9 +16,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 def monte_carlo(network: nn.Module, batch_norm: str = "frozen") -> nn.Module:
     """Switch dropout on for prediction (Gal & Ghahramani 2016), and return the network.
 
-    Everything goes to train mode, since some dropout is functional and one module may serve
-    two places; then, unless ``batch_norm`` is "batch" (the original code, whose statistics
-    are those of the test batch), every batch norm goes back to its running statistics.
+    All modules go to train mode, since some dropout is functional and one module may serve
+    two places; batch norms then go back to their running statistics if these are to be used.
+
+    Parameters
+    ----------
+    network
+        The network, which is changed.
+    batch_norm
+        "frozen" for the running statistics of the training; "batch" for those of the test batch, as in the original
+        code.
     """
     network.train()
     if batch_norm == "frozen":
@@ -28,50 +35,75 @@ def monte_carlo(network: nn.Module, batch_norm: str = "frozen") -> nn.Module:
     return network
 
 
-class _UntilRandom(TorchDispatchMode):
+class _RandomnessWatch(TorchDispatchMode):
     """Notices the first operation that draws random numbers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.random = False
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204 - torch's signature
-        self.random = self.random or torch.Tag.nondeterministic_seeded in function.tags
+    def __torch_dispatch__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        tags: Sequence[torch.Tag] = function.tags  # type: ignore[attr-defined]  # torch's operators have them
+        self.random = self.random or torch.Tag.nondeterministic_seeded in tags
         return function(*args, **(kwargs or {}))
 
 
 def before_dropout(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[nn.Module, Tensor]]:
-    """The network's output, and what its parts computed before anything random happened.
+    """The network's outputs, and what its modules computed before the first random operation.
 
-    The latter of each module without children that is used once and is done before the first
-    random operation: its output, a tensor.
+    Parameters
+    ----------
+    network
+        A network in the mode that it predicts in.
+    images
+        Inputs (B, 3, S, S).
+
+    Returns
+    -------
+    output : Tensor
+        Outputs (B, O).
+    known : dict
+        Modules to their outputs, for :func:`remembering`. It holds a module if it has no children, was called exactly
+        once, returned a tensor, and had returned it when the first random number was drawn.
     """
-    outputs: dict[nn.Module, Tensor] = {}
-    used: set[nn.Module] = set()
-    mode = _UntilRandom()
+    known: dict[nn.Module, Tensor] = {}
+    called: set[nn.Module] = set()
+    watch = _RandomnessWatch()
 
     def keep(module: nn.Module, args: Any, output: Any) -> None:
-        if module in used or mode.random or not isinstance(output, Tensor):
-            outputs.pop(module, None)
+        if module in called or watch.random or not isinstance(output, Tensor):
+            known.pop(module, None)
         else:
-            outputs[module] = output
-        used.add(module)
+            known[module] = output
+        called.add(module)
 
     leaves = [module for module in network.modules() if not any(module.children())]
     handles = [module.register_forward_hook(keep) for module in leaves]
     try:
-        with mode:
-            return network(images), outputs
+        with watch:
+            return network(images), known
     finally:
         for handle in handles:
             handle.remove()
 
 
 @contextmanager
-def remembering(outputs: dict[nn.Module, Tensor]) -> Iterator[None]:
-    """Within, modules give these outputs without computing them, whatever their input."""
-    own = {module: vars(module).get("forward") for module in outputs}
-    for module, output in outputs.items():
+def remembering(known: Mapping[nn.Module, Tensor]) -> Iterator[None]:
+    """Within this context modules return known outputs without computing them, whatever their input.
+
+    Parameters
+    ----------
+    known
+        Modules to their outputs, see :func:`before_dropout`.
+    """
+    own = {module: vars(module).get("forward") for module in known}
+    for module, output in known.items():
         module.forward = partial(_recall, output)
     try:
         yield

@@ -1,4 +1,9 @@
-"""From an image to a network's input: brightness, resize and stretch."""
+"""From an image to a network's input: noise, resize, brightness and stretch, each as a function of tensors.
+
+The order is that of an observation: noise belongs to the detector's pixels, so that it is added first; the resize to
+the network's side follows, then the factor to the recipe's brightness, and the stretch of counts to three colours at
+last. :mod:`lensvit.learning.inputs` and :mod:`lensvit.learning.stream` compose them.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +24,55 @@ def brightness_factor(recipe: InputRecipe, pixel_scale: float) -> float:
     return (REFERENCE_SCALE / pixel_scale) ** 2 if recipe.brightness == "per_area" else 1.0
 
 
-def resize(images: Tensor, size: int, how: str) -> Tensor:
-    """(n, ny, nx) to (n, size, size).
+def add_noise(images: Tensor, normal: Tensor, variance: Tensor) -> Tensor:
+    """Images with the noise that standard normal numbers stand for.
 
-    "bilinear" keeps the corners in place, as scipy.ndimage.zoom of order 1; "area" is the
-    mean over the part of the image that an output pixel covers; "graded" is the mean over blocks
-    that grow outwards.
+    Parameters
+    ----------
+    images
+        Noise-free images of any shape [counts/s per pixel].
+    normal
+        Standard normal numbers of the same shape.
+    variance
+        Variance of the noise in each pixel, of the same shape.
+    """
+    return images + normal * variance.sqrt()
+
+
+def to_input_scale(images: Tensor, size: int, how: str, factor: float) -> Tensor:
+    """Images at the side and in the brightness of a network's input, before the stretch.
+
+    Parameters
+    ----------
+    images
+        Images (n, ny, nx) [counts/s per pixel].
+    size
+        Side S of the input [pixel].
+    how
+        The recipe's ``resize``.
+    factor
+        What :func:`brightness_factor` gives for the camera.
+
+    Returns
+    -------
+    Tensor
+        Images (n, S, S).
+    """
+    return resize(images, size, how) * factor
+
+
+def resize(images: Tensor, size: int, how: str) -> Tensor:
+    """Images (n, ny, nx) resized to (n, size, size).
+
+    Parameters
+    ----------
+    images
+        Images (n, ny, nx).
+    size
+        Side of the result [pixel].
+    how
+        "bilinear" keeps the corners in place, as scipy.ndimage.zoom of order 1 does; "area" is the mean over the part
+        of the image that an output pixel covers; "graded" is the mean over blocks that grow outwards.
     """
     if how == "graded":
         return graded_resize.resize(images, size)
@@ -34,24 +82,45 @@ def resize(images: Tensor, size: int, how: str) -> Tensor:
 
 
 def mean_variance(variance: Tensor, size: int, how: str) -> Tensor:
-    """The variance (n, size, size) after a resize to means over whole blocks, of independent pixels (n, ny, nx)."""
+    """The variance of an image's pixels after a resize to means over whole blocks of independent pixels.
+
+    Parameters
+    ----------
+    variance
+        Variance of each pixel (n, ny, nx).
+    size
+        Side of the result [pixel].
+    how
+        "graded", or "area" where ``size`` divides ny and nx.
+
+    Returns
+    -------
+    Tensor
+        Variances (n, size, size).
+    """
     if how == "graded":
         return graded_resize.mean_variance(variance, size)
     return resize(variance, size, how) / (variance.shape[-1] // size) ** 2
 
 
-def stretch(image: Tensor, how: str) -> Tensor:
-    """Counts (B, S, S) to network input (B, 3, S, S).
+def stretch(images: Tensor, how: str) -> Tensor:
+    """Counts (B, S, S) to a network's input (B, 3, S, S).
 
-    "three" resolves the sky, the arcs and the peaks of the quasars, a thousand times
-    brighter, in one channel each.
+    Parameters
+    ----------
+    images
+        Images (B, S, S) in the recipe's brightness.
+    how
+        "raw" repeats the counts in all three colours, "imagenet" does so after ImageNet's normalisation, "asinh" after
+        their asinh; "three" resolves the sky, the arcs and the peaks of the quasars, a thousand times brighter, in one
+        colour each.
     """
     if how == "three":
-        return torch.stack([torch.asinh(image) / 2 - 0.5, torch.asinh(image / 20), (image / 50).clamp(-1, 8)], 1)
+        return torch.stack([torch.asinh(images) / 2 - 0.5, torch.asinh(images / 20), (images / 50).clamp(-1, 8)], 1)
     if how == "asinh":
-        return (torch.asinh(image) / 2 - 0.5)[:, None].expand(-1, 3, -1, -1)
-    thrice = image[:, None].expand(-1, 3, -1, -1)
+        return (torch.asinh(images) / 2 - 0.5)[:, None].expand(-1, 3, -1, -1)
+    thrice = images[:, None].expand(-1, 3, -1, -1)
     if how == "imagenet":
-        mean = torch.tensor(IMAGENET_MEAN, device=image.device)[:, None, None]
-        return (thrice - mean) / torch.tensor(IMAGENET_SD, device=image.device)[:, None, None]
+        mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None]
+        return (thrice - mean) / torch.tensor(IMAGENET_SD, device=images.device)[:, None, None]
     return thrice

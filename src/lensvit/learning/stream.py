@@ -1,9 +1,9 @@
 """Training on the fly: every epoch shows new systems, drawn and rendered while the network trains.
 
 The systems are those that ``lensvit simulate`` would add to a larger training split: of each PSF,
-epoch e has the n indices from n (e + 1) on, where n of the split are stored. So none recurs, none
-is of another split, and a system follows from the epoch and its place in it alone. Rendering is
-the torch engine's, on the device that trains; on a CPU processes of their own work ahead.
+epoch e has the n indices from n (e + 1) on, where n systems of the split are stored. So none recurs, none
+is of another split, and a system follows from the epoch and its place in it alone. The torch engine
+renders them on the device that trains; on a CPU, other processes work ahead.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ import signal
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import manifest_path
 from lensvit.io.settings import read_settings
+from lensvit.learning.examples import SAMPLE, Batch, StoredImages, epoch_order, share_of
 from lensvit.learning.inputs import Inputs
-from lensvit.learning.preprocessing import brightness_factor, resize, stretch
+from lensvit.learning.preprocessing import add_noise, brightness_factor, stretch, to_input_scale
 from lensvit.learning.settings import Recipe, TrainSettings
-from lensvit.learning.train import checkpoint_key, machine
-from lensvit.learning.trainer import SAMPLE, Trainer, epoch_order, share_of
+from lensvit.learning.train import checkpoint_key, machine, read_scaler, read_splits
+from lensvit.learning.trainer import Trainer
 from lensvit.lensing.noise import variance
 from lensvit.parameters import TARGET_NAMES
 from lensvit.simulation.engines import torch_engine
@@ -35,8 +36,6 @@ from lensvit.simulation.settings import SystemSettings
 
 PORTION = 256  # systems that are drawn and rendered together, at least: fewer cost more each
 SPLIT = "train"
-
-Batch = tuple[Tensor, Tensor]  # images (b, S, S) and targets (b, K)
 
 
 def train_streaming(
@@ -56,63 +55,108 @@ def train_streaming(
 
     Parameters
     ----------
-    settings : as there, with ``stream``: each PSF's settings of the simulation.
-    psfs : psf/{name}.fits of all PSFs.
-    images : of the stored splits: validation, and the training images that PixelNorm is fitted to.
-    threads : of the CPU, for each process; on a CPU so many processes more render, if there are two or more.
-
-    The other parameters are those of ``lensvit train``.
+    settings
+        The stage's settings: seed, network, recipe, and ``stream``, each PSF's settings of the simulation.
+    catalog
+        The run's catalogue.
+    scaler
+        The run's scaler.json.
+    images
+        The run's folder of images: validation, and the training images that PixelNorm is fitted to.
+    psfs
+        psf/{name}.fits of all PSFs.
+    output
+        Folder of the model.
+    state
+        Folder for checkpoints; those of other inputs in it are left alone.
+    device
+        "cpu" or "gpu".
+    threads
+        Threads of the CPU for each process; on a CPU so many processes more render, if there are two or more.
+    processes
+        Processes on each node, one for each device. Each takes its share of every batch, so that batch and result are
+        those of one device, but for dropout masks and rounding.
+    nodes
+        Machines of a SLURM job, on each of which srun has started so many processes.
 
     Raises
     ------
     LensvitError
-        As ``lensvit train``; if a PSF does not suit its settings, or the priors allow no image.
+        If the loss becomes NaN or diverges, if no GPU is there, if files are broken, if a PSF does not suit its
+        settings, or the priors allow no image; and where SIGTERM or SIGUSR1 ends the training, once its checkpoint is
+        written.
     """
     torch.set_num_threads(threads)
     choice = read_settings(settings, TrainSettings)
     workers = threads if device == "cpu" and threads > 1 else 0
     with machine(choice.recipe, device, processes, nodes) as fabric:
-        trainer = StreamingTrainer(choice, catalog, scaler, images, fabric, psfs, workers)
         manifests = [manifest_path(path) for path in (catalog, *sorted(psfs))]
-        trainer.state = Path(state) / checkpoint_key("lensvit.learning.stream", settings, scaler, *manifests)
-        trainer.train(Path(output))
+        key = checkpoint_key("lensvit.learning.stream", settings, scaler, *manifests)
+        place = str(fabric.device)
+        training, validation = read_splits(catalog)
+        systems = NewSystems(choice, psfs, training["psf"], place, fabric.global_rank, fabric.world_size)
+        examples = StreamedSystems(systems, stored_sample(choice, training, images, place), workers)
+        stored = StoredImages(choice, validation, images, place)
+        Trainer(choice, read_scaler(scaler), examples, stored, fabric, Path(state) / key).train(Path(output))
 
 
-class StreamingTrainer(Trainer):
-    """A trainer whose examples come from a stream; ``workers`` are the processes that make it, 0 for this one."""
+def stored_sample(settings: TrainSettings, rows: pd.DataFrame, images: Path, device: str) -> Inputs:
+    """Inputs of a thousand of the stored training images, chosen by lot.
 
-    def __init__(
-        self,
-        settings: TrainSettings,
-        catalog: Path,
-        scaler: Path,
-        images: Path,
-        fabric: Fabric,
-        psfs: list[Path],
-        workers: int = 0,
-    ) -> None:
-        self.psfs, self.workers = psfs, workers
-        super().__init__(settings, catalog, scaler, images, fabric)
+    Parameters
+    ----------
+    settings
+        Settings of the training.
+    rows
+        Rows of the training split.
+    images
+        The run's folder of images.
+    device
+        Where batches go.
+    """
+    chosen = rows.iloc[epoch_order(settings.seed, -1, len(rows))[:SAMPLE].numpy()]
+    return StoredImages(settings, chosen, images, device, fresh=settings.recipe.noise == "fresh").stored
 
-    def _read(self, train: pd.DataFrame, images: Path) -> Inputs:
-        rank, size = self.fabric.global_rank, self.fabric.world_size
-        self.systems = NewSystems(self.settings, self.psfs, train["psf"], self.device, rank, size)
+
+class StreamedSystems:
+    """Examples that are drawn and rendered while the network trains, see :class:`lensvit.learning.examples.Examples`.
+
+    Parameters
+    ----------
+    systems
+        The batches of the whole training.
+    stored
+        Inputs of stored training images.
+    workers
+        Processes that make batches ahead; 0 if this one makes them when they are asked for.
+    """
+
+    def __init__(self, systems: NewSystems, stored: Inputs, workers: int = 0) -> None:
+        self.systems, self.stored, self.workers = systems, stored, workers
         self.batches: Iterator[Batch] | None = None
-        return super()._read(train.iloc[epoch_order(self.seed, -1, len(train))[:SAMPLE].numpy()], images)
 
-    def source(self) -> str:
+    def __len__(self) -> int:
+        return self.systems.count
+
+    def __str__(self) -> str:
         where = f"by {self.workers} processes beside" if self.workers else "in between"
-        return f"{self.count} new systems an epoch, rendered {where}"
+        return f"{len(self)} new systems an epoch, rendered {where}"
 
-    def systems_seen(self) -> int:
-        return self.count * len(self.progress.history)
+    def systems_seen(self, epochs: int) -> int:
+        """The systems of so many epochs, none of which recurs."""
+        return len(self) * epochs
 
-    def examples(self, rows: Tensor, share: slice, step: int) -> Batch:
-        """The next batch of the stream, which begins where the training does."""
+    def batch(self, epoch: int, step: int, rows: Tensor, share: slice) -> Batch:
+        """Inputs (b, 3, S, S) and targets (b, K) of the next batch, see :class:`lensvit.learning.examples.Examples`.
+
+        The stream begins at the first batch that is asked for. It knows by itself which rows and which share are this
+        process's.
+        """
         if self.batches is None:
-            self.batches = self.systems.batches(self.progress.epoch * self.steps + step, self.workers)
+            self.batches = self.systems.batches(epoch * self.systems.steps + step, self.workers)
         images, targets = next(self.batches)
-        return stretch(images.to(self.device), self.recipe.stretch), targets.to(self.device)
+        device = self.systems.device
+        return stretch(images.to(device), self.systems.recipe.stretch), targets.to(device)
 
 
 class NewSystems(Dataset):
@@ -122,9 +166,18 @@ class NewSystems(Dataset):
 
     Parameters
     ----------
-    settings : of the training. psfs : the kernels' files.
-    names : (N,) the PSF of each stored training system; an epoch has as many of each.
-    device : where images are rendered. rank, size : this process among those that share a batch.
+    settings
+        Settings of the training.
+    psfs
+        psf/{name}.fits of all PSFs.
+    names
+        The PSF of each stored training system, (N,); an epoch has as many systems of each.
+    device
+        Where images are rendered.
+    rank
+        Number of this process among those that share a batch.
+    size
+        Number of these processes.
     """
 
     def __init__(
@@ -139,6 +192,7 @@ class NewSystems(Dataset):
         self.settings, self.recipe, self.device = settings, settings.recipe, device
         self.paths = {Path(path).stem: Path(path) for path in psfs}
         self.names = names.astype(str).to_numpy()
+        self.count = len(names)  # systems of an epoch
         self.place = names.groupby(names, observed=True).cumcount().to_numpy()  # among the systems of its PSF
         self.stored = {str(name): count for name, count in names.value_counts().items()}
         self.rank, self.size = rank, size
@@ -157,7 +211,15 @@ class NewSystems(Dataset):
         return list(zip(images.split(counts), targets.split(counts), strict=True))
 
     def batches(self, first: int, workers: int) -> Iterator[Batch]:
-        """The batches from ``first`` on, made ahead by so many processes, or by this one when asked for."""
+        """Images (b, S, S) and targets (b, K) of one batch after the other, see :meth:`made`.
+
+        Parameters
+        ----------
+        first
+            Number of the first batch, from 0.
+        workers
+            Processes that make batches ahead; 0 if this one makes them when they are asked for.
+        """
         start, skipped = divmod(first, self.portion)
         loader = DataLoader(
             self,
@@ -167,7 +229,7 @@ class NewSystems(Dataset):
             prefetch_factor=1 if workers else None,
             multiprocessing_context="spawn" if workers else None,
             worker_init_fn=_ignore_stop_signals,
-            generator=torch.Generator(),  # else it takes numbers of the training's
+            generator=torch.Generator(),  # without one it takes random numbers of the training's
         )
         for portion in loader:
             yield from portion[skipped:]
@@ -177,24 +239,42 @@ class NewSystems(Dataset):
         """PSF and index of each system of this process's share of a batch."""
         epoch, step = divmod(batch, self.steps)
         size = self.recipe.batch_size
-        rows = epoch_order(self.settings.seed, epoch, len(self.names))[step * size : (step + 1) * size]
-        rows = rows[share_of(len(rows), self.rank, self.size)].tolist()
-        return [(self.names[row], self.stored[self.names[row]] * (epoch + 1) + int(self.place[row])) for row in rows]
+        rows = epoch_order(self.settings.seed, epoch, self.count)[step * size : (step + 1) * size]
+        share = rows[share_of(len(rows), self.rank, self.size)].tolist()
+        return [(self.names[row], self.stored[self.names[row]] * (epoch + 1) + int(self.place[row])) for row in share]
 
     def made(self, systems: list[tuple[str, int]]) -> Batch:
-        """Small noisy images (n, S, S) in the recipe's brightness on the device, and targets (n, K) float64."""
+        """Draw and render systems of any PSFs.
+
+        Parameters
+        ----------
+        systems
+            PSF and index of each of the n systems.
+
+        Returns
+        -------
+        images : Tensor
+            Noisy images (n, S, S) in the recipe's brightness, on the device.
+        targets : Tensor
+            Targets (n, K) in their own units, float64 on the CPU.
+        """
         size = self.settings.network.image_size
         images = torch.empty(len(systems), size, size, device=self.device)
         targets = torch.empty(len(systems), len(TARGET_NAMES), dtype=torch.float64)
         for name in sorted({name for name, _ in systems}):
             rows = [row for row, (psf, _) in enumerate(systems) if psf == name]
-            camera = self.cameras[name]
-            images[rows], targets[rows] = camera.photographed([systems[row][1] for row in rows])
+            images[rows], targets[rows] = self.cameras[name].photographed([systems[row][1] for row in rows])
         return images, targets
 
     @cached_property
     def cameras(self) -> Mapping[str, CameraStream]:
-        """One a PSF; each process has its own."""
+        """The stream of each PSF; each process has its own.
+
+        Raises
+        ------
+        LensvitError
+            If the settings name no systems to stream, or a PSF does not suit its settings.
+        """
         size, stream = self.settings.network.image_size, self.settings.stream
         if stream is None:
             raise LensvitError("these settings are of a training without a stream: set training.stream: true")
@@ -203,8 +283,8 @@ class NewSystems(Dataset):
             for name, systems in stream.systems.items()
         }
 
-    def __getstate__(self) -> dict:
-        """For another process: without the cameras."""
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the cameras, for another process."""
         return {name: value for name, value in vars(self).items() if name != "cameras"}
 
 
@@ -213,34 +293,54 @@ class CameraStream:
 
     Parameters
     ----------
-    options : the simulation's settings of the PSF. psf : its file. recipe : of the training.
-    size : S, the side of the network's input. device : where images are rendered.
+    settings
+        Settings of the simulation for the PSF.
+    psf
+        The PSF's file.
+    recipe
+        Recipe of the training.
+    size
+        Side S of the network's input [pixel].
+    device
+        Where images are rendered.
     """
 
-    def __init__(self, options: SystemSettings, psf: Path, recipe: Recipe, size: int, device: str) -> None:
-        self.options, self.recipe, self.size, self.device = options, recipe, size, device
-        self.engine = torch_engine(options, psf, device)
-        self.sampler = Sampler(options, SPLIT, self.engine.solve)
+    def __init__(self, settings: SystemSettings, psf: Path, recipe: Recipe, size: int, device: str) -> None:
+        self.settings, self.recipe, self.size, self.device = settings, recipe, size, device
+        self.engine = torch_engine(settings, psf, device)
+        self.sampler = Sampler(settings, SPLIT, self.engine.solve)
 
     def photographed(self, indices: list[int]) -> Batch:
-        """Images (n, S, S) with noise, as the network's input is before the stretch, and targets (n, K) float64.
+        """The systems of some indices, each with the one realisation of the noise that it ever has.
 
-        Each system has one realisation of the noise: nobody sees it twice.
+        Parameters
+        ----------
+        indices
+            Indices of n systems in the training split.
+
+        Returns
+        -------
+        images : Tensor
+            Noisy images (n, S, S) in the recipe's brightness, on the device.
+        targets : Tensor
+            Targets (n, K) in their own units, float64 on the CPU.
         """
-        systems, images = imaged(self.sampler, self.engine, indices)
-        images = torch.as_tensor(images, device=self.device)  # (n, ny, nx)
-        noisy = torch.stack([self._with_noise(image, index) for image, index in zip(images, indices, strict=True)])
-        scale = brightness_factor(self.recipe, self.options.instrument.pixel_scale)
+        systems, rendered = imaged(self.sampler, self.engine, indices)
+        images = torch.as_tensor(rendered, device=self.device)  # (n, ny, nx)
+        noisy = torch.stack([self._noisy(image, index) for image, index in zip(images, indices, strict=True)])
+        factor = brightness_factor(self.recipe, self.settings.instrument.pixel_scale)
         targets = [[system.parameters[name] for name in TARGET_NAMES] for system in systems]
-        return resize(noisy, self.size, self.recipe.resize) * scale, torch.tensor(targets, dtype=torch.float64)
+        small = to_input_scale(noisy, self.size, self.recipe.resize, factor)  # (n, S, S)
+        return small, torch.tensor(targets, dtype=torch.float64)
 
-    def _with_noise(self, image: Tensor, index: int) -> Tensor:
+    def _noisy(self, image: Tensor, index: int) -> Tensor:
         generator = torch.Generator(self.device).manual_seed(self.sampler.noise_seed(index))
         normal = torch.randn(image.shape, generator=generator, device=self.device)
-        return image + normal * variance(image, self.sampler.sigma_bkg(index), self.options.scene.exposure).sqrt()
+        spread = variance(image, self.sampler.sigma_bkg(index), self.settings.scene.exposure)
+        return add_noise(image, normal, spread)
 
 
 def _ignore_stop_signals(worker: int) -> None:
-    """A scheduler signals all processes of a job; the training's own answers, with a checkpoint."""
+    """Leave the signals that a scheduler sends to all processes of a job to the training's own."""
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -3,7 +3,7 @@
 A lens that is turned or reflected is a lens again, with other parameters. The source's
 ellipticity is the same in all systems (e1 = 0, e2 = 0.5), which only four of the square's
 eight symmetries leave as it is: the identity, the half turn, and the reflections at the two
-diagonals. Exact they are for a PSF that is transformed likewise; as augmentation, with the
+diagonals. They are exact for a PSF that is transformed likewise; as augmentation, with the
 PSF as it is, they hold as far as the PSF has them too. A network that sees them all alike
 cannot know to which side the PSF's light leans, and is wrong by as much in the lens's centre.
 So the last part of a training goes without them (``symmetries_until`` of the recipe).
@@ -22,19 +22,27 @@ GROUPS = {"none": (0,), "half_turn": (0, 1), "source": (0, 1, 2, 3)}
 IDENTITY, HALF_TURN, DIAGONAL, ANTIDIAGONAL = range(4)
 
 
-def turn_image(image: Tensor, symmetry: int) -> Tensor:
-    """Images (..., ny, nx), ny = nx, after one of the four symmetries; a view where it can be."""
+def turn_image(images: Tensor, symmetry: int) -> Tensor:
+    """Square images (..., S, S) after one of the four symmetries; a view of them where that is possible."""
     if symmetry == HALF_TURN:
-        return image.flip(-1, -2)
+        return images.flip(-1, -2)
     if symmetry == DIAGONAL:
-        return image.transpose(-1, -2)
+        return images.transpose(-1, -2)
     if symmetry == ANTIDIAGONAL:
-        return image.transpose(-1, -2).flip(-1, -2)
-    return image
+        return images.transpose(-1, -2).flip(-1, -2)
+    return images
 
 
 def turn_parameters(parameters: Mapping[str, float], symmetry: int) -> dict[str, float]:
-    """The parameters by name, some or all of the 14, of the system that the turned image shows."""
+    """The parameters of the system that the turned image shows.
+
+    Parameters
+    ----------
+    parameters
+        Parameters by name, some or all of the 14.
+    symmetry
+        One of the four symmetries.
+    """
     turned = dict(parameters)
     for x, y in (("center_x", "center_y"), ("source_x", "source_y")):
         if x in turned and y in turned:
@@ -54,9 +62,14 @@ def _turn_point(x: float, y: float, symmetry: int) -> tuple[float, float]:
 
 
 def target_matrices(names: Sequence[str]) -> Tensor:
-    """(4, K, K): what each symmetry does to a vector of the targets ``names``, in their own units.
+    """Matrices (4, K, K) that transform a vector of K targets, in their own units, by each symmetry.
 
-    All that it does is exchange and change of sign, so that a matrix says it.
+    A symmetry only exchanges targets and changes signs, so that it is linear in them.
+
+    Parameters
+    ----------
+    names
+        The targets in their order.
     """
     columns = [
         [list(turn_parameters({name: float(name == one) for name in names}, symmetry).values()) for one in names]
@@ -66,7 +79,24 @@ def target_matrices(names: Sequence[str]) -> Tensor:
 
 
 def augment(images: Tensor, targets: Tensor, chosen: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (B, ny, nx) and targets (B, K) after the symmetries ``chosen`` (B,), a tensor on the CPU."""
+    """A batch after a symmetry for each of its images.
+
+    Parameters
+    ----------
+    images
+        Inputs (B, 3, S, S).
+    targets
+        Targets (B, K) in their own units.
+    chosen
+        The symmetry of each image (B,), on the CPU.
+    matrices
+        What :func:`target_matrices` gives, (4, K, K).
+
+    Returns
+    -------
+    images, targets : Tensor
+        New tensors of the same shapes.
+    """
     images, targets = images.clone(), targets.clone()
     for symmetry in (HALF_TURN, DIAGONAL, ANTIDIAGONAL):
         rows = torch.nonzero(chosen == symmetry)[:, 0].to(images.device)

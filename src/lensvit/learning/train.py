@@ -1,4 +1,4 @@
-"""The training stage: one network, from images to the weights of its best epoch."""
+"""The training stage: one network, from the stored images to the weights of its best epoch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import torch
 from lightning.fabric import Fabric
 
+from lensvit.io import tables
 from lensvit.io.files import manifest_path
 from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.jobs.sources import code
-from lensvit.learning.settings import Recipe, TrainSettings
+from lensvit.learning.examples import StoredImages
+from lensvit.learning.settings import Recipe, Scaler, TrainSettings
 from lensvit.learning.trainer import Trainer
 
 
@@ -35,15 +38,27 @@ def train(
 
     Parameters
     ----------
-    settings : the stage's settings: seed, network, recipe.
-    catalog, scaler, images : the run's catalogue, scaler.json and folder of images.
-    output : folder of the model.
-    state : folder for checkpoints; those of other inputs in it are left alone.
-    device : "cpu" or "gpu".
-    threads : of the CPU, for each process.
-    processes : one a device. Each takes its share of every batch, so that batch and result are
+    settings
+        The stage's settings: seed, network, recipe.
+    catalog
+        The run's catalogue.
+    scaler
+        The run's scaler.json.
+    images
+        The run's folder of images.
+    output
+        Folder of the model.
+    state
+        Folder for checkpoints; those of other inputs in it are left alone.
+    device
+        "cpu" or "gpu".
+    threads
+        Threads of the CPU for each process.
+    processes
+        Processes on each node, one for each device. Each takes its share of every batch, so that batch and result are
         those of one device, but for dropout masks and rounding.
-    nodes : machines of a SLURM job, on each of which srun has started so many processes.
+    nodes
+        Machines of a SLURM job, on each of which srun has started so many processes.
 
     Raises
     ------
@@ -54,14 +69,75 @@ def train(
     torch.set_num_threads(threads)
     choice = read_settings(settings, TrainSettings)
     with machine(choice.recipe, device, processes, nodes) as fabric:
-        trainer = Trainer(choice, catalog, scaler, images, fabric)
-        trainer.state = Path(state) / checkpoint_key("lensvit.learning.train", settings, scaler, manifest_path(catalog))
+        key = checkpoint_key("lensvit.learning.train", settings, scaler, manifest_path(catalog))
+        trainer = stored_trainer(choice, catalog, scaler, images, fabric, Path(state) / key)
         trainer.train(Path(output))
+
+
+def stored_trainer(
+    settings: TrainSettings, catalog: Path, scaler: Path, images: Path, fabric: Fabric, state: Path
+) -> Trainer:
+    """A trainer whose images come from files.
+
+    Parameters
+    ----------
+    settings
+        Settings of the training.
+    catalog
+        The run's catalogue.
+    scaler
+        The run's scaler.json.
+    images
+        The run's folder of images.
+    fabric
+        The process's device, and the other processes.
+    state
+        Folder of the checkpoint.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken.
+    """
+    device, fresh = str(fabric.device), settings.recipe.noise == "fresh"
+    training, validation = read_splits(catalog)
+    examples = StoredImages(settings, training, images, device, fresh=fresh)
+    return Trainer(
+        settings, read_scaler(scaler), examples, StoredImages(settings, validation, images, device), fabric, state
+    )
+
+
+def read_splits(catalog: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The catalogue's rows of the training and of the validation split."""
+    rows = tables.read_parquet(catalog)
+    return rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
+
+
+def read_scaler(path: Path) -> Scaler:
+    """Means and standard deviations of the targets, from a scaler.json."""
+    return Scaler.model_validate_json(Path(path).read_text(encoding="utf-8"))
 
 
 @contextmanager
 def machine(recipe: Recipe, device: str, processes: int, nodes: int) -> Iterator[Fabric]:
-    """Where a recipe trains; what runs out of memory in there says what to do."""
+    """Yield the Fabric on which a recipe trains; what runs out of memory within becomes an error with advice.
+
+    Parameters
+    ----------
+    recipe
+        Recipe of the training.
+    device
+        "cpu" or "gpu".
+    processes
+        Processes on each node, one for each device.
+    nodes
+        Machines of a SLURM job.
+
+    Raises
+    ------
+    LensvitError
+        If no GPU is there, or memory is too small.
+    """
     advice = memory_advice(f"the recipe's batch_size ({recipe.batch_size})")
     with launch(device, processes, arithmetic(recipe.precision, device), nodes) as fabric, advice:
         yield fabric

@@ -1,4 +1,4 @@
-"""Training: one network, from images to the weights of its best epoch.
+"""The training loop: one network, from batches of images to the weights of its best epoch.
 
 What an undisturbed run does at a step depends on the seed, the epoch and the step alone,
 never on what went before in the random stream; so a run that was killed goes on from its
@@ -17,9 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
@@ -28,15 +27,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lensvit.errors import LensvitError
-from lensvit.io import tables
 from lensvit.io.files import atomic, write_manifest, write_text
 from lensvit.jobs.fabric import agree
 from lensvit.jobs.provenance import provenance
 from lensvit.jobs.seeds import derive
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import build_network, family, trainable_parameters
+from lensvit.learning.examples import SAMPLE, Examples, StoredImages, epoch_order, share_of
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
-from lensvit.learning.inputs import Inputs
 from lensvit.learning.pixel_norm import Normalised
 from lensvit.learning.settings import Recipe, Scaler, TrainedModel, TrainSettings
 from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
@@ -45,8 +43,7 @@ from lensvit.parameters import TARGET_NAMES
 CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
 DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
 DIVERGED_EPOCHS = 3  # in a row
-VALIDATION_BATCH = 256
-SAMPLE = 1000  # training images that a PixelNorm is fitted to
+VALIDATION_BATCH = 256  # images that are validated together
 LOSSES_PENDING = 20  # steps of a GPU before their losses are read
 
 
@@ -54,7 +51,24 @@ LOSSES_PENDING = 20  # steps of a GPU before their losses are read
 class Progress:
     """How far training has come: all of it goes into the checkpoint.
 
-    step counts the batches done in ``epoch``; loss_sum and images are of that epoch so far.
+    Parameters
+    ----------
+    epoch
+        Number of the present epoch, from 0.
+    step
+        Batches that are done in the present epoch.
+    loss_sum
+        Sum of the losses of the images in ``images``.
+    images
+        Images that the present epoch has shown.
+    seconds
+        Time that the present epoch has taken [s].
+    best
+        The best validation score so far, see the recipe's ``criterion``.
+    best_epoch
+        Number of the epoch that has it; -1 for none.
+    history
+        Rows of history.csv, one for each epoch that is done.
     """
 
     epoch: int = 0
@@ -67,31 +81,46 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
-    """The order (count,) in which an epoch goes through the training split."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(derive(seed, "order", epoch)))
-
-
-def share_of(count: int, rank: int, size: int) -> slice:
-    """What one of ``size`` processes takes of a batch; one without a share takes the first image, at no weight."""
-    return slice(rank, None, size) if rank < count else slice(0, 1)
-
-
 class Trainer:
-    """A network with its data, its optimiser and its progress."""
+    """A network with its data, its optimiser and its progress.
 
-    def __init__(self, settings: TrainSettings, catalog: Path, scaler: Path, images: Path, fabric: Fabric) -> None:
+    Parameters
+    ----------
+    settings
+        Settings of the training.
+    scaler
+        Means and standard deviations by which targets are standardised.
+    examples
+        The source of training images.
+    validation
+        Images and targets of the validation split.
+    fabric
+        The process's device, and the other processes.
+    state
+        Folder of the checkpoint.
+
+    Attributes
+    ----------
+    parallel : Module
+        The network that is trained, whose gradients are averaged over all processes; its weights are those of
+        ``network``.
+    averaged : Module
+        What is validated and kept: the average of the weights over the last steps, or ``network`` itself.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        scaler: Scaler,
+        examples: Examples,
+        validation: StoredImages,
+        fabric: Fabric,
+        state: Path,
+    ) -> None:
         self.settings, self.recipe, self.seed = settings, settings.recipe, settings.seed
-        self.fabric, self.device, self.state = fabric, str(fabric.device), Path()
-        self.scaler = Scaler.model_validate_json(Path(scaler).read_text(encoding="utf-8"))
-        rows = tables.read_parquet(catalog)
-        size = settings.network.image_size
-        train, validation = rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
-        self.count = len(train)  # images of an epoch
-        self.train_inputs = self._read(train, images)
-        self.train_targets = self._targets(train)  # (N, K), physical
-        self.validation_inputs = Inputs(validation, images, self.recipe, size, device=self.device)
-        self.validation_targets = self._standardised(self._targets(validation))
+        self.fabric, self.device, self.state = fabric, str(fabric.device), state
+        self.scaler, self.examples, self.validation = scaler, examples, validation
+        self.validation_targets = self._standardised(validation.targets)
 
         torch.manual_seed(derive(self.seed, "weights"))
         outputs = gaussian.output_count(settings.network.posterior, len(TARGET_NAMES))
@@ -102,36 +131,31 @@ class Trainer:
         self.network.to(memory_format=self.format)
         if fabric.world_size > 1 and self.device != "cpu":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
-        # `parallel` is the same network; its gradients are averaged over all processes
-        # what is validated and kept: the average of the weights over the last steps, or the weights
         self.averaged = copy.deepcopy(self.network) if self.recipe.average > 0 else self.network
-        self.matrices = target_matrices(TARGET_NAMES).to(self.train_targets)
-        forward = torch.compile(self.network) if self.recipe.compile else self.network
-        self.parallel, self.optimizer = fabric.setup(forward, _optimizer(self.network, self.recipe))
-        self.steps = math.ceil(self.count / self.recipe.batch_size)  # an epoch
+        self.matrices = target_matrices(TARGET_NAMES).to(self.device, torch.float64)
+        self.parallel, self.optimizer = self._set_up()
+        self.steps = math.ceil(len(examples) / self.recipe.batch_size)  # an epoch
         self.progress = Progress()
         self.signals: list[int] = []  # that ask to stop
         self.pending: list[tuple[Tensor, int]] = []  # losses not yet read, and of how many images
         self.wait = 1 if self.device == "cpu" else LOSSES_PENDING
 
-    def _read(self, train: pd.DataFrame, images: Path) -> Inputs:
-        """The stored training images that are needed."""
-        fresh = self.recipe.noise == "fresh"
-        return Inputs(train, images, self.recipe, self.settings.network.image_size, fresh=fresh, device=self.device)
+    def _set_up(self) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The network and its optimiser as Fabric runs them."""
+        forward = cast(nn.Module, torch.compile(self.network)) if self.recipe.compile else self.network
+        return self.fabric.setup(forward, _optimizer(self.network, self.recipe))
 
     def _sample(self) -> Tensor:
-        """Training images (n, 3, S, S) as the network sees them, symmetries included, of seeds of their own."""
+        """Training images (n, 3, S, S) as the network sees them, symmetries included, from seeds of their own."""
+        inputs = self.examples.stored
         generator = torch.Generator().manual_seed(derive(self.seed, "sample"))
-        rows = torch.randperm(len(self.train_inputs), generator=generator)[:SAMPLE]
+        rows = torch.randperm(len(inputs), generator=generator)[:SAMPLE]
         noise = torch.Generator(self.device).manual_seed(derive(self.seed, "sample noise"))
-        images = torch.cat([self.train_inputs.batch(part, noise) for part in rows.split(VALIDATION_BATCH)])
+        images = torch.cat([inputs.batch(part, noise) for part in rows.split(VALIDATION_BATCH)])
         return torch.cat([turn_image(images, symmetry) for symmetry in GROUPS[self.recipe.symmetries]])
 
-    def _targets(self, rows: pd.DataFrame) -> Tensor:
-        return torch.tensor(rows[list(TARGET_NAMES)].to_numpy(np.float64), device=self.device)
-
     def _standardised(self, targets: Tensor) -> Tensor:
-        """(B, K) float32 from physical targets."""
+        """Targets (B, K) in their own units to standardised ones, float32."""
         mean, sd = (
             torch.tensor([values[name] for name in TARGET_NAMES]) for values in (self.scaler.mean, self.scaler.sd)
         )
@@ -142,10 +166,19 @@ class Trainer:
         if self.fabric.is_global_zero:
             print(line, flush=True)
 
-    # ------------------------------------------------------------ the loop
-
     def train(self, output: Path) -> None:
-        """Train, and write the model's files once for all processes."""
+        """Train, and write the model's files once for all processes.
+
+        Parameters
+        ----------
+        output
+            Folder of the model.
+
+        Raises
+        ------
+        LensvitError
+            If the loss is not finite or training diverges, and where a signal ends it.
+        """
         self.run()
         if self.fabric.is_global_zero:
             self.write(output)
@@ -155,7 +188,7 @@ class Trainer:
         self.resume()
         self.say(
             f"{self.settings.network.architecture}: {trainable_parameters(self.network):,} trainable parameters, "
-            f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.source()}, "
+            f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.examples}, "
             f"from epoch {self.progress.epoch}"
         )
         with _stop_signals() as self.signals:
@@ -164,18 +197,10 @@ class Trainer:
                 self.end_epoch(*self.validate())
                 self.save()
 
-    def source(self) -> str:
-        """What the training images are, for the log."""
-        return str(self.train_inputs)
-
-    def systems_seen(self) -> int:
-        """How many different systems the training has shown so far."""
-        return self.count
-
     def train_epoch(self) -> None:
-        """The remaining steps of the present epoch."""
+        """Do the remaining steps of the present epoch."""
         progress = self.progress
-        order = epoch_order(self.seed, progress.epoch, self.count)
+        order = epoch_order(self.seed, progress.epoch, len(self.examples))
         started = saved = time.monotonic()
         before = progress.seconds
         self.parallel.train()
@@ -196,20 +221,26 @@ class Trainer:
                 self.book_losses()
             progress.seconds = before + time.monotonic() - started
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
-            late, number = agree(self.fabric, late, self.signals[0] if self.signals else 0)
+            anyone_late, number = agree(self.fabric, late, self.signals[0] if self.signals else 0)
             if number:
                 self.stop(signal.Signals(number))
-            if late:
+            if anyone_late:
                 self.save()
                 saved = time.monotonic()
         self.book_losses()
         progress.seconds = before + time.monotonic() - started
 
     def book_losses(self) -> None:
-        """Add the losses of the last steps to the epoch's; to read one waits for the device."""
+        """Add the losses of the last steps to the epoch's; reading one waits for the device.
+
+        Raises
+        ------
+        LensvitError
+            If a loss is not finite.
+        """
         progress = self.progress
         for number, (loss, count) in enumerate(self.pending, start=progress.step + 1 - len(self.pending)):
-            value = self.fabric.all_reduce(loss, reduce_op="mean").item()
+            value = cast(Tensor, self.fabric.all_reduce(loss, reduce_op="mean")).item()
             if not math.isfinite(value):
                 raise LensvitError(
                     f"the loss is {value} at epoch {progress.epoch + 1}, step {number}: lower the recipe's "
@@ -221,14 +252,27 @@ class Trainer:
         self.pending.clear()
 
     def train_step(self, rows: Tensor, step: int) -> Tensor:
-        """One step of the optimiser; this process's part of the loss before it, a scalar on the device."""
+        """Do one step of the optimiser.
+
+        Parameters
+        ----------
+        rows
+            Places (B,) in the training split of the batch for all processes.
+        step
+            Number of the batch in the epoch, from 0.
+
+        Returns
+        -------
+        Tensor
+            This process's part of the loss before the step, a scalar on the device.
+        """
         epoch, rank, size = self.progress.epoch, self.fabric.global_rank, self.fabric.world_size
         torch.manual_seed(derive(self.seed, "dropout", epoch, step * size + rank))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(epoch * self.steps + step)
         share = share_of(len(rows), rank, size)
         weight = len(rows[rank::size]) * size / len(rows)
-        images, targets = self.examples(rows, share, step)
+        images, targets = self.examples.batch(epoch, step, rows, share)
         images, targets = augment(images, targets, self._symmetries(len(rows), step)[share], self.matrices)
         images = images.contiguous(memory_format=self.format)
         loss = weight * gaussian_nll(self.parallel(images).float(), self._standardised(targets))
@@ -241,18 +285,15 @@ class Trainer:
             self._follow(epoch * self.steps + step)
         return loss.detach()
 
-    def examples(self, rows: Tensor, share: slice, step: int) -> tuple[Tensor, Tensor]:
-        """A share of the batch ``rows``: inputs (b, 3, S, S) and targets (b, K), in their own units.
-
-        Noise is drawn for the whole batch, so that it does not depend on who takes which share.
-        """
-        seed = derive(self.seed, "noise", self.progress.epoch, step)
-        images = self.train_inputs.batch(rows, torch.Generator(self.device).manual_seed(seed))
-        return images[share], self.train_targets[rows[share].to(self.device)]
-
     @torch.no_grad()
     def _follow(self, step: int) -> None:
-        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992), faster in the first steps."""
+        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992), faster in the first steps.
+
+        Parameters
+        ----------
+        step
+            Number of the step, counted over the whole training.
+        """
         decay = min(self.recipe.average, (1 + step) / (10 + step))
         theirs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
         for average, present in theirs:
@@ -262,7 +303,7 @@ class Trainer:
                 average.copy_(present)
 
     def _symmetries(self, count: int, step: int) -> Tensor:
-        """Which symmetry (count,) each image of a batch goes through."""
+        """The symmetry of each image of a batch, (count,)."""
         last = self.recipe.symmetries_until * self.recipe.epochs * self.steps
         if self.progress.epoch * self.steps + step >= last:
             return torch.full((count,), IDENTITY)
@@ -282,11 +323,12 @@ class Trainer:
 
     @torch.inference_mode()
     def validate(self) -> tuple[float, float]:
-        """(loss, mean squared error) on the validation split, dropout off."""
+        """The loss and the mean squared error on the validation split, with dropout off."""
         self.averaged.eval()
-        everything = torch.arange(len(self.validation_inputs)).split(VALIDATION_BATCH)
+        inputs = self.validation.stored
+        everything = torch.arange(len(inputs)).split(VALIDATION_BATCH)
         with self.fabric.autocast():
-            batches = (self.validation_inputs.batch(rows).contiguous(memory_format=self.format) for rows in everything)
+            batches = (inputs.batch(rows).contiguous(memory_format=self.format) for rows in everything)
             output = torch.cat([self.averaged(batch).float() for batch in batches])
         return (
             gaussian_nll(output, self.validation_targets).item(),
@@ -294,7 +336,20 @@ class Trainer:
         )
 
     def end_epoch(self, validation_loss: float, validation_mse: float) -> None:
-        """Book the epoch, keep the weights if they are the best, stop if training diverges."""
+        """Add the epoch to the history, keep its weights if they are the best, and go on to the next epoch.
+
+        Parameters
+        ----------
+        validation_loss
+            Negative log-likelihood on the validation split.
+        validation_mse
+            Mean squared error of the standardised targets there.
+
+        Raises
+        ------
+        LensvitError
+            If training diverges.
+        """
         progress = self.progress
         progress.history.append(
             {
@@ -317,8 +372,6 @@ class Trainer:
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
 
-    # ------------------------------------------------------------ checkpoint and result
-
     def save(self) -> None:
         """Write the checkpoint, whole or not at all; the first process does it for all."""
         self.book_losses()
@@ -336,7 +389,13 @@ class Trainer:
             )
 
     def stop(self, number: signal.Signals) -> NoReturn:
-        """Write the checkpoint and end, as a scheduler's signal asks."""
+        """Write the checkpoint and end, as a scheduler's signal asks.
+
+        Raises
+        ------
+        LensvitError
+            Always.
+        """
         self.save()
         self.fabric.barrier()  # where one process ends, SLURM ends the others
         raise LensvitError(
@@ -345,7 +404,13 @@ class Trainer:
         )
 
     def resume(self) -> None:
-        """Take up the checkpoint of the same inputs, if there is one."""
+        """Take up the checkpoint of the same inputs, if there is one.
+
+        Raises
+        ------
+        LensvitError
+            If the checkpoint is broken, or the nodes do not see the same one.
+        """
         path = self.state / "checkpoint.pt"
         if path.exists():
             self._load(path)
@@ -367,7 +432,13 @@ class Trainer:
         self.progress = Progress(**saved["progress"])
 
     def write(self, output: Path) -> None:
-        """The model's files: the best epoch's weights, what they are, and how they came about."""
+        """Write the model's files: the best epoch's weights, what they are, and how they came about.
+
+        Parameters
+        ----------
+        output
+            Folder of the model.
+        """
         progress = self.progress
         best = progress.history[progress.best_epoch]
         self.network.load_state_dict(load_file(self.state / "best.safetensors"))
@@ -378,7 +449,7 @@ class Trainer:
             scaler=self.scaler,
             family=family(self.network),
             parameters=trainable_parameters(self.network),
-            systems_seen=self.systems_seen(),
+            systems_seen=self.examples.systems_seen(len(progress.history)),
             best_epoch=best["epoch"],
             best_validation_mse=best["validation_mse"],
         )
@@ -396,7 +467,7 @@ class Trainer:
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Yield the list in which SIGTERM and SIGUSR1 turn up; they end nothing by themselves meanwhile."""
+    """Yield a list to which SIGTERM and SIGUSR1 are added when they arrive, instead of ending the process."""
     received: list[int] = []
     stop = (signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in stop}
