@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from lensvit.chapters.accuracy.claims import against_prior, against_published, best, claims, leader
+from lensvit.chapters.accuracy.claims import against_prior, against_published, best, claims, leader, numbers
+from lensvit.chapters.quoting import Context
+from lensvit.errors import LensvitError
+from lensvit.parameters import TARGET_NAMES
 
 A = {"key": "a", "label": "A", "kind": "model", "reference": "published_a"}
 B = {"key": "b", "label": "B", "kind": "model", "reference": None}
@@ -63,3 +70,43 @@ def test_claims_as_a_whole() -> None:
     ]
     assert [r["target"] for r in result["undecided"]] == ["z"]
     assert [entry["column"]["key"] for entry in result["published"]] == ["a"]
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def tables(folder: Path, *columns: str) -> list[Path]:
+    """Table 1 with its errors, and predictions that are off by one and two sigmas in turn."""
+    table = pd.DataFrame({"target": ["overall", *TARGET_NAMES], **dict.fromkeys(columns, 0.5)})
+    paths = [folder / name for name in ("table1.csv", "table1_errors.csv")]
+    for path in paths:
+        table.to_csv(path, index=False)
+    values = {"truth": [1.0] * 4, "mean": [1.05, 1.2, 0.95, 0.8], "sigma": [0.1] * 4, "epistemic": [0.05] * 4}
+    predicted = {f"{name}_{kind}": column for name in TARGET_NAMES for kind, column in values.items()}
+    pd.DataFrame({"id": list("abcd"), **predicted}).to_parquet(folder / "vit.parquet")
+    (folder / "vit").mkdir()
+    (folder / "vit/config.json").write_text(json.dumps({"family": "transformer"}))
+    return [*paths, folder / "vit.parquet"]
+
+
+def context(folder: Path) -> Context:
+    return Context({"models": {"vit": {"label": "My ViT"}}}, pd.DataFrame(), [folder / "vit/config.json"], {})
+
+
+def test_the_numbers_of_the_paper(tmp_path: Path) -> None:
+    found = numbers(tables(tmp_path, "vit", "refined", "prior", "limit", "published_vit"), context(tmp_path))
+    assert [(column.kind, column.label) for column in found.columns] == [
+        ("model", "My ViT"), ("refined", "Refined"), ("baseline", "Prior mean"), ("limit", "Limit"),
+        ("published", "ViT"),
+    ]  # fmt: skip
+    assert [column.reference for column in found.columns] == ["published_vit", None, None, None, None]
+    assert [row.target for row in found.table] == ["overall", *TARGET_NAMES]
+    overall, first = found.uncertainty[:2]
+    assert overall.coverage == first.coverage == {"vit": 0.5} and overall.percent_error is None
+    assert first.epistemic_share["vit"] == pytest.approx(0.25)
+    assert first.percent_error["vit"] == pytest.approx(np.median([0.05, 0.2, 0.05, 0.2]))
+
+
+def test_a_column_that_nothing_explains(tmp_path: Path) -> None:
+    with pytest.raises(LensvitError, match="Table 1 has a column strange"):
+        numbers(tables(tmp_path, "vit", "strange"), context(tmp_path))
