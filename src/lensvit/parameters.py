@@ -39,11 +39,11 @@ class Prior:
     high: float | None = None
 
     def draw(self, rng: np.random.Generator) -> float:
-        """One value."""
+        """One value, in the parameter's unit."""
         return float(self.draws(rng, 1)[0])
 
     def draws(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Independent values (count,)."""
+        """Independent values, (count,)."""
         if self.kind == "uniform":
             assert self.low is not None and self.high is not None  # as the config's schema checks
             return rng.uniform(self.low, self.high, count)
@@ -93,6 +93,11 @@ class Parameter:
 
 def leading_targets(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
     """The targets of a table, which must be its first rows: arrays by parameter begin with the columns of the targets.
+
+    Parameters
+    ----------
+    parameters
+        Rows of the table, in their order.
 
     Raises
     ------

@@ -30,6 +30,11 @@ Config: type[Run] = create_model("Config", __base__=Run, __doc__="A whole run.",
 def validate(content: Mapping[str, Any]) -> Run:
     """Check a merged config.
 
+    Parameters
+    ----------
+    content
+        The config as YAML gives it.
+
     Raises
     ------
     LensvitError
@@ -62,6 +67,11 @@ def _key(place: Sequence[int | str]) -> str:
 
 def load(*paths: Path) -> Run:
     """Read config files, later ones over earlier ones as Snakemake merges them, and check the result.
+
+    Parameters
+    ----------
+    paths
+        YAML files; the first must be a whole config, the others may be overlays.
 
     Raises
     ------

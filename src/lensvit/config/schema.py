@@ -25,7 +25,7 @@ from lensvit.simulation.settings import Simulation
 PAPER_SIZES = {"train": 27000, "validation": 3000, "test": 1200}
 PAPER_IMAGE_SIZE = 224
 SPLITS = ("train", "validation", "test")
-COLUMNS = ("prior", "limit", "refined")  # of Table 1, that are no models
+COLUMNS = ("prior", "limit", "refined")  # keys of the columns of Table 1 that are no models
 
 # stage -> its settings, as a function of the item that it works on ("" for none)
 Stages = dict[str, Callable[[str], Mapping[str, Any]]]
@@ -199,6 +199,11 @@ class Run(Settings):
     def recipe(self, model: str) -> Recipe:
         """The recipe of a network, with the network's own changes.
 
+        Parameters
+        ----------
+        model
+            Key of the network in ``networks``.
+
         Raises
         ------
         ValueError
@@ -221,7 +226,13 @@ class Run(Settings):
         return networks
 
     def with_fewer(self, systems: int | None) -> Run:
-        """The run with fewer test systems, the first ones of each PSF; with all of them for None."""
+        """The run with fewer test systems, the first ones of each PSF.
+
+        Parameters
+        ----------
+        systems
+            Number of test systems of all PSFs together; None for all.
+        """
         data = self.data if systems is None else self.data.model_copy(update={"test": systems})
         return self.model_copy(update={"data": data})
 
@@ -234,13 +245,43 @@ class Run(Settings):
 
 
 def known_name(key: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise a ValueError if the value of a key is not one of those that are allowed."""
+    """Check a value that names another entry of the config.
+
+    Parameters
+    ----------
+    key
+        Key in the config, for the message.
+    value
+        Its value.
+    allowed
+        Values that it may have.
+
+    Raises
+    ------
+    ValueError
+        If the value is none of them.
+    """
     if value not in allowed:
         raise ValueError(f"{key}: {value!r} is not known; there are: {', '.join(allowed)}")
 
 
 def check_prior(name: str, prior: Prior, where: str = "priors") -> None:
-    """Raise a ValueError if a prior is not one."""
+    """Check that a prior has the numbers that its kind needs, in their order.
+
+    Parameters
+    ----------
+    name
+        Name of the parameter.
+    prior
+        Its whole prior.
+    where
+        Key of the priors in the config, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a number is missing, or the lower bound lies above the upper one.
+    """
     low = -math.inf if prior.low is None else prior.low
     high = math.inf if prior.high is None else prior.high
     if low > high:
@@ -255,10 +296,24 @@ def check_prior(name: str, prior: Prior, where: str = "priors") -> None:
 
 
 def chunks(run: Run, psf: str, split: str) -> list[tuple[str, int, int]]:
-    """The simulation jobs of one PSF and split: (name of the chunk, first index, count).
+    """The simulation jobs of one PSF and split.
 
-    A split is shared evenly; what is left over goes to the first PSFs, one each. A larger
-    split keeps the whole chunks of a smaller one as they are.
+    A split is shared evenly; what is left over goes to the first PSFs, one each. A larger split keeps the whole chunks
+    of a smaller one as they are.
+
+    Parameters
+    ----------
+    run
+        The whole config.
+    psf
+        Key of the PSF.
+    split
+        One of :data:`SPLITS`.
+
+    Returns
+    -------
+    list of (str, int, int)
+        For each chunk its name, the index of its first system, and the number of its systems.
     """
     names = list(run.psfs)
     total = getattr(run.data, split)
