@@ -7,10 +7,13 @@ import torch
 from lenstronomy.LensModel.lens_model import LensModel
 
 from lensvit.bench.simulation import SCENE
+from lensvit.inference.posterior import Posterior
+from lensvit.inference.prior import LogPrior
 from lensvit.lensing.lens_equation import lens_kwargs
+from lensvit.lensing.noise import noise
 from lensvit.lensing.power_law import PowerLaw
-from lensvit.lensing.settings import Camera
-from lensvit.parameters import priors
+from lensvit.lensing.settings import Camera, Light
+from lensvit.parameters import NAMES, priors
 from lensvit.psf.kernel import OVERSAMPLING, Kernel, from_supersampled
 
 EXACT = LensModel(["EPL", "SHEAR"])  # lenstronomy's lens model without approximations
@@ -20,8 +23,9 @@ SPACE_SEEDS = (3, 5, 6, 7, 8, 10)  # of these systems
 NETWORK_ERRORS = np.array([0.025, 0.075, 0.006, 0.006, 0.028, 0.028, 0.025, 0.095])  # of the demo's networks, by target
 
 __all__ = [
-    "EXACT", "FLATNESS", "NETWORK_ERRORS", "SCENE", "SPACE", "SPACE_SEEDS", "draw_parameters", "follow_images",
-    "lopsided_psf", "near_critical_curve", "nearest", "space_psf", "with_image_at",
+    "EXACT", "FLATNESS", "NETWORK_ERRORS", "SCENE", "SPACE", "SPACE_SEEDS", "draw_parameters", "follow_images", "light",
+    "lopsided_psf", "near_critical_curve", "nearest", "noisy_posterior", "parameter_tensor", "space_psf",
+    "with_image_at",
 ]  # fmt: skip
 
 
@@ -44,6 +48,24 @@ def space_psf(side: int) -> Kernel:
     offset = (np.arange(side * OVERSAMPLING) - (side * OVERSAMPLING - 1) / 2) / OVERSAMPLING
     square = offset**2 + offset[:, None] ** 2
     return from_supersampled(np.exp(-square / 1.3) + 0.01 * (1 + square / 9) ** -1.5, SPACE.pixel_scale)
+
+
+def light(scene: Light) -> dict[str, float]:
+    """What the settings of a stage that fits images say of a scene."""
+    return scene.model_dump(include=set(Light.model_fields))
+
+
+def noisy_posterior(space_camera, sigma: float = 1.0) -> Posterior:
+    """The posterior of the systems of the camera in space, given noisy images."""
+    _, renderer, systems, images = space_camera
+    noisy = np.stack([noise(image, sigma, SCENE.exposure, seed) for seed, image in enumerate(images)])
+    sigmas = torch.full((len(systems),), sigma)
+    return Posterior(renderer, torch.as_tensor(noisy), sigmas, SCENE.exposure, LogPrior(priors({})), 4)
+
+
+def parameter_tensor(systems) -> torch.Tensor:
+    """The parameters (n, 14) of systems."""
+    return torch.tensor([[system.parameters[name] for name in NAMES] for system in systems], dtype=torch.float64)
 
 
 def with_image_at(parameters, x, y):

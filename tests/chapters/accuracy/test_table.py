@@ -99,7 +99,7 @@ def test_a_truncated_file_is_named(run):
     folder, _ = run
     path = folder / "b.parquet"
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(LensvitError, match="b.parquet is truncated or broken"):
+    with pytest.raises(LensvitError, match=r"b\.parquet is truncated or broken"):
         table(
             [folder / "a.parquet", path], folder / "catalog.parquet", folder / "scaler.json", folder / "t", folder / "e"
         )

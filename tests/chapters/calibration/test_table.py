@@ -1,8 +1,4 @@
-"""The calibration stage on synthetic predictions: tables, recalibration from the validation split alone, the paper."""
-
-import json
-import re
-from pathlib import Path
+"""The calibration stage on synthetic predictions: tables, and recalibration from the validation split alone."""
 
 import h5py
 import numpy as np
@@ -10,66 +6,22 @@ import pandas as pd
 import pytest
 
 from lensvit import cli
-from lensvit.chapters.accuracy.claims import claims
-from lensvit.chapters.calibration.claims import calibration_numbers
 from lensvit.chapters.calibration.table import calibrate
 from lensvit.errors import LensvitError
-from lensvit.paper import render
-from lensvit.parameters import TARGET_NAMES, TARGETS
-
-ROOT = Path(__file__).parents[3]
-LABELS = {"vit": "ViT", "resnet": "ResNet"}
-WIDTHS = {"vit": np.array([1.5] + 7 * [1.0]), "resnet": np.full(8, 0.8)}
+from lensvit.parameters import TARGET_NAMES
+from tests.chapters.calibration.makers import LABELS, WIDTHS, both, rows, run, write
 
 
-def write(path, split="test", systems=300, passes=60, width=1.0, error=0.0, seed=0):
-    """Predictions of a model whose errors are ``width`` (of each target) predicted sigmas, correlated by ``error``."""
-    rng = np.random.default_rng([seed, len(split)])
-    scatter = np.array([parameter.prior.sd for parameter in TARGETS])
-    truth = np.array([parameter.prior.mean for parameter in TARGETS]) + scatter * rng.standard_normal((systems, 8))
-    own, common = rng.standard_normal((systems, 8)), rng.standard_normal((systems, 1))
-    mean = truth - 0.2 * scatter * width * (np.sqrt(1 - error) * own + np.sqrt(error) * common)
-    draws = (mean + 0.2 * scatter * rng.standard_normal((passes, systems, 8))).astype("f4")
-    ids = [f"hst_a-{split}-{number:06d}" for number in range(systems)]
-    columns = {"id": ids, "psf": "hst_a"}
-    for number, name in enumerate(TARGET_NAMES):
-        columns[f"{name}_truth"] = truth[:, number]
-        columns[f"{name}_mean"], columns[f"{name}_sigma"] = (f(draws[..., number], axis=0) for f in (np.mean, np.std))
-        for part, share in (("aleatoric", 0.9), ("epistemic", 0.1)):
-            columns[f"{name}_{part}"] = 0.2 * scatter[number] * np.sqrt(share)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(columns).to_parquet(path.with_suffix(".parquet"), index=False)
-    with h5py.File(path, "w") as file:
-        file["id"], file["draws"] = ids, draws
+def change_draws(path, change):
+    with h5py.File(path, "r+") as file:
+        draws = change(file["draws"][:])
+        del file["draws"]
+        file["draws"] = draws
 
 
-def run(folder, models=("vit", "resnet")):
-    """The stage on the predictions in a folder; its four tables."""
-    outputs = [folder / "tables" / f"{name}.csv" for name in ("calibration", "coverage", "pit", "joint")]
-    paths = ([folder / part / f"{model}.h5" for model in models] for part in ("", "validation"))
-    calibrate(*paths, *outputs)
-    return [pd.read_csv(path) for path in outputs]
-
-
-def both(folder, model, systems=300, passes=60, fitted=None, **options):
-    write(folder / f"{model}.h5", systems=systems, passes=passes, **options)
-    write(folder / "validation" / f"{model}.h5", "validation", fitted or systems, passes, **options)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Two models: one whose first sigma is too small, one whose sigmas are too large and whose errors correlate."""
-    folder = tmp_path_factory.mktemp("predictions")
-    both(folder, "vit", width=WIDTHS["vit"], fitted=400)
-    both(folder, "resnet", width=WIDTHS["resnet"], fitted=400, error=0.6, seed=1)
-    return folder, *run(folder)
-
-
-def rows(table, model, state):
-    return table[(table["model"] == model) & (table["state"] == state)].set_index("target")
-
-
-# ---------------------------------------------------------------- tables
+def no_number(draws):
+    draws[0, 0, 0] = np.nan
+    return draws
 
 
 def test_a_row_for_every_model_state_and_target(made):
@@ -182,21 +134,6 @@ def test_the_command(made, tmp_path, capsys):
     assert "different models" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------- errors
-
-
-def change_draws(path, change):
-    with h5py.File(path, "r+") as file:
-        draws = change(file["draws"][:])
-        del file["draws"]
-        file["draws"] = draws
-
-
-def no_number(draws):
-    draws[0, 0, 0] = np.nan
-    return draws
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -217,76 +154,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, spoil, message):
     assert not (tmp_path / "tables").exists()
 
 
-def test_a_model_may_be_called_na(tmp_path):
-    both(tmp_path, "NA", systems=20, passes=8)
-    run(tmp_path, ["NA"])
-    found = calibration_numbers(tmp_path / "tables" / "calibration.csv", {"NA": "None"})
-    assert [model["key"] for model in found["models"]] == ["NA"]
-
-
 def test_a_model_without_validation_is_refused(made):
     folder = made[0]
     with pytest.raises(LensvitError, match="different models"):
         calibrate([folder / "vit.h5"], [folder / "validation" / "resnet.h5"], *(folder / name for name in "abcd"))
-
-
-# ---------------------------------------------------------------- the paper's part
-
-
-def numbers(folder):
-    found = calibration_numbers(folder / "tables" / "calibration.csv", LABELS)
-    return json.loads(json.dumps(found, allow_nan=False))
-
-
-def test_the_numbers_of_the_paper(made):
-    found = numbers(made[0])
-    assert (found["systems"], found["draws"], found["validation_systems"]) == (300, 60, 400)
-    assert found["effective_systems"] == 171 and found["too_few"] == {"predicted": False, "recalibrated": False}
-    vit, resnet = found["models"]
-    assert (vit["label"], resnet["label"]) == ("ViT", "ResNet")
-    assert [row["label"] for row in vit["predicted"]["off"]] == [TARGETS[0].label]
-    assert vit["predicted"]["sigmas"] == "small" and resnet["predicted"]["sigmas"] == "large"
-    assert vit["recalibrated"]["sigmas"] == resnet["recalibrated"]["sigmas"] == "right"
-    assert vit["most"]["label"] == TARGETS[0].label and vit["most"]["value"] == pytest.approx(1.5, abs=0.2)
-    assert vit["effect"] == "better" and vit["change"] < 0
-    assert resnet["recalibrated"]["joint"] == "fails" and not resnet["recalibrated"]["off"]
-
-
-def section(calibration, labels=("ViT", "ResNet")):
-    """calibration.tex.j2 by itself."""
-    content = json.loads((ROOT / "tests" / "data" / "numbers.json").read_text(encoding="utf-8"))
-    environment = render._environment(ROOT / "paper")
-    environment.globals["cite"] = lambda *keys: rf"\cite{{{','.join(keys)}}}"
-    content |= {"calibration": calibration, "claims": claims(content["columns"], content["table"]), "labels": labels}
-    return " ".join(environment.get_template("calibration.tex.j2").render(content).split())
-
-
-def test_the_section_says_what_the_numbers_say(made):
-    text = section(numbers(made[0]))
-    assert r"of cases; \ensuremath{\theta_\mathrm{E}} fails the test of its PIT values" in text
-    assert "what is left is how the errors of different targets go together" in text
-    assert text.count("the predicted $\\sigma$ are too small") == text.count("are too large") == 1
-    assert "clearly better" in text and "count the test set as 171 systems" in text
-    assert r"\textbf{1}" in text and "too few" not in text and "Too few" not in text
-
-
-def test_the_section_of_one_model_is_about_one(made):
-    found = numbers(made[0])
-    text = section(found | {"models": found["models"][:1]}, ["ViT"])
-    assert "ResNet" not in text and "Calibration of ViT on" in text
-
-
-def test_too_few_systems_are_said_and_not_hidden(tmp_path):
-    both(tmp_path, "vit", systems=16, fitted=12, passes=6)
-    run(tmp_path, ["vit"])
-    text = section(numbers(tmp_path), ["ViT"])
-    assert len(re.findall("& --", text)) == 2  # no joint likelihood from six passes
-    assert text.count("& too few") == 4 and "no verdict is given" in text and "fails the test" not in text
-    assert "Too few: fewer than 100 systems" in text and "staying inside says nothing" in text
-
-
-def test_too_few_validation_systems_alone_are_said(tmp_path):
-    both(tmp_path, "vit", systems=400, fitted=40)
-    run(tmp_path, ["vit"])
-    text = section(numbers(tmp_path), ["ViT"])
-    assert text.count("& too few") == 2 and "After the recalibration no verdict is given" in text

@@ -1,8 +1,5 @@
 """Figure 1: attention lies over the right part of the sky."""
 
-import json
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +13,9 @@ from lensvit.chapters.data import figure as data_figure
 from lensvit.errors import LensvitError
 from lensvit.learning import architectures
 from lensvit.learning.inputs import Inputs
+from lensvit.learning.settings import Architecture, TrainedModel
 from lensvit.parameters import TARGET_NAMES
 
-RECIPE = {"resize": "area", "brightness": "native", "stretch": "asinh", "noise": "fixed", "normalise": "none"}
 VIT = {
     "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2, "patch_size": 4,
 }  # fmt: skip
@@ -40,19 +37,23 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def trained(tmp_path):
+def trained(tmp_path, train_settings):
     """A function that writes an untrained network as models/{name}/."""
 
     def write(name):
-        network = {"weights": "scratch", "dropout": 0.0, "attention_dropout": 0.0, **NETWORKS[name]}
-        network |= {"pool_grid": 1, "image_size": 24, "posterior": "diagonal"}
+        network = Architecture(weights="scratch", dropout=0.0, image_size=24, **NETWORKS[name])
+        path = train_settings(brightness="per_pixel", stretch="asinh", noise="fixed", normalise="none")
+        model = TrainedModel(
+            network=network, recipe=yaml.safe_load(path.read_text())["recipe"], targets=list(TARGET_NAMES),
+            scaler={"mean": {}, "sd": {}}, family="transformer", parameters=1, systems_seen=1, best_epoch=1,
+            best_validation_mse=1.0,
+        )  # fmt: skip
         folder = tmp_path / "models" / name
         folder.mkdir(parents=True)
         torch.manual_seed(0)
-        built = architectures.build_network(SimpleNamespace(**network), 2 * len(TARGET_NAMES))
+        built = architectures.build_network(network, 2 * len(TARGET_NAMES))
         save_file(built.state_dict(), folder / "weights.safetensors")
-        config = {"network": network, "recipe": RECIPE, "targets": list(TARGET_NAMES), "scaler": {}}
-        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "config.json").write_text(model.model_dump_json())
         return folder
 
     return write
@@ -137,7 +138,7 @@ def test_maps_are_relative_to_an_even_spread():
 def test_an_impossible_layer_and_no_square_of_patches():
     with pytest.raises(LensvitError, match="2 layers"):
         attention.on_patches(peak_on_patch(0, 0), 2)
-    with pytest.raises(attention.NoAttention, match="7 patches fill no square"):
+    with pytest.raises(attention.NoAttentionError, match="7 patches fill no square"):
         attention.on_patches(np.ones((1, 1, 2, 8, 8)), -1)
 
 
@@ -158,11 +159,10 @@ def test_fewer_heads_than_four():
     assert [axes.get_title() for axes in figure.axes[:4]] == ["Image", "Mean of heads", "Head #1", "Head #2"]
 
 
-def test_the_example_is_the_systems_own_noisy_image(tiny_run):
+def test_the_example_is_the_systems_own_noisy_image(tiny_run, recipe):
     rows = pd.read_parquet(tiny_run / "catalog.parquet").query("split == 'test' and psf == 'hst_a'").head(1)
     seen = data_figure.example(rows.iloc[0], tiny_run / "images", {"hst_a": "HST"})
-    recipe = SimpleNamespace(**{**RECIPE, "stretch": "none"})
-    network = Inputs(rows.reset_index(drop=True), tiny_run / "images", recipe, 24).batch(torch.tensor([0]))
+    network = Inputs(rows.reset_index(drop=True), tiny_run / "images", recipe(), 24).batch(torch.tensor([0]))
     assert seen.image == pytest.approx(network[0, 0].numpy(), abs=1e-5)
     assert seen.extent == (-3, 3, -3, 3) and seen.instrument == "HST"
 

@@ -1,6 +1,4 @@
-"""The stage on systems whose draws are known, and what a population says."""
-
-import json
+"""The stage on systems whose draws are known."""
 
 import h5py
 import numpy as np
@@ -8,9 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from lensvit.chapters.fermat.claims import fermat_numbers
 from lensvit.chapters.fermat.compute import fermat
-from lensvit.chapters.fermat.table import combine, fermat_table, scatter
 from lensvit.errors import LensvitError
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 
@@ -135,78 +131,3 @@ def test_errors_name_the_file(run):
     catalog.assign(split="train").to_parquet(run / "catalog.parquet")
     with pytest.raises(LensvitError, match=r"no test system has two images.*fermat\.enabled"):
         made(run)
-
-
-# ---------------------------------------------------------------- the population
-
-
-def population(count, bias=0.0, factor=1.0, method="net", treatment="images", seed=0):
-    """Systems with sigmas of 5%, their errors ``factor`` times as wide."""
-    error = bias + factor * 0.05 * np.random.default_rng(seed).standard_normal(count)
-    return pd.DataFrame(
-        {
-            "id": [f"s{row}" for row in range(count)], "n_images": np.where(np.arange(count) % 4, 4, 2), "method": method,
-            "treatment": treatment, "draws": 100, "unphysical": 1, "used": True, "error": error, "sigma": 0.05,
-            "z": error / 0.05, "share_gamma": 0.8, "share_theta_E": 0.2,
-            **{f"sigma_{part}": 0.03 if treatment == "prediction" else np.nan for part in ("gamma", "theta_E", "shear")},
-        }
-    )  # fmt: skip
-
-
-def table(folder, *parts):
-    pd.concat(parts).to_parquet(folder / "fermat.parquet")
-    fermat_table(folder / "fermat.parquet", 0.01, folder / "fermat.csv")
-    return pd.read_csv(folder / "fermat.csv").set_index(["method", "treatment", "images"])
-
-
-def test_equal_systems_combine_as_the_root_of_their_number():
-    for count in (1, 25, 400):
-        value, error = combine(np.full(count, 0.02), np.full(count, 0.05))
-        assert value == pytest.approx(0.02) and error == pytest.approx(0.05 / np.sqrt(count))
-    errors = 0.05 * np.random.default_rng(0).standard_normal(900)
-    assert scatter(errors, np.full(900, 0.05), 1) == pytest.approx(0.05 / 30, rel=0.1)
-
-
-def test_sharper_systems_count_more():
-    assert combine(np.array([0.0, 1.0]), np.array([0.1, 0.2]))[0] == pytest.approx(0.2)
-
-
-def test_a_bias_and_wrong_sigmas_show(tmp_path):
-    honest, biased, bold = (population(400, *values) for values in ((0, 1), (0.03, 1), (0, 3)))
-    found = table(tmp_path, honest, biased.assign(method="biased"), bold.assign(method="bold"))
-    found = found.xs(("images", "all"), level=("treatment", "images"))
-    assert found.loc["net", "predicted"] == pytest.approx(0.0025) and found.loc["net", "lenses"] == pytest.approx(25)
-    assert found.loc["net", "lenses_observed"] == pytest.approx(25, rel=0.2) and abs(found.loc["net", "tension"]) < 3
-    assert found.loc["biased", "tension"] > 8
-    assert found.loc["bold", "observed"] == pytest.approx(3 * 0.0025, rel=0.15)
-    assert found.loc["bold", "predicted"] == pytest.approx(0.0025) and found.loc["bold", "z"] == pytest.approx(
-        3, rel=0.1
-    )
-    assert (found["unphysical"] == 0.01).all()
-
-
-def test_rows_by_number_of_images_and_systems_left_out(tmp_path):
-    part = population(40)
-    part.loc[:9, ["used", "error", "sigma", "z"]] = [False, np.nan, np.nan, np.nan]
-    found = table(tmp_path, part).loc[("net", "images")]
-    assert found["systems"].to_dict() == {"all": 40, "2": 10, "4": 30}
-    assert found.loc["all", "used"] == 30 and np.isfinite(found.loc["all", "combined"])
-    part = part.assign(used=False)
-    assert np.isnan(table(tmp_path, part).loc[("net", "images", "all"), "sigma"])
-
-
-def test_the_numbers_of_the_paper(tmp_path):
-    limit = population(400, method="limit", treatment="pixels").assign(error=np.nan, z=np.nan, sigma=0.002)
-    prior = population(400, bias=-0.04, method="prior").assign(sigma=0.2)
-    table(tmp_path, population(400, treatment="prediction"), population(400, bias=0.05, factor=3), prior, limit)
-    settings = {"goal": 0.01, "astrometry": 1e-3, "draws": 100, "enabled": True}
-    found = json.loads(json.dumps(fermat_numbers(tmp_path / "fermat.csv", settings, {"net": "Net"}), allow_nan=False))
-    (network,) = found["networks"]
-    assert found["systems"] == 400 and network["label"] == "Net"
-    assert network["over_prior"] == pytest.approx(4) and network["over_pixels"] == pytest.approx(25)
-    assert network["alone"]["honest"] and not network["alone"]["biased"] and network["alone"]["sigma_gamma"] == 0.03
-    images = network["images"]
-    assert images["biased"] and images["out_of_reach"] and images["honest"] is False and images["sigma_gamma"] is None
-    assert found["prior"]["key"] == "prior" and [entry["label"] for entry in found["pixels"]] == ["Limit"]
-    assert found["pixels"][0]["combined"] is None and found["pixels"][0]["honest"] is None
-    assert found["pixels"][0]["lenses"] == 1

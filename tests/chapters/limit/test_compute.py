@@ -1,7 +1,5 @@
 """The limit: derivatives against lenstronomy's, the bound against the scatter of fits, and where it ends."""
 
-from types import SimpleNamespace
-
 import h5py
 import numpy as np
 import pandas as pd
@@ -22,16 +20,17 @@ from lensvit.lensing.lens_equation import solve as solve_exactly
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.noise import noise
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
+from lensvit.lensing.settings import LensModel
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from tests.builders import SCENE, draw_parameters, lopsided_psf
+from tests.builders import SCENE, draw_parameters, light, lopsided_psf
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CAMERA = 60, 0.1
 PSF = lopsided_psf(21, 0.1)
-OPTIONS = SimpleNamespace(priors={}, external_shear=True, scene=SCENE)
+SETTINGS = {"priors": {}, "external_shear": True, "scene": SCENE, "supersampling": 1, "cameras": {}}
 
 
 def renderer(dtype=torch.float64, fine=None, scene=SCENE):
@@ -140,7 +139,7 @@ def table(drawn, sigma, scene=SCENE, **changes):
     """Limits of systems with one noise level."""
     rows = pd.DataFrame([system.parameters for system in drawn], columns=list(NAMES), index=range(5, 5 + len(drawn)))
     rows = rows.assign(n_images=[len(system.quasar_images) for system in drawn], sigma_bkg=sigma)
-    return of_camera(rows, renderer(torch.float32, scene=scene), SimpleNamespace(**{**vars(OPTIONS), **changes}))[0]
+    return of_camera(rows, renderer(torch.float32, scene=scene), LensModel(**{**SETTINGS, **changes}))[0]
 
 
 def test_more_noise_and_unknown_amplitudes_widen_the_limit():
@@ -226,12 +225,9 @@ def test_a_posterior_that_reaches_a_caustic_has_no_limit():
 @pytest.fixture
 def run(tmp_path):
     """Settings, catalogue and kernels of two cameras with three test systems each."""
-    scene = {name: getattr(SCENE, name) for name in (
-        "source_amp", "source_e1", "source_e2", "lens_amp", "quasar_amp", "exposure", "max_images",
-    )}  # fmt: skip
     camera = {"pixels": 60, "pixel_scale": 0.1}
     options = {"a": {"name": "hst", **camera}, "b": {"name": "keck", **camera}}
-    content = {"external_shear": True, "supersampling": 1, "priors": {}, "scene": scene, "options": options}
+    content = {"external_shear": True, "supersampling": 1, "priors": {}, "scene": light(SCENE), "options": options}
     (tmp_path / "limit.yaml").write_text(yaml.safe_dump(content))
     rows = []
     for row, system in enumerate(systems(8)):

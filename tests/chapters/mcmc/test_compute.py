@@ -1,7 +1,5 @@
 """Chains of a lens have its parameters and the width of Laplace's approximation; failures are marked."""
 
-from types import SimpleNamespace
-
 import h5py
 import numpy as np
 import pandas as pd
@@ -10,9 +8,8 @@ import torch
 import yaml
 
 from lensvit.chapters.mcmc import compute as stage
-from lensvit.chapters.mcmc.claims import mcmc_numbers
-from lensvit.chapters.mcmc.compute import LensTarget, Run, mcmc, starting
-from lensvit.chapters.mcmc.table import mcmc_table, representative
+from lensvit.chapters.mcmc.compute import ChainOutcome, LensTarget, mcmc, starting
+from lensvit.chapters.mcmc.settings import McmcSettings
 from lensvit.chapters.refine.compute import covariances
 from lensvit.errors import LensvitError
 from lensvit.inference.annealed_ensemble import Chain
@@ -26,8 +23,9 @@ from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from tests.builders import NETWORK_ERRORS, draw_parameters, space_psf
+from tests.builders import NETWORK_ERRORS, draw_parameters, light, space_psf
 from tests.builders import SCENE as BRIGHT
+from tests.chapters.mcmc.makers import numbers_of, tables
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,7 +33,6 @@ PIXELS, PIXEL_SCALE = 40, 0.09
 SCENE = BRIGHT.model_copy(update={"exposure": 50.0})  # little enough light for short chains
 SIGMA = 20.0
 SYSTEM = 3
-MODELS = {"vit": {"label": "ViT"}, "resnet": {"label": "ResNet"}}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +72,7 @@ def folder(camera, tmp_path_factory):
     columns |= {f"{name}_truth": targets[:, index] for index, name in enumerate(TARGET_NAMES)}
     columns |= {f"{name}_sigma": error for name, error in zip(TARGET_NAMES, NETWORK_ERRORS, strict=True)}
     pd.DataFrame({"id": table["id"], **columns}).to_parquet(folder / "vit.parquet")
-    _write_settings(folder / "mcmc.yaml")
+    (folder / "mcmc.yaml").write_text(yaml.safe_dump(settings()))
     return folder
 
 
@@ -86,20 +83,19 @@ def _write_image(folder, images):
         file.attrs.update(pixel_scale=PIXEL_SCALE, exposure=SCENE.exposure)
 
 
-def _write_settings(path, **changes):
-    options = {
+def settings(**changes):
+    return {
         "seed": 2, "systems": 1, "walkers": 28, "particles": 96, "annealing_steps": 6, "tuning_steps": 50,
         "max_steps": 2000, "attempts": 3, "samples": 400, "priors": {}, "external_shear": True,
-        "scene": vars(SCENE) | {"max_images": 4}, "supersampling": 1,
+        "scene": light(SCENE), "supersampling": 1,
         "options": {"hst": {"name": "hst", "pixels": PIXELS, "pixel_scale": PIXEL_SCALE}},
-    }  # fmt: skip
-    path.write_text(yaml.safe_dump(options | changes))
+    } | changes  # fmt: skip
 
 
-def run(folder, name, settings="mcmc.yaml", images="images", draws="vit.h5", threads=1):
+def run(folder, name, file="mcmc.yaml", images="images", draws="vit.h5", threads=1):
     output = folder / name / "mcmc.parquet"
     psfs = [folder / "hst.fits"]
-    mcmc(folder / settings, folder / "catalog.parquet", folder / images, psfs, folder / draws, output, threads)
+    mcmc(folder / file, folder / "catalog.parquet", folder / images, psfs, folder / draws, output, threads)
     return pd.read_parquet(output)
 
 
@@ -135,8 +131,8 @@ def test_the_shears_direction_is_as_likely_everywhere(camera):
 
 def test_starts_are_draws_of_the_priors_and_of_the_network(camera):
     target, draws = LensTarget(posterior(camera)), np.arange(24.0).reshape(3, 8)
-    options = SimpleNamespace(priors={}, particles=30)
-    first, other = (starting(start, target, draws, options, 1) for start in stage.STARTS)
+    few = McmcSettings(**settings(particles=30))
+    first, other = (starting(start, target, draws, few, 1) for start in stage.STARTS)
     assert first.shape == other.shape == (600, 14) and first[:, 0].std() == pytest.approx(0.3, rel=0.15)
     assert set(other[:, 0]) == {0, 8, 16} and set(other[:, 7]) == {7, 15, 23}
     np.testing.assert_array_equal(first[:, 10:], other[:, 10:])
@@ -177,7 +173,8 @@ def test_an_image_that_no_lens_explains_is_a_failure(folder, camera):
     """A system under its own mirror image."""
     images = camera[3] + camera[3].transpose(0, 2, 1)
     _write_image(folder / "strange", images)
-    _write_settings(folder / "few.yaml", particles=28, annealing_steps=1, attempts=2, samples=20)
+    few = settings(particles=28, annealing_steps=1, attempts=2, samples=20)
+    (folder / "few.yaml").write_text(yaml.safe_dump(few))
     failed, same = (run(folder, "failed", "few.yaml", images="strange", threads=threads) for threads in (1, 2))
     pd.testing.assert_frame_equal(failed.drop(columns="seconds"), same.drop(columns="seconds"), check_exact=True)
     assert not failed["converged"].any() and set(failed["reason"]) == {"unexplained"}
@@ -185,7 +182,7 @@ def test_an_image_that_no_lens_explains_is_a_failure(folder, camera):
     with h5py.File(folder / "failed" / "mcmc.h5") as file:
         assert np.isnan(file["samples"][:]).all() and file["samples"].shape == (2, 20, 14)
     tables(folder, "failed")
-    numbers = claims(folder / "failed")
+    numbers = numbers_of(folder / "failed")
     assert numbers["systems"] == 0 and numbers["speed"] == [] and numbers["starts"][0]["unexplained"] == 1
     assert all(value is None for row in numbers["rows"] for part in row["methods"].values() for value in part.values())
 
@@ -194,7 +191,7 @@ def test_reasons_of_failure():
     chain = Chain(np.zeros((4, 2, 1)), np.zeros((4, 2)), 1.0, True)
 
     def one(chain, explained):
-        return Run(chain, None, 1, 0, 0.0, 1.0, explained)
+        return ChainOutcome(chain, None, 1, 0, 0.0, 1.0, explained)
 
     assert stage._reason(one(chain, True), 1.01) == stage._reason(one(chain, True), np.nan) == ""
     assert stage._reason(one(chain, True), 1.2) == "disagree"
@@ -210,73 +207,3 @@ def test_files_that_are_not_there(folder, tmp_path):
     arguments = folder / "mcmc.yaml", folder / "catalog.parquet", folder / "images"
     with pytest.raises(LensvitError, match="no kernel of the PSF hst"):
         mcmc(*arguments, [], folder / "vit.h5", tmp_path / "mcmc.parquet")
-
-
-# ---------------------------------------------------------------- tables and claims
-
-
-def made_up(count=4):
-    """mcmc.parquet: chains from the priors fail for the second system, both do for the last."""
-    rows = []
-    for number in range(count):
-        for start in stage.STARTS:
-            failed = number == count - 1 or (number == 1 and start == "prior")
-            row = {"id": f"s{number}", "psf": "a", "instrument": ["hst", "keck"][number % 2]}
-            row |= {"start": start, "converged": not failed, "reason": "short" if failed else "", "attempts": 1}
-            row |= {"tau": 10.0, "steps": 500, "walkers": 28, "burn_in": 100, "calls": 1000}
-            row |= {"seconds": 10.0 + 5 * failed, "chi_square": 1.0, "r_hat": 1.0}
-            for name in TARGET_NAMES:
-                row |= {f"{name}_truth": 1.0, f"{name}_mean": 1.1 if start == "network" else 1.2, f"{name}_sigma": 0.1}
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def tables(folder, name, **options):
-    path = folder / name
-    options.setdefault("predictions", [folder / "vit.parquet"])
-    mcmc_table(path / "mcmc.parquet", output=path / "mcmc.csv", chains=path / "chains.csv", **options)
-
-
-def claims(path, durations=None):
-    config = {"models": MODELS, "instruments": {"hst": {"label": "HST"}, "keck": {"label": "Keck"}}}
-    config |= {"mcmc": {"enabled": True, "model": None, "systems": 4}, "data": {"test": 100}}
-    return mcmc_numbers(path / "mcmc.csv", path / "chains.csv", config, durations or {})
-
-
-def test_a_system_has_the_networks_chain_where_it_has_converged():
-    table = made_up()
-    table.loc[(table["id"] == "s0") & (table["start"] == "network"), "converged"] = False
-    shown = representative(table)[["id", "start"]].to_numpy().tolist()
-    assert shown == [["s0", "prior"], ["s1", "network"], ["s2", "network"]]
-
-
-def test_methods_are_compared_on_the_systems_with_a_chain(tmp_path):
-    (tmp_path / "t").mkdir()
-    made_up().to_parquet(tmp_path / "t" / "mcmc.parquet")
-    ids = [f"s{number}" for number in range(6)]
-    columns = {f"{name}_truth": 1.0 for name in TARGET_NAMES} | {f"{name}_sigma": 0.4 for name in TARGET_NAMES}
-    network = pd.DataFrame({"id": ids, **columns, **{f"{name}_mean": 1.4 for name in TARGET_NAMES}})
-    network.to_parquet(tmp_path / "vit.parquet")
-    fits = network.assign(converged=[True, True, False, True, True, True], seconds=2.0)
-    fits.to_parquet(tmp_path / "refined.parquet")
-    bound = {f"{name}_known": 0.05 for name in TARGET_NAMES}
-    pd.DataFrame({"id": ids, **bound, "valid_known": [True, False] * 3}).to_parquet(tmp_path / "limit.parquet")
-    tables(tmp_path, "t", limit=tmp_path / "limit.parquet", refined=tmp_path / "refined.parquet")
-    table = pd.read_csv(tmp_path / "t" / "mcmc.csv").set_index(["method", "target"])
-    assert table.loc["mcmc", "gamma"][["rmse", "width", "z", "offset"]].tolist() == pytest.approx([0.1, 1, 1, 0])
-    assert table.loc["vit", "gamma"][["rmse", "width", "z", "offset"]].tolist() == pytest.approx([0.4, 4, 1, 3])
-    assert table.loc["limit", "e1"][["systems", "rmse", "width"]].tolist() == pytest.approx([2, 0.05, 0.5])
-    assert table.loc["refined", "overall"][["systems", "seconds"]].tolist() == [2, 2]
-    numbers = claims(tmp_path / "t", {"simulate": 50.0, "train/vit": 150.0, "evaluate/vit": 20.0})
-    first, second = numbers["starts"]
-    assert (first["key"], first["converged"], first["short"], first["chains"]) == ("prior", 2, 2, 4)
-    assert [entry["converged"] for entry in second["instruments"]] == [2, 1]
-    for start in numbers["starts"]:
-        assert start["chains"] == start["converged"] + start["unexplained"] + start["short"] + start["disagree"]
-    (speed,) = numbers["speed"]
-    assert (speed["chain"], speed["network"], speed["ratio"]) == (10.0, 0.2, pytest.approx(50))
-    assert speed["whole"] == pytest.approx(2.2) and speed["break_even"] == 21  # 200 / 9.8
-    assert [method["label"] for method in numbers["methods"]] == ["MCMC", "ViT", "Refined", "Limit"]
-    network.iloc[:2].to_parquet(tmp_path / "vit.parquet")
-    with pytest.raises(LensvitError, match="different systems"):
-        tables(tmp_path, "t")

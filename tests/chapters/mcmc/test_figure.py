@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from lensvit.chapters.mcmc.figure import chain, draw, figure5, laplace
+from lensvit.chapters.mcmc.figure import draw, figure5, read_chain, read_laplace
 from lensvit.errors import LensvitError
 from lensvit.parameters import NAMES, TARGET_NAMES
 
@@ -44,7 +44,7 @@ def test_the_same_inputs_give_the_same_bytes(run):
 
 
 def test_the_chain_of_the_network_is_shown(run):
-    row, samples = chain(run / "mcmc.parquet")
+    row, samples = read_chain(run / "mcmc.parquet")
     assert (row["id"], row["start"]) == ("b", "network")
     with h5py.File(run / "mcmc.h5") as file:
         np.testing.assert_array_equal(samples, file["samples"][3, :, : len(TARGET_NAMES)])
@@ -54,7 +54,7 @@ def test_panels_reach_as_far_as_their_method(run):
     rng = np.random.default_rng(2)
     networks = {name: TRUTH + sigma * rng.normal(size=(500, len(TRUTH))) for name, sigma in (("vit", 1), ("resnet", 2))}
     samples = TRUTH + 0.01 * rng.normal(size=(300, len(TRUTH)))
-    figure = draw(TRUTH, networks, samples, laplace(run / "refined.parquet", "b"), {})
+    figure = draw(TRUTH, networks, samples, read_laplace(run / "refined.parquet", "b"), {})
     panels = np.array(figure.axes).reshape(len(TRUTH), len(TRUTH))
     for mean, axis in ((TRUTH[1], panels[1, 0].get_ylim()), (TRUTH[0], panels[1, 0].get_xlim())):
         assert axis[0] < mean - 4 and mean + 4 < axis[1]
@@ -66,18 +66,18 @@ def test_panels_reach_as_far_as_their_method(run):
 def test_without_a_converged_chain_the_networks_stand_alone(run):
     table = pd.read_parquet(run / "mcmc.parquet").assign(converged=False)
     table.to_parquet(run / "mcmc.parquet")
-    row, samples = chain(run / "mcmc.parquet")
-    assert row["id"] == "a" and samples is None and laplace(run / "refined.parquet", "a") is None
+    row, samples = read_chain(run / "mcmc.parquet")
+    assert row["id"] == "a" and samples is None and read_laplace(run / "refined.parquet", "a") is None
     figure = draw(TRUTH, {"vit": TRUTH + np.random.default_rng(3).normal(size=(50, len(TRUTH)))}, None, None, {})
     assert not figure.axes[1].axison and figure.axes[len(TRUTH)].axison
 
 
 def test_files_that_are_not_there(run):
     arguments = run / "figure5.yaml", run / "mcmc.parquet"
-    with pytest.raises(LensvitError, match="absent or broken"):
+    with pytest.raises(LensvitError, match="there is no file"):
         figure5(*arguments, [run / "absent.h5"], [run / "f.pdf"])
     with h5py.File(run / "vit.h5", "a") as file:
         del file["id"]
         file["id"] = ["x", "y"]
-    with pytest.raises(LensvitError, match="no system b"):
+    with pytest.raises(LensvitError, match="nothing of the system b"):
         figure5(*arguments, [run / "vit.h5"], [run / "f.pdf"])

@@ -1,7 +1,6 @@
 """The residual of a rendered lens tells a wrong lens from a right one; no score looks at the truth."""
 
 import json
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -9,7 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from lensvit.chapters.shift.compute import CameraScores, chosen, shift_scores, uncertainties
+from lensvit.chapters.shift.compute import ResidualScorer, first_test_systems, shift_scores, uncertainties
+from lensvit.chapters.shift.settings import ShiftSettings
 from lensvit.errors import LensvitError
 from lensvit.lensing.noise import noise
 from lensvit.parameters import NAMES, TARGET_NAMES
@@ -91,10 +91,10 @@ def test_the_residual_grows_with_the_error_of_the_network(space_camera, settings
     known, _, systems, images = space_camera
     truth = np.array([[systems[row].parameters[name] for name in TARGET_NAMES] for row in ROWS])
     data = np.stack([noise(images[row], SIGMA, SCENE.exposure, row) for row in ROWS])
-    eye = CameraScores(SimpleNamespace(**{**settings, "scene": SCENE}), "space", known)
+    scorer = ResidualScorer(ShiftSettings(**settings), "space", known)
     direction = np.random.default_rng(3).normal(size=truth.shape) * NETWORK_ERRORS
     sigma = np.full(len(ROWS), SIGMA)
-    near, far = (eye.residuals(data, sigma, SCENE.exposure, truth + size * direction) for size in (0.5, 3))
+    near, far = (scorer.residuals(data, sigma, SCENE.exposure, truth + size * direction) for size in (0.5, 3))
     assert (far > near).all() and (near > 1).all()
 
 
@@ -102,15 +102,15 @@ def test_targets_that_allow_no_image_have_an_infinite_residual(space_camera, set
     known, _, systems, images = space_camera
     truth = np.array([[systems[0].parameters[name] for name in TARGET_NAMES]])
     truth[:, TARGET_NAMES.index("n_sersic")] = 0.1  # no Sersic profile that is rendered
-    eye = CameraScores(SimpleNamespace(**{**settings, "scene": SCENE}), "space", known)
-    assert eye.residuals(images[:1], np.array([SIGMA]), SCENE.exposure, truth).tolist() == [np.inf]
+    scorer = ResidualScorer(ShiftSettings(**settings), "space", known)
+    assert scorer.residuals(images[:1], np.array([SIGMA]), SCENE.exposure, truth).tolist() == [np.inf]
 
 
 def test_the_first_systems_of_each_psf_are_scored():
     ids = [f"{psf}-{split}-{number:06d}" for psf in "ba" for split in ("train", "test") for number in range(4)]
     table = pd.DataFrame({"id": ids[::-1]})
     table["psf"], table["split"] = table["id"].str[0], table["id"].str.split("-").str[1]
-    found = chosen(table, {"a": 2, "b": 9})
+    found = first_test_systems(table, {"a": 2, "b": 9})
     assert list(found["id"]) == [f"a-test-{n:06d}" for n in range(2)] + [f"b-test-{n:06d}" for n in range(4)]
 
 

@@ -1,68 +1,12 @@
-"""Errors, coverage and areas of shifted systems, and what is claimed of them."""
+"""Errors, coverage and areas of shifted systems."""
 
 import numpy as np
-import pandas as pd
 import pytest
-import yaml
 from scipy.stats import norm
 
-from lensvit.chapters.shift.claims import shift_numbers
-from lensvit.chapters.shift.figure import figure7
-from lensvit.chapters.shift.table import CONTROL, LEFT_OUT, shift_table
+from lensvit.chapters.shift.table import CONTROL, LEFT_OUT
 from lensvit.errors import LensvitError
-from lensvit.parameters import TARGET_NAMES
-
-SIGMA = 0.1
-CONFIG = {
-    "priors": {"gamma": {"sd": 0.1, "mean": None}},
-    "scene": {"sigma_bkg_low": 0.04, "sigma_bkg_high": 4.0},
-    "models": {"one": {"label": "Net"}},
-    "shift": {
-        "model": "one",
-        "left_out": "b",
-        "cases": {
-            "steep": {"label": "steep slope", "priors": {"gamma": {"mean": 2.6, "sd": None}}, "scene": {}},
-            "noisy": {"label": "strong noise", "priors": {}, "scene": {"sigma_bkg_high": 9.0}},
-        },
-    },
-}
-
-
-def sample(rng, count, error=1.0, raised=0.0, psf="a", offset=0):
-    """Predictions whose errors have a Gaussian scatter of ``error`` sigma; residuals are raised by so many sigma."""
-    columns = {"id": [f"{psf}-test-{offset + number:06d}" for number in range(count)], "psf": psf}
-    for name in TARGET_NAMES:
-        truth = rng.normal(size=count)
-        columns |= {
-            f"{name}_truth": truth,
-            f"{name}_mean": truth + error * SIGMA * rng.normal(size=count),
-            f"{name}_sigma": SIGMA,
-        }
-    scores = {"epistemic": rng.normal(size=count), "predicted": rng.normal(size=count)}
-    return pd.DataFrame(columns).assign(**scores, residual=raised + rng.normal(size=count))
-
-
-def made(folder, **samples):
-    """The two tables, of samples by name."""
-    paths = []
-    for name, table in samples.items():
-        (folder / name).mkdir()
-        paths.append(folder / name / "scores.parquet")
-        table.to_parquet(paths[-1])
-    shift_table(paths, folder / "shift.csv", folder / "roc.csv", "b" if LEFT_OUT in samples else None)
-    return pd.read_csv(folder / "shift.csv").set_index(["case", "target"]), pd.read_csv(folder / "roc.csv")
-
-
-@pytest.fixture
-def tables(tmp_path):
-    rng = np.random.default_rng(1)
-    ordinary = pd.concat([sample(rng, 400), sample(rng, 300, psf="b")])
-    left_out = pd.concat([sample(rng, 400), sample(rng, 300, error=1.5, psf="b")])
-    samples = {
-        "ordinary": ordinary, LEFT_OUT: left_out,
-        "steep": sample(rng, 400, error=2, raised=1), "noisy": sample(rng, 20, error=3),
-    }  # fmt: skip
-    return made(tmp_path, **samples)
+from tests.chapters.shift.makers import SIGMA, made, sample
 
 
 def test_ratios_coverage_and_areas_are_those_of_the_gaussians(tables):
@@ -109,52 +53,3 @@ def test_a_case_without_counterparts_is_an_error(tmp_path):
     rng = np.random.default_rng(4)
     with pytest.raises(LensvitError, match="the case steep has systems that the ordinary ones lack"):
         made(tmp_path, ordinary=sample(rng, 5), steep=sample(rng, 5, offset=3))
-
-
-# ---------------------------------------------------------------- claims
-
-
-def test_claims_follow_the_table(tables, tmp_path):
-    numbers = shift_numbers(tmp_path / "shift.csv", CONFIG)
-    cases = {case["key"]: case for case in numbers["cases"]}
-    assert list(cases) == [LEFT_OUT, CONTROL, "steep", "noisy"] and numbers["model"] == "Net"
-    steep = cases["steep"]
-    assert (steep["error"], steep["honesty"], steep["flagged"]) == ("larger", "lower", True)
-    assert steep["areas"]["residual"]["verdict"] == "partly" and steep["areas"]["epistemic"]["verdict"] == "missed"
-    gamma = steep["priors"][0]
-    assert (gamma["mean"], gamma["sd"], gamma["low"]) == (2.6, 0.1, 1.85)  # the case over the run over the paper
-    assert cases["noisy"]["scene"] == [{"key": "sigma_bkg_high", "value": 9.0, "before": 4.0}]
-    assert cases["noisy"]["too_few"] and cases["noisy"]["error"] == "too few" and numbers["too_few"]
-    assert not cases["noisy"]["flagged"] and cases["noisy"]["areas"]["residual"]["verdict"] == "too few"
-    assert cases[CONTROL]["error"] == "same" and numbers["unseen"]["cost"] == "larger"
-    assert numbers["worse"] == ["unseen kernel", "steep slope"] and numbers["silent"] == ["unseen kernel"]
-    assert [row["target"] for row in numbers["rows"]] == ["overall", *TARGET_NAMES]
-    assert set(numbers["rows"][0]["ratios"]) == set(cases)
-
-
-def test_a_score_that_finds_and_one_that_vouches_for_what_it_should_flag(tmp_path):
-    rng = np.random.default_rng(5)
-    case = sample(rng, 100, raised=4).assign(epistemic=rng.normal(size=100) - 2)
-    made(tmp_path, ordinary=sample(rng, 100), steep=case)
-    config = {**CONFIG, "shift": {**CONFIG["shift"], "left_out": None}}
-    numbers = shift_numbers(tmp_path / "shift.csv", config)
-    verdicts = {score: area["verdict"] for score, area in numbers["cases"][0]["areas"].items()}
-    assert (
-        verdicts == {"epistemic": "reversed", "predicted": "missed", "residual": "found"} and numbers["unseen"] is None
-    )
-
-
-# ---------------------------------------------------------------- figure 7
-
-
-def test_figure_7_is_drawn_of_its_tables_alone(tables, tmp_path):
-    settings = tmp_path / "settings.yaml"
-    labels = {"steep": "steep $ slope", "noisy": "strong noise"}
-    settings.write_text(yaml.safe_dump({"left_out": "b", "options": labels}))
-    outputs = [tmp_path / f"figure7.{suffix}" for suffix in ("pdf", "png")]
-    figure7(settings, tmp_path / "shift.csv", tmp_path / "roc.csv", outputs)
-    before = [path.read_bytes() for path in outputs]
-    figure7(settings, tmp_path / "shift.csv", tmp_path / "roc.csv", outputs)
-    assert [path.read_bytes() for path in outputs] == before and before[0].startswith(b"%PDF")
-    with pytest.raises(LensvitError, match="absent or empty"):
-        figure7(settings, tmp_path / "none.csv", tmp_path / "roc.csv", outputs)

@@ -1,0 +1,25 @@
+"""What the paper says of time delays."""
+
+import numpy as np
+import pytest
+
+from lensvit.chapters.fermat import claims
+from tests.chapters.fermat.makers import population, table
+from tests.chapters.quoted import quoted
+
+
+def test_the_numbers_of_the_paper(tmp_path):
+    limit = population(400, method="limit", treatment="pixels").assign(error=np.nan, z=np.nan, sigma=0.002)
+    prior = population(400, bias=-0.04, method="prior").assign(sigma=0.2)
+    table(tmp_path, population(400, treatment="prediction"), population(400, bias=0.05, factor=3), prior, limit)
+    settings = {"goal": 0.01, "astrometry": 1e-3, "draws": 100, "enabled": True}
+    found = quoted(claims, tmp_path / "fermat.csv", labels={"net": "Net"}, fermat=settings)["fermat"]
+    (network,) = found["networks"]
+    assert found["systems"] == 400 and network["label"] == "Net"
+    assert network["over_prior"] == pytest.approx(4) and network["over_pixels"] == pytest.approx(25)
+    assert network["alone"]["honest"] and not network["alone"]["biased"] and network["alone"]["sigma_gamma"] == 0.03
+    images = network["images"]
+    assert images["biased"] and images["out_of_reach"] and images["honest"] is False and images["sigma_gamma"] is None
+    assert found["prior"]["key"] == "prior" and [entry["label"] for entry in found["pixels"]] == ["Limit"]
+    assert found["pixels"][0]["combined"] is None and found["pixels"][0]["honest"] is None
+    assert found["pixels"][0]["lenses"] == 1

@@ -1,0 +1,26 @@
+"""What a network has drawn, as a Gaussian from which fits start."""
+
+import numpy as np
+import pytest
+import torch
+
+from lensvit.inference.prior import LogPrior
+from lensvit.inference.starts import from_draws
+from lensvit.parameters import priors
+from tests.builders import NETWORK_ERRORS
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PRIOR = LogPrior(priors({}))
+
+
+def test_a_networks_draws_as_a_gaussian():
+    rng = np.random.default_rng(2)
+    draws = rng.multivariate_normal(np.arange(8) / 10, np.diag(NETWORK_ERRORS**2), 4000)
+    known = from_draws(draws, PRIOR)
+    spread = torch.linalg.inv(known.precision).diagonal().sqrt()[:8].numpy()
+    np.testing.assert_allclose(known.mean[:8], np.arange(8) / 10, atol=0.01)
+    np.testing.assert_allclose(spread, 2 * NETWORK_ERRORS, rtol=0.05)  # a network may be too sure
+    sample = known.draw(20000, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(sample.std(0)[:8], spread, rtol=0.05)
+    assert torch.linalg.inv(from_draws(draws[:1].repeat(3, 0), PRIOR).precision).isfinite().all()
