@@ -1,15 +1,16 @@
 """Chains have the posterior's mean and covariance wherever they start, and say when they are too short."""
 
-from types import SimpleNamespace
-
 import emcee
 import numpy as np
 import pytest
 
 from lensvit.inference.annealed_ensemble import AGREE, LENGTH, Chain, Ensemble, learnt, split_r_hat
+from lensvit.inference.settings import EnsembleSettings
 
 SIZE = 6
-OPTIONS = SimpleNamespace(walkers=16, particles=48, annealing_steps=5, tuning_steps=50, max_steps=4000)
+SETTINGS = EnsembleSettings.model_construct(  # fewer walkers than a config may ask for
+    walkers=16, particles=48, annealing_steps=5, tuning_steps=50, max_steps=4000
+)
 RNG = np.random.default_rng(8)
 ROOT = RNG.normal(size=(SIZE, SIZE)) * np.geomspace(1e-3, 1e-2, SIZE)[:, None]
 COVARIANCE, CENTRE = ROOT @ ROOT.T, np.linspace(-0.5, 0.5, SIZE)
@@ -23,8 +24,8 @@ def target(values):
     return -np.square(values).sum(1) / 2, -np.einsum("ni,ij,nj->n", offset, PRECISION, offset) / 2
 
 
-def sampled(options=OPTIONS, seed=1):
-    ensemble = Ensemble(target, options, seed)
+def sampled(settings=SETTINGS, seed=1):
+    ensemble = Ensemble(target, settings, seed)
     walkers, moves = ensemble.tuned(ensemble.annealed(np.random.default_rng(seed).normal(size=(400, SIZE))))
     return ensemble, ensemble.chain(walkers, moves)
 
@@ -54,7 +55,7 @@ def test_the_same_seed_gives_the_same_chain(chains):
 
 
 def test_a_chain_that_is_cut_off_is_not_long_enough():
-    _, chain = sampled(SimpleNamespace(**vars(OPTIONS) | {"max_steps": 100}))
+    _, chain = sampled(SETTINGS.model_copy(update={"max_steps": 100}))
     assert len(chain.values) == 100 and not chain.long_enough
 
 
@@ -63,13 +64,13 @@ def test_two_modes_share_the_walkers_as_they_share_the_probability():
         near = np.stack([-np.square((values - centre) / 0.02).sum(1) / 2 for centre in (-0.5, 0.5)])
         return -np.square(values).sum(1) / 2, np.logaddexp(near[0] + np.log(3), near[1])
 
-    options = SimpleNamespace(**vars(OPTIONS) | {"particles": 400, "walkers": 400})
-    walkers = Ensemble(modes, options, 4).annealed(np.random.default_rng(4).normal(size=(1600, 2)))
+    settings = SETTINGS.model_copy(update={"particles": 400, "walkers": 400})
+    walkers = Ensemble(modes, settings, 4).annealed(np.random.default_rng(4).normal(size=(1600, 2)))
     assert 0.6 < (walkers.values[:, 0] < 0).mean() < 0.9
 
 
 def test_what_has_no_likelihood_anywhere_leads_nowhere():
-    ensemble = Ensemble(lambda values: (np.zeros(len(values)), np.full(len(values), np.nan)), OPTIONS, 1)
+    ensemble = Ensemble(lambda values: (np.zeros(len(values)), np.full(len(values), np.nan)), SETTINGS, 1)
     assert ensemble.annealed(np.ones((50, 3))) is None and ensemble.calls == 50
 
 
@@ -105,20 +106,20 @@ def test_particles_get_fewer_as_the_annealing_goes_on():
         counts.append(len(values))
         return target(values)
 
-    options = SimpleNamespace(**vars(OPTIONS) | {"particles": 256, "annealing_steps": 1})
-    ensemble = Ensemble(counting, options, 2)
+    settings = SETTINGS.model_copy(update={"particles": 256, "annealing_steps": 1})
+    ensemble = Ensemble(counting, settings, 2)
     assert [ensemble._count(inverse) for inverse in (0.0, 1e-6, 1e-3, 1.0)] == [256, 256, 256, 85]
     assert 85 < ensemble._count(0.1) < 130 < ensemble._count(0.01) < 256
     walkers = ensemble.annealed(np.random.default_rng(2).normal(size=(2560, SIZE)))
-    assert len(walkers.values) == OPTIONS.walkers and counts[0] == 2560 and sum(counts[-2:]) == 85  # two halves
+    assert len(walkers.values) == SETTINGS.walkers and counts[0] == 2560 and sum(counts[-2:]) == 85  # two halves
     for particles, least in ((20, 20), (48, 32)):
-        ensemble = Ensemble(target, SimpleNamespace(**vars(OPTIONS) | {"particles": particles}), 2)
+        ensemble = Ensemble(target, SETTINGS.model_copy(update={"particles": particles}), 2)
         assert ensemble._count(1.0) == least
 
 
 def test_chains_of_different_modes_disagree():
     first, second = (np.random.default_rng(seed).normal(size=(500, 3)) for seed in (1, 2))
-    assert split_r_hat([first, second]) < AGREE < split_r_hat([first, second + [0, 0, 1.0]])
+    assert split_r_hat([first, second]) < AGREE < split_r_hat([first, second + np.array([0, 0, 1.0])])
     assert split_r_hat([first + np.linspace(0, 2, 500)[:, None], second]) > AGREE  # a drift within one
 
 
@@ -128,9 +129,9 @@ def test_thinned_samples_are_of_the_whole_chain():
 
 
 def test_weights_choose_half_of_the_particles():
-    ensemble = Ensemble(target, OPTIONS, 3)
-    likelihood = np.random.default_rng(1).normal(scale=1e4, size=OPTIONS.particles)
+    ensemble = Ensemble(target, SETTINGS, 3)
+    likelihood = np.random.default_rng(1).normal(scale=1e4, size=SETTINGS.particles)
     weights, inverse = ensemble._next(likelihood, 0.0)
-    assert 0 < inverse < 1e-3 and 1 / np.square(weights).sum() == pytest.approx(OPTIONS.particles / 2, rel=1e-3)
+    assert 0 < inverse < 1e-3 and 1 / np.square(weights).sum() == pytest.approx(SETTINGS.particles / 2, rel=1e-3)
     assert ensemble._next(1e-9 * likelihood, 0.5)[1] == 1
     assert set(ensemble._drawn_again(np.array([0.0, 1.0, 0.0]), 7)) == {1}

@@ -1,4 +1,4 @@
-"""Image files of noise-like content, with their catalogue, for benchmarks that need no real systems."""
+"""Image files of random numbers, with their catalogue, for benchmarks that need no real systems."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ import pandas as pd
 from lensvit.io.files import write_manifest, write_text
 from lensvit.parameters import TARGET_NAMES
 
-CAMERAS = {"hst": (120, 0.05), "keck": (300, 0.02)}
+CAMERAS = {"hst": (120, 0.05), "keck": (300, 0.02)}  # name -> image side [pixel], pixel scale [arcsec]
 SPLITS = ("train", "validation", "test")
 
 
 def write_run(folder: Path, count: int) -> pd.DataFrame:
-    """Write images, catalog.parquet and scaler.json of ``count`` systems a camera and split; the catalogue."""
+    """Write images, catalog.parquet and scaler.json, and return the catalogue.
+
+    Parameters
+    ----------
+    folder
+        Where the files go.
+    count
+        Number of systems of each camera and split.
+    """
     rng = np.random.default_rng(0)
     parts = [_chunk(folder, camera, split, count, rng) for camera in CAMERAS for split in SPLITS]
     rows = pd.concat(parts, ignore_index=True)
@@ -29,6 +37,7 @@ def write_run(folder: Path, count: int) -> pd.DataFrame:
 
 
 def _chunk(folder: Path, camera: str, split: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Write the image file of a camera and a split, and return its rows of the catalogue."""
     pixels, scale = CAMERAS[camera]
     path = folder / "images" / camera / f"{split}-0000.h5"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a device does in a second and how much memory that takes."""
+"""The work that a device does in a second, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PEAKS = {
 
 
 def peak(device: str, precision: str) -> float | None:
-    """The device's peak [10^12 operations/s], or None where it is not known, as for all CPUs."""
+    """The device's peak [10^12 operations/s], for Fabric's name of a precision; None where it is not known."""
     if torch.device(device).type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
@@ -36,7 +36,15 @@ def peak(device: str, precision: str) -> float | None:
 
 
 def operations(network: nn.Module, image: Tensor) -> float:
-    """Floating-point operations of a forward pass of one image (1, 3, S, S); a product and a sum are two."""
+    """The number of floating-point operations in a forward pass, of which a product and a sum are two.
+
+    Parameters
+    ----------
+    network
+        The network.
+    image
+        One input (1, 3, S, S).
+    """
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         network(image)
@@ -44,7 +52,7 @@ def operations(network: nn.Module, image: Tensor) -> float:
 
 
 def timed(work: Callable[[], object], device: str) -> float:
-    """Seconds of ``work``, all of the device's part of it included."""
+    """The time that ``work`` takes until the device has done all of its part [s]."""
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.synchronize(device)
@@ -56,14 +64,30 @@ def timed(work: Callable[[], object], device: str) -> float:
 
 
 def memory(device: str) -> float:
-    """Most memory in use so far [GB]: the GPU's by torch, or this process's resident part of the computer's."""
+    """The most memory in use so far [GB]: what torch has used of a GPU, or this process of the computer."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def row(case: str, images: float, seconds: float, flop: float, device: str, precision: str) -> dict[str, object]:
-    """A row of the table: ``flop`` operations an image, on ``images`` in ``seconds``."""
+    """A row of the table.
+
+    Parameters
+    ----------
+    case
+        What is measured.
+    images
+        Number of images.
+    seconds
+        The time that they took [s].
+    flop
+        Operations for each image.
+    device
+        Where it was.
+    precision
+        Fabric's name of the arithmetic.
+    """
     rate = images * flop / seconds / 1e12
     best = peak(device, precision)
     return {

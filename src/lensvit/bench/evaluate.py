@@ -1,4 +1,4 @@
-"""MC-dropout evaluation of every model of a config against the bare forward passes of the same network, in turn."""
+"""Monte-Carlo dropout of every model of a config against the bare forward passes of the same network, in turn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDS = 5
 
 
 class _Prepared:
-    """Inputs that are there already, so that both ways measure the passes alone."""
+    """Inputs (n, 3, S, S) that are on the device already, so that both ways measure the passes alone."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -37,11 +37,24 @@ class _Prepared:
         return len(self.images)
 
     def batch(self, rows: Tensor) -> Tensor:
+        """The inputs (B, 3, S, S) of some rows (B,)."""
         return self.images[rows]
 
 
 def run(images: int, output: Path | None, config: Run, device: str) -> None:
-    """Measure passes over ``images`` images: two rows a model, the ratio in the second."""
+    """Measure passes over random images, in a table with two rows for each model and the ratio in the second.
+
+    Parameters
+    ----------
+    images
+        Number of images.
+    output
+        The CSV file; nothing is written without it.
+    config
+        The config whose models are measured.
+    device
+        "cpu" or "gpu".
+    """
     table: list[dict[str, object]] = []
     for model in config.models:
         table += _model(config, model, images, device)
@@ -49,6 +62,7 @@ def run(images: int, output: Path | None, config: Run, device: str) -> None:
 
 
 def _model(config: Run, model: str, images: int, device: str) -> list[dict[str, object]]:
+    """The two rows of one model."""
     settings = TrainSettings(**cut(config, f"train/{model}")).network
     choice = EvaluateSettings(**{**cut(config, f"evaluate/{model}"), "passes": PASSES})
     precision = arithmetic(choice.precision, device)
@@ -70,7 +84,7 @@ def _model(config: Run, model: str, images: int, device: str) -> list[dict[str, 
 
 
 def _pair(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: Fabric) -> tuple[float, float]:
-    """Seconds of the bare passes and of the evaluation, one after the other."""
+    """Time of the bare passes and of the evaluation, one after the other [s]."""
     place = str(fabric.device)
     bare = timed(lambda: _bare(network, inputs, choice, fabric), place)
     return bare, timed(lambda: _evaluated(network, inputs, choice, fabric), place)
@@ -78,6 +92,7 @@ def _pair(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: 
 
 @torch.inference_mode()
 def _bare(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: Fabric) -> None:
+    """Run all passes, and leave their outputs alone."""
     with fabric.autocast():
         for _ in range(choice.passes):
             for batch in inputs.split(choice.batch_size):
@@ -85,7 +100,7 @@ def _bare(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: 
 
 
 def _evaluated(network: nn.Module, inputs: Tensor, choice: EvaluateSettings, fabric: Fabric) -> None:
-    """All that the stage does once the inputs are there, the file of draws included."""
+    """Do all that the stage does once the inputs are on the device, the file of draws included."""
     scale = TargetScale(Scaler(mean=dict.fromkeys(TARGET_NAMES, 0.0), sd=dict.fromkeys(TARGET_NAMES, 1.0)))
     ids = pd.Series([str(number) for number in range(len(inputs))])
     with tempfile.TemporaryDirectory() as folder:

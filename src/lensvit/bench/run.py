@@ -12,7 +12,7 @@ from lensvit.jobs.devices import memory_advice, pick
 # name -> the module whose `run(images, output)` measures it, or with models `run(images, output, config, device)`
 BENCHMARKS = {"simulate": "lensvit.bench.simulation"}
 MODEL_BENCHMARKS = {"train": "lensvit.bench.train", "evaluate": "lensvit.bench.evaluate"}
-DEMO = (Path("config.yaml"), Path("runs/demo.yaml"))
+DEMO = [Path("config.yaml"), Path("runs/demo.yaml")]
 
 
 def main(
@@ -20,17 +20,22 @@ def main(
 ) -> None:
     """Measure one stage: images/s, share of the device's peak where that is known, and memory.
 
-    ``simulate`` and the input pipeline of ``train`` stand beside the original's way, MC dropout
-    (``evaluate``) beside the bare forward passes. Training and evaluation are measured for every
+    ``simulate`` and the input pipeline of ``train`` are compared with the original's way, Monte-Carlo dropout
+    (``evaluate``) with the bare forward passes. Training and evaluation are measured for every
     model of a config.
 
     Parameters
     ----------
-    what : simulate, train or evaluate.
-    images : how many images each way handles.
-    output : the CSV file; nothing is written without it.
-    files : the config, later files over earlier ones; for train and evaluate.
-    device : "cpu" or "gpu"; for train and evaluate.
+    what
+        simulate, train or evaluate.
+    images
+        Number of images that each way handles.
+    output
+        The CSV file; nothing is written without it.
+    files
+        The config for train and evaluate, later files over earlier ones.
+    device
+        "cpu" or "gpu", for train and evaluate.
 
     Raises
     ------

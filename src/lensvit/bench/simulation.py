@@ -45,11 +45,19 @@ SCENE = Scene(
 CAMERAS = {"HST": (120, 0.05, 101, 0.085), "Keck AO": (300, 0.02, 201, 0.056)}
 
 
-WAYS = ("notebook", "lensvit", "torch")  # lensvit: engine lenstronomy; torch: engine torch
+WAYS = ("notebook", "lensvit", "torch")  # the authors' notebook; the engine lenstronomy; the engine torch
 
 
 def run(images: int, output: Path | None) -> None:
-    """Image ``images`` systems, half with each camera, in all ways; print and write the figures."""
+    """Take images of systems in all ways, and print how long it takes.
+
+    Parameters
+    ----------
+    images
+        Number of systems, half of them for each camera.
+    output
+        The CSV file; nothing is written without it.
+    """
     rows = [_camera(name, max(1, images // 2)) for name in CAMERAS]
     table = pd.DataFrame(rows)
     sums = [column for column in table.columns if "difference" not in column]
@@ -72,13 +80,14 @@ def run(images: int, output: Path | None) -> None:
 
 
 def _camera(name: str, images: int) -> dict[str, float | str]:
+    """A row of the table: what all ways take for so many images of one camera."""
     pixels, pixel_scale, side, fwhm = CAMERAS[name]
     psf = moffat(side, pixel_scale, fwhm)
     engines = (
         Engine(LenstronomyRenderer(pixels, pixel_scale, psf, SCENE).render, solve_each),
         Engine(BatchedRenderer(pixels, pixel_scale, psf, SCENE).render, solve_together),
     )
-    options = SystemSettings(
+    settings = SystemSettings(
         seed=1,
         name="bench",
         priors={},
@@ -87,17 +96,17 @@ def _camera(name: str, images: int) -> dict[str, float | str]:
         supersampling=1,
         external_shear=True,
     )
-    sampler = Sampler(options, "test")
+    sampler = Sampler(settings, "test")
     seconds, differences, others = np.zeros(3), np.zeros(2), 0
     _by_notebook(sampler, [images], pixels, pixel_scale, psf)
     for engine in engines:
         _by_engine(engine, sampler, [images])
     for start in range(0, images, BATCH):
         indices = range(start, min(start + BATCH, images))
-        spent, found = _timed(lambda: _by_notebook(sampler, indices, pixels, pixel_scale, psf))
+        spent, found = _timed(_by_notebook, sampler, indices, pixels, pixel_scale, psf)
         seconds[0] += spent
         for way, engine in enumerate(engines):
-            spent, (systems, drawn) = _timed(lambda: _by_engine(engine, sampler, indices))
+            spent, (systems, drawn) = _timed(_by_engine, engine, sampler, indices)
             seconds[1 + way] += spent
             theirs = [notebook_image(one.parameters, one.quasar_images, pixels, pixel_scale, psf) for one in systems]
             worst = max(np.abs(a - b).max() / b.max() for a, b in zip(drawn, theirs, strict=True))
@@ -113,17 +122,20 @@ def _camera(name: str, images: int) -> dict[str, float | str]:
     }
 
 
-def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
+def _timed(work: Callable[..., Result], *arguments: object) -> tuple[float, Result]:
+    """The time that a function takes [s], and its result."""
     start = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     return time.perf_counter() - start, result
 
 
 def _by_engine(engine: Engine, sampler: Sampler, indices: Sequence[int]) -> tuple[list[System], np.ndarray]:
-    """Systems and their images before the noise, which is added too."""
+    """Draw systems, take their images and add noise; the systems and the images before the noise."""
     parameters = [sampler.parameters(index) for index in indices]
-    solved = zip(parameters, engine.solve(parameters), strict=True)
-    systems = [System(one, images.brightest(SCENE.max_images)) for one, images in solved]
+    systems = []
+    for one, images in zip(parameters, engine.solve(parameters), strict=True):
+        assert isinstance(images, QuasarImages)  # for all systems of the benchmark's seed
+        systems.append(System(one, images.brightest(SCENE.max_images)))
     drawn = engine.render(systems)
     for index, image in zip(indices, drawn, strict=True):
         noise(image, sampler.sigma_bkg(index), SCENE.exposure, sampler.noise_seed(index))
@@ -133,7 +145,7 @@ def _by_engine(engine: Engine, sampler: Sampler, indices: Sequence[int]) -> tupl
 def _by_notebook(
     sampler: Sampler, indices: Sequence[int], pixels: int, pixel_scale: float, psf: np.ndarray
 ) -> list[int]:
-    """The numbers of quasar images found."""
+    """Draw systems, take their images and add noise; the number of quasar images found for each."""
     counts = []
     for index in indices:
         parameters = sampler.parameters(index)
@@ -146,7 +158,19 @@ def _by_notebook(
 
 
 def moffat(side: int, pixel_scale: float, fwhm: float, beta: float = 2.5) -> np.ndarray:
-    """A round kernel (side, side) with wings, 0 at its border; ``pixel_scale`` and ``fwhm`` in arcsec."""
+    """A round kernel (side, side) with wings, 0 at its border.
+
+    Parameters
+    ----------
+    side
+        Side of the kernel [pixel], odd.
+    pixel_scale
+        Side of a pixel [arcsec].
+    fwhm
+        Full width at half maximum [arcsec].
+    beta
+        Exponent of the profile.
+    """
     fine = side * kernel.OVERSAMPLING
     offset = (np.arange(fine) - (fine - 1) / 2) * pixel_scale / kernel.OVERSAMPLING
     width = fwhm / 2 / np.sqrt(2 ** (1 / beta) - 1)
@@ -155,13 +179,24 @@ def moffat(side: int, pixel_scale: float, fwhm: float, beta: float = 2.5) -> np.
 
 
 def _notebook_lens(parameters: Mapping[str, float]) -> tuple[LensModel, list[dict[str, float]]]:
+    """The mass as lenstronomy's model, with its arguments."""
     mass = {name: parameters[name] for name in ("theta_E", "gamma", "e1", "e2", "center_x", "center_y")}
     shear = {name: parameters[name] for name in ("gamma_ext", "psi_ext")}
     return LensModel(["EPL", "SHEAR_GAMMA_PSI"]), [mass, shear]
 
 
 def notebook_images(parameters: Mapping[str, float], pixels: int, pixel_scale: float) -> QuasarImages:
-    """Quasar images by the notebook's search over the sky, at most four."""
+    """Quasar images by the notebook's search over the sky, at most four.
+
+    Parameters
+    ----------
+    parameters
+        The 14 parameters by name.
+    pixels
+        Side of the image [pixel].
+    pixel_scale
+        Side of a pixel [arcsec].
+    """
     model, kwargs = _notebook_lens(parameters)
     x, y = LensEquationSolver(model).find_bright_image(
         parameters["source_x"],
@@ -183,9 +218,24 @@ def notebook_image(
     scene: Light = SCENE,
     **numerics: object,
 ) -> np.ndarray:
-    """One image (ny, nx) [counts/s per pixel] with all of lenstronomy's classes built for it.
+    """One image (ny, nx) [counts/s per pixel], with all of lenstronomy's classes built for it.
 
-    ``numerics`` are lenstronomy's own options (``kwargs_numerics``).
+    Parameters
+    ----------
+    parameters
+        The 14 parameters by name.
+    images
+        The quasar images.
+    pixels
+        Side of the image [pixel].
+    pixel_scale
+        Side of a pixel [arcsec].
+    psf
+        Kernel at the detector's sampling (k, k).
+    scene
+        Amplitudes of the light.
+    **numerics
+        lenstronomy's own options ``kwargs_numerics``.
     """
     model, kwargs = _notebook_lens(parameters)
     corner = -(pixels - 1) / 2 * pixel_scale

@@ -1,8 +1,8 @@
 """Training: the input pipeline against one item at a time, and the steps of every model of a config.
 
 The original code keeps one .npy file an image and, for every batch of every epoch, loads
-each, zooms it with scipy to 3 x 224 x 224 and stacks the batch. Ours reads an image once and
-serves batches from memory. With fixed noise, the paper's recipe, its first epoch draws the
+each, zooms it with scipy to 3 x 224 x 224 and stacks the batch. Our pipeline reads an image once and
+serves batches from memory. With fixed noise, the paper's recipe, the first epoch draws the
 noise, which the original's files have in them, and resizes; with fresh noise every epoch does.
 """
 
@@ -39,7 +39,19 @@ PAPER = InputRecipe(resize="bilinear", brightness="per_pixel", stretch="raw", no
 
 
 def run(images: int, output: Path | None, config: Run, device: str) -> None:
-    """Measure the input pipeline over ``images`` images, then steps of every model over as many or more."""
+    """Measure the input pipeline, then training steps of every model.
+
+    Parameters
+    ----------
+    images
+        Number of images for the pipeline, and for the steps of each model unless these would be very few.
+    output
+        The CSV file; nothing is written without it.
+    config
+        The config whose models are measured.
+    device
+        "cpu" or "gpu".
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = data.write_run(folder, max(2, images // 2))
@@ -50,7 +62,7 @@ def run(images: int, output: Path | None, config: Run, device: str) -> None:
 
 
 def _pipeline(folder: Path, rows: pd.DataFrame) -> list[dict[str, object]]:
-    """From files to inputs: the original's way, and ours with both kinds of noise, in turn, ``ROUNDS`` times."""
+    """Rows of the way from files to inputs: the original's, and ours with both kinds of noise, measured in turn."""
     arrays = _npy_files(folder, rows)
     made: dict[str, Inputs] = {}
 
@@ -82,6 +94,7 @@ def _pipeline(folder: Path, rows: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def _input(case: str, images: int, seconds: float, slow: float) -> dict[str, object]:
+    """A row of the table for a way to make inputs; the original's takes ``slow`` seconds."""
     return {"case": f"input, {case}", "images_per_second": images / seconds, "ratio": slow / seconds}
 
 
@@ -96,10 +109,10 @@ def _difference(inputs: Inputs, arrays: list[Path]) -> float:
 
 
 def _npy_files(folder: Path, rows: pd.DataFrame) -> list[Path]:
-    """The same images for the original's way: one .npy file each, with noise."""
+    """Write the same images for the original's way, one .npy file each, with noise."""
     paths = []
     for camera, part in rows.groupby("psf"):
-        with h5py.File(folder / "images" / camera / f"{part['chunk'].iloc[0]}.h5") as file:
+        with h5py.File(folder / "images" / str(camera) / f"{part['chunk'].iloc[0]}.h5") as file:
             for number, seed in zip(part["row"], part["seed"], strict=True):
                 paths.append(folder / f"{camera}-{number}.npy")
                 np.save(paths[-1], noise(file["image"][number], 1.0, 1000.0, int(seed)))
@@ -107,27 +120,28 @@ def _npy_files(folder: Path, rows: pd.DataFrame) -> list[Path]:
 
 
 def _original(paths: list[Path]) -> None:
+    """Make the batches of an epoch in the original's way."""
     for start in range(0, len(paths), BATCH):
         items = [_item(path) for path in paths[start : start + BATCH]]
         torch.as_tensor(np.stack(items), dtype=torch.float32)
 
 
 def _item(path: Path) -> np.ndarray:
-    """(3, 224, 224)"""
+    """One input (3, 224, 224) in the original's way."""
     image = np.load(path)[None]
     return ndimage.zoom(image, (3, SIZE / image.shape[1], SIZE / image.shape[2]), order=1)
 
 
 def _model(folder: Path, config: Run, model: str, images: int, device: str) -> dict[str, object]:
-    """Steps of one model's training, from the input pipeline to the optimiser."""
+    """A row for the steps of one model's training, from the input pipeline to the optimiser."""
     settings = TrainSettings(**cut(config, f"train/{model}"))
     recipe = settings.recipe
     steps = max(FEWEST_STEPS, images // recipe.batch_size)
     precision = arithmetic(recipe.precision, device)
     with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
-        files = (folder / name for name in ("catalog.parquet", "scaler.json", "images"))
-        trainer = stored_trainer(settings, *files, fabric, folder / "state")
+        catalog, scaler, images_folder = (folder / name for name in ("catalog.parquet", "scaler.json", "images"))
+        trainer = stored_trainer(settings, catalog, scaler, images_folder, fabric, folder / "state")
         trainer.network.train()
         rows = torch.randint(len(trainer.examples), (WARM_UP + steps, recipe.batch_size))
         for step in range(WARM_UP):
@@ -135,7 +149,7 @@ def _model(folder: Path, config: Run, model: str, images: int, device: str) -> d
         counted = range(WARM_UP, WARM_UP + steps)
         seconds = timed(lambda: [trainer.train_step(rows[step], step) for step in counted], place)
         size = settings.network.image_size
-        # a step back takes twice the products of a step forward
+        # a backward pass takes twice the products of a forward pass
         flop = 3 * operations(trainer.network.eval(), torch.zeros(1, 3, size, size, device=place))
         case = f"training {model}, batch {recipe.batch_size}, {size} px, {precision}"
         return row(case, steps * recipe.batch_size, seconds, flop, place, precision)

@@ -1,7 +1,11 @@
-"""The coordinates in which equations are solved: the parameters, with the shear by its two components.
+r"""The coordinates in which equations are solved: the parameters, with the external shear by its two components.
 
-External shear has an angle, which has no derivative where the shear is 0. In ``COORDINATES`` the two components
-of the shear stand in place of its size and angle.
+The shear's angle :math:`\psi` has no derivative where its size :math:`\gamma` is 0. In ``COORDINATES`` the
+components
+
+.. math:: \gamma_1 = \gamma \cos 2\psi, \qquad \gamma_2 = \gamma \sin 2\psi
+
+stand in place of size and angle; all other coordinates are the parameters themselves.
 """
 
 from __future__ import annotations
@@ -13,10 +17,7 @@ from lensvit.parameters import NAMES
 
 SIZE, ANGLE = NAMES.index("gamma_ext"), NAMES.index("psi_ext")
 COORDINATES = tuple({"gamma_ext": "gamma1", "psi_ext": "gamma2"}.get(name, name) for name in NAMES)
-LEAST_SHEAR = 1e-8  # keeps the direction of a shear of 0; no image tells it from 0
-
-
-# ---------------------------------------------------------------- coordinates
+LEAST_SHEAR = 1e-8  # in place of a shear of 0, so that its angle is kept; no image tells them apart
 
 
 def to_coordinates(parameters: Tensor) -> Tensor:
@@ -37,14 +38,25 @@ def to_parameters(coordinates: Tensor) -> Tensor:
 
 
 def sheared(parameters: Tensor) -> Tensor:
-    """Parameters (B, P) with a shear of 1e-8 at least: where derivatives by the coordinates can be had."""
+    """Parameters (B, P) with a shear of 1e-8 at least, for which :func:`coordinate_jacobian` exists."""
     result = parameters.clone()
     result[:, SIZE].clamp_(min=LEAST_SHEAR)
     return result
 
 
 def coordinate_jacobian(parameters: Tensor) -> Tensor:
-    """Derivatives (B, P, P) of the parameters (rows) by the coordinates, at ``regular`` parameters (B, P)."""
+    """Derivatives of the parameters by the coordinates.
+
+    Parameters
+    ----------
+    parameters
+        Parameters (B, P) that went through :func:`sheared`.
+
+    Returns
+    -------
+    Tensor
+        Derivatives (B, P, P), of the parameter of the row by the coordinate of the column.
+    """
     count, size = parameters.shape
     result = torch.eye(size, dtype=torch.float64, device=parameters.device).repeat(count, 1, 1)
     cos, sin = torch.cos(2 * parameters[:, ANGLE]), torch.sin(2 * parameters[:, ANGLE])
@@ -54,5 +66,5 @@ def coordinate_jacobian(parameters: Tensor) -> Tensor:
 
 
 def start_from(parameters: Tensor) -> Tensor:
-    """Coordinates (B, 14) of parameters (B, 14)."""
+    """Coordinates (B, 14) from which a search can start, of parameters (B, 14) of any shear and precision."""
     return to_coordinates(sheared(parameters.double()))

@@ -6,9 +6,10 @@ With the lensing potential :math:`\psi`, images at :math:`\theta_i` and the sour
     \Delta t_{ij} = \frac{D_{\Delta t}}{c} (\phi_i - \phi_j), \qquad
     \phi_i = \frac{|\theta_i - \beta|^2}{2} - \psi(\theta_i), \qquad D_{\Delta t} \propto 1 / H_0
 
-(Suyu et al. 2010, ApJ 711, 201). A measured delay thus turns a model's :math:`\Delta\phi` into H0 in
-proportion. At the images of the source :math:`\phi` is stationary in :math:`\theta`: positions that are off by
-a milliarcsecond do not matter there, if the source is the model's own, and that source does.
+(Suyu et al. 2010, ApJ 711, 201). With a measured delay, the H0 that follows from a model is thus proportional to its
+:math:`\Delta\phi`. At the images of the source :math:`\phi` is stationary in :math:`\theta`: an error of a
+milliarcsecond in the positions of the images does not matter if the source is the model's own, but the same error in
+the position of that source does.
 """
 
 from __future__ import annotations
@@ -26,25 +27,35 @@ from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.parameters import NAMES
 
 TOLERANCE = 1e-7  # relative error of the deflection in a match
-STEPS, STILL = 20, 1e-6  # of the search for a match: most steps, and the last one's size in any coordinate
+STEPS = 20  # most steps of the search for a match
+STILL = 1e-6  # largest change of a coordinate in the step that ends the search
 FLOOR = 1e-6  # error of a ray in the source plane [arcsec]: keeps weights finite at a critical curve
-WORST = 5.0  # of a match: how far a ray may miss the source, in units of its error
+WORST = 5.0  # how far the rays of a match may miss the source on average, in units of their errors
 
 
 def physical(parameters: np.ndarray) -> np.ndarray:
-    """Whether each of the lenses (K, 14) can exist and be computed: a boolean (K,)."""
+    """Whether each of the lenses (K, 14) can exist and be computed, as booleans (K,)."""
     positive = parameters[:, NAMES.index("theta_E")] > 0
     return inside(torch.tensor(parameters)).numpy() & positive
 
 
 def fermat_potentials(parameters: np.ndarray, positions: np.ndarray, sources: np.ndarray | None = None) -> np.ndarray:
-    """Fermat potentials (K, M) [arcsec^2] of K lenses at M positions, by lenstronomy; NaN where no lens can be.
+    """Fermat potentials of lenses at given positions, by lenstronomy.
 
     Parameters
     ----------
-    parameters : (K, 14) in the order of ``parameters.NAMES``.
-    positions : (M, 2) of the images [arcsec].
-    sources : (K, 2) [arcsec]; None: where the rays of all images meet on average.
+    parameters
+        Parameters (K, 14) of the lenses in the order of :data:`lensvit.parameters.NAMES`.
+    positions
+        Positions (M, 2) of the images [arcsec].
+    sources
+        Position of the source of each lens, (K, 2) [arcsec]; None for the mean of where the rays of all images meet
+        the source plane.
+
+    Returns
+    -------
+    ndarray
+        Potentials (K, M) [arcsec^2]; NaN for parameters that no lens can have.
     """
     x, y = positions.T
     result = np.full((len(parameters), len(x)), np.nan)
@@ -56,15 +67,19 @@ def fermat_potentials(parameters: np.ndarray, positions: np.ndarray, sources: np
     return result
 
 
-# ---------------------------------------------------------------- agreement with the images
-
-
 class _Rays(NamedTuple):
     """Rays from M images back to the source plane, for K lenses.
 
-    miss : (K, 2 M) how far they miss the source [arcsec]. slopes : (K, 2 M, 10), its derivatives by the free
-    coordinates. variance : (K, 2 M, 2 M) of the rays, from that of the positions. log_determinant : (K,) of the
-    source's position by the images', all M of them together.
+    Parameters
+    ----------
+    miss
+        How far the rays miss the source, (K, 2 M) [arcsec].
+    slopes
+        Derivatives of ``miss`` by the ten free coordinates, (K, 2 M, 10).
+    variance
+        Covariance of the rays that follows from the errors of the images' positions, (K, 2 M, 2 M) [arcsec^2].
+    log_determinant
+        Logarithm of the product over the images of the Jacobian determinant of the source by the image, (K,).
     """
 
     miss: Tensor
@@ -91,16 +106,25 @@ def match_positions(
 
     Parameters
     ----------
-    draws : (K, 14) coordinates of ``likelihood``, with the source. spread : (14, 14) their covariance.
-    positions : (M, 2) [arcsec]. error : of each coordinate of a position [arcsec].
+    draws
+        Draws (K, 14) in :data:`lensvit.inference.coordinates.COORDINATES`, which have the source among them.
+    spread
+        Covariance (14, 14) of the draws.
+    positions
+        Positions (M, 2) of the images [arcsec].
+    error
+        Standard deviation of each coordinate of a position [arcsec].
+    generator
+        Source of the noise of the positions.
 
     Returns
     -------
-    (K, 14) coordinates; the last ones are NaN, one for each draw that no lens was found for.
+    Tensor
+        Coordinates (K, 14); the last ones are NaN, one for each draw for which no lens was found.
     """
     theta = torch.complex(*positions.double().unbind(-1))[None]
     noise = error * torch.randn(2, len(draws), len(positions), generator=generator, dtype=torch.float64)
-    noise, part = torch.complex(*noise), spread[FREE][:, FREE]
+    noise, part = torch.complex(*noise), spread[FREE][:, FREE]  # (K, M) and (10, 10)
     value = _nearest(bounded(draws), part, theta, noise, error)
     rays = _trace(value, theta, noise, error)
     good = (rays.miss * torch.linalg.solve(rays.variance, rays.miss)).mean(1) < WORST**2
@@ -129,7 +153,10 @@ def _nearest(start: Tensor, part: Tensor, theta: Tensor, noise: Tensor, error: f
 
 
 def _resampled(value: Tensor, log_weight: Tensor, count: int) -> Tensor:
-    """As many (K, 14) as there are, in proportion to their weights, evenly spaced; then NaN up to ``count``."""
+    """Lenses (count, 14) drawn again in proportion to their weights, by systematic resampling.
+
+    There are as many as in ``value``; NaN fills the rest.
+    """
     found = len(value)
     steps = torch.softmax(log_weight, 0).cumsum(0)
     place = torch.searchsorted(steps, (torch.arange(found) + 0.5).double() / max(found, 1)).clamp_max(max(found - 1, 0))
@@ -139,7 +166,7 @@ def _resampled(value: Tensor, log_weight: Tensor, count: int) -> Tensor:
 
 
 def _trace(value: Tensor, theta: Tensor, noise: Tensor, error: float) -> _Rays:
-    """Rays of lenses (K, 14) from positions (1, M) less their noise (K, M), complex."""
+    """Trace rays for lenses (K, 14) from complex positions (1, M) minus their noise (K, M)."""
     bent = PowerLaw(to_parameters(value), TOLERANCE).expansion(theta)
     source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
     stretch, shear = 1 - bent.kappa, bent.gamma

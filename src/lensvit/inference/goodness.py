@@ -1,4 +1,4 @@
-"""Whether a model image explains the data: chi^2 of the whole image and of its squares."""
+"""Whether a model image explains the data: chi^2 of the whole image and of squares of it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from torch import Tensor
 from lensvit.inference.posterior import Posterior
 
 BLOCK = 10  # side of the squares whose chi^2 is looked at [pixel]
-WORST = 5.0  # largest deviation of a chi^2 [standard deviations]
-
-
-# ---------------------------------------------------------------- whether a fit explains its image
+WORST = 5.0  # largest deviation of a chi^2 in an image that is explained [standard deviations]
 
 
 def chi_square(residuals: Tensor) -> tuple[Tensor, Tensor]:
-    """chi^2 per pixel of whitened residuals (B, ny, nx), and the largest deviation of any square's from 1.
+    """chi^2 of whitened residuals, and how far it deviates from its expectation in any part of the image.
 
-    The deviation (B,) is in standard deviations, by the cube root of Wilson & Hilferty (1931), over squares
-    of 10 pixels and the whole image: a quasar image that the model lacks spoils one square and hardly the whole.
+    The parts are squares with sides of 10 pixels, and the whole image: a quasar image that the model lacks spoils one
+    square and hardly the whole.
+
+    Parameters
+    ----------
+    residuals
+        Whitened residuals (B, ny, nx).
+
+    Returns
+    -------
+    mean : Tensor
+        chi^2 per pixel of the whole image, (B,).
+    deviation : Tensor
+        Largest deviation of any part, (B,), in standard deviations by the cube root of Wilson & Hilferty (1931).
     """
     squares = residuals.double() ** 2
     ones = torch.ones_like(squares[:1])
@@ -29,20 +38,39 @@ def chi_square(residuals: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(image: Tensor) -> Tensor:
-    mean = torch.nn.functional.avg_pool2d(image[:, None], BLOCK, ceil_mode=True, divisor_override=1)
-    return mean[:, 0]
+    """Sums over squares of images (B, ny, nx); those at the border may be cut."""
+    total = torch.nn.functional.avg_pool2d(image[:, None], BLOCK, ceil_mode=True, divisor_override=1)
+    return total[:, 0]
 
 
 def _deviation(chi_square: Tensor, count: Tensor) -> Tensor:
+    """A chi^2 of ``count`` pixels as a standard normal number (Wilson & Hilferty 1931)."""
     width = 2 / (9 * count)
     return ((chi_square / count) ** (1 / 3) - (1 - width)) / width.sqrt()
 
 
 def explained(posterior: Posterior, coordinates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """chi^2 per pixel (b,), and whether no part of the image deviates (b,), from the data alone."""
+    """Whether the model images at some coordinates explain the data.
+
+    Parameters
+    ----------
+    posterior
+        The posterior of the systems.
+    coordinates
+        Coordinates (b, 14).
+    rows
+        The systems of the posterior that these belong to, (b,).
+
+    Returns
+    -------
+    mean : Tensor
+        chi^2 per pixel, (b,); infinity where no image can be computed.
+    good : Tensor
+        Whether no part of the image deviates, (b,).
+    """
     mean = torch.full((len(rows),), torch.inf, dtype=torch.float64)
     good = torch.zeros(len(rows), dtype=torch.bool)
-    model, computed = posterior.images(coordinates)
+    model, computed = posterior.model_images(coordinates)
     if computed.any():
         mean[computed], worst = chi_square(posterior.likelihood(rows[computed]).residuals(model))
         good[computed] = worst < WORST

@@ -1,4 +1,4 @@
-r"""The posterior of a system's parameters from its noisy image: likelihood, prior and normal equations.
+r"""The likelihood of noisy images, with its gradient and its Fisher information.
 
 The noise of :mod:`lensvit.lensing.noise` is Gaussian; the image m(p) sets its mean and its variance,
 :math:`v = \sigma_\mathrm{bkg}^2 + |m| / t`. With :math:`r = d - m`, summed over pixels,
@@ -11,9 +11,8 @@ The noise of :mod:`lensvit.lensing.noise` is Gaussian; the image m(p) sets its m
 (Kay 1993, Fundamentals of Statistical Signal Processing: Estimation Theory, eq. 3.31). The second term of
 the information is 1 / (2 v t^2) of the first: 3e-4 at most with the paper's noise.
 
-External shear has an angle, which has no derivative where the shear is 0, so that equations are solved in
-``COORDINATES``: the parameters with the two components of the shear in place of its size and angle.
-Everything is batched, B systems at once, and sums are float64 whatever the images are.
+Gradients by the parameters are turned into those by the coordinates of :mod:`lensvit.inference.coordinates`, in
+which equations are solved. Everything is batched, B systems at once, and sums are float64 whatever the images are.
 """
 
 from __future__ import annotations
@@ -26,30 +25,42 @@ from torch import Tensor
 from lensvit.inference.coordinates import coordinate_jacobian
 from lensvit.lensing.noise import variance
 
-PIXELS = 16384  # summed at once
-
-
-# ---------------------------------------------------------------- likelihood
+PIXELS = 16384  # summed at once, since float64 copies of derivatives are large
 
 
 class Equations(NamedTuple):
-    """A gradient (B, P) of a log density and its Fisher information or precision (B, P, P), float64."""
+    """A gradient of a log density with its Fisher information or precision, both float64.
+
+    The sum of two is that of the product of their densities.
+
+    Parameters
+    ----------
+    gradient
+        Gradient (B, P).
+    information
+        Information (B, P, P).
+    """
 
     gradient: Tensor
     information: Tensor
 
-    def __add__(self, other: Equations) -> Equations:
+    def __add__(self, other: Equations) -> Equations:  # type: ignore[override]  # no tuple twice as long
         return Equations(self.gradient + other.gradient, self.information + other.information)
 
 
 class Likelihood:
-    """The noisy images of B systems.
+    """The likelihood of model images, given the noisy images of B systems.
 
     Parameters
     ----------
-    data : (B, ny, nx) noisy images [counts/s per pixel].
-    sigma_bkg : (B,) background noise [counts/s per pixel]. exposure : [s].
-    model_error : a further error of the model image, relative to the data, for a search that starts far from
+    data
+        Noisy images (B, ny, nx) [counts/s per pixel].
+    sigma_bkg
+        Standard deviation of the background noise of each image, (B,) [counts/s per pixel].
+    exposure
+        Exposure time [s].
+    model_error
+        A further error of the model image, relative to the data, for a search that starts far from
         them; 0 is the noise as it is. If it followed the model, brighter models would pass for better ones.
     """
 
@@ -58,21 +69,29 @@ class Likelihood:
         self.sigma_bkg = sigma_bkg.to(data)[:, None, None]
 
     def variance(self, model: Tensor) -> Tensor:
-        """Of the noise in every pixel (B, ny, nx), for a model image of this shape."""
+        """Variance of the noise in every pixel, (B, ny, nx), if the model images (B, ny, nx) are right."""
         return variance(model, self.sigma_bkg, self.exposure) + (self.model_error * self.data.clamp_min(0)) ** 2
 
     def residuals(self, model: Tensor) -> Tensor:
-        """Whitened: (data - model) / sigma, (B, ny, nx)."""
+        """Whitened residuals (data - model) / sigma, (B, ny, nx)."""
         return (self.data - model) / self.variance(model).sqrt()
 
     def log_density(self, model: Tensor) -> Tensor:
-        """Log likelihood (B,), float64, without the constant -ln(2 pi) / 2 a pixel."""
+        """Log likelihood (B,), float64, without the constant -ln(2 pi) / 2 of each pixel."""
         spread = self.variance(model)
         terms = (self.data - model) ** 2 / spread + spread.log()
         return -terms.sum((1, 2), dtype=torch.float64) / 2
 
     def equations(self, model: Tensor, jacobian: Tensor) -> Equations:
-        """Gradient and Fisher information at a model image (B, ny, nx) with its derivatives (B, P, ny, nx)."""
+        """Gradient and Fisher information by the parameters.
+
+        Parameters
+        ----------
+        model
+            Model images (B, ny, nx).
+        jacobian
+            Their derivatives by P parameters, (B, P, ny, nx).
+        """
         spread, slope = self.variance(model), model.sign() / self.exposure
         residual = self.data - model
         pull = residual / spread + slope / (2 * spread) * (residual**2 / spread - 1)
@@ -80,8 +99,8 @@ class Likelihood:
 
 
 def _sums(jacobian: Tensor, weight: Tensor, pull: Tensor) -> Equations:
-    """J pull (B, P) and J weight J^T (B, P, P), a block of pixels after the other."""
-    jacobian, weight, pull = (tensor.flatten(-2) for tensor in (jacobian, weight, pull))
+    """The products J pull (B, P) and J weight J^T (B, P, P), summed over one block of pixels after the other."""
+    jacobian, weight, pull = (tensor.flatten(-2) for tensor in (jacobian, weight, pull))  # (B, P, N), (B, N), (B, N)
     count, parameters = jacobian.shape[:2]
     gradient = torch.zeros(count, parameters, dtype=torch.float64, device=jacobian.device)
     information = gradient.new_zeros(count, parameters, parameters)
@@ -95,14 +114,35 @@ def _sums(jacobian: Tensor, weight: Tensor, pull: Tensor) -> Equations:
 
 
 def by_coordinates(equations: Equations, parameters: Tensor) -> Equations:
-    """Equations by the parameters to those by the coordinates, at ``regular`` parameters (B, P)."""
+    """Equations by the parameters turned into those by the coordinates.
+
+    Parameters
+    ----------
+    equations
+        Gradient and information by the parameters.
+    parameters
+        Where they are taken, (B, P), with a shear as :func:`lensvit.inference.coordinates.sheared` leaves it.
+    """
     change = coordinate_jacobian(parameters)
     gradient = (change.mT @ equations.gradient[..., None])[..., 0]
     return Equations(gradient, change.mT @ equations.information @ change)
 
 
 def covariance(information: Tensor) -> tuple[Tensor, Tensor]:
-    """The inverse (B, P, P) of an information, and its condition number (B,) in units that make its diagonal 1."""
+    """The inverse of an information.
+
+    Parameters
+    ----------
+    information
+        Information (B, P, P).
+
+    Returns
+    -------
+    covariance : Tensor
+        Inverse (B, P, P).
+    condition : Tensor
+        Condition number (B,) of the information in units that make its diagonal 1.
+    """
     scale = torch.diagonal(information, dim1=1, dim2=2).rsqrt()
     values, vectors = torch.linalg.eigh(scale[:, :, None] * information * scale[:, None])
     inverse = (vectors / values[:, None]) @ vectors.mT

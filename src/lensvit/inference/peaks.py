@@ -1,7 +1,7 @@
 """Quasar images in a noisy image: their positions and fluxes, measured without a model of the lens.
 
-A filter that galaxies hardly pass finds the brightest peak. It is fitted with the PSF and subtracted, the
-next one is sought in what is left, and after each all that were found are fitted anew together: two images
+A filter that galaxies hardly pass finds the brightest peak. It is fitted with the PSF and subtracted, and the
+next one is sought in what is left. After each, all that were found are fitted again together, so that two images
 that are less than the PSF's width apart come out as two.
 """
 
@@ -21,19 +21,27 @@ LEAST_SNR = 10.0  # of a peak
 KERNEL_ERROR = 0.03  # relative error of a fitted pixel: the galaxies under a peak are not quite flat
 STEPS = 8  # of a fit
 LONGEST_STEP = 0.4  # [pixel]
-FARTHEST = 2.0  # that a fit may move from the peak it began at [pixel]
+FARTHEST = 2.0  # from the peak at which a fit began to where it may end [pixel]
 NEAREST = 0.5  # two peaks are one if closer [pixel]
 DIFFERENCE = 1e-3  # for derivatives [pixel]
 
 
 class Peaks(NamedTuple):
-    """Point sources, the brightest first: position (M, 2) [arcsec], flux (M,) [counts/s]."""
+    """Point sources, the brightest first.
+
+    Parameters
+    ----------
+    position
+        Positions (M, 2) [arcsec].
+    flux
+        Fluxes (M,) [counts/s].
+    """
 
     position: np.ndarray
     flux: np.ndarray
 
     def brightest(self, number: int) -> Peaks:
-        """The first ``number``."""
+        """The ``number`` brightest sources."""
         return Peaks(self.position[:number], self.flux[:number])
 
 
@@ -42,13 +50,25 @@ class PeakFinder:
 
     Parameters
     ----------
-    pixels : side of the image [pixel].
-    kernel : the PSF. supersampling : 1 to use its native kernel, or that of its fine one.
+    pixels
+        Side of the image [pixel].
+    kernel
+        The PSF.
+    supersampling
+        1 to use the kernel at the detector's sampling, or the supersampling of the fine one.
+
+    Raises
+    ------
+    ValueError
+        If the PSF has no fine kernel and one is asked for.
     """
 
     def __init__(self, pixels: int, kernel: Kernel, supersampling: int = 1) -> None:
         self.pixels, self.pixel_scale = pixels, kernel.pixel_scale
-        self.points = ShiftedKernel(kernel.native if supersampling == 1 else kernel.supersampled, supersampling)
+        used = kernel.native if supersampling == 1 else kernel.supersampled
+        if used is None:
+            raise ValueError("this PSF is known at the detector's sampling only")
+        self.points = ShiftedKernel(used, supersampling)
         self.radius = max(LEAST_REACH, REACH * fwhm(kernel.native, 1.0))  # [pixel]
         half, middle = int(np.ceil(self.radius)), len(kernel.native) // 2
         core = kernel.native[middle - half : middle + half + 1, middle - half : middle + half + 1]
@@ -66,13 +86,22 @@ class PeakFinder:
         least_flux: float,
         most: int = 4,
     ) -> Peaks:
-        """Point sources in an image (ny, nx) [counts/s per pixel] whose lens galaxy has been subtracted.
+        """Point sources in an image whose lens galaxy has been subtracted.
 
         Parameters
         ----------
-        variance : (ny, nx) of its pixels.
-        center, excluded : of a disk without peaks [arcsec], where the lens galaxy leaves residuals.
-        least_flux : of a peak [counts/s]. most : number of peaks.
+        image
+            Image (ny, nx) [counts/s per pixel].
+        variance
+            Variance of its pixels (ny, nx).
+        center
+            Centre (2,) of a disk without peaks, where the lens galaxy leaves residuals [arcsec].
+        excluded
+            Radius of this disk [arcsec].
+        least_flux
+            Smallest flux of a peak [counts/s].
+        most
+            Largest number of peaks.
         """
         axis = (np.arange(self.pixels) - (self.pixels - 1) / 2) * self.pixel_scale
         noise = np.sqrt(signal.fftconvolve(variance, self.filter[::-1, ::-1] ** 2, "same").clip(0))
@@ -91,7 +120,7 @@ class PeakFinder:
         return Peaks((found[:, :2] - (self.pixels - 1) / 2) * self.pixel_scale, found[:, 2])
 
     def _highest(self, image: np.ndarray, threshold: np.ndarray) -> np.ndarray | None:
-        """The highest peak above the threshold, None without any."""
+        """Column and row [pixel] and flux of the highest peak above the threshold; None if there is none."""
         flux = signal.fftconvolve(image, self.filter[::-1, ::-1], "same")
         peak = (flux == ndimage.maximum_filter(flux, 3)) & (flux > threshold)
         if not peak.any():
@@ -100,13 +129,13 @@ class PeakFinder:
         return np.array([column, row, flux[row, column]])
 
     def _image(self, sources: np.ndarray) -> np.ndarray:
-        """Of point sources (M, 3), (ny, nx)."""
+        """The image (ny, nx) of point sources (M, 3)."""
         image = np.zeros((self.pixels, self.pixels))
         self.points.add(image, sources[:, 1], sources[:, 0], sources[:, 2])
         return image
 
     def _fit(self, image: np.ndarray, variance: np.ndarray, start: np.ndarray) -> np.ndarray | None:
-        """Sources (M, 3) on a plane of brightness under each; None if one runs away."""
+        """Sources (M, 3), fitted with a plane of brightness under each; None if one moves too far or becomes dark."""
         pixel = np.arange(self.pixels)
         distance = np.stack([np.hypot(pixel - column, (pixel - row)[:, None]) for column, row, _ in start])
         used = distance.min(0) <= self.radius
@@ -125,7 +154,7 @@ class PeakFinder:
         return None if astray.any() or not (value[:, 2] > 0).all() else value
 
     def _slopes(self, source: np.ndarray, used: np.ndarray) -> np.ndarray:
-        """Derivatives (3, P) by column, row and flux."""
+        """Derivatives (3, P) of the P used pixels by a source's column, row and flux."""
         result = [self._image(np.array([[*source[:2], 1.0]]))[used]]
         for step in (np.array([0, DIFFERENCE, 0]), np.array([DIFFERENCE, 0, 0])):
             both = self._image(np.array([source + step, (source - step) * [1, 1, -1]]))
@@ -133,7 +162,7 @@ class PeakFinder:
         return np.stack(result)
 
     def _planes(self, sources: np.ndarray, nearest: np.ndarray, used: np.ndarray) -> np.ndarray:
-        """(3 M, P): a constant and two slopes for the pixels nearest to each source."""
+        """Derivatives (3 M, P) by the planes: a constant and two slopes for the pixels nearest to each source."""
         row, column = np.nonzero(used)
         planes = []
         for number, source in enumerate(sources):
@@ -143,4 +172,5 @@ class PeakFinder:
 
 
 def _near(found: np.ndarray, peak: np.ndarray) -> bool:
+    """Whether a peak is one of those that were found."""
     return bool((np.hypot(*(found - peak)[:, :2].T) < NEAREST).any())

@@ -1,4 +1,9 @@
-"""The posterior density of systems seen by one camera, with its gradient and its information."""
+"""The posterior density of systems seen by one camera, with its gradient and its information.
+
+It is the product of the likelihood (:mod:`lensvit.inference.likelihood`) of the model image at some coordinates
+(:mod:`lensvit.inference.coordinates`) and of the prior density of the parameters there
+(:mod:`lensvit.inference.prior`). The quasar images of a model come from the lens equation, solved for each.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +22,31 @@ from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.parameters import NAMES
 
 QuasarSolver = Callable[[Tensor, int], tuple[Tensor, Tensor, Tensor]]
+# smallest values that a system is computed for
 LEAST = {"theta_E": 0.02, "R_sersic": 0.02, "n_sersic": 0.3, "source_R_sersic": 0.005, "source_n_sersic": 0.17}
 
 
 class Posterior:
-    """Of B systems seen by one camera; arguments ``rows`` (b,) say which of them ``coordinates`` (b, 14) are of.
+    """The posterior density of B systems seen by one camera.
+
+    Methods take ``coordinates`` (b, 14), and ``rows`` (b,), the systems that these belong to.
 
     Parameters
     ----------
-    renderer : of the camera. data : (B, ny, nx) noisy images [counts/s per pixel].
-    sigma_bkg : (B,) [counts/s per pixel]. exposure : [s].
-    prior : of the parameters. max_images : the brightest quasar images that an image shows.
-    quasars : function of parameters (b, 14) and ``max_images``, see :func:`quasar_images`.
+    renderer
+        Renderer of the camera.
+    data
+        Noisy images (B, ny, nx) [counts/s per pixel].
+    sigma_bkg
+        Standard deviation of the background noise of each image, (B,) [counts/s per pixel].
+    exposure
+        Exposure time [s].
+    prior
+        Prior of the parameters.
+    max_images
+        Number of the brightest quasar images that an image shows.
+    quasars
+        Function of parameters (b, 14) and ``max_images`` in place of :func:`solve_quasar_images`.
     """
 
     def __init__(
@@ -49,21 +67,34 @@ class Posterior:
         return len(self.data)
 
     def likelihood(self, rows: Tensor, model_error: float = 0.0) -> Likelihood:
-        """Of some systems."""
+        """The likelihood of some systems, see :class:`lensvit.inference.likelihood.Likelihood`."""
         return Likelihood(self.data[rows], self.sigma_bkg[rows], self.exposure, model_error)
 
     def log_density(self, coordinates: Tensor, rows: Tensor, model_error: float = 0.0) -> Tensor:
-        """(b,) log posterior without a constant; minus infinity where no image can be computed."""
+        """Log posterior (b,) without a constant; minus infinity where no image can be computed."""
         result = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
-        model, good = self.images(coordinates)
+        model, good = self.model_images(coordinates)
         if good.any():
             density = self.likelihood(rows[good], model_error).log_density(model)
             density = density + self.prior.log_density(to_parameters(coordinates[good]))
             result[good] = torch.where(density.isfinite(), density, -torch.inf)
         return result
 
-    def images(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (g, ny, nx) of those systems that can be computed, and which these are (b,)."""
+    def model_images(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        """Model images where they can be computed.
+
+        Parameters
+        ----------
+        coordinates
+            Coordinates (b, 14).
+
+        Returns
+        -------
+        images : Tensor
+            Images (g, ny, nx) [counts/s per pixel] of the g coordinates that have one.
+        good : Tensor
+            Whether each of the coordinates has one, (b,).
+        """
         good = possible(coordinates)
         parameters = to_parameters(coordinates[good])
         positions, magnification, solved = self.quasars(parameters, self.max_images)
@@ -73,7 +104,17 @@ class Posterior:
         return self.renderer.images(parameters[solved], positions[solved], magnification[solved]), good
 
     def equations(self, coordinates: Tensor, rows: Tensor, model_error: float = 0.0) -> Equations:
-        """Gradient and information of the posterior, by the coordinates; where an image can be computed."""
+        """Gradient and information of the posterior by the coordinates.
+
+        Parameters
+        ----------
+        coordinates
+            Coordinates (b, 14) for each of which an image can be computed.
+        rows
+            The systems that they belong to, (b,).
+        model_error
+            A further relative error of the model image, see :class:`lensvit.inference.likelihood.Likelihood`.
+        """
         parameters = sheared(to_parameters(coordinates))
         positions, magnification, _ = self.quasars(parameters, self.max_images)
         parts = []
@@ -86,7 +127,7 @@ class Posterior:
 
 
 def possible(coordinates: Tensor) -> Tensor:
-    """(B,) whether a system can be computed at all."""
+    """Whether a system can be computed at all, (B,), for coordinates (B, 14)."""
     good = inside(to_parameters(coordinates))
     for name, least in LEAST.items():
         good = good & (coordinates[:, NAMES.index(name)] >= least)
@@ -94,7 +135,24 @@ def possible(coordinates: Tensor) -> Tensor:
 
 
 def solve_quasar_images(parameters: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions (B, most, 2) [arcsec], magnifications (B, most), 0 for none, and whether they were found (B,)."""
+    """The brightest quasar images of systems.
+
+    Parameters
+    ----------
+    parameters
+        Parameters (B, 14).
+    most
+        Largest number of images of a system.
+
+    Returns
+    -------
+    positions : Tensor
+        Positions (B, most, 2) [arcsec].
+    magnification : Tensor
+        Magnifications (B, most); 0 where a system has fewer images.
+    solved : Tensor
+        Whether a system's images were found, (B,).
+    """
     positions = parameters.new_zeros(len(parameters), most, 2)
     magnification = parameters.new_zeros(len(parameters), most)
     solved = torch.ones(len(parameters), dtype=torch.bool)

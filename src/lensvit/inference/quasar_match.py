@@ -6,8 +6,8 @@ flux over the quasar's, :math:`\mu_i`:
 .. math::
     \beta(\theta_i) = \beta_s, \qquad |\det A(\theta_i)| = 1 / |\mu_i|, \qquad A = \partial \beta / \partial \theta
 
-Both are smooth in the parameters: no image appears or vanishes, as it does in a model image, so that a fit
-gets there from far away. Errors of positions are carried into the source plane by A.
+Both are smooth in the parameters. No image appears or vanishes, as it does in a model image, so that a fit
+finds the lens from far away. A carries the errors of positions into the source plane.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from lensvit.lensing.power_law import PowerLaw
 POSITION_ERROR = 0.0015  # [arcsec]
 SOURCE_ERROR = 2e-4  # further error in the source plane [arcsec]: keeps weights finite at a critical curve
 FLUX_ERROR = 0.03  # relative
-FLUX_EXCESS = 0.01  # of the quasar's own flux: what arcs add to a faint image
-DETERMINANT_ERROR = 0.002
+FLUX_EXCESS = 0.01  # what arcs may add to a faint image, in units of the quasar's own flux
+DETERMINANT_ERROR = 0.002  # further error of 1 / |magnification|
 TOLERANCE = 1e-7  # relative error of the deflection
 DIFFERENCE = 1e-6  # for derivatives
 STEPS = 40
-TRIES = 4  # step lengths tried at once
-STILL = 0.1  # a largest gain in chi^2 that ends the search
+TRIES = 4  # step lengths that are tried before the next derivatives
+STILL = 0.1  # the search ends when no lens gains more in chi^2 by a step
 
 MATCHED = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2", "gamma1", "gamma2", "source_x", "source_y")
 FREE = [COORDINATES.index(name) for name in MATCHED]
@@ -39,13 +39,31 @@ BOUNDS = {"theta_E": (0.05, 10.0), "gamma": (1.3, 2.9)}
 
 
 class Gaussian(NamedTuple):
-    """What is known of the coordinates: mean (14,), or one for each search (K, 14), and precision (14, 14)."""
+    """What is known of the coordinates, as a Gaussian.
+
+    Parameters
+    ----------
+    mean
+        Mean (14,), or one for each of K searches, (K, 14).
+    precision
+        Inverse of the covariance, (14, 14).
+    """
 
     mean: Tensor
     precision: Tensor
 
     def updated(self, columns: list[int], mean: Tensor, sd: Tensor) -> Gaussian:
-        """With independent measurements of some columns."""
+        """The Gaussian after independent measurements of some coordinates.
+
+        Parameters
+        ----------
+        columns
+            The coordinates that are measured, n of them.
+        mean
+            Measured values (n,).
+        sd
+            Their standard deviations (n,).
+        """
         precision = self.precision.clone()
         precision[columns, columns] += sd**-2
         pull = self.precision @ self.mean
@@ -53,25 +71,44 @@ class Gaussian(NamedTuple):
         return Gaussian(torch.linalg.solve(precision, pull), precision)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 14)."""
+        """Draws (count, 14)."""
         root = torch.linalg.cholesky(self.precision)
         normal = torch.randn(len(self.mean), count, generator=generator, dtype=torch.float64)
         return self.mean + torch.linalg.solve_triangular(root.mT, normal, upper=True).mT
 
 
 class Match(NamedTuple):
-    """Solutions (K, 14) in coordinates and what they cost (K,), a chi^2; the best first."""
+    """Lenses that explain the images of a quasar, the best first.
+
+    Parameters
+    ----------
+    coordinates
+        Coordinates (K, 14).
+    cost
+        chi^2 of each, (K,).
+    """
 
     coordinates: Tensor
     cost: Tensor
 
 
+class Weights(NamedTuple):
+    """The entries of upper triangular 2 x 2 matrices that whiten rays in the source plane, (K, M) each [1 / arcsec]."""
+
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+
+
 class QuasarMatcher:
-    """Observed images of one quasar.
+    """Finds lenses that explain the observed images of one quasar.
 
     Parameters
     ----------
-    position : (M, 2) [arcsec]. magnification : (M,), without a sign.
+    position
+        Positions (M, 2) of the images [arcsec].
+    magnification
+        Their magnifications (M,), without a sign.
     """
 
     def __init__(self, position: Tensor, magnification: Tensor) -> None:
@@ -81,12 +118,19 @@ class QuasarMatcher:
         self.determinant_error = torch.hypot(self.determinant * excess, torch.tensor(DETERMINANT_ERROR))
 
     def match(self, known: Gaussian, starts: Tensor) -> Match:
-        """Levenberg-Marquardt from starts (K, 14), draws of what is known, to lenses that explain the images.
+        """Search by Levenberg-Marquardt for lenses that explain the images.
 
         Each start stands for the mean of what is known in its own search. So the results differ where the
         images leave the lens open, as draws given the images would, and some lie on the right side of a
-        caustic where the most probable lens has two images too many. The source's position in ``starts`` is
-        no start: rays traced back give it.
+        caustic where the most probable lens has two images too many. A search begins with the source where the rays
+        of its start meet, whatever position of the source ``starts`` has.
+
+        Parameters
+        ----------
+        known
+            What is known of the lens apart from the images.
+        starts
+            Draws (K, 14) of this.
         """
         known, value = Gaussian(starts, known.precision), bounded(starts)
         value[:, SOURCE] = torch.view_as_real(self._rays(value)[0].mean(1))
@@ -101,6 +145,7 @@ class QuasarMatcher:
         return Match(value[order], cost[order])
 
     def _improved(self, value: Tensor, damping: Tensor, known: Gaussian) -> tuple[Tensor, Tensor, float]:
+        """Coordinates (K, 14) and dampings (K,) after a step, and the largest gain in chi^2."""
         weights = self._weights(value)
         rest = self._residuals(value, known, weights)
         slopes = self._slopes(value, known, weights)  # (K, F, R)
@@ -122,37 +167,37 @@ class QuasarMatcher:
         return best, damping, float(gain.max())
 
     def _rays(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where rays meet the source plane [arcsec], convergence and shear, (K, M) each."""
+        """Where rays meet the source plane [arcsec], and convergence and shear at the images, (K, M) each."""
         bent = PowerLaw(to_parameters(value), TOLERANCE).expansion(self.position)
         return self.position - bent.alpha, bent.kappa, bent.gamma
 
-    def _weights(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A Cholesky factor of the rays' precision, (K, M) for each of its three entries."""
+    def _weights(self, value: Tensor) -> Weights:
+        """A Cholesky factor of the precision of each ray, (K, M) for each of its three entries."""
         _, kappa, gamma = self._rays(value)
         first, second, cross = 1 - kappa - gamma.real, 1 - kappa + gamma.real, -gamma.imag
         xx = POSITION_ERROR**2 * (first**2 + cross**2) + SOURCE_ERROR**2
         yy = POSITION_ERROR**2 * (second**2 + cross**2) + SOURCE_ERROR**2
         xy = POSITION_ERROR**2 * cross * (first + second)
         determinant = xx * yy - xy**2
-        return torch.sqrt(yy / determinant), -xy / torch.sqrt(yy * determinant), yy.rsqrt()
+        return Weights(torch.sqrt(yy / determinant), -xy / torch.sqrt(yy * determinant), yy.rsqrt())
 
-    def _residuals(self, value: Tensor, known: Gaussian, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """(K, 3 M + 14) in units of their errors."""
+    def _residuals(self, value: Tensor, known: Gaussian, weights: Weights) -> Tensor:
+        """Residuals (K, 3 M + 14) of rays, magnifications and what is known, in units of their errors."""
         rays, kappa, gamma = self._rays(value)
         source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
         off, determinant = rays - source, (1 - kappa) ** 2 - gamma.abs() ** 2
         parts = (
-            weights[0] * off.real + weights[1] * off.imag,
-            weights[2] * off.imag,
+            weights.xx * off.real + weights.xy * off.imag,
+            weights.yy * off.imag,
             (determinant.abs() - self.determinant) / self.determinant_error,
             (value - known.mean) @ torch.linalg.cholesky(known.precision),
         )
         return torch.cat(parts, 1)
 
-    def _slopes(self, value: Tensor, known: Gaussian, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def _slopes(self, value: Tensor, known: Gaussian, weights: Weights) -> Tensor:
         """Derivatives (K, F, R) of the residuals by the matched coordinates, by central differences."""
         step = DIFFERENCE * torch.eye(value.shape[1], dtype=value.dtype)[FREE]
-        repeated = tuple(weight.repeat_interleave(len(FREE), 0) for weight in weights)
+        repeated = Weights(*(weight.repeat_interleave(len(FREE), 0) for weight in weights))
         known = Gaussian(known.mean.repeat_interleave(len(FREE), 0), known.precision)
         both = [self._residuals((value[:, None] + sign * step).flatten(0, 1), known, repeated) for sign in (1, -1)]
         return ((both[0] - both[1]) / (2 * DIFFERENCE)).unflatten(0, (len(value), len(FREE)))

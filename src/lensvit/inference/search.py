@@ -1,7 +1,12 @@
-"""The most probable parameters of systems, given their noisy images: Levenberg-Marquardt on the posterior.
+r"""The most probable parameters of systems, given their noisy images: Levenberg-Marquardt on the posterior.
 
-Many systems at once, each with its own damping. An image of the model is cheap and its derivatives are not,
-so that these are computed anew only where a step was accepted.
+With the gradient g and the information I of the log posterior, a step d solves
+
+.. math:: (I + \lambda \, \mathrm{diag}\, I) \, d = g
+
+with a damping :math:`\lambda` that falls after each step that leads upwards and grows after each that does not.
+Many systems are searched at once, each with its own damping. An image of the model is cheap and its derivatives are
+not, so that these are computed again only where a step was accepted.
 """
 
 from __future__ import annotations
@@ -14,19 +19,29 @@ from torch import Tensor
 from lensvit.inference.posterior import Posterior
 
 STILL = 0.01  # squared distance to the maximum that ends a search, in standard deviations
-DAMPING = 1e-3  # at first, in units of the normal matrix's diagonal
+DAMPING = 1e-3  # at first
 EASIER, HARDER = 1 / 8, 6.0  # factors on the damping after a step that was accepted or not
 STRONGEST = 1e7  # damping at which no step leads upwards
 NEAR = 0.1  # squared distance to the maximum of a converged fit, in standard deviations
-RIDGE = 4.0  # the same where no step leads upwards: at a kink, where a quasar crosses a pixel's centre
+RIDGE = 4.0  # the same where no step leads upwards: at a kink, as where a quasar crosses a pixel's centre
 
 
 class Fit(NamedTuple):
     """Results of B fits.
 
-    coordinates : (B, 14). density : (B,) log posterior, minus infinity where no image can be computed.
-    distance : (B,) squared distance to the maximum of the parabola there, in standard deviations.
-    stuck : (B,) whether no step led upwards. iterations : (B,).
+    Parameters
+    ----------
+    coordinates
+        Coordinates (B, 14) where a search ended.
+    density
+        Log posterior there, (B,); minus infinity where no image can be computed.
+    distance
+        Squared distance from there to the maximum of the parabola that touches the log posterior, (B,), in standard
+        deviations.
+    stuck
+        Whether a search ended because no step led upwards, (B,).
+    iterations
+        Number of steps that were tried, (B,).
     """
 
     coordinates: Tensor
@@ -36,18 +51,28 @@ class Fit(NamedTuple):
     iterations: Tensor
 
     def at_maximum(self) -> Tensor:
-        """(B,) whether the gradient vanishes, as well as an image made of pixels lets it."""
+        """Whether the gradient vanishes, as well as an image made of pixels lets it, (B,)."""
         return (self.distance < NEAR) | (self.stuck & (self.distance < RIDGE))
 
 
-# ---------------------------------------------------------------- the search
-
-
 def climb(posterior: Posterior, start: Tensor, rows: Tensor, iterations: int, model_error: float = 0.0) -> Fit:
-    """From ``start`` (b, 14) of the systems ``rows`` (b,) upwards, at most so many steps.
+    """Search upwards for the maximum of the log posterior.
 
     A step is taken if the log posterior itself grows, so that it does not matter how far the parabola
     holds; where a quasar image vanishes behind a caustic, a shorter step follows.
+
+    Parameters
+    ----------
+    posterior
+        The posterior of the systems.
+    start
+        Coordinates (b, 14) to start from.
+    rows
+        The systems of the posterior that these belong to, (b,).
+    iterations
+        Most steps of a search.
+    model_error
+        A further relative error of the model image, see :class:`lensvit.inference.likelihood.Likelihood`.
     """
     state = _State(posterior, start, rows, model_error)
     for _ in range(iterations):
@@ -62,7 +87,7 @@ def climb(posterior: Posterior, start: Tensor, rows: Tensor, iterations: int, mo
 
 
 class _State:
-    """Of b searches: where they are, their equations there, and which go on."""
+    """The state of b searches: where they are, their equations there, and which go on."""
 
     def __init__(self, posterior: Posterior, start: Tensor, rows: Tensor, model_error: float) -> None:
         self.posterior, self.rows, self.model_error = posterior, rows, model_error
@@ -78,7 +103,7 @@ class _State:
         self.moved, self.stuck = self.going.clone(), torch.zeros(count, dtype=torch.bool)
 
     def refresh(self) -> None:
-        """New equations where a search has moved; it ends where the maximum is near."""
+        """Compute the equations again where a search has moved, and end it where the maximum is near."""
         moved = torch.nonzero(self.moved)[:, 0]
         if len(moved):
             parts = self.posterior.equations(self.value[moved], self.rows[moved], self.model_error)
@@ -88,7 +113,7 @@ class _State:
             self.moved[moved] = False
 
     def step(self, going: Tensor) -> None:
-        """One step of some searches, taken or not."""
+        """Try one step in each of the searches ``going`` (g,)."""
         self.iterations[going] += 1
         trial = self.value[going] + _newton(self.gradient[going], self.information[going], self.damping[going])
         density = self.posterior.log_density(trial, self.rows[going], self.model_error)
@@ -103,7 +128,10 @@ class _State:
 
 
 def _newton(gradient: Tensor, information: Tensor, damping: Tensor | None = None) -> Tensor:
-    """Steps (b, P), in units in which the information has a diagonal of 1."""
+    """Steps (b, P) of Newton's method, damped if dampings (b,) are given; 0 where there is none.
+
+    They are computed in units in which the information has a diagonal of 1.
+    """
     scale = torch.diagonal(information, dim1=1, dim2=2).rsqrt()
     scaled = scale[:, :, None] * information * scale[:, None]
     if damping is not None:

@@ -1,21 +1,41 @@
-"""The test systems that a chapter looks at, chosen by lot."""
+"""The test systems that are fitted or sampled, chosen by lot."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import pandas as pd
 
 from lensvit.jobs import seeds
 
 
+class NamedCamera(Protocol):
+    """Settings of a camera, as far as they matter here."""
+
+    @property
+    def name(self) -> str:
+        """Name of the instrument."""
+
+
 def select_systems(
-    catalog: pd.DataFrame, count: int | None, seed: int, cameras: Mapping[str, Mapping[str, object]]
+    catalog: pd.DataFrame, count: int | None, seed: int, cameras: Mapping[str, NamedCamera]
 ) -> pd.DataFrame:
-    """``count`` test systems (None: all) by lot; a larger number contains the smaller one.
+    """Rows of the catalogue of some test systems, chosen by lot.
 
     Each camera has its share of them, rounded to whole systems, so that a few systems are not by chance of one
-    camera alone. ``cameras`` leads from each PSF to its camera, a mapping with a ``name``.
+    camera alone. A larger selection contains every smaller one of the same seed.
+
+    Parameters
+    ----------
+    catalog
+        The run's catalogue.
+    count
+        Number of systems; None for all.
+    seed
+        Seed of the run.
+    cameras
+        PSF to its camera.
     """
     test = catalog[catalog["split"] == "test"]
     table = pd.DataFrame({"camera": [cameras[psf].name for psf in test["psf"]]})

@@ -1,8 +1,9 @@
 """Where a fit to an image starts: lenses that explain what is easily measured in it.
 
 A quasar's image is a point, so that pixels tell nothing of a lens whose images fall a width of the PSF away.
-Hence three steps before any fit to all pixels: the light of the lens galaxy, away from the images; peaks in
-what is left; and lenses that map these peaks to one quasar (:mod:`lensvit.inference.quasar_match`).
+Three steps therefore come before any fit to all pixels: the light of the lens galaxy is fitted away from the images;
+peaks are found in what is left (:mod:`lensvit.inference.peaks`); and lenses are sought that map these peaks to one
+quasar (:mod:`lensvit.inference.quasar_match`).
 """
 
 from __future__ import annotations
@@ -20,25 +21,26 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.psf.kernel import Kernel
 
 WIDENING = 2.0  # factor on a network's sigma: it may be too sure
-SHRINKAGE = 0.1  # of a network's correlations, which few draws overestimate
+SHRINKAGE = 0.1  # part of a network's correlations that is left out, since few draws overestimate them
 
 LIGHT = ("center_x", "center_y", "e1", "e2", "R_sersic", "n_sersic")
 LIGHT_COLUMNS = [COORDINATES.index(name) for name in LIGHT]
-LIGHT_ERROR = (0.01, 0.01, 0.05, 0.05, 0.03, 0.1)  # of the first fit of the lens light: arcs shine through
-LIGHT_STEPS = 8
+LIGHT_ERROR = (0.01, 0.01, 0.05, 0.05, 0.03, 0.1)  # error of LIGHT in the fit of the lens light: arcs shine through
+LIGHT_STEPS = 8  # of this fit
 LONGEST_STEP = (0.02, 0.02, 0.15, 0.15, 0.1, 0.3)
 WITHOUT_ARCS = (0.4, 2.2)  # the lens light is seen nearer to and farther from the centre [Einstein radii]
-MODEL_ERROR = 0.05  # relative
-TOO_BRIGHT = 3.0  # above the lens light [standard deviations]: something else
+MODEL_ERROR = 0.05  # relative error of the lens light's model
+TOO_BRIGHT = 3.0  # pixels so far above the lens light show something else [standard deviations]
 
 CENTRAL = 0.1  # radius around the lens without peaks [arcsec]
-FAINTEST = 0.1  # of a peak, in units of the quasar's flux: the tips of arcs are fainter
-POOR = 60.0  # chi^2 of a match from which on the faintest peak may be none
-FLUX_BIAS = 1.015  # of a peak: it stands on an arc's crest
+FAINTEST = 0.1  # smallest flux of a peak, in units of the quasar's: the tips of arcs are fainter
+MOST_PEAKS = 4
+POOR = 60.0  # chi^2 of a match from which on the faintest peak may be no image of the quasar
+FLUX_BIAS = 1.015  # measured over true flux of a peak, which stands on an arc's crest
 
 
 def from_prior(prior: LogPrior) -> Gaussian:
-    """The prior as a Gaussian in coordinates; the shear's direction is not known."""
+    """The prior as a Gaussian in coordinates, for which the shear has no known direction."""
     mean, sd = prior.center.clone(), torch.where(prior.sd.isfinite(), prior.sd, prior.reach)
     component = torch.sqrt((mean[SIZE] ** 2 + sd[SIZE] ** 2) / 2)
     mean[[SIZE, ANGLE]], sd[[SIZE, ANGLE]] = 0.0, component
@@ -46,7 +48,15 @@ def from_prior(prior: LogPrior) -> Gaussian:
 
 
 def from_draws(draws: np.ndarray, prior: LogPrior) -> Gaussian:
-    """A network's draws (passes, 8) of the targets, with the prior of what it does not predict."""
+    """A network's draws of the targets as a Gaussian in coordinates, with the prior of what it does not predict.
+
+    Parameters
+    ----------
+    draws
+        Draws (passes, 8) of the targets.
+    prior
+        Prior of the parameters.
+    """
     known = from_prior(prior)
     covariance = torch.as_tensor(np.cov(draws, rowvar=False)) * WIDENING**2
     covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.diag(torch.diag(covariance))
@@ -63,7 +73,12 @@ class Starter:
 
     Parameters
     ----------
-    renderer : of the camera. kernel : its PSF. supersampling : of the quasar images, as the renderer's.
+    renderer
+        Renderer of the camera.
+    kernel
+        The camera's PSF.
+    supersampling
+        Supersampling of the quasar images, as the renderer's.
     """
 
     def __init__(self, renderer: BatchedRenderer, kernel: Kernel, supersampling: int = 1) -> None:
@@ -84,9 +99,20 @@ class Starter:
 
         Parameters
         ----------
-        image : (ny, nx), noisy [counts/s per pixel]. sigma_bkg : [counts/s per pixel]. exposure : [s].
-        known : before the image. count : of draws from which lenses are matched to the peaks. seed : of these.
-        thorough : match also the brighter peaks alone, however well all of them are matched.
+        image
+            Noisy image (ny, nx) [counts/s per pixel].
+        sigma_bkg
+            Standard deviation of the background noise [counts/s per pixel].
+        exposure
+            Exposure time [s].
+        known
+            What is known of the system apart from the image.
+        count
+            Number of draws from which lenses are matched to the peaks.
+        seed
+            Seed of these draws.
+        thorough
+            Whether the brighter peaks alone are matched too, however well all of them are matched.
         """
         data = torch.as_tensor(image, dtype=torch.float64)
         light = self.lens_light(data, sigma_bkg, exposure, known)
@@ -104,7 +130,19 @@ class Starter:
         return torch.cat(found)
 
     def lens_light(self, data: Tensor, sigma_bkg: float, exposure: float, known: Gaussian) -> Tensor:
-        """The six coordinates ``LIGHT`` of the lens galaxy, from pixels in which nothing else is seen."""
+        """The six coordinates ``LIGHT`` of the lens galaxy, from pixels in which nothing else is seen.
+
+        Parameters
+        ----------
+        data
+            Noisy image (ny, nx) [counts/s per pixel].
+        sigma_bkg
+            Standard deviation of the background noise [counts/s per pixel].
+        exposure
+            Exposure time [s].
+        known
+            What is known of the system apart from the image.
+        """
         mean, precision = known.mean[LIGHT_COLUMNS], known.precision[LIGHT_COLUMNS, LIGHT_COLUMNS]
         axis = self.renderer.axis
         radius = torch.hypot(axis, axis[:, None]) / known.mean[COORDINATES.index("theta_E")].clamp_min(0.1)
@@ -130,7 +168,7 @@ class Starter:
         return bounded(value)
 
     def _lens_galaxy(self, known: Gaussian, light: Tensor) -> tuple[Tensor, Tensor]:
-        """Its image (ny, nx) and derivatives (6, ny, nx) by ``LIGHT``, float64."""
+        """The lens galaxy's image (ny, nx) and its derivatives (6, ny, nx) by ``LIGHT``, float64."""
         amplitudes = light.new_tensor([[0.0, self.renderer.scene.lens_amp, 0.0]])
         parameters = torch.cat([to_parameters(self._with(known, light)), amplitudes], 1)
         nothing = light.new_zeros(1, 1, 2), light.new_zeros(1, 1)
@@ -138,12 +176,14 @@ class Starter:
         return image[0].double(), slopes[0, LIGHT_COLUMNS].double()
 
     def _peaks(self, data: Tensor, sigma_bkg: float, exposure: float, mean: Tensor, light: Tensor) -> Peaks:
+        """Peaks in an image without the lens galaxy's light."""
         model = self._lens_galaxy(Gaussian(mean[0], torch.empty(0)), light)[0]
         spread = sigma_bkg**2 + data.abs() / exposure + (MODEL_ERROR * model) ** 2
         least = FAINTEST * self.renderer.scene.quasar_amp
-        most = 4
-        return self.finder.find((data - model).numpy(), spread.numpy(), light[:2].numpy(), CENTRAL, least, most)
+        image, variance, center = (data - model).numpy(), spread.numpy(), light[:2].numpy()
+        return self.finder.find(image, variance, center, CENTRAL, least, MOST_PEAKS)
 
     def _matched(self, peaks: Peaks, known: Gaussian, starts: Tensor) -> Match:
+        """Lenses of which the peaks are the quasar images."""
         magnification = torch.as_tensor(peaks.flux) / FLUX_BIAS / self.renderer.scene.quasar_amp
         return QuasarMatcher(torch.as_tensor(peaks.position), magnification).match(known, starts)
