@@ -9,14 +9,14 @@ import pandas as pd
 
 from lensvit.parameters import NAMES
 
-Group = TypeVar("Group")
+Label = TypeVar("Label")
 
 ALL = "all"  # the group of all rows
 
 
-def with_all(groups: Iterable[Group]) -> list[Group | str]:
+def with_all(groups: Iterable[Label]) -> list[Label | str]:
     """``ALL``, and after it each of several groups; a single group, which would repeat it, is left out."""
-    names: list[Group | str] = list(groups)
+    names: list[Label | str] = list(groups)
     return [ALL, *(names if len(names) > 1 else [])]
 
 

@@ -43,8 +43,8 @@ RC: dict[str, Any] = {
 }
 
 # decorates a function that draws or writes: RC over matplotlib's defaults, whatever the user's own are
-PARAMETERS: Any = {**matplotlib.rcParamsDefault, "backend": "agg", **RC}
-styled = matplotlib.rc_context(PARAMETERS)
+RC_CONTEXT: Any = {**matplotlib.rcParamsDefault, "backend": "agg", **RC}
+styled = matplotlib.rc_context(RC_CONTEXT)
 
 METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
