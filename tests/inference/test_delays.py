@@ -84,8 +84,6 @@ def test_lenses_that_cannot_be_are_nan():
     assert np.isfinite(found[0]).all() and np.isnan(found[1:]).all()
 
 
-# ---------------------------------------------------------------- agreement with the images
-
 SIGMA = np.array([0.03, 0.08, 0.006, 0.006, 0.03, 0.03, 0.025, 0.09])
 
 
