@@ -70,7 +70,7 @@ class Recipe(InputRecipe):
     batch_size: int = Field(ge=1, le=65536, description="training images in one step")
     epochs: int = Field(ge=1, le=100_000, description="passes over the training images")
     criterion: Literal["mse", "nll"] = Field(
-        description="validation score that picks the best epoch: mse (squared error) or nll (log- likelihood)"
+        description="validation score that picks the best epoch: mse (squared error) or nll (log-likelihood)"
     )
     precision: Precision
     compile: Compile
