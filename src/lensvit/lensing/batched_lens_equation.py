@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from lensvit.lensing import lens_equation
-from lensvit.lensing.lens_equation import FAINTEST, RESIDUAL, SEPARATION, NoSolution, QuasarImages
+from lensvit.lensing.lens_equation import FAINTEST, LARGEST, NUDGE, RESIDUAL, SEPARATION, NoSolution, QuasarImages
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.parameters import NAMES
 
@@ -37,7 +37,7 @@ CLOSE = 24  # steps of the search for an extremum
 STEPS, CLOSE_ENOUGH = 30, 1e-11  # most steps of the search for a root, and the size of its last step [rad]
 CENTRAL = 1e-8  # distance from the centre [arcsec] within which an image is far fainter than FAINTEST
 ON_AXIS = 1e-8  # gap between the arcs [rad] below which the function has roots at the very ends of the arcs
-NUDGE = {"e1": 1e-6, "e2": 1.3e-6}  # change of the parameters that widens a small gap, except in the last steps
+BEHIND = 1e-9  # distance [arcsec] of the quasar from the centre, below which all angles are roots
 SLOTS = 8  # images that a system has room for: 4, a faint one in the centre, and spare ones
 
 Function = Callable[[Tensor], Tensor]
@@ -91,11 +91,17 @@ def find(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     parameters = parameters.double()
     search = _Search(parameters)
-    on_axis = search.gap.abs() < ON_AXIS
-    if bool(on_axis.any()):
-        nudge = parameters.new_tensor([NUDGE.get(name, 0.0) for name in NAMES])
-        search = _Search(parameters + torch.where(on_axis, nudge, 0))
+    behind = search.y.abs() < BEHIND
+    on_axis = behind | (search.gap.abs() < ON_AXIS)
+    if bool(on_axis.any()):  # looked for in a system that is less symmetric; the last steps are those of this one
+        shape, place = (_nudge(parameters, names) for names in (("e1", "e2"), ("source_x", "source_y")))
+        search = _Search(parameters + torch.where(on_axis, shape, 0) + torch.where(behind, place, 0))
     return search.images(parameters)
+
+
+def _nudge(parameters: Tensor, names: tuple[str, ...]) -> Tensor:
+    """The small change (14,) of some of the parameters that makes a system less symmetric."""
+    return parameters.new_tensor([NUDGE[name] if name in names else 0.0 for name in NAMES])
 
 
 def _nearest(position: Tensor, present: Tensor) -> Tensor:
@@ -346,6 +352,8 @@ class _Search:
         position, magnification = position.gather(1, order), magnification.gather(1, order)
         present = magnification != 0
         sure = sure & (_nearest(position, present) > SEPARATION) & ~((residual >= RESIDUAL) & filled).any(1)
+        # every quasar has an image, and none that is infinitely bright
+        sure = sure & present.any(1) & (magnification.abs() <= LARGEST).all(1)
         positions = torch.where(present[..., None], torch.stack([position.real, position.imag], -1), 0)
         return positions, magnification, sure
 

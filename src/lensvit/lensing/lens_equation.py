@@ -4,6 +4,9 @@ lenstronomy's analytical solver reduces the lens equation to one dimension and f
 pair of images at a fold can fall between two angles, so that each system is solved on two grids. Where these disagree,
 or where parities do not add up, a much finer grid of angles and lenstronomy's own search over the sky follow, whose
 results are united.
+
+The reduction divides by 0 where a system is symmetric: a lens without ellipticity and shear, or a quasar exactly behind
+the centre. Then the images of a system that is a millionth less symmetric are found, and followed to this one.
 """
 
 from __future__ import annotations
@@ -21,6 +24,10 @@ SEPARATION = 1e-7  # solutions closer than this are the same image [arcsec]
 FAINTEST = 1e-3  # least |magnification| of an image; leaves out the one in a cuspy centre
 SERIES_LIMIT = 0.8  # |e| to which EPL_NUMBA's 200 terms reach machine precision: 0.8^200 = 4e-20
 ELLIPTICITY_LIMIT = 0.9999  # lenstronomy silently sets larger |e| to this
+LARGEST = 1e9  # |magnification| above which the quasar lies on a caustic, as far as numbers can tell
+NUDGE = {"e1": 1e-6, "e2": 1.3e-6, "source_x": 1.1e-6, "source_y": 0.7e-6}  # makes a system less symmetric
+NEARLY_CIRCULAR = 1e-6  # ellipticity and shear up to which images lie on the line through centre and quasar
+NEWTON_STEPS = 6  # from the images of a nudged system to those of the system; each doubles the digits that are right
 SAMPLINGS = ({"Nmeas": 400, "Nmeas_extra": 80}, {"Nmeas": 1000, "Nmeas_extra": 150})
 FINE_SAMPLING = {"Nmeas": 20000, "Nmeas_extra": 2000}
 
@@ -88,21 +95,35 @@ def solve(parameters: Mapping[str, float]) -> QuasarImages:
     Raises
     ------
     NoSolution
-        If the ellipticity is beyond lenstronomy's limit, nothing maps to the source, or the finer search still breaks
-        the sum rule.
+        If the ellipticity is beyond lenstronomy's limit, the quasar lies on a caustic (behind the centre of a circular
+        lens its image is a ring), nothing that maps to the source is found, or the finer search still breaks the sum
+        rule.
     """
     ellipticity = np.hypot(parameters["e1"], parameters["e2"])
     if not ellipticity < ELLIPTICITY_LIMIT:
         raise NoSolution(f"|e| = {ellipticity:.4f} is not below {ELLIPTICITY_LIMIT}")
     with np.errstate(all="ignore"):
+        if _departure(parameters) == 0:
+            return _off_caustic(_images(parameters, _on_a_line(parameters), newton_steps=NEWTON_STEPS))
         first, second = (_images(parameters, _angular(parameters, **grid)) for grid in SAMPLINGS)
-        if _same(first, second) and _parity(second) == 0:
-            return second
+        if len(second) and _same(first, second) and _parity(second) == 0:
+            return _off_caustic(second)
         images = _images(parameters, *_fine(parameters))
-    if len(images) == 0:
-        raise NoSolution("no image of the source")
-    if _parity(images) not in (0, 1):
+        if len(images) < 2 or not _obeys_sum_rule(parameters, images):
+            nearly = _images(parameters, *_less_symmetric(parameters), newton_steps=NEWTON_STEPS)
+            images = nearly if len(nearly) > len(images) else images
+    images = _off_caustic(images)
+    if not _obeys_sum_rule(parameters, images):
         raise NoSolution(f"{len(images)} images whose parities add up to {_parity(images)}")
+    return images
+
+
+def _off_caustic(images: QuasarImages) -> QuasarImages:
+    """The images, if there are any and none is infinitely bright."""
+    if len(images) == 0:
+        raise NoSolution("no image of the quasar was found")
+    if np.abs(images.magnification).max() > LARGEST:
+        raise NoSolution("the quasar lies on a caustic: its image is a ring, or infinitely bright")
     return images
 
 
@@ -143,11 +164,12 @@ def _fine(parameters: Mapping[str, float]) -> Iterator[np.ndarray]:
     )
 
 
-def _images(parameters: Mapping[str, float], *candidates: np.ndarray) -> QuasarImages:
+def _images(parameters: Mapping[str, float], *candidates: np.ndarray, newton_steps: int = 1) -> QuasarImages:
     """The images at candidate positions (2, n), polished, sorted, and without repeated, wrong and faint ones."""
     x, y = np.concatenate([np.reshape(part, (2, -1)) for part in candidates], axis=1)
     model, kwargs = lens_model(parameters), lens_kwargs(parameters)
-    x, y = _newton(model, kwargs, parameters, x, y)
+    for _ in range(newton_steps):
+        x, y = _newton(model, kwargs, parameters, x, y)
     beta_x, beta_y = model.ray_shooting(x, y, kwargs)
     residual = np.hypot(beta_x - parameters["source_x"], beta_y - parameters["source_y"])
     magnification = model.magnification(x, y, kwargs)
@@ -173,6 +195,45 @@ def _newton(
     new_beta_x, new_beta_y = model.ray_shooting(new_x, new_y, kwargs)
     nearer = np.hypot(new_beta_x - source_x, new_beta_y - source_y) < np.hypot(off_x, off_y)
     return np.where(nearer, new_x, x), np.where(nearer, new_y, y)
+
+
+def _less_symmetric(parameters: Mapping[str, float]) -> Iterator[np.ndarray]:
+    """Positions (2, n) [arcsec] near the images of a symmetric system."""
+    yield from _fine(parameters)
+    if _departure(parameters) <= NEARLY_CIRCULAR:
+        yield _on_a_line(parameters)
+    else:
+        yield from _fine({name: value + NUDGE.get(name, 0.0) for name, value in parameters.items()})
+
+
+def _departure(parameters: Mapping[str, float]) -> float:
+    """The largest of the parameters that make a lens not circular."""
+    return max(abs(parameters[name]) for name in ("e1", "e2", "gamma_ext"))
+
+
+def _on_a_line(parameters: Mapping[str, float]) -> np.ndarray:
+    """Positions (2, n) [arcsec] of images behind a circular lens, where r -+ alpha(r) is the distance of the quasar."""
+    centre = np.array([parameters["center_x"], parameters["center_y"]])
+    source = np.array([parameters["source_x"], parameters["source_y"]]) - centre
+    distance, radius = np.hypot(*source), parameters["theta_E"]
+    direction = source / distance if distance else np.array([1.0, 0.0])
+    r = np.geomspace(1e-9, 4 * radius + 2 * distance, 20000)
+    deflection = radius * (r / radius) ** (2 - parameters["gamma"])
+    found = []
+    for side in (1, -1):
+        off = r - deflection - side * distance
+        crossed = np.nonzero(off[:-1] * off[1:] <= 0)[0]
+        found += list(side * (r[crossed] + r[crossed + 1]) / 2)
+    return centre[:, None] + direction[:, None] * np.array(found)
+
+
+def _obeys_sum_rule(parameters: Mapping[str, float], images: QuasarImages) -> bool:
+    """Whether parities add up to 0, or to 1 with a maximum of the arrival time or for an image without a partner."""
+    if _parity(images) != 1:
+        return _parity(images) == 0
+    f_xx, _, _, f_yy = lens_model(parameters).hessian(images.x, images.y, lens_kwargs(parameters))
+    maxima = (images.magnification > 0) & (f_xx + f_yy > 2)  # convergence above 1
+    return len(images) == 1 or bool(maxima.any())
 
 
 def _parity(images: QuasarImages) -> int:
