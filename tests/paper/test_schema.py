@@ -80,9 +80,9 @@ def test_what_is_not_in_the_schema_is_an_error(change, message):
 
 
 def test_two_models_of_one_name_are_an_error():
-    other = create_model("Limit", value=(int, 1))
+    other = create_model("LimitNumbers", value=(int, 1))
     whole = create_model("Whole", first=(PaperNumbers, ...), second=(other, ...))
-    with pytest.raises(ValueError, match="two models called Limit"):
+    with pytest.raises(ValueError, match="two models called LimitNumbers"):
         models_of(whole)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from lensvit.jobs import seeds
 
 
-class NamedCamera(Protocol):
+class OfCamera(Protocol):
     """Settings of a camera, as far as they matter here."""
 
     @property
@@ -19,7 +19,7 @@ class NamedCamera(Protocol):
 
 
 def select_systems(
-    catalog: pd.DataFrame, count: int | None, seed: int, cameras: Mapping[str, NamedCamera]
+    catalog: pd.DataFrame, count: int | None, seed: int, cameras: Mapping[str, OfCamera]
 ) -> pd.DataFrame:
     """Rows of the catalogue of some test systems, chosen by lot.
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from lensvit.chapters.ablation.numbers import (
-    Ablation,
     AblationModel,
+    AblationNumbers,
     AblationOrigin,
     AblationRow,
     AblationValue,
@@ -46,7 +46,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     labels: dict[str, str] = {}
     for row in rows:
         labels.setdefault(row["variant"], row["label"])
-    ablation = Ablation(
+    ablation = AblationNumbers(
         clear=CLEAR_AMONG_MANY,
         origin=AblationOrigin(**json.loads(provenance.read_text(encoding="utf-8"))),
         models=[_model(key, part) for key, part in parts.items()],

@@ -84,7 +84,7 @@ class AblationRow(Numbers):
     values: dict[str, AblationValue | None] = Field(description="model to its value; null: it has no such variant")
 
 
-class Ablation(Numbers):
+class AblationNumbers(Numbers):
     """What each part of the recipe brings."""
 
     clear: float = Field(description="standard errors from which on a difference is clear")
@@ -96,4 +96,4 @@ class Ablation(Numbers):
 class Part(Numbers):
     """What the chapter gives to numbers.json."""
 
-    ablation: Ablation = Field(description="what each part of the recipe brings")
+    ablation: AblationNumbers = Field(description="what each part of the recipe brings")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lensvit.chapters.fermat.numbers import DelayMethod, DelayNetwork, Fermat, Part
+from lensvit.chapters.fermat.numbers import DelayMethod, DelayNetwork, FermatNumbers, Part
 from lensvit.chapters.fermat.thresholds import CENTRAL, MOST_UNPHYSICAL
 from lensvit.chapters.grouping import ALL
 from lensvit.chapters.quoting import METHOD_LABELS, Context, Row, number, rows_of
@@ -45,7 +45,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     prior = next((entry for entry in methods if entry.key == "prior"), None)
     pixels = [entry for entry in methods if entry.treatment == "pixels" and entry.used]
     sharpest = next((entry for key in PIXELS for entry in pixels if entry.key == key), None)
-    fermat = Fermat(
+    fermat = FermatNumbers(
         goal=settings["goal"],
         astrometry=settings["astrometry"],
         draws=settings["draws"],

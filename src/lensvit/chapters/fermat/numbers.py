@@ -60,7 +60,7 @@ class DelayNetwork(Numbers):
     )
 
 
-class Fermat(Numbers):
+class FermatNumbers(Numbers):
     """What the errors of lenses mean for H0."""
 
     goal: float = Field(description="relative uncertainty of H0 that the number of lenses is for")
@@ -80,4 +80,4 @@ class Fermat(Numbers):
 class Part(Numbers):
     """What the chapter gives to numbers.json."""
 
-    fermat: Fermat = Field(description="time delays and H0")
+    fermat: FermatNumbers = Field(description="time delays and H0")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lensvit.chapters.grouping import ALL
-from lensvit.chapters.limit.numbers import InstrumentLimit, Limit, LimitModel, LimitRow, Part
+from lensvit.chapters.limit.numbers import InstrumentLimit, LimitModel, LimitNumbers, LimitRow, Part
 from lensvit.chapters.quoting import OVERALL, Context, Rows, by_target, extremes, heading, largest, of_targets
 from lensvit.io.products import AMPLITUDE_TREATMENTS, NEAREST_CAUSTIC
 from lensvit.io.tables import read_csv
@@ -34,7 +34,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     amplitudes = context.config["limit"]["amplitudes"]
     chosen, other = (f"limit_{name}" for name in sorted(AMPLITUDE_TREATMENTS, key=lambda name: name != amplitudes))
     known, unknown = (of_targets(first, f"limit_{name}") for name in AMPLITUDE_TREATMENTS)
-    limit = Limit(
+    limit = LimitNumbers(
         amplitudes=amplitudes,
         systems=int(first[OVERALL]["systems"]),
         nearest=NEAREST_CAUSTIC,

@@ -34,7 +34,7 @@ class LimitModel(Numbers):
     most: Extreme | None = Field(description="target with the largest ratio")
 
 
-class Limit(Numbers):
+class LimitNumbers(Numbers):
     """How well the targets can be known from the images."""
 
     amplitudes: Literal["known", "marginalised"] = Field(
@@ -53,4 +53,4 @@ class Limit(Numbers):
 class Part(Numbers):
     """What the chapter gives to numbers.json."""
 
-    limit: Limit = Field(description="the limit of information")
+    limit: LimitNumbers = Field(description="the limit of information")

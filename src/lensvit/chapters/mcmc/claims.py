@@ -16,7 +16,7 @@ from lensvit.chapters.mcmc.numbers import (
     ChainStart,
     ChainValues,
     InstrumentChains,
-    Mcmc,
+    McmcNumbers,
     Part,
     Speed,
 )
@@ -56,7 +56,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     parts = {method: rows for (method,), rows in by_target(read_csv(table, "method"), "method").items()}
     runs = rows_of(read_csv(chains, "instrument"))
     settings = context.config["mcmc"]
-    found = Mcmc(
+    found = McmcNumbers(
         settings=Chains(**{key: settings[key] for key in Chains.model_fields}),
         model=context.labels[settings["model"] or next(iter(context.labels))],
         systems=int(parts["mcmc"][OVERALL]["systems"]),

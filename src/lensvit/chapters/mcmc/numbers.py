@@ -90,7 +90,7 @@ class Speed(Numbers):
     break_even: int | None = Field(description="systems from which on the network is the quicker way; null: never")
 
 
-class Mcmc(Numbers):
+class McmcNumbers(Numbers):
     """Markov chains of all parameters of some test systems."""
 
     settings: Chains = Field(description="how the chains were run")
@@ -108,4 +108,4 @@ class Mcmc(Numbers):
 class Part(Numbers):
     """What the chapter gives to numbers.json."""
 
-    mcmc: Mcmc = Field(description="Markov chains")
+    mcmc: McmcNumbers = Field(description="Markov chains")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lensvit.chapters.grouping import ALL
 from lensvit.chapters.quoting import OVERALL, Context, Row, Rows, by_target, extremes, heading, number, of_targets
-from lensvit.chapters.refine.numbers import FitRow, FitStart, FitValues, InstrumentFits, Part, Refine
+from lensvit.chapters.refine.numbers import FitRow, FitStart, FitValues, InstrumentFits, Part, RefineNumbers
 from lensvit.chapters.refine.table import PRIOR
 from lensvit.io.tables import read_csv
 from lensvit.statistics.compare import is_clear
@@ -42,7 +42,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         FitRow(**heading(target), starts={name: _values(parts[name, ALL][target]) for name in names})
         for target in parts[names[0], ALL]
     ]
-    return Part(refine=Refine(systems=starts[0].systems, needed=_needed(starts), starts=starts, rows=rows))
+    return Part(refine=RefineNumbers(systems=starts[0].systems, needed=_needed(starts), starts=starts, rows=rows))
 
 
 def _start(name: str, parts: Mapping[tuple[str, ...], Rows], context: Context) -> FitStart:

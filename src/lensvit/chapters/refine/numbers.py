@@ -66,7 +66,7 @@ class FitRow(Heading):
     starts: dict[str, FitValues] = Field(description="key of the start to what its fits reach")
 
 
-class Refine(Numbers):
+class RefineNumbers(Numbers):
     """Fits to all pixels of some test images."""
 
     systems: int = Field(description="systems that were fitted from the networks' draws")
@@ -80,4 +80,4 @@ class Refine(Numbers):
 class Part(Numbers):
     """What the chapter gives to numbers.json."""
 
-    refine: Refine = Field(description="fits to all pixels")
+    refine: RefineNumbers = Field(description="fits to all pixels")

@@ -10,10 +10,10 @@ from lensvit.chapters.quoting import OVERALL, Context, Measured, Row, Rows, by_t
 from lensvit.chapters.shift.numbers import (
     Part,
     ScoreArea,
-    Shift,
     ShiftContrast,
     ShiftedPrior,
     ShiftedScene,
+    ShiftNumbers,
     ShiftRow,
     UnseenKernel,
     WorstTarget,
@@ -50,7 +50,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     cases = [_case(name, rows, config) for name, rows in parts.items()]
     worse = [case for case in cases if case.key != CONTROL and case.error == "larger"]
     left_out = config["shift"]["left_out"]
-    shift = Shift(
+    shift = ShiftNumbers(
         model=context.labels[config["shift"]["model"]],
         left_out=left_out,
         fewest=FEWEST,

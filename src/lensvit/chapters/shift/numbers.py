@@ -83,7 +83,7 @@ class ShiftRow(Heading):
     ratios: dict[str, Measured] = Field(description="key of the case to the ratio")
 
 
-class Shift(Numbers):
+class ShiftNumbers(Numbers):
     """One network on systems unlike those that it was trained on."""
 
     model: str = Field(description="label of the network")
@@ -103,4 +103,4 @@ class Shift(Numbers):
 class Part(Numbers):
     """What the chapter gives to numbers.json."""
 
-    shift: Shift = Field(description="one network out of distribution")
+    shift: ShiftNumbers = Field(description="one network out of distribution")
