@@ -109,11 +109,12 @@ def solve(parameters: Mapping[str, float]) -> QuasarImages:
         if len(second) and _same(first, second) and _parity(second) == 0:
             return _off_caustic(second)
         images = _images(parameters, *_fine(parameters))
-        if len(images) < 2 or not _obeys_sum_rule(parameters, images):
+        if len(images) < 2 or _may_lack_one(parameters, images):
             nearly = _images(parameters, *_less_symmetric(parameters), newton_steps=NEWTON_STEPS)
-            images = nearly if len(nearly) > len(images) else images
+            if len(nearly) > len(images) and not _may_lack_one(parameters, nearly):
+                images = nearly
     images = _off_caustic(images)
-    if not _obeys_sum_rule(parameters, images):
+    if _parity(images) not in (0, 1):
         raise NoSolution(f"{len(images)} images whose parities add up to {_parity(images)}")
     return images
 
@@ -227,13 +228,16 @@ def _on_a_line(parameters: Mapping[str, float]) -> np.ndarray:
     return centre[:, None] + direction[:, None] * np.array(found)
 
 
-def _obeys_sum_rule(parameters: Mapping[str, float], images: QuasarImages) -> bool:
-    """Whether parities add up to 0, or to 1 with a maximum of the arrival time or for an image without a partner."""
+def _may_lack_one(parameters: Mapping[str, float], images: QuasarImages) -> bool:
+    """Whether several images obey the sum rule only if none is left out of the centre, as in front of a naked cusp.
+
+    Parities then add up to 1 without a maximum of the arrival time. So they do where a saddle point was not found.
+    """
     if _parity(images) != 1:
-        return _parity(images) == 0
+        return _parity(images) != 0
     f_xx, _, _, f_yy = lens_model(parameters).hessian(images.x, images.y, lens_kwargs(parameters))
     maxima = (images.magnification > 0) & (f_xx + f_yy > 2)  # convergence above 1
-    return len(images) == 1 or bool(maxima.any())
+    return len(images) > 1 and not bool(maxima.any())
 
 
 def _parity(images: QuasarImages) -> int:
