@@ -224,7 +224,7 @@ def notebook_image(
     ----------
     parameters
         The 14 parameters by name.
-    images
+    quasar_images
         The quasar images.
     pixels
         Side of the image [pixel].
