@@ -131,10 +131,11 @@ def _replace_head(model: nn.Module, outputs: int, inputs: int | None = None) -> 
 
 def _keep_positions(network: Architecture, model: nn.Module, outputs: int) -> None:
     """Let the last pooling leave a grid of means, so that the head sees where in the image a feature lies."""
-    if not isinstance(getattr(model, "avgpool", None), nn.AdaptiveAvgPool2d):
+    _, head = _head(model)
+    if not isinstance(getattr(model, "avgpool", None), nn.AdaptiveAvgPool2d) or not isinstance(head, nn.Linear):
         raise LensvitError(f"{network.architecture} has no last pooling to widen: set pool_grid: 1")
     model.avgpool = nn.AdaptiveAvgPool2d(network.pool_grid)
-    _replace_head(model, outputs, _head(model)[1].in_features * network.pool_grid**2)
+    _replace_head(model, outputs, head.in_features * network.pool_grid**2)
 
 
 def _leave_out_auxiliary(model: nn.Module) -> None:
