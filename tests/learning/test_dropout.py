@@ -122,7 +122,7 @@ def test_looking_for_dropout_changes_nothing():
 
 def test_passes_that_are_all_the_same_are_refused():
     rows, output = torch.arange(2), torch.randn(1, 2, 4).expand(3, 2, 4)
-    with pytest.raises(LensvitError, match="all 3 passes .* are the same"):
+    with pytest.raises(LensvitError, match=r"all 3 passes .* are the same"):
         next(varying(iter([(rows, output)]), network("resnet18")))
     next(varying(iter([(rows, output)]), network("resnet18", dropout=0.0)))
     next(varying(iter([(rows, torch.randn(3, 2, 4))]), network("resnet18")))
