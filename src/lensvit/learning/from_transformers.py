@@ -101,7 +101,7 @@ def _dropout_fields(network: Architecture, config: Any) -> dict[str, Any]:
             fields[name] = _dropout_fields(network, value)
         elif "drop" in name and isinstance(value, int | float | list | tuple) and not isinstance(value, bool):
             rate = _rate(network, name) or 0  # some fields take integers only
-            fields[name] = [rate] * len(value) if isinstance(value, list | tuple) else rate
+            fields[name] = [float(rate)] * len(value) if isinstance(value, list | tuple) else rate
     return {name: value for name, value in fields.items() if value != {}}
 
 
