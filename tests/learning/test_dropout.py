@@ -65,8 +65,9 @@ def test_channels_are_the_dimension_that_does_not_grow_with_the_image(name):
 def test_dropout_is_of_the_rate_asked_for_and_nowhere_else(choice, expected):
     with torch.device("meta"):
         model = build_network(choice, 4)
-    assert [(place.kind, place.places) for place in places(choice, model)] == expected
-    assert {place.rate for place in places(choice, model)} == {0.2}
+    found = places(choice, model)
+    assert [(place.kind, place.places) for place in found] == expected
+    assert {place.rate for place in found} == {0.2}
 
 
 @pytest.mark.parametrize(
