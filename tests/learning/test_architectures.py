@@ -7,7 +7,7 @@ from torch import nn
 
 from lensvit.errors import LensvitError
 from lensvit.learning.architectures import build_network, family, trainable_parameters
-from lensvit.learning.from_torchvision import ActivationDropout
+from lensvit.learning.dropout import ActivationDropout
 from lensvit.learning.from_transformers import attentions
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
 from lensvit.learning.pixel_norm import PixelNorm
@@ -285,7 +285,7 @@ def test_no_network_and_no_cache_name_the_three_ways_on(monkeypatch, tmp_path):
         (network(architecture="vitt", options={}), "no model type 'vitt'"),
         (network(options={"patchsize": 8}), "no options patchsize"),
         (network(options={**TINY_VIT, "hidden_size": -8}), "cannot build vit"),
-        (network(architecture="convnext", options={}), "no hidden dropout"),
+        (network(architecture="convnext", options={}), "no place for dropout"),
         (resnet(options={"wide": 3}), "cannot build resnet18"),
         (resnet(architecture="ResNet", options={"block": "Brick", "layers": [1]}), "block is 'Brick'"),
         (resnet(architecture="ResNet", options={}), "cannot build ResNet"),

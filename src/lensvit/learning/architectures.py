@@ -16,6 +16,7 @@ from lensvit.errors import LensvitError
 from lensvit.learning import gaussian
 from lensvit.learning.from_torchvision import torchvision_network
 from lensvit.learning.from_transformers import transformers_network
+from lensvit.learning.libraries import load_weights
 from lensvit.learning.pixel_norm import Normalised
 from lensvit.learning.settings import Architecture, TrainedModel
 
@@ -36,8 +37,8 @@ def build_network(network: Architecture, outputs: int, normalise: str = "none") 
     Raises
     ------
     LensvitError
-        If there is no network of this name, it does not have these options, or its weights cannot be
-        had or do not fit.
+        If there is no network of this name, it does not have these options, its weights cannot be had or do not
+        fit, or its dropout cannot be what is asked for.
     """
     make = transformers_network if network.library == "transformers" else torchvision_network
     built = make(network, outputs)
@@ -75,7 +76,7 @@ def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
     network = build_network(scratch, outputs, config.recipe.normalise)
     path = folder / "weights.safetensors"
     try:
-        network.load_state_dict(load_file(path))
+        load_weights(network, load_file(path))
     except FileNotFoundError as error:
         raise LensvitError(f"no weights {path}: run snakemake again, which trains the model") from error
     except Exception as error:  # safetensors and torch report broken files with classes of their own

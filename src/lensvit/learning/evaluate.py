@@ -22,6 +22,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import atomic, write_manifest
 from lensvit.io.settings import read_settings
@@ -32,7 +33,7 @@ from lensvit.learning import gaussian
 from lensvit.learning.architectures import load_network
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
-from lensvit.learning.settings import EvaluateSettings, Scaler
+from lensvit.learning.settings import Architecture, EvaluateSettings, Scaler
 from lensvit.parameters import TARGET_NAMES
 
 CHUNK_PASSES = 64  # passes in one chunk of the HDF5 file
@@ -86,7 +87,7 @@ def evaluate(
         network, config = load_network(model)
         network = monte_carlo(network.to(fabric.device), choice.batch_norm)
         inputs = Inputs(rows, images, config.recipe, config.network.image_size, device=str(fabric.device))
-        batches = predict(network, inputs, choice, fabric)
+        batches = varying(predict(network, inputs, choice, fabric), config.network)
         if not fabric.is_global_zero:
             for _ in batches:
                 pass
@@ -183,6 +184,31 @@ def write_draws(
             )
     mean, sigma, aleatoric, epistemic = (np.concatenate(part) for part in zip(*moments, strict=True))
     return mean, sigma, aleatoric, epistemic
+
+
+def varying(batches: Iterator[tuple[Tensor, Tensor]], network: Architecture) -> Iterator[tuple[Tensor, Tensor]]:
+    """Hand on the outputs of all passes, if the passes differ where there is dropout.
+
+    Parameters
+    ----------
+    batches
+        What :func:`predict` yields.
+    network
+        Settings of the network.
+
+    Raises
+    ------
+    LensvitError
+        If there is dropout, and all passes over the first batch are the same.
+    """
+    for number, (rows, output) in enumerate(batches):
+        asked = network.dropout > 0 or network.attention_dropout > 0
+        if asked and number == 0 and torch.equal(output, output[:1].expand_as(output)):
+            raise LensvitError(
+                f"all {len(output)} passes of Monte-Carlo dropout through {network.architecture} are the same: its "
+                "dropout drops nothing that its outputs see; choose another network, or set its dropout: 0"
+            )
+        yield rows, output
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Classifiers of torchvision as regression networks, with dropout after their activations."""
+"""Classifiers of torchvision as regression networks, with dropout after their activations and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,37 +9,15 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import dropout, dropout2d
+from torch.nn.modules.dropout import _DropoutNd
 
 from lensvit.errors import LensvitError
-from lensvit.learning.libraries import call_library, missing_weights
+from lensvit.learning.dropout import ActivationDropout, checked, follow
+from lensvit.learning.libraries import call_library, load_weights, missing_weights, refuse_dropout_options
 from lensvit.learning.settings import Architecture
 
+# Dropout follows these; it does not follow the gates of squeeze-and-excitation, which are sigmoids.
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.LeakyReLU, nn.ELU)
-
-
-class ActivationDropout(nn.Module):
-    """An activation followed by dropout: of whole channels for features (B, C, H, W), of elements for others.
-
-    torchvision reuses one activation module in several places of a block; each use draws its own dropout.
-
-    Parameters
-    ----------
-    activation
-        The activation.
-    probability
-        Probability of dropout.
-    """
-
-    def __init__(self, activation: nn.Module, probability: float) -> None:
-        super().__init__()
-        self.activation = activation
-        self.probability = probability
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features after activation and dropout, of the same shape."""
-        drop = dropout2d if features.ndim == 4 else dropout
-        return drop(self.activation(features), self.probability, self.training)
 
 
 def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
@@ -69,16 +47,20 @@ def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
             f"torchvision has no classifier {network.architecture!r} (nor is it ResNet, with its block and layers "
             "under options): python -c 'from torchvision import models; print(models.list_models(models))' lists them"
         )
+    refuse_dropout_options(network, network.options)
     with missing_weights(network):
         if network.weights == "scratch":
             model = call_library(network, make, weights=None, num_classes=outputs, **network.options)
         else:
             model = _torchvision_pretrained(network, make)
             _replace_head(model, outputs)
+    _leave_out_auxiliary(model)
+    _open_end(model)
     if network.pool_grid > 1:
         _keep_positions(network, model, outputs)
-    _add_dropout(model, network.dropout)
-    return model
+    _switch_off_own(model)
+    _add_dropout(network, model)
+    return checked(network, model)
 
 
 def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options: Any) -> nn.Module:
@@ -97,19 +79,22 @@ def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module
     from torchvision import models
 
     if network.weights == "pretrained":
-        return make(weights=next(iter(models.get_model_weights(network.architecture))), **network.options)
-    model = make(weights=None, **network.options)
+        best = next(iter(models.get_model_weights(network.architecture)))
+        return call_library(network, make, weights=best, **network.options)
+    model = call_library(network, make, weights=None, **network.options)
     state = _read_state(Path(network.weights))
     head, _ = _head(model)
     own = model.state_dict()
     body = {key: value for key, value in state.items() if not key.startswith(head)}
+    counts = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
+    body = counts | body  # which files from before 2018 lack
     wrong = [key for key in own if not key.startswith(head) and (key not in body or body[key].shape != own[key].shape)]
     if wrong:
         raise LensvitError(
             f"the weights {network.weights!r} do not fit {network.architecture}: {len(wrong)} arrays are "
             f"absent or of another shape, the first is {wrong[0]}"
         )
-    model.load_state_dict(body, strict=False)
+    load_weights(model, body, strict=False)
     return model
 
 
@@ -126,33 +111,70 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         raise LensvitError(f"{files[0]} is broken or no weights file ({error}): copy or download it again") from error
 
 
-def _head(model: nn.Module) -> tuple[str, nn.Linear]:
-    """The last linear layer and its name."""
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+def _head(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
+    """The last layer, linear or in SqueezeNet a convolution, and its name."""
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return layers[-1]
 
 
 def _replace_head(model: nn.Module, outputs: int, inputs: int | None = None) -> None:
-    """Put a linear layer with so many outputs in place of the last one."""
+    """Put a layer with so many outputs in place of the last one."""
     name, old = _head(model)
     parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, nn.Linear(inputs or old.in_features, outputs))
+    new: nn.Module
+    if isinstance(old, nn.Conv2d):
+        new = nn.Conv2d(old.in_channels, outputs, old.kernel_size)  # type: ignore[arg-type]  # a pair
+    else:
+        new = nn.Linear(inputs or old.in_features, outputs)
+    setattr(model.get_submodule(parent), child, new)
 
 
 def _keep_positions(network: Architecture, model: nn.Module, outputs: int) -> None:
     """Let the last pooling leave a grid of means, so that the head sees where in the image a feature lies."""
-    if not isinstance(getattr(model, "avgpool", None), nn.AdaptiveAvgPool2d):
+    _, head = _head(model)
+    if not isinstance(getattr(model, "avgpool", None), nn.AdaptiveAvgPool2d) or not isinstance(head, nn.Linear):
         raise LensvitError(f"{network.architecture} has no last pooling to widen: set pool_grid: 1")
     model.avgpool = nn.AdaptiveAvgPool2d(network.pool_grid)
-    _replace_head(model, outputs, _head(model)[1].in_features * network.pool_grid**2)
+    _replace_head(model, outputs, head.in_features * network.pool_grid**2)
 
 
-def _add_dropout(model: nn.Module, probability: float) -> None:
-    """Put dropout after each activation."""
-    if probability == 0:
+def _leave_out_auxiliary(model: nn.Module) -> None:
+    """Take away the classifiers half-way that GoogLeNet and Inception have for their training on ImageNet."""
+    if getattr(model, "aux_logits", False):
+        for name in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(model, name):
+                setattr(model, name, None)
+        model.aux_logits = False  # type: ignore[assignment]  # the library's own switch
+
+
+def _open_end(model: nn.Module) -> None:
+    """Take away an activation behind the last layer, such as SqueezeNet's: outputs have either sign."""
+    name, _ = _head(model)
+    parent, _, child = name.rpartition(".")
+    siblings = model.get_submodule(parent)
+    if isinstance(siblings, nn.Sequential):
+        names = [name for name, _ in siblings.named_children()]
+        for later in names[names.index(child) + 1 :]:
+            if isinstance(siblings.get_submodule(later), ACTIVATIONS):
+                setattr(siblings, later, nn.Identity())
+
+
+def _switch_off_own(model: nn.Module) -> None:
+    """Set the library's own dropout and stochastic depth to 0, which its classifiers have at rates of their own."""
+    from torchvision.ops import StochasticDepth
+
+    for module in model.modules():
+        if isinstance(module, _DropoutNd | StochasticDepth):
+            module.p = 0.0
+
+
+def _add_dropout(network: Architecture, model: nn.Module) -> None:
+    """Put dropout after each activation, of whole channels wherever the network holds them."""
+    if network.dropout == 0:
         return
+    trace = follow(network, model)
     for parent in list(model.modules()):
-        if isinstance(parent, ActivationDropout):
-            continue
         for name, child in list(parent.named_children()):
-            if isinstance(child, ACTIVATIONS):
-                setattr(parent, name, ActivationDropout(child, probability))
+            if isinstance(child, ACTIVATIONS) and child in trace.inputs:
+                channels = trace.channels(network, child)
+                setattr(parent, name, ActivationDropout(child, network.dropout, channels))

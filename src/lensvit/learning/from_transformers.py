@@ -1,4 +1,4 @@
-"""Classifiers of transformers as regression networks, and their attention maps."""
+"""Classifiers of transformers as regression networks with dropout where the library has it, and attention maps."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from lensvit.errors import LensvitError
-from lensvit.learning.libraries import call_library, missing_weights
+from lensvit.learning.dropout import MapDropout, checked, follow
+from lensvit.learning.libraries import call_library, missing_weights, refuse_dropout_options
 from lensvit.learning.pixel_norm import Normalised
 from lensvit.learning.settings import Architecture
 
 # Hub ids whose geometry is the library's default for a model type: no hub needed from scratch.
 KNOWN_TYPES = {"google/vit-base-patch16-224": "vit", "google/vit-base-patch16-224-in21k": "vit"}
+
+
+STOCHASTIC_DEPTH = ("drop_path", "drop_connect", "layerdrop")  # in the names of fields that are rates of it
 
 
 class Logits(nn.Module):
@@ -51,23 +55,69 @@ def transformers_network(network: Architecture, outputs: int) -> nn.Module:
         If there is no classifier of this name, it does not have these options, or its weights cannot be
         had or do not fit.
     """
+    refuse_dropout_options(network, _names(network.options))
     with missing_weights(network):
         if network.weights == "scratch":
-            from transformers import AutoModelForImageClassification
+            model = Logits(_classifier(network, _transformers_config(network, outputs)))
+        else:
+            model = Logits(_from_pretrained(network, outputs))
+    _drop_channels(network, model)
+    return checked(network, model)
 
-            config = _transformers_config(network, outputs)
-            return Logits(call_library(network, AutoModelForImageClassification.from_config, config))
-        return Logits(_from_pretrained(network, outputs))
+
+def _names(options: dict[str, Any]) -> list[str]:
+    """Names of options, those of parts included."""
+    return [
+        name for key, value in options.items() for name in (key, *(_names(value) if isinstance(value, dict) else ()))
+    ]
 
 
-def _fields(network: Architecture, outputs: int) -> dict[str, Any]:
-    """The fields of the library's configuration that the settings determine."""
-    return {
-        "num_labels": outputs,
-        "hidden_dropout_prob": network.dropout,
-        "attention_probs_dropout_prob": network.attention_dropout,
-        **network.options,
-    }
+def _drop_channels(network: Architecture, model: nn.Module) -> None:
+    """Let dropout of maps take whole channels, wherever the network holds them."""
+    if network.dropout == 0:
+        return
+    trace = follow(network, model)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            on_maps = any(ndim == 4 for ndim, _ in trace.inputs.get(child, ()))
+            if isinstance(child, nn.Dropout) and child.p > 0 and on_maps and child not in trace.attention:
+                setattr(parent, name, MapDropout(child.p, trace.channels(network, child)))
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Fields of two dictionaries, and of the parts in them; the second is the stronger."""
+    merged = {**one, **other}
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            merged[key] = _merged(one[key], other[key])
+    return merged
+
+
+def _dropout_fields(network: Architecture, config: Any) -> dict[str, Any]:
+    """The fields of a configuration, and of its parts, that are rates of dropout or of stochastic depth."""
+    fields: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        if hasattr(value, "model_type"):  # the configuration of a part
+            fields[name] = _dropout_fields(network, value)
+        elif "drop" in name and isinstance(value, int | float | list | tuple) and not isinstance(value, bool):
+            rate = _rate(network, name) or 0  # some fields take integers only
+            fields[name] = [float(rate)] * len(value) if isinstance(value, list | tuple) else rate
+    return {name: value for name, value in fields.items() if value != {}}
+
+
+def _rate(network: Architecture, field: str) -> float:
+    """The rate for a field by its name; stochastic depth has none."""
+    if any(word in field for word in STOCHASTIC_DEPTH):
+        return 0.0
+    return network.attention_dropout if field.startswith("att") else network.dropout
+
+
+def _size_fields(network: Architecture, config: Any) -> dict[str, Any]:
+    """The fields of a configuration that say how large its images are."""
+    part = getattr(config, "vision_config", config)
+    several = isinstance(getattr(part, "image_size", None), list | tuple)
+    size = {"image_size": [network.image_size] * 2 if several else network.image_size}
+    return size if part is config else {"vision_config": size}
 
 
 def _transformers_config(network: Architecture, outputs: int) -> Any:
@@ -75,8 +125,9 @@ def _transformers_config(network: Architecture, outputs: int) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     model_type = KNOWN_TYPES.get(network.architecture, network.architecture)
-    if model_type in CONFIG_MAPPING:
-        config = AutoConfig.for_model(model_type)
+    known = model_type in CONFIG_MAPPING
+    if known:
+        config = call_library(network, AutoConfig.for_model, model_type)
     elif "/" in model_type or Path(model_type).exists():
         config = AutoConfig.from_pretrained(model_type)
     else:
@@ -84,21 +135,46 @@ def _transformers_config(network: Architecture, outputs: int) -> Any:
             f"transformers has no model type {network.architecture!r} (nor is it a hub id such as "
             "google/vit-base-patch16-224): see the model types in transformers' documentation"
         )
-    fields = {"image_size": network.image_size, **_fields(network, outputs)}
-    _check_fields(network, config, fields)
-    config.update(fields)
+    _check_options(network, config, network.options)
+    fields = _merged({**_size_fields(network, config), "num_labels": outputs}, _dropout_fields(network, config))
+    fields = _merged(fields, network.options)
+    if known:  # anew, as it derives fields from others
+        return call_library(network, AutoConfig.for_model, model_type, **fields)
+    _update(config, fields)
     return config
 
 
-def _check_fields(network: Architecture, config: Any, fields: dict[str, Any]) -> None:
+def _update(config: Any, fields: dict[str, Any]) -> None:
+    """Set fields of a configuration and of its parts."""
+    for name, value in fields.items():
+        part = getattr(config, name, None)
+        if isinstance(value, dict) and hasattr(part, "model_type"):
+            _update(part, value)
+        else:
+            config.update({name: value})
+
+
+def _check_options(network: Architecture, config: Any, options: dict[str, Any]) -> None:
     """Raise an error where the library's configuration has no such field."""
-    unknown = [key for key in network.options if not hasattr(config, key)]
+    unknown = [key for key in options if not hasattr(config, key)]
     if unknown:
         raise LensvitError(f"{network.architecture} has no options {', '.join(unknown)}: see {type(config).__name__}")
-    if network.dropout > 0 and not hasattr(config, "hidden_dropout_prob"):
-        raise LensvitError(
-            f"{network.architecture} has no hidden dropout: set its dropout to 0, or name its own under options"
-        )
+    for key, value in options.items():
+        if isinstance(value, dict) and hasattr(getattr(config, key), "model_type"):
+            _check_options(network, getattr(config, key), value)
+
+
+def _classifier(network: Architecture, config: Any) -> nn.Module:
+    """A classifier of random weights; where the library has several of a type, the first."""
+    from transformers import AutoModelForImageClassification
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as CLASSES
+
+    classes = CLASSES.get(config.model_type)
+    if classes is None:
+        raise LensvitError(f"transformers has no image classifier of the type {config.model_type}: choose another")
+    if not isinstance(classes, str) and config.architectures is None:
+        config.architectures = [classes[0]]
+    return call_library(network, AutoModelForImageClassification.from_config, config)
 
 
 def _from_pretrained(network: Architecture, outputs: int) -> nn.Module:
@@ -106,14 +182,15 @@ def _from_pretrained(network: Architecture, outputs: int) -> nn.Module:
     from transformers import AutoConfig, AutoModelForImageClassification
 
     source = network.architecture if network.weights == "pretrained" else network.weights
-    config = AutoConfig.from_pretrained(source)
-    _check_fields(network, config, _fields(network, outputs))
-    config.update(_fields(network, outputs))
-    size = getattr(config, "image_size", network.image_size)
+    config: Any = AutoConfig.from_pretrained(source)
+    _check_options(network, config, network.options)
+    _update(config, _merged({"num_labels": outputs, **_dropout_fields(network, config)}, network.options))
+    size = getattr(getattr(config, "vision_config", config), "image_size", network.image_size)
+    size = size[0] if isinstance(size, list | tuple) else size
     if size != network.image_size:
         raise LensvitError(f"the weights of {source} take images of {size} pixels: set image_size: {size}")
     classifier, report = AutoModelForImageClassification.from_pretrained(
-        source, config=config, ignore_mismatched_sizes=True, output_loading_info=True
+        source, config=config, ignore_mismatched_sizes=True, output_loading_info=True, dtype=torch.float32
     )
     _check_loaded(network, report)
     return classifier

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from lensvit.errors import LensvitError
 from lensvit.learning.settings import Architecture
 
 
-def call_library(network: Architecture, make: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+def call_library(network: Architecture, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a function of a library makes of options that the user has chosen.
 
     Parameters
@@ -31,10 +32,57 @@ def call_library(network: Architecture, make: Callable[..., nn.Module], *args: A
     """
     try:
         return make(*args, **kwargs)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (LensvitError, OSError):  # the latter are of missing weights
+        raise
+    except Exception as error:  # each network reports what it cannot be with a class of its own
         raise LensvitError(
-            f"{network.library} cannot build {network.architecture} with these options: {error}"
+            f"{network.library} cannot build {network.architecture} with these options: {' '.join(str(error).split())}"
         ) from error
+
+
+def refuse_dropout_options(network: Architecture, options: Iterable[str]) -> None:
+    """Refuse options that would set dropout or stochastic depth apart from the model's own settings.
+
+    Parameters
+    ----------
+    network
+        Settings of the network, for the message.
+    options
+        Names of options.
+
+    Raises
+    ------
+    LensvitError
+        If there is one.
+    """
+    own = [name for name in options if "drop" in name or "stochastic_depth" in name]
+    if own:
+        raise LensvitError(
+            f"{network.architecture} has {', '.join(own)} under options: the model's dropout and attention_dropout "
+            "set all dropout, and stochastic depth is off; leave it out"
+        )
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
+    """Give a network its weights, whose file need not name the version of its modules (safetensors has none).
+
+    Parameters
+    ----------
+    model
+        The network.
+    state
+        Names to weights.
+    strict
+        Whether every name must be in both.
+
+    Raises
+    ------
+    RuntimeError
+        If they do not fit.
+    """
+    versioned = OrderedDict(state)
+    versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]  # so torch keeps versions
+    model.load_state_dict(versioned, strict=strict)
 
 
 @contextmanager

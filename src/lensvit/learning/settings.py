@@ -89,7 +89,9 @@ class Architecture(Settings):
     options: dict[str, Any] = Field(
         default_factory=dict, description="options of the model itself, by their names in the library"
     )
-    dropout: float = Field(ge=0, lt=1, description="dropout probability at the places where the paper has dropout")
+    dropout: float = Field(
+        ge=0, lt=1, description="dropout probability; 0: none, nor any of the library's own (docs/networks.md)"
+    )
     attention_dropout: float = Field(
         0.0, ge=0, lt=1, description="dropout probability in the attention (transformers only)"
     )
@@ -128,6 +130,17 @@ class Scaler(Settings):
     sd: dict[str, float] = Field(description="target to its standard deviation")
 
 
+class DropoutPlaces(Settings):
+    """Places of a network where dropout of one kind and rate is, counted over one pass."""
+
+    kind: Literal["channels", "features", "attention"] = Field(
+        description="what is dropped: channels (whole channels of maps), features (single numbers) or attention "
+        "(weights of an attention)"
+    )
+    rate: float = Field(description="dropout probability")
+    places: int = Field(description="number of such places in the network")
+
+
 class TrainedModel(Settings):
     """What a trained network is: the content of models/{model}/config.json."""
 
@@ -138,6 +151,7 @@ class TrainedModel(Settings):
     family: Literal["transformer", "convolutional"] = Field(
         description="transformer (a network with attention) or convolutional (any other)"
     )
+    dropout_places: list[DropoutPlaces] = Field(description="dropout in the network as built; none: an empty list")
     parameters: int = Field(description="number of trainable parameters")
     systems_seen: int = Field(description="number of different systems in the training")
     best_epoch: int = Field(description="epoch whose weights are kept, counted from 1")

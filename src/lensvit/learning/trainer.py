@@ -33,8 +33,10 @@ from lensvit.jobs.provenance import provenance
 from lensvit.jobs.seeds import derive
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import build_network, family, trainable_parameters
+from lensvit.learning.dropout import places
 from lensvit.learning.examples import SAMPLE, Examples, StoredImages, epoch_order, share_of
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
+from lensvit.learning.libraries import load_weights
 from lensvit.learning.pixel_norm import Normalised
 from lensvit.learning.settings import Recipe, Scaler, TrainedModel, TrainSettings
 from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
@@ -441,13 +443,14 @@ class Trainer:
         """
         progress = self.progress
         best = progress.history[progress.best_epoch]
-        self.network.load_state_dict(load_file(self.state / "best.safetensors"))
+        load_weights(self.network, load_file(self.state / "best.safetensors"))
         content = TrainedModel(
             network=self.settings.network,
             recipe=self.recipe,
             targets=list(TARGET_NAMES),
             scaler=self.scaler,
             family=family(self.network),
+            dropout_places=places(self.settings.network, self.network),
             parameters=trainable_parameters(self.network),
             systems_seen=self.examples.systems_seen(len(progress.history)),
             best_epoch=best["epoch"],

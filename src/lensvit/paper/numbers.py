@@ -28,6 +28,7 @@ from lensvit.io.settings import Settings, read_settings
 from lensvit.jobs.provenance import packages
 from lensvit.learning.settings import TrainedModel
 from lensvit.paper.schema import (
+    DropoutNumbers,
     Duration,
     EvaluationNumbers,
     ExampleSystem,
@@ -219,6 +220,7 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
         dropout=network.dropout,
         posterior=network.posterior,
         attention_dropout=network.attention_dropout if network.library == "transformers" else None,
+        dropout_places=[DropoutNumbers(**place.model_dump()) for place in made.dropout_places],
         family=made.family,
         parameters=made.parameters,
         recipe=NamedRecipe(name=entry["recipe"], **made.recipe.model_dump()),

@@ -21,7 +21,7 @@ from lensvit.chapters.quoting import Numbers, own_first
 from lensvit.chapters.registry import can_be_off, in_order_of_keys
 from lensvit.errors import LensvitError
 from lensvit.io.files import write_text
-from lensvit.learning.settings import Recipe
+from lensvit.learning.settings import DropoutPlaces, Recipe
 
 MARK = "<!-- from here on written by: python -m lensvit.paper.schema paper/README.md -->\n"
 
@@ -49,6 +49,10 @@ class NamedRecipe(Recipe, Numbers):
         return own_first(handler(self), Recipe.model_fields)
 
 
+class DropoutNumbers(DropoutPlaces, Numbers):
+    """Dropout of one kind and rate in a network, counted over one pass."""
+
+
 class TrainedNetwork(Numbers):
     """A model of this run, its training and what it cost."""
 
@@ -63,6 +67,7 @@ class TrainedNetwork(Numbers):
     attention_dropout: float | None = Field(
         description="dropout probability in the attention; null: the library has none"
     )
+    dropout_places: list[DropoutNumbers] = Field(description="dropout in the network as built")
     family: Literal["transformer", "convolutional"] = Field(
         description="family of the architecture: transformer or convolutional"
     )
