@@ -4,13 +4,15 @@ import json
 
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.config import products
-from lensvit.config.run import validate
+from lensvit.config.run import read_config, validate
 from lensvit.config.schema import SPLITS, chunks
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.jobs.sources import code
 
 try:
+    for config_file in workflow.configfiles:  # again, as Snakemake takes the last of several equal keys without a word
+        read_config(config_file)
     CONFIG = validate(config)
 except LensvitError as error:
     sys.exit(str(error))

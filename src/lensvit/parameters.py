@@ -1,8 +1,10 @@
-"""The one table of parameters: names, LaTeX labels, units, priors, and which are targets.
+"""The one table of parameters: names, LaTeX labels, units, bounds, priors, and which are targets.
 
 Names are lenstronomy's. The priors are those of the authors' notebook (Huang et al. 2022,
 https://github.com/kuanweih/strong_lensing_vit_resnet); a config changes them under
-``priors``.
+``priors``. The bounds are those of the numbers that both engines can image, and generous:
+a mass of slope 1 is a sheet and one of slope 3 a point, a shear of 1 images nothing, and a negative Einstein radius,
+effective radius or Sérsic index is no galaxy.
 """
 
 from __future__ import annotations
@@ -77,6 +79,10 @@ class Parameter:
         The unit as printed, "" where there is none.
     description
         One line of prose.
+    low
+        Least value of which images can be computed, in the parameter's unit.
+    high
+        Largest value of which images can be computed.
     prior
         The paper's prior.
     target
@@ -87,8 +93,54 @@ class Parameter:
     label: str
     unit: str
     description: str
+    low: float
+    high: float
     prior: Prior
     target: bool = False
+
+    def check(self, prior: Prior) -> None:
+        """Check that a prior has the numbers that its kind needs, in their order, and within the parameter's bounds.
+
+        The tail of a normal prior may reach beyond them: what is drawn there is drawn again.
+
+        Parameters
+        ----------
+        prior
+            A whole prior of this parameter.
+
+        Raises
+        ------
+        ValueError
+            With one line that says what is so.
+        """
+        if prior.low is not None and prior.high is not None and prior.low > prior.high:
+            raise ValueError(f"low {prior.low} lies above high {prior.high}")
+        if prior.kind == "uniform":
+            numbers = {"low": prior.low, "high": prior.high}
+            for name in ("mean", "sd"):
+                if getattr(prior, name) is not None:
+                    raise ValueError(f"a uniform prior has no {name}; give low and high, or kind: normal")
+        else:
+            numbers = {"mean": prior.mean, "sd": prior.sd}
+        if None in numbers.values():
+            raise ValueError(f"a {prior.kind} prior needs {' and '.join(numbers)}")
+        for name, value in {**numbers, "low": prior.low, "high": prior.high}.items():
+            if name != "sd" and value is not None and not self.low <= value <= self.high:
+                raise ValueError(f"{name} {value:g}: {self.description} is possible from {self._range()} alone")
+
+    def outside(self, value: float) -> str | None:
+        """Why a value cannot be imaged, or None if it lies within the bounds.
+
+        Parameters
+        ----------
+        value
+            A value in the parameter's unit.
+        """
+        return None if self.low <= value <= self.high else f"{self.name} {value:.4g} is not in {self._range()}"
+
+    def _range(self) -> str:
+        """The bounds, as printed."""
+        return f"{self.low:.4g} to {self.high:.4g} {self.unit}".rstrip()
 
 
 def leading_targets(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
@@ -111,31 +163,66 @@ def leading_targets(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
 
 
 PARAMETERS = (
-    Parameter("theta_E", r"\theta_\mathrm{E}", "arcsec", "Einstein radius", normal(1.25, 0.3, 0.1), True),
-    Parameter("gamma", r"\gamma'", "", "radial power-law slope of the mass", normal(2.0, 0.2, 1.85), True),
-    Parameter("center_x", r"\theta_1", "arcsec", "centre of mass, first coordinate", normal(0.0, 0.02), True),
-    Parameter("center_y", r"\theta_2", "arcsec", "centre of mass, second coordinate", normal(0.0, 0.02), True),
-    Parameter("e1", r"e_1", "", "ellipticity, first component", normal(0.0, 0.2, high=0.9), True),
-    Parameter("e2", r"e_2", "", "ellipticity, second component", normal(0.0, 0.2, high=0.9), True),
+    Parameter("theta_E", r"\theta_\mathrm{E}", "arcsec", "Einstein radius", 0.01, 60.0, normal(1.25, 0.3, 0.1), True),
+    Parameter("gamma", r"\gamma'", "", "radial power-law slope of the mass", 1.1, 2.9, normal(2.0, 0.2, 1.85), True),
     Parameter(
-        "R_sersic", r"R_\mathrm{eff}", "arcsec", "effective radius of the lens light", normal(1.0, 0.05, 0.1), True
+        "center_x", r"\theta_1", "arcsec", "centre of mass, first coordinate", -30.0, 30.0, normal(0.0, 0.02), True
     ),
     Parameter(
-        "n_sersic", r"n_\mathrm{s\acute{e}rsic}", "", "Sérsic index of the lens light", normal(4.0, 0.1, 0.5), True
+        "center_y", r"\theta_2", "arcsec", "centre of mass, second coordinate", -30.0, 30.0, normal(0.0, 0.02), True
     ),
-    Parameter("gamma_ext", r"\gamma_\mathrm{ext}", "", "external shear", normal(0.015, 0.005, 0.0)),
-    Parameter("psi_ext", r"\psi_\mathrm{ext}", "rad", "angle of the external shear", uniform(0.0, 2 * np.pi)),
-    Parameter("source_x", r"\beta_1", "arcsec", "source position, first coordinate", normal(0.0, 0.1)),
-    Parameter("source_y", r"\beta_2", "arcsec", "source position, second coordinate", normal(0.0, 0.1)),
+    Parameter("e1", r"e_1", "", "ellipticity, first component", -1.0, 1.0, normal(0.0, 0.2, high=0.9), True),
+    Parameter("e2", r"e_2", "", "ellipticity, second component", -1.0, 1.0, normal(0.0, 0.2, high=0.9), True),
     Parameter(
-        "source_R_sersic", r"R_\mathrm{src}", "arcsec", "effective radius of the source", normal(0.2, 0.01, 0.01)
+        "R_sersic",
+        r"R_\mathrm{eff}",
+        "arcsec",
+        "effective radius of the lens light",
+        0.01,
+        30.0,
+        normal(1.0, 0.05, 0.1),
+        True,
     ),
-    Parameter("source_n_sersic", r"n_\mathrm{src}", "", "Sérsic index of the source", normal(0.5, 0.05, 0.2)),
+    Parameter(
+        "n_sersic",
+        r"n_\mathrm{s\acute{e}rsic}",
+        "",
+        "Sérsic index of the lens light",
+        0.2,
+        12.0,
+        normal(4.0, 0.1, 0.5),
+        True,
+    ),
+    Parameter("gamma_ext", r"\gamma_\mathrm{ext}", "", "external shear", 0.0, 0.9, normal(0.015, 0.005, 0.0)),
+    Parameter(
+        "psi_ext",
+        r"\psi_\mathrm{ext}",
+        "rad",
+        "angle of the external shear",
+        -2 * np.pi,
+        2 * np.pi,
+        uniform(0.0, 2 * np.pi),
+    ),
+    Parameter("source_x", r"\beta_1", "arcsec", "source position, first coordinate", -30.0, 30.0, normal(0.0, 0.1)),
+    Parameter("source_y", r"\beta_2", "arcsec", "source position, second coordinate", -30.0, 30.0, normal(0.0, 0.1)),
+    Parameter(
+        "source_R_sersic",
+        r"R_\mathrm{src}",
+        "arcsec",
+        "effective radius of the source",
+        0.001,
+        30.0,
+        normal(0.2, 0.01, 0.01),
+    ),
+    Parameter(
+        "source_n_sersic", r"n_\mathrm{src}", "", "Sérsic index of the source", 0.1, 12.0, normal(0.5, 0.05, 0.2)
+    ),
 )
 
 NAMES = tuple(parameter.name for parameter in PARAMETERS)
 TARGETS = leading_targets(PARAMETERS)
 TARGET_NAMES = tuple(parameter.name for parameter in TARGETS)
+TABLE = {parameter.name: parameter for parameter in PARAMETERS}
 TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]  # places of the targets among all parameters
 
 

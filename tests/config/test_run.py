@@ -3,10 +3,13 @@
 import pytest
 import yaml
 
-from lensvit.config.run import load, validate
+from lensvit.config.run import load, read_config, validate
 from lensvit.config.schema import SPLITS, chunks
 from lensvit.errors import LensvitError
+from lensvit.paper import latex
 from tests.config.configs import ROOT, changed, content
+
+UNIFORM = {"kind": "uniform"}
 
 
 def test_config_yaml_is_the_papers_scale():
@@ -83,6 +86,27 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"priors": {"theta_E": {"low": 2.0, "high": 1.0}}}, ["priors.theta_E", "2.0", "1.0"]),
         ({"priors": {"theta_E": {"kind": "uniform"}}}, ["priors.theta_E", "low and high"]),
         ({"priors": {"theta_E": {"mean": float("nan")}}}, ["priors.theta_E.mean", "finite"]),
+        ({"priors": {"theta_E": UNIFORM | {"low": -2, "high": -1}}}, ["priors.theta_E", "low -2", "0.01 to 60 arcsec"]),
+        ({"priors": {"theta_E": {"mean": 20}}}, ["priors", "100%", "hst", "6 arcsec"]),
+        ({"priors": {"source_y": {"mean": 25}}}, ["priors", "100%", "hst", "6 arcsec"]),
+        ({"priors": {"source_x": {"sd": 1e3}}}, ["priors", "source_x", "-30 to 30"]),
+        ({"priors": {"gamma": UNIFORM | {"low": 3, "high": 3.5}}}, ["priors.gamma", "low 3", "1.1 to 2.9"]),
+        ({"priors": {"gamma": {"low": 1.0}}}, ["priors.gamma", "low 1", "1.1 to 2.9"]),
+        ({"priors": {"gamma_ext": {"mean": 1.5}}}, ["priors.gamma_ext", "mean 1.5", "0 to 0.9"]),
+        ({"priors": {"n_sersic": UNIFORM | {"low": -1, "high": 0}}}, ["priors.n_sersic", "low -1", "0.2 to 12"]),
+        ({"priors": {"e1": UNIFORM | {"low": 0.8, "high": 1}, "e2": {"mean": 0.8}}}, ["priors", "|e|", "below 1"]),
+        ({"priors": {"psi_ext": {"mean": 1.0}}}, ["priors.psi_ext", "uniform prior has no mean"]),
+        ({"priors": {"gamma": {"mean": 2.0, "sd": 0}}}, ["priors.gamma", "2 in all systems", "a target must vary"]),
+        ({"priors": {"gamma": {"mean": 1.85, "low": 2.5}}}, ["priors.gamma", "2.5 in all", "a target must vary"]),
+        ({"priors": {"e1": UNIFORM | {"low": 0.1, "high": 0.1}}}, ["priors.e1", "0.1 in all", "a target must vary"]),
+        ({"shift": {"cases": {"steep": {"priors": {"gamma": {"mean": 4}}}}}}, ["cases.steep.priors.gamma", "mean 4"]),
+        ({"shift": {"cases": {"steep": {"priors": {"theta_E": {"mean": 24}}}}}}, ["cases.steep.priors", "100%"]),
+        ({"scene": {"source_amp": 1e39}}, ["scene.source_amp", "1e+39", "1000000000000"]),
+        ({"models": {False: {"label": "x"}}}, ["models", "False", "quotes"]),
+        ({"shift": {"cases": {True: {"label": "x"}}}}, ["shift.cases", "True", "quotes"]),
+        ({"models": {"resnet": {"label": "Nguyễn"}}}, ["models.resnet.label", "cannot print 'ễ'"]),
+        ({"instruments": {"hst": {"label": "哈勃"}}}, ["instruments.hst.label", "'哈', '勃'"]),
+        ({"shift": {"cases": {"steep": {"label": "a\tb"}}}}, ["shift.cases.steep.label", "cannot print"]),
         ({"scene": {"sigma_bkg_low": 9.0}}, ["scene", "sigma_bkg_high"]),
         ({"models": {"resnet": {"label": "ViT"}}}, ["models", "ViT, ViT"]),
         ({"run": "../x"}, ["run", "../x"]),
@@ -96,6 +120,36 @@ def test_a_wrong_value_is_one_line_that_names_it(changes, words):
     lines = str(caught.value).splitlines()
     assert len(lines) == 1
     assert all(word in lines[0] for word in words), lines[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed: 1\ndata: {train: 9}\nseed: 2\n", ["line 3", "seed", "line 1"]),
+        ("data: {train: 9, test: 8, train: 7}\n", ["line 1", "train"]),
+        ("models:\n  vit: {label: a}\n  vit: {label: b}\n", ["line 3", "vit", "line 2"]),
+        ("models: [\n", ["is no YAML"]),
+        ("- 1\n", ["no keys"]),
+    ],
+)
+def test_a_config_file_that_is_not_clear_is_one_line(tmp_path, text, words):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(LensvitError) as caught:
+        load(ROOT / "config.yaml", tmp_path / "mine.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+    assert all(word in str(caught.value) for word in ("mine.yaml", *words)), str(caught.value)
+
+
+def test_anchors_and_merged_keys_are_no_duplicates(tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert read_config(tmp_path / "mine.yaml")["b"] == {"x": 3, "y": 2}
+
+
+def test_labels_of_latin_and_greek_letters_are_kept():
+    label = "É ö ß š Ł α β ± µ"
+    run = validate(changed({"models": {"resnet": {"label": label}}}))
+    assert run.models["resnet"].label == label and latex.lacking(label) == []
+    assert latex.escape("e\u0301") == "é"
 
 
 def test_a_missing_key_is_named():

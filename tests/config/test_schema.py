@@ -3,18 +3,43 @@
 import pytest
 
 from lensvit.config.run import validate
-from lensvit.config.schema import chunks
+from lensvit.config.schema import RESERVED, check_names, chunks
 from lensvit.errors import LensvitError
 from lensvit.lensing.settings import full_priors
 from lensvit.parameters import NAMES
+from lensvit.simulation.catalog import COLUMNS
 from tests.config.configs import ablation, changed, content
 
 
 def test_a_model_cannot_be_called_as_another_column_of_the_table():
     merged = content()
     merged["models"]["prior"] = {**merged["models"]["resnet"], "label": "Other"}
-    with pytest.raises(LensvitError, match=r"models\.prior: .*another column"):
+    with pytest.raises(LensvitError, match=r"models\.prior: .*choose another key"):
         validate(merged)
+
+
+@pytest.mark.parametrize("key", ["models", "psfs", "instruments", "shift.cases"])
+@pytest.mark.parametrize("name", ["target", "theta_E", "NA"])
+def test_models_psfs_instruments_and_cases_have_names_of_their_own(key, name):
+    merged = content()
+    part = merged["shift"]["cases"] if key == "shift.cases" else merged[key]
+    first = next(iter(part.values()))
+    part[name] = {**first, "label": "x"} if "label" in first else first
+    with pytest.raises(LensvitError, match=rf"^config: {key}\.{name}: .*; choose another key$"):
+        validate(merged)
+
+
+@pytest.mark.parametrize("name", [*RESERVED, *NAMES, "Overall", "nan", "Null", "true", "12", "1e5", "published_x"])
+def test_names_that_tables_use_or_read_as_something_else_are_refused(name):
+    check_names("models", ["vit", "resnet_2", "targets", "hst_a"])
+    with pytest.raises(ValueError, match=rf"models\.{name}: "):
+        check_names("models", ["vit", name])
+
+
+def test_names_of_tables_are_reserved():
+    """Columns of the catalogue, whose places beside models' names they share, and of Table 1."""
+    assert set(COLUMNS) - set(NAMES) <= RESERVED
+    assert {"overall", "prior", "limit", "refined", "mcmc", "all", "target"} <= RESERVED
 
 
 @pytest.mark.parametrize("off", [{"enabled": False}, {"train": False}])
@@ -29,7 +54,7 @@ def test_a_wrong_change_of_a_variant_is_named():
 
 def test_a_prior_changes_by_field_or_as_a_whole():
     changes = {"theta_E": {"mean": 1.0}, "gamma": {"kind": "uniform", "low": 1.8, "high": 2.2}}
-    priors = full_priors(validate(changed({"priors": changes})).priors)
+    priors = full_priors(validate(changed({"priors": changes, "shift": {"cases": {"steep": None}}})).priors)
     assert list(priors) == list(NAMES)
     assert (priors["theta_E"].mean, priors["theta_E"].sd, priors["theta_E"].low) == (1.0, 0.3, 0.1)
     assert (priors["gamma"].kind, priors["gamma"].mean, priors["gamma"].low) == ("uniform", None, 1.8)

@@ -67,6 +67,26 @@ def test_an_extension_by_number_and_name(tmp_path, stars):
             user.load_user_kernel(path, 0.05, extension)
 
 
+@pytest.mark.parametrize("given", [None, 0.04])
+def test_an_extension_without_a_scale_has_that_of_the_primary_header(tmp_path, stars, given):
+    primary, path = fits.PrimaryHDU(), tmp_path / "two.fits"
+    primary.header.update({"PIXSCALE": 0.04, "TELESCOP": "HST"})
+    fits.HDUList([primary, fits.ImageHDU(stars(31, 1.5), name="PSF")]).writeto(path)
+    psf, cards = user.load_user_kernel(path, 0.04, 1, given)
+    assert psf.pixel_scale == 0.04 and cards["TELESCOP"][0] == "HST" and cards["EXTENSN"][0] == "PSF"
+    with pytest.raises(LensvitError, match=r"the header says 0.04 arcsec a pixel, `file_pixel_scale` says 0.05"):
+        user.load_user_kernel(path, 0.05, 1, 0.05)
+    with pytest.raises(LensvitError, match=r"the pixel scale is 0.04 arcsec, the instrument's is 0.05"):
+        user.load_user_kernel(path, 0.05, 1)
+
+
+def test_an_extensions_own_scale_goes_before_that_of_the_primary_header(tmp_path, stars):
+    primary, image, path = fits.PrimaryHDU(), fits.ImageHDU(stars(31, 1.5)), tmp_path / "two.fits"
+    primary.header["PIXSCALE"], image.header["PIXSCALE"] = 0.04, 0.05
+    fits.HDUList([primary, image]).writeto(path)
+    assert user.load_user_kernel(path, 0.05, 1)[0].pixel_scale == 0.05
+
+
 def negative(image: np.ndarray, depth: float) -> np.ndarray:
     image = image.copy()
     image[25, 32] = -depth * image.max()

@@ -41,9 +41,22 @@ def validate(content: Mapping[str, Any]) -> Run:
         One line for each wrong value: the key, the value, what is allowed.
     """
     try:
-        return Config.model_validate(dict(content))
+        return Config.model_validate(_with_names(content))
     except ValidationError as error:
         raise LensvitError("\n".join(_lines(error))) from error
+
+
+def _with_names(content: Mapping[Any, Any], place: str = "") -> dict[str, Any]:
+    """A config, all of whose keys are text, but for the options of an architecture."""
+    for key, value in content.items():
+        if not isinstance(key, str):
+            raise LensvitError(
+                f"config: {place or 'the file'}: the key {key!r} is no text: YAML reads on, yes, off, no as true and "
+                "false, null and ~ as nothing, and digits as a number; write it in quotes"
+            )
+        if isinstance(value, Mapping) and key != "options":
+            _with_names(value, f"{place}.{key}".lstrip("."))
+    return dict(content)
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
@@ -80,14 +93,49 @@ def load(*paths: Path) -> Run:
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise LensvitError(f"no config file {path}") from error
-        except yaml.YAMLError as error:
-            raise LensvitError(f"{path} is no YAML: {error}") from error
-        _merge(merged, content or {})
+        _merge(merged, read_config(path))
     return validate(merged)
+
+
+class _Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a class at run time alone
+    """A loader of YAML that refuses a key which stands twice in a mapping, where YAML's keeps the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise LensvitError(f"line {line}: the key {key.value} stands in line {seen[key.value]} already")
+            seen[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What a config file says.
+
+    Parameters
+    ----------
+    path
+        A YAML file.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent or is no YAML, is no mapping, or has a key twice.
+    """
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Strict)
+    except FileNotFoundError as error:
+        raise LensvitError(f"no config file {path}") from error
+    except LensvitError as error:
+        raise LensvitError(f"{path}: {error}; leave one of them") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LensvitError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content or {}, dict):
+        raise LensvitError(f"{path} holds no keys with values")
+    return content or {}
 
 
 def _merge(into: dict[str, Any], overlay: Mapping[str, Any]) -> None:

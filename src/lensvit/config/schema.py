@@ -8,7 +8,6 @@ Stages never import this module.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,15 +16,38 @@ from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, graded_fits
-from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, full_priors
-from lensvit.parameters import NAMES, Prior
+from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, check_priors, full_priors
+from lensvit.paper import latex
+from lensvit.parameters import NAMES
 from lensvit.psf.settings import Psf
+from lensvit.simulation.possible import check_targets_vary, share_imaged
 from lensvit.simulation.settings import Simulation
 
 PAPER_SIZES = {"train": 27000, "validation": 3000, "test": 1200}
 PAPER_IMAGE_SIZE = 224
 SPLITS = ("train", "validation", "test")
-COLUMNS = ("prior", "limit", "refined")  # keys of the columns of Table 1 that are no models
+# what tables call their columns, rows and groups, and files their parts, beside the parameters
+RESERVED = {
+    *("overall", "all", "id", "index", "model", "models", "method", "kind", "state", "target", "instrument", "psf"),
+    *("case", "sample", "start", "images", "systems", "split", "train", "validation", "test", "seed", "chunk", "row"),
+    *(
+        "redraws",
+        "n_images",
+        "sigma_bkg",
+        "label",
+        "run",
+        "stage",
+        "seconds",
+        "level",
+        "coverage",
+        "share",
+        "covariance",
+    ),
+    *("prior", "network", "limit", "refined", "mcmc", "ordinary", "left_out", "control"),
+}
+NOT_TEXT = {"na", "nan", "null", "none", "true", "false", "inf", "infinity"}  # as tables are read again
+
+LEAST_IMAGED = 0.5  # share of the systems of the priors that a camera can image
 
 # stage -> its settings, as a function of the item that it works on ("" for none)
 Stages = dict[str, Callable[[str], Mapping[str, Any]]]
@@ -144,23 +166,24 @@ class Run(Settings):
 
     @model_validator(mode="after")
     def _references(self) -> Run:
-        for name in self.priors:
-            known_name(f"priors.{name}", name, NAMES)
+        check_priors(self.priors)
         for name, psf in self.psfs.items():
             known_name(f"psfs.{name}.instrument", psf.instrument, self.instruments)
         if self.figures.attention_model is not None:
             known_name("figures.attention_model", self.figures.attention_model, self.models)
-        for name in self.models:
-            if name in COLUMNS or name.startswith("published"):
-                raise ValueError(f"models.{name}: this is the name of another column of Table 1; choose another key")
+        for key in ("models", "psfs", "instruments"):
+            check_names(key, getattr(self, key))
+        for key in ("models", "instruments"):
+            for name, entry in getattr(self, key).items():
+                check_label(f"{key}.{name}.label", entry.label)
         labels = [model.label for model in self.models.values()]
         if len(set(labels)) < len(labels):
             raise ValueError(f"models: the labels {', '.join(labels)} are not all different")
         for split in SPLITS:
             if getattr(self.data, split) < len(self.psfs):
                 raise ValueError(f"data.{split}: {getattr(self.data, split)} is less than one image a PSF")
-        for name, prior in full_priors(self.priors).items():
-            check_prior(name, prior)
+        check_targets_vary(full_priors(self.priors))
+        check_imaged(self)
         for section in self.sections.values():
             section.check(self)
         for name in self.networks:
@@ -265,31 +288,81 @@ def known_name(key: str, value: str, allowed: Iterable[str]) -> None:
         raise ValueError(f"{key}: {value!r} is not known; there are: {', '.join(allowed)}")
 
 
-def check_prior(name: str, prior: Prior, where: str = "priors") -> None:
-    """Check that a prior has the numbers that its kind needs, in their order.
+def check_names(key: str, names: Iterable[str]) -> None:
+    """Check that names can stand in tables beside what tables call their own columns, rows and groups.
 
     Parameters
     ----------
-    name
-        Name of the parameter.
-    prior
-        Its whole prior.
+    key
+        Key in the config of what has the names, for the message.
+    names
+        The names.
+
+    Raises
+    ------
+    ValueError
+        If a name has another meaning there.
+    """
+    for name in names:
+        if name.lower() in RESERVED or name in NAMES or name.lower().startswith("published"):
+            raise ValueError(f"{key}.{name}: tables use this name for something else; choose another key")
+        if name.lower() in NOT_TEXT or _is_number(name):
+            raise ValueError(f"{key}.{name}: in a table this reads as no text; choose another key")
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def check_label(key: str, label: str) -> None:
+    """Check that a label can be printed as it is.
+
+    Parameters
+    ----------
+    key
+        Key of the label in the config, for the message.
+    label
+        The label.
+
+    Raises
+    ------
+    ValueError
+        If the paper's font lacks a character of it.
+    """
+    lacking = latex.lacking(label)
+    if lacking or not label.strip():
+        what = f"the paper cannot print {', '.join(map(repr, lacking))}" if lacking else "it is empty"
+        raise ValueError(f"{key}: {label!r}: {what}; write it with Latin and small Greek letters and signs of ASCII")
+
+
+def check_imaged(run: Run, where: str = "priors") -> None:
+    """Check that most systems of the priors can be imaged by each camera, as far as is known without solving them.
+
+    Parameters
+    ----------
+    run
+        The whole config.
     where
         Key of the priors in the config, for the message.
 
     Raises
     ------
     ValueError
-        If a number is missing, or the lower bound lies above the upper one.
+        If more than half of some draws cannot be imaged.
     """
-    low = -math.inf if prior.low is None else prior.low
-    high = math.inf if prior.high is None else prior.high
-    if low > high:
-        raise ValueError(f"{where}.{name}: low {prior.low} lies above high {prior.high}")
-    if prior.kind == "uniform" and not math.isfinite(high - low):
-        raise ValueError(f"{where}.{name}: a uniform prior needs low and high")
-    if prior.kind == "normal" and (prior.mean is None or prior.sd is None):
-        raise ValueError(f"{where}.{name}: a normal prior needs mean and sd")
+    for name in sorted({psf.instrument for psf in run.psfs.values()}):
+        camera = run.instruments[name]
+        share, reason = share_imaged(full_priors(run.priors), camera.pixels * camera.pixel_scale)
+        if share < LEAST_IMAGED:
+            raise ValueError(
+                f"{where}: {1 - share:.0%} of the systems cannot be imaged by {name}, for example: {reason}; change "
+                "the priors or the camera"
+            )
 
 
 # ---------------------------------------------------------------- what several stages read

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lensvit.io.settings import Settings, WithoutNull
-from lensvit.parameters import NAMES, Prior, priors
+from lensvit.parameters import NAMES, TABLE, Prior, priors
 
 # ---------------------------------------------------------------- priors
 
@@ -56,11 +56,41 @@ def full_priors(changes: dict[str, PriorChange]) -> dict[str, Prior]:
     return priors({name: change.model_dump(exclude_none=True) for name, change in changes.items()})
 
 
+def check_priors(changes: dict[str, PriorChange], where: str = "priors") -> None:
+    """Check the priors of all parameters, see :meth:`lensvit.parameters.Parameter.check`.
+
+    Parameters
+    ----------
+    changes
+        Parameter to what differs from the paper's prior.
+    where
+        Key of the priors in the config, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not known, or a prior is impossible.
+    """
+    for name in changes:
+        if name not in TABLE:
+            raise ValueError(f"{where}.{name}: {name!r} is not known; there are: {', '.join(NAMES)}")
+    for name, prior in full_priors(changes).items():
+        try:
+            TABLE[name].check(prior)
+        except ValueError as error:
+            raise ValueError(f"{where}.{name}: {error}") from error
+
+
 class Population(Settings):
     """What the parameters of the systems of a run are drawn from."""
 
     priors: PriorChanges
     external_shear: ExternalShear
+
+    @model_validator(mode="after")
+    def _possible(self) -> Population:
+        check_priors(self.priors)
+        return self
 
     @cached_property
     def known(self) -> dict[str, Prior]:
@@ -97,16 +127,21 @@ class LabelledCamera(Camera):
     label: str = Field(description="name as printed")
 
 
+BRIGHTEST = 1e12  # largest amplitude and noise; far below what the images' float32 holds
+
+
 class Light(Settings):
     """What is the same in all systems; amplitudes are lenstronomy's, in counts/s."""
 
-    source_amp: float = Field(ge=0, description="Sersic amplitude of the source galaxy [counts/s/arcsec^2]")
+    source_amp: float = Field(
+        ge=0, le=BRIGHTEST, description="Sersic amplitude of the source galaxy [counts/s/arcsec^2]"
+    )
     source_e1: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source galaxy, first component")
     source_e2: float = Field(ge=-0.9, le=0.9, description="ellipticity of the source galaxy, second component")
-    lens_amp: float = Field(ge=0, description="Sersic amplitude of the lens galaxy [counts/s/arcsec^2]")
-    quasar_amp: float = Field(ge=0, description="flux of the quasar without lensing [counts/s]")
+    lens_amp: float = Field(ge=0, le=BRIGHTEST, description="Sersic amplitude of the lens galaxy [counts/s/arcsec^2]")
+    quasar_amp: float = Field(ge=0, le=BRIGHTEST, description="flux of the quasar without lensing [counts/s]")
     max_images: int = Field(ge=1, le=5, description="most quasar images of a system; the brightest are kept")
-    exposure: float = Field(gt=0, description="exposure time [s]")
+    exposure: float = Field(gt=0, le=BRIGHTEST, description="exposure time [s]")
 
 
 class Scene(Light):
@@ -114,9 +149,12 @@ class Scene(Light):
 
     sigma_bkg_low: float = Field(
         ge=0,
+        le=BRIGHTEST,
         description="lower bound of the background noise, which is uniform [counts/s per pixel, rms]",
     )
-    sigma_bkg_high: float = Field(gt=0, description="upper bound of the background noise [counts/s per pixel, rms]")
+    sigma_bkg_high: float = Field(
+        gt=0, le=BRIGHTEST, description="upper bound of the background noise [counts/s per pixel, rms]"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Scene:

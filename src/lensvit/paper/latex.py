@@ -56,7 +56,25 @@ _NUMERALS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eig
 
 def escape(text: Any) -> str:
     """Text for LaTeX: special characters are escaped, and letters that fonts lack become the nearest plain ones."""
-    return "".join(_character(character) for character in str(text))
+    return "".join(_character(character) for character in unicodedata.normalize("NFC", str(text)))
+
+
+def lacking(text: str) -> list[str]:
+    """The characters of a text that :func:`escape` cannot print as they are.
+
+    Parameters
+    ----------
+    text
+        Plain text.
+    """
+    return [character for character in unicodedata.normalize("NFC", text) if not _printable(character)]
+
+
+def _printable(character: str) -> bool:
+    if character.isascii():
+        return character.isprintable()
+    plain = unicodedata.normalize("NFKD", character)
+    return _character(character) == character or character in _SPECIAL or character in _GREEK or plain in _GREEK
 
 
 def _character(character: str) -> str:

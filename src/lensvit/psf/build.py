@@ -8,11 +8,11 @@ from typing import Any
 
 from lensvit.io.files import write_text
 from lensvit.io.settings import canonical, read_settings
-from lensvit.psf import hst, keck, kernel, user
+from lensvit.psf import hst, keck, kernel, plausible, user
 from lensvit.psf.kernel import Cards, Kernel
 from lensvit.psf.settings import AnyKernel, FitsKernel, HstKernel, KeckKernel, KernelSettings
 
-RADII = (0.1, 0.25, 0.5)  # of the circles whose share of the light the paper quotes [arcsec]
+RADII = plausible.RADII  # of the circles whose share of the light the paper quotes [arcsec]
 
 
 def build_kernel(settings: Path, output: Path) -> None:
@@ -25,6 +25,8 @@ def build_kernel(settings: Path, output: Path) -> None:
     output
         FITS file; its manifest and the summary (.json) are written beside it.
 
+    Measures of the kernel are printed, and a warning of what a star's image cannot be.
+
     Raises
     ------
     LensvitError
@@ -35,6 +37,9 @@ def build_kernel(settings: Path, output: Path) -> None:
         KernelSettings,  # type: ignore[arg-type]  # mypy knows no type of unions
     )
     result, cards = _build(choice)
+    print(f"PSF {choice.name}: {plausible.measures(result, cards)}", flush=True)
+    for warning in plausible.warnings(result, cards):
+        print(f"PSF {choice.name}: warning: {warning}", flush=True)
     kernel.write_kernel(output, result, {**cards, **_settings_cards(choice)})
     summary = {**_measured(result), "strehl": cards["STREHL"][0] if "STREHL" in cards else None}
     write_text(Path(output).with_suffix(".json"), json.dumps(summary, indent=1) + "\n")

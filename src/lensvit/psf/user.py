@@ -7,7 +7,7 @@ that says what to do.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def load_user_kernel(
     extension
         Number or name of the image in the file.
     file_pixel_scale
-        Pixel scale of the image where its header has none [arcsec].
+        Pixel scale of the image where neither its header nor the file's primary one has it [arcsec].
 
     Returns
     -------
@@ -64,10 +64,10 @@ def load_user_kernel(
     LensvitError
         If the file cannot be used; the message says what was found, what is allowed and what to do.
     """
-    image, header = _open(Path(path), extension)
+    image, header, primary = _open(Path(path), extension)
     with _naming(path):
         _check_image(image)
-        _check_scale(header, pixel_scale, file_pixel_scale)
+        _check_scale([header, primary], pixel_scale, file_pixel_scale)
         image, background = subtract_background(image)
         _check_centre(image)
         clean, clipped = _clip(image)
@@ -80,8 +80,12 @@ def load_user_kernel(
         "CLIPPED": (clipped, "negative sum set to 0, share of the positive"),
     }
     for key in ("TELESCOP", "INSTRUME", "FILTER"):
-        if isinstance(header.get(key), str):
-            cards[key] = (header[key], "as in the file of origin")
+        value = header.get(key, primary.get(key))
+        if isinstance(value, str):
+            cards[key] = (value, "as in the file of origin")
+    for key, origin in (("EXTENSN", "EXTNAME"), ("UNIT", "BUNIT")):
+        if isinstance(header.get(origin), str):
+            cards[key] = (header[origin], f"{origin} in the file of origin")
     return Kernel(native / native.sum(), pixel_scale, enclosed), cards
 
 
@@ -94,8 +98,8 @@ def _naming(path: Path) -> Iterator[None]:
         raise LensvitError(f"PSF {path}: {error}") from error
 
 
-def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header]:
-    """The image and the header of an extension of a FITS file."""
+def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header, fits.Header]:
+    """The image and the header of an extension of a FITS file, and the file's primary header."""
     images: list[str] = []
     try:
         with (
@@ -106,7 +110,7 @@ def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header]:
             unit = units[extension]
             if not _has_image(unit):
                 raise KeyError(extension)
-            return np.array(unit.data, dtype=float), unit.header.copy()
+            return np.array(unit.data, dtype=float), unit.header.copy(), units[0].header.copy()
     except FileNotFoundError as error:
         raise LensvitError(
             f"PSF {path}: there is no such file; give `path` as an absolute path, or relative to the folder "
@@ -144,9 +148,12 @@ def _check_image(image: np.ndarray) -> None:
         raise LensvitError(f"{bad} of {image.size} pixels are NaN or infinite; fill them in (interpolate) first")
 
 
-def _check_scale(header: fits.Header, expected: float, given: float | None) -> None:
-    """Raise LensvitError unless the pixel scale of the header, or else the one given, is the expected one [arcsec]."""
-    found = header_pixel_scale(header)
+def _check_scale(headers: Sequence[fits.Header], expected: float, given: float | None) -> None:
+    """Raise LensvitError unless the pixel scale is the expected one [arcsec].
+
+    It is that of the first header that has one, or else the one given, which must not contradict a header.
+    """
+    found = next((scale for scale in map(header_pixel_scale, headers) if scale is not None), None)
     if found is not None and given is not None and abs(found - given) > SCALE_TOLERANCE * given:
         raise LensvitError(
             f"the header says {found:.6g} arcsec a pixel, `file_pixel_scale` says {given:.6g}; "

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lensvit.errors import LensvitError
 from lensvit.jobs import seeds
-from lensvit.lensing.lens_equation import NoSolution, solve_each
+from lensvit.lensing.lens_equation import NoSolution, QuasarImages, solve_each
 from lensvit.lensing.settings import full_priors
 from lensvit.lensing.system import System
 from lensvit.simulation.engines import Engine, Solver
+from lensvit.simulation.possible import in_view, outside_bounds
 from lensvit.simulation.settings import SystemSettings
 
 ATTEMPTS = 100  # draws of one system after which the priors are called impossible
+ENOUGH = 20  # draws of all systems, from which on their share of failures counts
+SURE = 3  # standard deviations by which failures must be more than half of the draws
 
 
 class Sampler:
@@ -36,6 +39,7 @@ class Sampler:
         self.settings, self.prefix, self.solve = settings, f"{settings.name}-{split}", solve
         self.split, self.psf = split, settings.name
         self.priors = full_priors(settings.priors)
+        self.drawn, self.failed = 0, 0  # draws of all systems so far, and those that could not be imaged
 
     def id(self, index: int) -> str:
         """The id of a system, made of the PSF, the split and the index."""
@@ -75,18 +79,18 @@ class Sampler:
         Raises
         ------
         LensvitError
-            If none of 100 draws of a system can be imaged.
+            If none of 100 draws of a system can be imaged, or most draws of all systems cannot.
         """
         found: dict[int, System] = {}
         for redraws in range(attempt, ATTEMPTS):
             waiting = [index for index in indices if index not in found]
             drawn = [self.parameters(index, redraws) for index in waiting]
-            for index, parameters, images in zip(waiting, drawn, self.solve(drawn), strict=True):
+            for index, parameters, images in zip(waiting, drawn, self._images(drawn), strict=True):
+                self.drawn += 1
                 if isinstance(images, NoSolution):
-                    print(f"{self.id(index)}: drawn again, {images}", flush=True)
+                    self.reject(index, str(images))
                 else:
-                    brightest = images.brightest(self.settings.scene.max_images)
-                    found[index] = System(parameters, brightest, redraws)
+                    found[index] = System(parameters, images, redraws)
             if len(found) == len(indices):
                 return [found[index] for index in indices]
         missing = next(index for index in indices if index not in found)
@@ -94,6 +98,46 @@ class Sampler:
             f"{self.id(missing)}: none of {ATTEMPTS} draws can be imaged (reasons above): change `priors`, "
             "which leave no room for a multiply imaged quasar"
         )
+
+    def reject(self, index: int, reason: str) -> None:
+        """Say that a draw of a system cannot be imaged, and count it.
+
+        Parameters
+        ----------
+        index
+            Index of the system.
+        reason
+            Why it cannot be imaged.
+
+        Raises
+        ------
+        LensvitError
+            If most draws of all systems cannot be imaged.
+        """
+        print(f"{self.id(index)}: drawn again, {reason}", flush=True)
+        self.failed += 1
+        if self.drawn >= ENOUGH and self.failed - self.drawn / 2 > SURE * np.sqrt(self.drawn) / 2:
+            raise LensvitError(
+                f"{self.id(index)}: {self.failed} of {self.drawn} draws cannot be imaged, the last one as {reason}: "
+                "change `priors`, or the camera"
+            )
+
+    def _images(self, drawn: Sequence[Mapping[str, float]]) -> list[QuasarImages | NoSolution]:
+        """The brightest images of the quasar of each draw, or why it cannot be imaged; the same for all engines."""
+        reasons = [outside_bounds(parameters) for parameters in drawn]
+        possible = [parameters for parameters, reason in zip(drawn, reasons, strict=True) if reason is None]
+        solved = iter(self.solve(possible))
+        return [self._in_view(next(solved)) if reason is None else NoSolution(reason) for reason in reasons]
+
+    def _in_view(self, images: QuasarImages | NoSolution) -> QuasarImages | NoSolution:
+        """The brightest images, unless none of them falls into the camera's image."""
+        if isinstance(images, NoSolution):
+            return images
+        camera, brightest = self.settings.instrument, images.brightest(self.settings.scene.max_images)
+        side = camera.pixels * camera.pixel_scale
+        if in_view(brightest.x, brightest.y, side).any():
+            return brightest
+        return NoSolution(f"no image of the quasar lies within the {side:g} arcsec of the camera's image")
 
     def _stream(self, index: int, *purpose: int | str) -> np.random.Generator:
         """Random numbers for one purpose of a system."""
@@ -127,7 +171,7 @@ def imaged(sampler: Sampler, engine: Engine, indices: Sequence[int]) -> tuple[li
         images = engine.render(systems).astype(np.float32)
         for row, index in enumerate(indices):
             while not np.isfinite(images[row]).all():
-                print(f"{sampler.id(index)}: drawn again, its image is not finite", flush=True)
+                sampler.reject(index, "its image is not finite")
                 systems[row] = sampler.draw(index, systems[row].redraws + 1)
                 images[row] = engine.render([systems[row]])[0]
     return systems, images

@@ -6,7 +6,17 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lensvit.config.schema import SPLITS, Network, RecipeChanges, Run, Section, Stages, known_name
+from lensvit.config.schema import (
+    SPLITS,
+    Network,
+    RecipeChanges,
+    Run,
+    Section,
+    Stages,
+    check_label,
+    check_names,
+    known_name,
+)
 from lensvit.io.settings import Name, Settings, WithoutNull
 
 
@@ -48,10 +58,14 @@ class Ablation(Section):
         """Raise a ValueError if a model or a variant is not known, or there is nothing to train."""
         for name, variants in self.models.items():
             known_name("ablation.models", name, run.models)
-            for variant in variants:
-                known_name(f"ablation.models.{name}", variant, self.variants)
+            for chosen in variants:
+                known_name(f"ablation.models.{name}", chosen, self.variants)
         if "reference" in self.variants:
             raise ValueError("ablation.variants.reference: this is the model as it is; choose another key")
+        if self.enabled and self.train:
+            check_names("ablation.variants", self.variants)
+            for name, variant in self.variants.items():
+                check_label(f"ablation.variants.{name}.label", variant.label)
         if self.enabled and self.train and not self.models:
             raise ValueError("ablation.models: is empty; name a model and its variants, or set ablation.train: false")
 

@@ -6,10 +6,20 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, WithJsonSchema
 
-from lensvit.config.schema import Run, Section, Stages, check_prior, chunks, known_name, lens_model, system_settings
+from lensvit.config.schema import (
+    Run,
+    Section,
+    Stages,
+    check_imaged,
+    check_label,
+    check_names,
+    chunks,
+    known_name,
+    lens_model,
+    system_settings,
+)
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
-from lensvit.lensing.settings import PriorChange, PriorChanges, Scene, full_priors
-from lensvit.parameters import NAMES
+from lensvit.lensing.settings import PriorChange, PriorChanges, Scene, check_priors
 
 
 class ShiftCase(Settings):
@@ -56,24 +66,22 @@ class Shift(Section):
         labels = [case.label for case in self.cases.values()]
         if len(set(labels)) < len(labels):
             raise ValueError(f"shift.cases: the labels {', '.join(labels)} are not all different")
+        check_names("shift.cases", self.cases)
         for name, case in self.cases.items():
-            if name in ("ordinary", "left_out", "control"):
-                raise ValueError(f"shift.cases.{name}: this names other systems of the test; choose another key")
+            check_label(f"shift.cases.{name}.label", case.label)
             if not case.priors and not case.scene:
                 raise ValueError(f"shift.cases.{name}: changes neither priors nor scene")
             self._check_case(run, name)
 
     def _check_case(self, run: Run, name: str) -> None:
-        for parameter in self.cases[name].priors:
-            known_name(f"shift.cases.{name}.priors.{parameter}", parameter, NAMES)
         try:
             shifted = self.shifted(run, name)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in ("scene", *first["loc"]))
             raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {first['input']!r})") from error
-        for parameter, prior in full_priors(shifted.priors).items():
-            check_prior(parameter, prior, f"shift.cases.{name}.priors")
+        check_priors(shifted.priors, f"shift.cases.{name}.priors")
+        check_imaged(shifted, f"shift.cases.{name}.priors")
 
     def tested(self, run: Run) -> str:
         """The network that is tested."""
