@@ -465,7 +465,7 @@ def test_broken_numbers(tmp_path: Path) -> None:
     (tmp_path / "numbers.json").write_text('{"run": ')
     with pytest.raises(LensvitError, match="is broken"):
         rendering.tex(tmp_path / "numbers.json", TEMPLATES, tmp_path / "paper.tex")
-    with pytest.raises(LensvitError, match="no numbers"):
+    with pytest.raises(LensvitError, match="no file of numbers"):
         rendering.tex(tmp_path / "absent.json", TEMPLATES, tmp_path / "paper.tex")
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, create_model
 from lensvit.chapters.registry import CHAPTERS, has_module
 from lensvit.config.schema import Run, Section
 from lensvit.errors import LensvitError
+from lensvit.io.files import read_text
 from lensvit.io.settings import canonical
 
 
@@ -81,11 +82,11 @@ def load(*paths: Path) -> Run:
     merged: dict[str, Any] = {}
     for path in paths:
         try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise LensvitError(f"no config file {path}") from error
+            content = yaml.safe_load(read_text(path, "config file", "write it as YAML in UTF-8"))
         except yaml.YAMLError as error:
             raise LensvitError(f"{path} is no YAML: {error}") from error
+        if not isinstance(content, dict | None):
+            raise LensvitError(f"{path} holds no keys of a config")
         _merge(merged, content or {})
     return validate(merged)
 
