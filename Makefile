@@ -6,7 +6,8 @@ BIN = .venv/bin
 RUN ?= demo
 
 # what is shown while it runs: two lines a job, and a bar on a terminal
-SNAKEMAKE = $(BIN)/snakemake --logger lensvit
+LOGGER = import importlib.util as u; print("--logger lensvit" if u.find_spec("snakemake_logger_plugin_lensvit") else "")
+SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
 
 COST_SIZES = 1000 4000 16000
 

@@ -10,7 +10,9 @@ from snakemake.utils import min_version
 min_version("9.11")
 
 if not (Path("config.yaml").is_file() and Path("paper/references.bib").is_file()):
-    sys.exit(f"no config.yaml and no paper/ in {Path.cwd()}: start in the clone, or give --directory {workflow.basedir}")
+    sys.exit(
+        f"no config.yaml and no paper/ in {Path.cwd()}: start in the clone, or give --directory {workflow.basedir}"
+    )
 
 
 configfile: "config.yaml"
@@ -37,8 +39,6 @@ include: "rules/paper.smk"
 onsuccess:
     for line in finished([*rules.pdf.output], table_file("table1")):
         logger.info(line)
-
-
 
 
 localrules:
