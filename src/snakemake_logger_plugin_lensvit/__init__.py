@@ -19,7 +19,7 @@ from statistics import median
 from threading import Lock
 from typing import Any, TextIO
 
-from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
+from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter  # type: ignore[import-untyped]
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -131,14 +131,15 @@ class LogHandler(LogHandlerBase):
         settings = self.common_settings
         self.stream: TextIO = sys.stdout if settings.stdout else sys.stderr
         self.plain = bool(settings.dryrun or settings.verbose or settings.debug_dag or settings.printshellcmds)
-        quiet = settings.quiet or set()
+        quiet: Any = settings.quiet or set()
         self.ordinary = ColorizingTextHandler(
             settings.nocolor, self.stream, DefaultFormatter(quiet, settings.show_failed_logs)
         )
         self.rules = DefaultFilter(
             quiet, settings.debug_dag, settings.verbose, settings.dryrun, settings.printshellcmds
         )
-        self.run, self.view, self.guard = Run({}), None, Lock()
+        self.run, self.guard = Run({}), Lock()
+        self.view: Any = None
 
     def emit(self, record: LogRecord) -> None:
         """Show what a record says; whatever goes wrong here, the run goes on."""
@@ -160,7 +161,7 @@ class LogHandler(LogHandlerBase):
             self.view = None
         super().close()
 
-    def _show(self, record: LogRecord) -> None:
+    def _show(self, record: Any) -> None:
         event = getattr(record, "event", None)
         if event == LogEvent.RUN_INFO and getattr(record, "stats", None):
             self.run = Run(known_costs(Path("results")))
@@ -183,7 +184,7 @@ class LogHandler(LogHandlerBase):
             if record.levelno >= WARNING or not text.lstrip().startswith(CHATTER):
                 self._say("\n".join(shortened(line) for line in text.splitlines()))
 
-    def _failed(self, record: LogRecord) -> None:
+    def _failed(self, record: Any) -> None:
         job = self.run.end(record.jobid) or {"name": record.rule_name}
         self._say(f"{time.strftime('%H:%M:%S')}  failed: {job['name']}")
         for log in record.log[:1]:
