@@ -5,19 +5,23 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN ?= demo
 
+# what is shown while it runs: two lines a job, and a bar on a terminal
+LOGGER = import importlib.util as u; print("--logger lensvit" if u.find_spec("snakemake_logger_plugin_lensvit") else "")
+SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
+
 COST_SIZES = 1000 4000 16000
 
 .PHONY: paper lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
-	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml
+	$(SNAKEMAKE) --cores all --configfile runs/$(RUN).yaml
 
 report: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml --report results/$(RUN)/report.html
 
 # the table that other runs show: what each part of the recipe brings (docs/training.md)
 ablation: .venv/installed
-	$(BIN)/snakemake --cores all --configfile runs/ablation.yaml
+	$(SNAKEMAKE) --cores all --configfile runs/ablation.yaml
 	cp results/ablation/tables/ablation.csv results/ablation/tables/ablation.json paper/data/
 
 # RUN's results in one archive of a few MB, its weights in another
@@ -30,7 +34,7 @@ adopt: .venv/installed
 
 # the PSFs and images of an adopted run, which its release leaves out
 restore: .venv/installed
-	$(BIN)/snakemake restore --cores all --configfile runs/$(RUN).yaml
+	$(SNAKEMAKE) restore --cores all --configfile runs/$(RUN).yaml
 
 # make verify RUN=demo [AGAINST=releases/demo-0123456789.tar.gz]
 verify: .venv/installed

@@ -1,9 +1,18 @@
 # lensvit: settings -> PSFs -> images -> catalogue -> weights -> draws -> table and figures -> paper.pdf
 # Each arrow is one rule, one `lensvit` command, one module, one kind of file (README.md).
 
+import sys
+from pathlib import Path
+
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.11")
+
+if not (Path("config.yaml").is_file() and Path("paper/references.bib").is_file()):
+    sys.exit(
+        f"no config.yaml and no paper/ in {Path.cwd()}: start in the clone, or give --directory {workflow.basedir}"
+    )
 
 
 configfile: "config.yaml"
@@ -27,6 +36,11 @@ for chapter in CHAPTERS:
 include: "rules/paper.smk"
 
 
+onsuccess:
+    for line in finished([*rules.pdf.output], table_file("table1")):
+        logger.info(line)
+
+
 localrules:
     all,
     data,
@@ -39,16 +53,22 @@ rule all:
     input:
         rules.pdf.output,
         rules.archive.output,
+    message:
+        "all is there"
 
 
 rule data:
     input:
         rules.catalog.output.catalog,
+    message:
+        "the catalogue is there"
 
 
 rule models:
     input:
         of_models(rules.train.output.weights),
+    message:
+        "the networks are there"
 
 
 # What a release leaves out and the settings give again, byte for byte: run this by itself before
@@ -56,3 +76,5 @@ rule models:
 rule restore:
     input:
         RESTORED,
+    message:
+        "what the release leaves out is there"

@@ -9,6 +9,7 @@ from lensvit.config.schema import SPLITS, chunks
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.jobs.sources import code
+from lensvit.workflow.ending import finished
 
 try:
     for config_file in workflow.configfiles:  # again, as Snakemake takes the last of several equal keys without a word

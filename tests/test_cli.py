@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lensvit import cli
+from lensvit import __version__, cli
 
 
 @pytest.mark.parametrize("stage", sorted(cli.STAGES))
@@ -39,9 +39,26 @@ def run(*arguments):
 def test_a_mendable_error_is_a_message_and_not_a_traceback(tmp_path):
     done = run("config", "--files", str(tmp_path / "absent.yaml"))
     assert done.returncode == 1
-    assert "no config file" in done.stderr and "Traceback" not in done.stderr
+    assert "there is no config file" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_wrong_usage_exits_with_2():
     assert run("psf", "--nonsense", "1").returncode == 2
     assert run("paint").returncode == 2
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out == f"lensvit {__version__}\n"
+
+
+def test_what_the_machine_says_of_a_file_is_one_line(monkeypatch, capsys):
+    def stage():
+        """A stage."""
+        raise PermissionError(13, "Permission denied", "results/demo/x.log")
+
+    monkeypatch.setattr(cli, "_function", lambda target: stage)
+    assert cli.main(["psf"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("lensvit psf: results/demo/x.log: permission denied") and len(said.splitlines()) == 1

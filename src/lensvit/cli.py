@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints
 
+from lensvit import __version__
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
+from lensvit.io.files import first_line, trouble
 
 # stage -> where its function lies; imported only when asked for, so that `--help` is quick
 STAGES = {
@@ -45,6 +47,7 @@ STAGES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; return 0, 1 (an error the user can mend) or 2 (wrong usage)."""
     parser = argparse.ArgumentParser(prog="lensvit", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("stage", choices=STAGES, help="what to run")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     stage = parser.parse_args(arguments[:1] or ["--help"]).stage
@@ -55,9 +58,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LensvitError as error:
         print(f"lensvit {stage}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        said = _said(error)
+        if said is None:
+            raise
+        print(f"lensvit {stage}: {said}", file=sys.stderr)
+        return 1
     if not sys.stderr.isatty():  # the last line of a log
         print(_spent(), file=sys.stderr)
     return 0
+
+
+def _said(error: OSError) -> str | None:
+    """One line for an error of the machine that no stage has put into words; None where it names no file."""
+    if error.filename is None:
+        return None
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {error.filename}: start in the clone, or run snakemake again if a stage makes it"
+    reason = trouble(error)
+    return None if reason is None else f"{error.filename}: {reason} ({first_line(error)})"
 
 
 def _spent() -> str:

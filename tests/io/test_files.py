@@ -9,7 +9,7 @@ import pytest
 from safetensors import SafetensorError
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import atomic, manifest_path, sha256, write_manifest, write_text
+from lensvit.io.files import atomic, manifest_path, read_json, reading, sha256, write_manifest, write_text
 
 
 def test_atomic_renames_a_whole_file(tmp_path):
@@ -47,9 +47,46 @@ def test_a_full_disk_under_hdf5_is_said(tmp_path):
         file["image"] = np.zeros((1000, 1000))
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, "permission denied"), (errno.EROFS, "read-only"), (errno.ENOLCK, "HDF5_USE_FILE_LOCKING"),
+        (errno.EAGAIN, "HDF5_USE_FILE_LOCKING"), (errno.EIO, "does not answer"), (errno.EMFILE, "ulimit"),
+    ],
+)  # fmt: skip
+def test_what_the_machine_says_is_one_line_that_never_advises_to_delete(tmp_path, number, said):
+    path = tmp_path / "file.txt"
+    for block in (atomic(path), reading(path)):
+        for error in (OSError(number, "no"), OSError(f"Unable to open (errno = {number}, error message = 'no')")):
+            with pytest.raises(LensvitError, match=said) as caught, block if error.errno else reading(path):
+                raise error
+            assert "file.txt" in str(caught.value) and "delete" not in str(caught.value)
+            assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_full_disk_under_fits_is_said(tmp_path):
+    """As astropy reports it, which compares the space by itself."""
+    with pytest.raises(LensvitError, match="disk is full"), atomic(tmp_path / "psf.fits"):
+        raise OSError("Not enough space on disk: requested 100, available 10. Fully written 0.")
+
+
+def test_a_folder_that_is_a_file_is_said(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(LensvitError, match="should be a folder"), atomic(tmp_path / "results/file.txt"):
+        pass
+
+
+def test_a_broken_file_is_one_line(tmp_path):
+    path = tmp_path / "x.json"
+    for content in (b"", b"{", b"[1]", b"\xff\xfe", b'{"a": 1}'):
+        path.write_bytes(content)
+        with pytest.raises(LensvitError, match=r"x\.json is truncated or broken: delete it"):
+            read_json(path, "b")
+
+
 def test_other_errors_pass_as_they_are(tmp_path):
-    with pytest.raises(PermissionError), atomic(tmp_path / "file.txt"):
-        raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(ZeroDivisionError), atomic(tmp_path / "file.txt"):
+        raise ZeroDivisionError
 
 
 def test_the_manifest_is_that_of_sha256sum(tmp_path):

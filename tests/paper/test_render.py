@@ -463,9 +463,9 @@ def test_errors_of_templates(tmp_path: Path, template: str, message: str) -> Non
 
 def test_broken_numbers(tmp_path: Path) -> None:
     (tmp_path / "numbers.json").write_text('{"run": ')
-    with pytest.raises(LensvitError, match="is broken"):
+    with pytest.raises(LensvitError, match="broken: delete it"):
         rendering.tex(tmp_path / "numbers.json", TEMPLATES, tmp_path / "paper.tex")
-    with pytest.raises(LensvitError, match="no numbers"):
+    with pytest.raises(LensvitError, match="no file of numbers"):
         rendering.tex(tmp_path / "absent.json", TEMPLATES, tmp_path / "paper.tex")
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from lensvit.errors import LensvitError
 from lensvit.io import files
+from lensvit.io.tables import CATALOG
 from lensvit.parameters import TARGET_NAMES
-from lensvit.simulation.catalog import COLUMNS, catalog
+from lensvit.simulation.catalog import catalog
 
 
 def write_chunk(folder, psf, split, first, count):
@@ -22,7 +23,7 @@ def write_chunk(folder, psf, split, first, count):
     text["chunk"] = path.stem
     with h5py.File(path, "w") as file:
         file["image"] = rng.normal(size=(count, 8, 8)).astype(np.float32)
-        for name in COLUMNS:
+        for name in CATALOG:
             if name in text:
                 values = text[name] if name == "id" else [text[name]] * count
                 file.create_dataset(f"systems/{name}", data=values, dtype=h5py.string_dtype())
@@ -50,7 +51,7 @@ def run(chunks, folder):
 def test_all_systems_in_order_whatever_the_order_of_files(chunks, tmp_path):
     table, _ = run(chunks, tmp_path)
     first = (tmp_path / "catalog.parquet").read_bytes()
-    assert tuple(table.columns) == COLUMNS and len(table) == 30
+    assert tuple(table.columns) == CATALOG and len(table) == 30
     assert table.equals(table.sort_values(["psf", "split", "id"], ignore_index=True))
     assert files.manifest_path(tmp_path / "catalog.parquet").exists()
     run(reversed(chunks), tmp_path)

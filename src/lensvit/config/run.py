@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, create_model
 from lensvit.chapters.registry import CHAPTERS, has_module
 from lensvit.config.schema import Run, Section
 from lensvit.errors import LensvitError
+from lensvit.io.files import read_text
 from lensvit.io.settings import canonical
 
 
@@ -125,16 +126,15 @@ def read_config(path: Path) -> dict[str, Any]:
     LensvitError
         If the file is absent or is no YAML, is no mapping, or has a key twice.
     """
+    text = read_text(path, "config file", "write it as YAML in UTF-8")
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Strict)
-    except FileNotFoundError as error:
-        raise LensvitError(f"no config file {path}") from error
+        content = yaml.load(text, _Strict)
     except LensvitError as error:
         raise LensvitError(f"{path}: {error}; leave one of them") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise LensvitError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content or {}, dict):
-        raise LensvitError(f"{path} holds no keys with values")
+        raise LensvitError(f"{path} holds no keys of a config")
     return content or {}
 
 

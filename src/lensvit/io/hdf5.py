@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import reading
 
 
 @contextmanager
@@ -28,16 +29,10 @@ def open_hdf5(path: Path, kind: str = "file") -> Iterator[h5py.File]:
     Raises
     ------
     LensvitError
-        If the file is absent, is broken, or lacks what the block reads.
+        If the file is absent, cannot be read, is broken, or lacks what the block reads.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise LensvitError(f"there is no {kind} {path}: run snakemake again, which makes it") from error
-    except (OSError, KeyError, IndexError, ValueError) as error:
-        reason = error.args[0] if error.args else type(error).__name__
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again ({reason})") from error
+    with reading(path, kind), h5py.File(path, "r") as file:
+        yield file
 
 
 def read_datasets(path: Path, *names: str) -> tuple[np.ndarray, ...]:

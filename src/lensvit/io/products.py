@@ -61,7 +61,7 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
     LensvitError
         If the file is absent or broken, or no system has a limit.
     """
-    table = tables.read_parquet(path).set_index("id")
+    table = tables.read_limits(path, amplitudes)
     table = table[table[f"valid_{amplitudes}"]]
     if table.empty:
         raise LensvitError(f"no test system has a limit of information in {path}: set limit.enabled to false")

@@ -26,7 +26,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import write_text
+from lensvit.io.files import read_text, write_text
 
 Read = TypeVar("Read")
 
@@ -104,11 +104,10 @@ def read_settings(path: Path, kind: type[Read]) -> Read:
     LensvitError
         If the file is absent, is no mapping, or is not what the stage reads.
     """
+    text = read_text(path, "settings file")
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise LensvitError(f"no settings file {path}: run it through snakemake once") from error
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise LensvitError(f"{path} is no YAML: delete it and run snakemake again") from error
     if not isinstance(content, dict):
         raise LensvitError(f"{path} holds no settings: delete it and run snakemake again")

@@ -2,32 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lensvit.errors import LensvitError
-from lensvit.parameters import TARGET_NAMES
+from lensvit.io.files import reading
+from lensvit.parameters import NAMES, TARGET_NAMES
+
+CATALOG = ("id", "split", "psf", "chunk", "row", *NAMES, "n_images", "sigma_bkg", "seed", "redraws")
+SYSTEMS = ("split", *TARGET_NAMES)  # what makes a table a catalogue
+PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "mean")))
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
     """The table in a Parquet file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Columns that it must have; it may have others.
 
     Raises
     ------
     LensvitError
-        If the file is absent or broken.
+        If the file is absent, cannot be read, is broken, or lacks a column.
     """
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError as error:
-        raise LensvitError(f"no file {path}: run snakemake again, which makes it") from error
-    except (OSError, ValueError) as error:
-        raise LensvitError(f"{path} is truncated or broken: delete it and run snakemake again") from error
+    with reading(path):
+        return _with_columns(pd.read_parquet(path), columns)
 
 
-def read_csv(path: Path, *names: str) -> pd.DataFrame:
+def read_catalog(path: Path) -> pd.DataFrame:
+    """The catalogue of a run; see :func:`read_parquet`."""
+    return read_parquet(path, *SYSTEMS)
+
+
+def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
+    """The limits of information of a run by id, for one treatment of the amplitudes; see :func:`read_parquet`."""
+    columns = [f"{name}_{amplitudes}" for name in ("valid", *TARGET_NAMES)]
+    return read_parquet(path, "id", *columns).set_index("id")
+
+
+def read_refined(path: Path) -> pd.DataFrame:
+    """Refined estimates; see :func:`read_parquet`."""
+    return read_parquet(path, "converged", *PREDICTED)
+
+
+def _with_columns(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The table, or ValueError if it lacks a column."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"it lacks the column {missing[0]}")
+    return table
+
+
+def read_csv(path: Path, *names: str, columns: Iterable[str] = (), sep: str = ",") -> pd.DataFrame:
     """The table in a CSV file.
 
     Parameters
@@ -36,17 +69,27 @@ def read_csv(path: Path, *names: str) -> pd.DataFrame:
         The file.
     names
         Columns of text. They are kept as written: a model may be called ``1`` or ``NA``, and a name may be empty.
+    columns
+        Further columns that it must have; it may have others.
+    sep
+        What stands between two values.
 
     Raises
     ------
     LensvitError
-        If the file is absent or empty.
+        If the file is absent, cannot be read, is empty or broken, or lacks a column.
     """
-    try:
-        content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="")
-    except (FileNotFoundError, pd.errors.EmptyDataError) as error:
-        raise LensvitError(f"{path} is absent or empty: delete it and run snakemake again") from error
+    with reading(path):
+        content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="", sep=sep)
+        content = _with_columns(content, [*names, *columns])
     return content.fillna(dict.fromkeys(names, ""))
+
+
+def read_by_target(path: Path) -> pd.DataFrame:
+    """A CSV file of numbers with one row a target, by target; see :func:`read_csv`."""
+    table = read_csv(path, "target").set_index("target")
+    with reading(path):
+        return table.astype(float)
 
 
 def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
@@ -67,7 +110,7 @@ def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
     LensvitError
         If a file is absent or broken, or the models predict different systems.
     """
-    tables = {Path(path).stem: read_parquet(path).set_index("id") for path in paths}
+    tables = {Path(path).stem: read_parquet(path, *PREDICTED).set_index("id") for path in paths}
     first, *others = tables
     ids = tables[first].index
     for name in others:

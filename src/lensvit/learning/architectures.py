@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import read_model, trouble
 from lensvit.learning import gaussian
 from lensvit.learning.from_torchvision import torchvision_network
 from lensvit.learning.from_transformers import transformers_network
@@ -70,7 +71,7 @@ def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
         If the weights are absent, truncated, or do not fit the config.
     """
     folder = Path(folder)
-    config = TrainedModel.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_model(folder / "config.json", TrainedModel)
     scratch = config.network.model_copy(update={"weights": "scratch"})
     outputs = gaussian.output_count(config.network.posterior, len(config.targets))
     network = build_network(scratch, outputs, config.recipe.normalise)
@@ -80,5 +81,8 @@ def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
     except FileNotFoundError as error:
         raise LensvitError(f"no weights {path}: run snakemake again, which trains the model") from error
     except Exception as error:  # safetensors and torch report broken files with classes of their own
+        reason = trouble(error)
+        if reason is not None:
+            raise LensvitError(f"{path}: {reason}") from error
         raise LensvitError(f"{path} is truncated or of another network: delete it and run snakemake again") from error
     return network.eval(), config

@@ -80,7 +80,7 @@ def evaluate(
     """
     torch.set_num_threads(threads)
     choice = read_settings(settings, EvaluateSettings)
-    rows = tables.read_parquet(catalog)
+    rows = tables.read_catalog(catalog)
     rows = rows[rows["split"] == split].reset_index(drop=True)
     advice = memory_advice(f"evaluation.batch_size ({choice.batch_size})")
     with launch(device, processes, arithmetic(choice.precision, device)) as fabric, advice:

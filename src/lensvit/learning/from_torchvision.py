@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import trouble
 from lensvit.learning.dropout import ActivationDropout, checked, follow
 from lensvit.learning.libraries import call_library, load_weights, missing_weights, refuse_dropout_options
 from lensvit.learning.settings import Architecture
@@ -108,6 +109,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             return load_file(files[0])
         return torch.load(files[0], map_location="cpu", weights_only=True)
     except Exception as error:  # each format reports a broken file with a class of its own
+        reason = trouble(error)
+        if reason is not None:
+            raise LensvitError(f"{files[0]}: {reason}") from error
         raise LensvitError(f"{files[0]} is broken or no weights file ({error}): copy or download it again") from error
 
 

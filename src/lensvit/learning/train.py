@@ -12,7 +12,7 @@ import torch
 from lightning.fabric import Fabric
 
 from lensvit.io import tables
-from lensvit.io.files import manifest_path
+from lensvit.io.files import manifest_path, read_bytes, read_model
 from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, launch
@@ -109,13 +109,13 @@ def stored_trainer(
 
 def read_splits(catalog: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The catalogue's rows of the training and of the validation split."""
-    rows = tables.read_parquet(catalog)
+    rows = tables.read_catalog(catalog)
     return rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
 
 
 def read_scaler(path: Path) -> Scaler:
     """Means and standard deviations of the targets, from a scaler.json."""
-    return Scaler.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    return read_model(path, Scaler)
 
 
 @contextmanager
@@ -147,5 +147,5 @@ def checkpoint_key(module: str, *files: Path) -> str:
     """A name for all that a checkpoint depends on: settings, data and what the code of a module means."""
     digest = hashlib.sha256(code(module).encode())
     for path in files:
-        digest.update(Path(path).read_bytes())
+        digest.update(read_bytes(path))
     return digest.hexdigest()[:16]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import atomic, write_manifest, write_text
+from lensvit.io.files import atomic, trouble, write_manifest, write_text
 from lensvit.jobs.fabric import agree
 from lensvit.jobs.provenance import provenance
 from lensvit.jobs.seeds import derive
@@ -427,6 +427,9 @@ class Trainer:
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
         except Exception as error:  # torch reports broken files with many classes
+            reason = trouble(error)
+            if reason is not None:
+                raise LensvitError(f"{path}: {reason}") from error
             raise LensvitError(f"the checkpoint {path} is broken: delete {self.state} to start afresh") from error
         self.network.load_state_dict(saved["network"])
         self.averaged.load_state_dict(saved["averaged"])

@@ -7,8 +7,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from lensvit.errors import LensvitError
-from lensvit.io.files import PUBLICATION_DATE, atomic
+from lensvit.io.files import PUBLICATION_DATE, atomic, read_bytes
 
 
 def archive(tex: Path, figures: list[Path], output: Path, references: Path | None = None) -> None:
@@ -38,9 +37,7 @@ def archive(tex: Path, figures: list[Path], output: Path, references: Path | Non
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, path in sorted(members.items()):
-            if not Path(path).exists():
-                raise LensvitError(f"no file {path}: run snakemake, which makes it")
-            data = Path(path).read_bytes()
+            data = read_bytes(path)
             entry = tarfile.TarInfo(name)
             entry.size, entry.mtime, entry.mode = len(data), PUBLICATION_DATE, 0o644
             tar.addfile(entry, io.BytesIO(data))

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import read_text
 
 Entry = dict[str, str]
 MAX_AUTHORS = 4  # a longer list is cut to its first three names and "et al."
@@ -73,7 +74,7 @@ def read_bibliography(path: Path) -> Bibliography:
     LensvitError
         For an unfinished entry, a key given twice, or an entry without author, title or year.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    text = read_text(path, remedy="copy it again")
     entries: dict[str, Entry] = {}
     position = 0
     while start := _START.search(text, position):

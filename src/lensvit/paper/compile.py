@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import PUBLICATION_DATE, atomic
+from lensvit.io.files import PUBLICATION_DATE, atomic, read_bytes
 
 MAX_PASSES = 5  # of pdflatex, until its cross-references stand
 _RERUN = re.compile(r"Rerun to get|Rerun LaTeX|rerunfilecheck Warning: File .* has changed")
@@ -56,9 +56,7 @@ def pdf(tex: Path, figures: list[Path], output: Path) -> None:
 
 def _collect(tex: Path, figures: list[Path], folder: Path) -> None:
     for source, target in [(tex, "paper.tex"), *((figure, Path(figure).name) for figure in figures)]:
-        if not Path(source).exists():
-            raise LensvitError(f"no file {source}: run snakemake, which makes it")
-        shutil.copyfile(source, folder / target)
+        (folder / target).write_bytes(read_bytes(source))
 
 
 def compile_folder(folder: Path) -> Path:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 from pydantic import Field, ValidationError
 
 from lensvit.chapters.accuracy import claims as accuracy
@@ -23,7 +22,7 @@ from lensvit.chapters.quoting import Context, Numbers
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import write_text
+from lensvit.io.files import first_line, read_json, read_model, reading, write_text
 from lensvit.io.settings import Settings, read_settings
 from lensvit.jobs.provenance import packages
 from lensvit.learning.settings import TrainedModel
@@ -44,6 +43,7 @@ from lensvit.paper.schema import (
 )
 
 STAGES = {"simulate": "simulation of the images", "train": "training of {}", "evaluate": "prediction with {}"}
+ORIGIN = ("date", "commit", "python", "platform", "cores", "versions", "device", "hardware")  # of a training
 HEADS = 4  # of the attention that figure 1 shows one by one, at most
 
 
@@ -102,9 +102,8 @@ def numbers(
     content = read_settings(settings, NumbersSettings)
     given = chapter_tables(chapter)
     config = content.config
-    context = Context(
-        config, tables.read_parquet(catalog), models, _durations(Path(benchmarks), list(config["models"]))
-    )
+    durations = _durations(Path(benchmarks), list(config["models"]))
+    context = Context(config, tables.read_catalog(catalog), models, durations)
     with _checked("models", models):
         networks = [_network(path, context) for path in models]
     with _checked("data", [catalog, *psfs]):
@@ -137,6 +136,12 @@ def _checked(part: str = "", files: Sequence[Path] = ()) -> Iterator[None]:
         key = ".".join(str(name) for name in ([f"{part}: {error.title}"] if part else []) + list(first["loc"]))
         source = f", from {', '.join(map(str, files))}" if files else ""
         raise LensvitError(f"numbers.json: {key}: {first['msg']} (got {first['input']!r}){source}") from error
+    except (KeyError, ValueError, TypeError, IndexError, StopIteration, AttributeError) as error:
+        source = f" with {', '.join(map(str, files))}" if files else ""
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise LensvitError(
+            f"numbers.json: {part} cannot be filled{source}: delete them and run snakemake again ({said})"
+        ) from error
 
 
 # ---------------------------------------------------------------- chapters
@@ -206,9 +211,9 @@ def chapter_parts(given: Mapping[str, Sequence[Path]], context: Context) -> dict
 def _network(path: Path, context: Context) -> TrainedNetwork:
     """One network: what the config asked for, what its folder says, what it cost."""
     name = path.parent.name
-    made = TrainedModel.model_validate_json(path.read_text(encoding="utf-8"))
+    made = read_model(path, TrainedModel)
     origin = _origin(path)
-    history = pd.read_csv(path.parent / "history.csv")
+    history = tables.read_csv(path.parent / "history.csv", columns=("images_per_second", "seconds"))
     network, entry = made.network, context.config["models"][name]
     return TrainedNetwork(
         name=name,
@@ -237,7 +242,7 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
 
 
 def _origin(model: Path) -> dict[str, Any]:
-    return json.loads((model.parent / "provenance.json").read_text(encoding="utf-8"))
+    return read_json(model.parent / "provenance.json", *ORIGIN)
 
 
 def _durations(benchmarks: Path, models: Sequence[str]) -> dict[str, float]:
@@ -245,11 +250,14 @@ def _durations(benchmarks: Path, models: Sequence[str]) -> dict[str, float]:
     files = {"simulate": sorted(benchmarks.glob("simulate/*/*.tsv"))}
     for stage in ("train", "evaluate"):
         files |= {f"{stage}/{model}": sorted(benchmarks.glob(f"{stage}/{model}.tsv")) for model in models}
-    return {
-        stage: float(sum(pd.read_csv(path, sep="\t")["s"].iloc[-1] for path in paths))
-        for stage, paths in files.items()
-        if paths
-    }
+    return {stage: float(sum(_seconds(path) for path in paths)) for stage, paths in files.items() if paths}
+
+
+def _seconds(benchmark: Path) -> float:
+    """Seconds of a job, from Snakemake's benchmark."""
+    table = tables.read_csv(benchmark, columns=["s"], sep="\t")
+    with reading(benchmark):
+        return float(table["s"].iloc[-1])
 
 
 def _provenance(context: Context) -> Provenance:

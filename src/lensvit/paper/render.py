@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import jinja2
 from lensvit.chapters.accuracy.claims import claims
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
-from lensvit.io.files import write_text
+from lensvit.io.files import read_json, trouble, write_text
 from lensvit.paper import bibliography
 from lensvit.paper.latex import FILTERS
 
@@ -52,6 +51,8 @@ def tex(numbers: Path, templates: Path, output: Path) -> None:
         raise LensvitError(f"{error.filename}, line {error.lineno}: {error.message}") from error
     except (jinja2.UndefinedError, KeyError) as error:
         raise LensvitError(f"{_place(error)}: {numbers} lacks what the paper asks for: {error}") from error
+    except OSError as error:
+        raise LensvitError(f"{error.filename or templates}: {trouble(error) or error}") from error
     except (TypeError, ValueError) as error:
         raise LensvitError(f"{_place(error)}: {error}") from error
     write_text(output, text)
@@ -67,12 +68,7 @@ def _chapters(content: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _read_numbers(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise LensvitError(f"no numbers {path}: run snakemake, which collects them") from error
-    except json.JSONDecodeError as error:
-        raise LensvitError(f"{path} is broken ({error}): delete it and run snakemake again") from error
+    return read_json(path, *(key for chapter in CHAPTERS.values() for key in chapter.keys), kind="file of numbers")
 
 
 class _Environment(jinja2.Environment):

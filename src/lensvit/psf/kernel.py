@@ -209,7 +209,7 @@ def read_kernel(path: Path) -> Kernel:
     LensvitError
         If the file is absent, damaged or holds no kernel of this kind.
     """
-    try:
+    with files.reading(path, "PSF"):
         with (
             warnings.catch_warnings(action="ignore", category=AstropyWarning),
             fits.open(path, memmap=False) as units,
@@ -219,12 +219,6 @@ def read_kernel(path: Path) -> Kernel:
             fine = np.array(units[EXTENSION].data, dtype=float) if header["OVERSAMP"] > 1 else None
             kernel = Kernel(native, float(header["PIXSCALE"]), float(header["ENCLOSED"]), fine)
         _check(kernel)
-    except FileNotFoundError as error:
-        raise LensvitError(f"there is no PSF {path}: build it with `lensvit psf`") from error
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise LensvitError(
-            f"{path} is no PSF of lensvit, or is damaged ({error}): delete it, and the next run builds it"
-        ) from error
     return kernel
 
 

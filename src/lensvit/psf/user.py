@@ -121,9 +121,12 @@ def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header, fi
             f"PSF {path}: extension {extension!r} holds no image; set `extension` to one of: "
             f"{', '.join(images) or 'none, the file has no images'}"
         ) from error
-    except (OSError, TypeError, ValueError) as error:
+    except Exception as error:  # astropy reports damage with many classes
+        if files.trouble(error) is not None:
+            raise LensvitError(f"PSF {path}: {files.trouble(error)}") from error
         raise LensvitError(
-            f"PSF {path}: cannot be read as FITS, or is damaged ({error}); check it with `fitsinfo`, or copy it again"
+            f"PSF {path}: cannot be read as FITS, or is damaged ({files.first_line(error)}); check it with `fitsinfo`, "
+            "or copy it again"
         ) from error
 
 

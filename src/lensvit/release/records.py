@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lensvit.io.files import write_text
+from lensvit.io.files import read_json, write_text
 from lensvit.jobs.sources import code
 
 FOLDER = ".metadata"
@@ -29,7 +29,7 @@ def read_records(results: Path, run: str) -> dict[str, dict[str, Any]]:
     found = {}
     for path, output in _paths(results).items():
         if output.startswith(f"results/{run}/"):
-            found[output] = json.loads(path.read_text(encoding="utf-8"))
+            found[output] = read_json(path)
     return found
 
 

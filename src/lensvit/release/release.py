@@ -23,11 +23,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import pandas as pd
-import yaml
 
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
-from lensvit.io.files import PUBLICATION_DATE, atomic, manifest_path, sha256
+from lensvit.io.files import PUBLICATION_DATE, atomic, manifest_path, read_json, read_text, read_yaml, sha256, trouble
 from lensvit.release import records
 
 MANIFEST, RECORDS = "MANIFEST.json", "records.json"
@@ -141,7 +140,7 @@ def _compressed_size(path: Path) -> int:
 def _check_manifest(path: Path) -> None:
     """Raise a LensvitError if a file has a manifest that describes another one."""
     manifest = manifest_path(path)
-    if manifest.exists() and manifest.read_text(encoding="utf-8").split()[:1] != [sha256(path)]:
+    if manifest.exists() and read_text(manifest).split()[:1] != [sha256(path)]:
         raise LensvitError(
             f"{path} is not the file that {manifest.name} describes: delete both and run snakemake again"
         )
@@ -149,17 +148,14 @@ def _check_manifest(path: Path) -> None:
 
 def _provenance(folder: Path, run: str) -> dict[str, Any]:
     """What a reader wants to know of how the results came about."""
-    config = yaml.safe_load((folder / "settings/numbers.yaml").read_text(encoding="utf-8"))
-    models = {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-        for path in folder.glob("models/*/provenance.json")
-    }
+    config = read_yaml(folder / "settings/numbers.yaml")
+    models = {path.parent.name: read_json(path) for path in folder.glob("models/*/provenance.json")}
     durations = {
         path.relative_to(folder / "benchmarks").with_suffix("").as_posix(): _seconds(path)
         for path in _found(folder, ["benchmarks/**/*.tsv"])
     }
     absent = {
-        path.relative_to(folder).with_suffix("").as_posix(): path.read_text(encoding="utf-8").split()[0]
+        path.relative_to(folder).with_suffix("").as_posix(): read_text(path)[:64].strip()
         for path in _found(folder, ["images/**/*.sha256", "models/*/*.sha256"])
     }
     return {
@@ -248,7 +244,9 @@ def adopt(file: Path, results: Path = Path("results"), replace: bool = False) ->
             _install(manifest, staging, results, replace)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            if trouble(error) is None:
+                raise
+            raise LensvitError(f"{error.filename or file}: {trouble(error)}") from error
         raise LensvitError(f"the disk is full while adopting {file}: free some space in {results}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -257,7 +255,7 @@ def adopt(file: Path, results: Path = Path("results"), replace: bool = False) ->
 def _install(manifest: Mapping[str, Any], staging: Path, results: Path, replace: bool) -> None:
     run = manifest["run"]
     target = results / run
-    known = json.loads((staging / RECORDS).read_text(encoding="utf-8"))
+    known = read_json(staging / RECORDS, kind="file of the archive", remedy="copy the archive again")
     kept, changed = records.still_valid(known, f"results/{run}/{PurePosixPath(REBUILT).parent}/")
     latex = f"results/{run}/{REBUILT}"
     _date(staging / run, rebuilt=latex in kept or latex not in known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from lensvit.chapters.accuracy.published import PUBLISHED, REFERENCES
 from lensvit.errors import LensvitError
+from lensvit.io.files import read_json, read_yaml
+from lensvit.io.tables import read_by_target
 from lensvit.release.release import unpack
 
 WORSE = 0.10  # a model may be worse than published by this share
@@ -221,7 +221,7 @@ def read_folder(folder: Path, name: str | None = None) -> Table:
     try:
         tables = (folder / "tables" / name for name in ("table1.csv", "table1_errors.csv"))
         values, errors = (_columns(path) for path in tables)
-        settings = yaml.safe_load((folder / "settings/numbers.yaml").read_text(encoding="utf-8"))
+        settings = read_yaml(folder / "settings/numbers.yaml", "scale")
         models = [column for column in errors if column not in BESIDE]
         families = {model: _family(folder / "models" / model / "config.json") for model in models}
     except FileNotFoundError as error:
@@ -231,11 +231,11 @@ def read_folder(folder: Path, name: str | None = None) -> Table:
 
 def _columns(path: Path) -> dict[str, dict[str, float]]:
     """Column to its values by row."""
-    table = pd.read_csv(path, index_col="target")
+    table = read_by_target(path)
     return {
         str(name): {str(target): float(value) for target, value in column.items()} for name, column in table.items()
     }
 
 
 def _family(config: Path) -> str:
-    return json.loads(config.read_text(encoding="utf-8"))["family"]
+    return read_json(config, "family")["family"]

@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 from lensvit.errors import LensvitError
 from lensvit.io import files
 from lensvit.io.hdf5 import open_hdf5, values
-from lensvit.parameters import NAMES, TARGET_NAMES
-
-COLUMNS = ("id", "split", "psf", "chunk", "row", *NAMES, "n_images", "sigma_bkg", "seed", "redraws")
+from lensvit.io.tables import CATALOG
+from lensvit.parameters import TARGET_NAMES
 
 
 def catalog(images: list[Path], output: Path, scaler: Path) -> None:
@@ -52,7 +51,7 @@ def catalog(images: list[Path], output: Path, scaler: Path) -> None:
 def _systems(path: Path) -> pd.DataFrame:
     """The systems of one image file, if the file is whole."""
     with open_hdf5(path, "image file") as file:
-        columns = {name: values(file["systems"][name]) for name in COLUMNS}
+        columns = {name: values(file["systems"][name]) for name in CATALOG}
         image = file["image"]
         image[-1]  # a truncated file fails here
         count = len(image)

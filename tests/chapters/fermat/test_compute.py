@@ -131,3 +131,11 @@ def test_errors_name_the_file(run):
     catalog.assign(split="train").to_parquet(run / "catalog.parquet")
     with pytest.raises(LensvitError, match=r"no test system has two images.*fermat\.enabled"):
         made(run)
+
+
+def test_draws_that_are_all_the_same_have_no_z(run):
+    """Few draws of a network, or of a sampling with replacement, may be one and the same."""
+    write_draws(run, pd.read_parquet(run / "catalog.parquet"), 0.0)
+    table = made(run)
+    alone = table.loc["net", "prediction"]
+    assert (alone["sigma"] < 1e-9).all() and not alone["used"].any()

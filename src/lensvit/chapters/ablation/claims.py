@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lensvit.chapters.ablation.numbers import (
     Part,
 )
 from lensvit.chapters.quoting import Context, Row, number, rows_of
+from lensvit.io.files import read_json
 from lensvit.io.tables import read_csv
 from lensvit.statistics.compare import CLEAR_AMONG_MANY, is_clear
 
@@ -48,7 +48,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         labels.setdefault(row["variant"], row["label"])
     ablation = AblationNumbers(
         clear=CLEAR_AMONG_MANY,
-        origin=AblationOrigin(**json.loads(provenance.read_text(encoding="utf-8"))),
+        origin=AblationOrigin(**read_json(provenance)),
         models=[_model(key, part) for key, part in parts.items()],
         rows=[
             AblationRow(label=label or None, values={key: _value(part, variant) for key, part in parts.items()})

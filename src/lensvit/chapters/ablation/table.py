@@ -12,7 +12,7 @@ import pandas as pd
 
 from lensvit.chapters.ablation.settings import AblationSettings
 from lensvit.io import tables
-from lensvit.io.files import write_text
+from lensvit.io.files import read_json, write_text
 from lensvit.io.settings import read_settings
 from lensvit.statistics.metrics import with_overall
 
@@ -63,7 +63,7 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
 
 def _overall(path: Path) -> float:
     """The overall error of the predictions in a file."""
-    return float(with_overall(tables.prediction_errors(tables.read_parquet(path)))[0])
+    return float(with_overall(tables.prediction_errors(tables.read_parquet(path, *tables.PREDICTED)))[0])
 
 
 def _compared(group: pd.DataFrame, scores: list[np.ndarray]) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def relative_scatter(scores: list[np.ndarray]) -> float:
 
 def _cost(folder: Path) -> dict[str, float]:
     """Images that one training has seen, and its seconds."""
-    history = pd.read_csv(folder / "history.csv")
+    history = tables.read_csv(folder / "history.csv", columns=("images_per_second", "seconds"))
     return {
         "images": float(np.round((history["images_per_second"] * history["seconds"]).sum())),
         "seconds": float(history["seconds"].sum()),
@@ -113,5 +113,5 @@ def _cost(folder: Path) -> dict[str, float]:
 
 def _origin(paths: list[Path]) -> Mapping[str, Any]:
     """Date, commit and machine of the latest of several trainings, by their provenance.json."""
-    latest = max((json.loads(path.read_text(encoding="utf-8")) for path in paths), key=lambda origin: origin["date"])
+    latest = max((read_json(path, "date", "commit", *ORIGIN) for path in paths), key=lambda origin: origin["date"])
     return {"date": latest["date"][:10], "commit": latest["commit"], **{key: latest[key] for key in ORIGIN}}

@@ -5,7 +5,6 @@ The columns and rows of Table 1 are those of :mod:`lensvit.chapters.accuracy.num
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ from lensvit.chapters.accuracy.numbers import Column, ErrorRow, OverallUncertain
 from lensvit.chapters.accuracy.published import PUBLISHED_COLUMNS, REFERENCES
 from lensvit.chapters.quoting import METHOD_LABELS, OVERALL, Context, heading
 from lensvit.errors import LensvitError
-from lensvit.io.tables import read_predictions
+from lensvit.io.files import read_json
+from lensvit.io.tables import read_by_target, read_predictions
 from lensvit.parameters import TARGETS
 from lensvit.statistics.compare import CLEAR, is_clear
 
@@ -54,8 +54,8 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     LensvitError
         If a file is absent or broken, or Table 1 has a column that is not known.
     """
-    rmse, errors = (pd.read_csv(path, index_col="target") for path in tables[:2])
-    families = {path.parent.name: json.loads(path.read_text(encoding="utf-8"))["family"] for path in context.models}
+    rmse, errors = (read_by_target(path) for path in tables[:2])
+    families = {path.parent.name: read_json(path, "family")["family"] for path in context.models}
     return Part(
         columns=[_column(name, context.labels, families) for name in rmse.columns],
         table=[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from lensvit.chapters.accuracy.published import PUBLISHED
 from lensvit.io import tables
-from lensvit.io.files import write_text
+from lensvit.io.files import read_json, reading, write_text
 from lensvit.io.products import read_limits, refined_errors
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
@@ -59,11 +58,9 @@ def table(
         If a file is absent or broken, no system has a limit, or the models predict different systems.
     """
     deviations = {name: tables.prediction_errors(frame) for name, frame in tables.read_predictions(predictions).items()}
-    if refined is not None and len(fitted := refined_errors(tables.read_parquet(refined))):
+    if refined is not None and len(fitted := refined_errors(tables.read_refined(refined))):
         deviations["refined"] = fitted
-    deviations["prior"] = prior_errors(
-        tables.read_parquet(catalog), json.loads(Path(scaler).read_text(encoding="utf-8"))
-    )
+    deviations["prior"] = prior_errors(tables.read_catalog(catalog), _read_means(scaler))
     index = pd.Index(ROWS, name="target")
     columns = {name: with_overall(error) for name, error in deviations.items()}
     if limit is not None:
@@ -72,6 +69,13 @@ def table(
     uncertain = {name: standard_errors(error, derive("bootstrap", name)) for name, error in deviations.items()}
     write_text(output, pd.DataFrame({**columns, **published}, index).to_csv(float_format="%.6g"))
     write_text(errors, pd.DataFrame(uncertain, index).to_csv(float_format="%.4g"))
+
+
+def _read_means(scaler: Path) -> dict[str, dict[str, float]]:
+    """The part of scaler.json that the prior's mean needs."""
+    content = read_json(scaler, "mean")
+    with reading(scaler):
+        return {"mean": {name: float(content["mean"][name]) for name in TARGET_NAMES}}
 
 
 def prior_errors(systems: pd.DataFrame, scaler: Mapping[str, Mapping[str, float]]) -> np.ndarray:

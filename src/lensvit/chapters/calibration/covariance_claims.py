@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from lensvit.chapters.calibration.numbers import CovariancePair, CovarianceState, ModelName, ScoreChange
 from lensvit.chapters.calibration.table import PREDICTED, RECALIBRATED
 from lensvit.io import tables
+from lensvit.io.files import read_json
 from lensvit.jobs.seeds import derive
 from lensvit.statistics import calibration
 from lensvit.statistics.compare import is_clear
@@ -67,7 +67,7 @@ def pairs(models: Sequence[Path]) -> list[tuple[str, str]]:
     models
         models/{model}/config.json.
     """
-    made = {path.parent.name: json.loads(Path(path).read_text(encoding="utf-8")) for path in models}
+    made = {path.parent.name: read_json(path, "network", "recipe") for path in models}
     recipes = {
         name: (content["network"]["posterior"], content["network"] | {"posterior": None}, content["recipe"])
         for name, content in made.items()

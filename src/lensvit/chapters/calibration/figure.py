@@ -47,7 +47,9 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
         If a table is absent or broken.
     """
     labels = read_settings(settings, LabelSettings).labels
-    style.save(draw(tables.read_csv(coverage, "model"), tables.read_csv(pit, "model"), labels), output)
+    levels = tables.read_csv(coverage, "model", columns=("state", "target", "level", "coverage", "low", "high"))
+    bins = tables.read_csv(pit, "model", columns=("state", "target", "from", "to", "share", "low", "high"))
+    style.save(draw(levels, bins, labels), output)
 
 
 @style.styled

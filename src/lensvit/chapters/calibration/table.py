@@ -22,6 +22,8 @@ from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics import calibration
 
+SUMMARY = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "aleatoric", "epistemic")))
+
 PREDICTED, RECALIBRATED = "predicted", "recalibrated"
 OVERALL, JOINT = "overall", "joint"  # rows beside the targets: all of them one by one, and all jointly
 
@@ -150,7 +152,7 @@ def read_split(path: Path) -> SplitPredictions:
     LensvitError
         If one is absent or broken, they disagree, or the draws are too few or not finite.
     """
-    table = tables.read_parquet(path.with_suffix(".parquet"))
+    table = tables.read_parquet(path.with_suffix(".parquet"), *SUMMARY)
     ids, draws = read_datasets(path, "id", "draws")
     if list(table["id"]) != list(ids) or draws.shape[1:] != (len(ids), len(TARGET_NAMES)):
         raise LensvitError(f"{path} and its .parquet are of different systems: delete both and run snakemake again")

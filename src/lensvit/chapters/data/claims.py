@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from lensvit.chapters.data.numbers import Dataset, Instrument, Multiplicity, Part, PrintedPrior, PrintedPsf
 from lensvit.chapters.quoting import Context
+from lensvit.io.files import read_json
 from lensvit.parameters import PARAMETERS, priors
 
 RARE = 0.005  # a share of systems that is not worth a word
@@ -91,6 +91,6 @@ def _psf(path: Path, config: Mapping[str, Any], systems: pd.DataFrame) -> Printe
         instrument=entry["instrument"],
         kind=entry["kind"],
         settings={key: entry[key] for key in PSF_SETTINGS[entry["kind"]]},
-        **json.loads(path.read_text(encoding="utf-8")),
+        **read_json(path),
         **{split: int(counts.get(split, 0)) for split in SPLITS},
     )

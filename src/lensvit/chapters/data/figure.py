@@ -95,7 +95,7 @@ def figure1(settings: Path, catalog: Path, images: Path, output: list[Path], wei
     """
     choice = read_settings(settings, Figure1Settings)
     labels = {psf: camera.label for psf, camera in choice.cameras.items()}
-    rows = choose_examples(tables.read_parquet(catalog), choice.examples, labels, choice.seed)
+    rows = choose_examples(tables.read_catalog(catalog), choice.examples, labels, choice.seed)
     examples = [example(row, images, labels) for _, row in rows.iterrows()]
     maps = None
     if weights is not None:

@@ -94,7 +94,7 @@ def fermat(
     """
     torch.set_num_threads(1)
     choice = read_settings(settings, FermatSettings)
-    systems = lenses(tables.read_parquet(catalog), choice)
+    systems = lenses(tables.read_catalog(catalog), choice)
     rows = [
         *(row for path in draws for row in of_network(systems, path, choice)),
         *of_priors(systems, choice),
@@ -199,7 +199,7 @@ def of_priors(systems: list[Lens], settings: FermatSettings) -> Iterator[dict[st
 
 def of_laplace(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of the Gaussians of the refinement; a fit that has not converged has no draws."""
-    table = tables.read_parquet(path).set_index("id")
+    table = tables.read_parquet(path, "id", "converged").set_index("id")
     ids, center, spread = read_datasets(Path(path).with_suffix(".h5"), "id", "coordinates", "covariance")
     place = {name: number for number, name in enumerate(ids)}
     for system in systems:
@@ -312,7 +312,7 @@ def _row(
         "used": used,
         "error": error,
         "sigma": sigma,
-        "z": error / sigma,
+        "z": error / sigma if sigma > 0 else np.nan,  # draws that are all the same have no z
         **{f"share_{name}": _share(ratios, parameters[:, NAMES.index(name)]) for name in SHARES},
         **{f"sigma_{part}": np.nan for part in PARTS},
     }

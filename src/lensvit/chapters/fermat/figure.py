@@ -25,6 +25,7 @@ HEIGHT = 3.7  # inches
 TREATMENT_LABELS = {"prediction": "alone", "images": "+ positions", "pixels": "all pixels"}
 SAMPLES = 400  # sets of lenses that are drawn from the test set, for each number of lenses
 EXPECTED = float(norm.ppf(0.75))  # the median of |error| / sigma of an honest Gaussian
+DRAWN = ("n_images", "method", "treatment", "used", "error", "sigma")  # columns of the table that are shown
 
 
 def figure6(settings: Path, fermat: Path, output: list[Path]) -> None:
@@ -45,7 +46,14 @@ def figure6(settings: Path, fermat: Path, output: list[Path]) -> None:
         If a file is absent or broken.
     """
     choice = read_settings(settings, Figure6Settings)
-    style.save(draw(tables.read_parquet(fermat), choice.labels, choice.goal), output)
+    style.save(
+        draw(
+            tables.read_parquet(fermat, "n_images", "method", "treatment", "used", "error", "sigma"),
+            choice.labels,
+            choice.goal,
+        ),
+        output,
+    )
 
 
 @style.styled

@@ -19,6 +19,10 @@ from lensvit.io.files import write_text
 from lensvit.jobs.seeds import derive
 from lensvit.statistics.metrics import bootstrap_rows
 
+COLUMNS = (
+    "n_images", "method", "treatment", "draws", "unphysical", "used", "error", "sigma", "z", "share_gamma",
+    "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear",
+)  # fmt: skip
 MEDIANS = ("sigma", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear")
 
 
@@ -44,7 +48,7 @@ def fermat_table(fermat: Path, goal: float, output: Path) -> None:
     LensvitError
         If the file is absent or broken.
     """
-    table = tables.read_parquet(fermat)
+    table = tables.read_parquet(fermat, *COLUMNS)
     write_text(output, pd.DataFrame(_rows(table, goal)).to_csv(index=False, float_format="%.6g"))
 
 

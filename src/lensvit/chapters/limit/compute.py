@@ -88,7 +88,7 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
         If a file is absent or broken.
     """
     choice = read_settings(settings, LensModel)
-    systems = tables.read_parquet(catalog)
+    systems = tables.read_catalog(catalog)
     systems = systems[systems["split"] == "test"]
     kernels = cameras.read_kernels(psfs, systems["psf"])
     result = systems[["id", "psf", "n_images", "sigma_bkg"]].copy()

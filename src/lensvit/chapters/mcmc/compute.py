@@ -81,7 +81,7 @@ def mcmc(
         If a file is absent or broken, or has no draws of a system.
     """
     choice = read_settings(settings, McmcSettings)
-    rows = select_systems(tables.read_parquet(catalog), choice.systems, choice.seed, choice.cameras)
+    rows = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
     jobs = [

@@ -75,7 +75,7 @@ def figure5(settings: Path, mcmc: Path, draws: list[Path], output: list[Path], r
 
 def read_chain(path: Path) -> tuple[pd.Series, np.ndarray | None]:
     """The row and the targets' samples (S, K) of the first converged chain; without any, the first row and None."""
-    table = tables.read_parquet(path)
+    table = tables.read_parquet(path, "start", "converged", *tables.PREDICTED)
     good = representative(table)
     if good.empty:
         return table.iloc[0], None
@@ -91,7 +91,7 @@ def read_network(path: Path, system: str) -> np.ndarray:
 
 def read_laplace(path: Path, system: str) -> TargetGaussian | None:
     """The refined estimate of a system; None if the fit has not converged or was not made."""
-    table = tables.read_parquet(path).set_index("id")
+    table = tables.read_parquet(path, "id", "converged").set_index("id")
     if system not in table.index or not table.loc[system, "converged"]:
         return None
     with hdf5.open_hdf5(path.with_suffix(".h5")) as file:

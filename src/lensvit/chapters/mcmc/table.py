@@ -16,6 +16,9 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import with_overall
 
 MCMC, LIMIT, REFINED = "mcmc", "limit", "refined"  # methods beside the models
+CHAINS = (  # columns beside the targets
+    "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "seconds", "calls",
+)  # fmt: skip
 FAILURES = ("unexplained", "short", "disagree")  # why chains have not converged
 PREFERRED = "network"  # the start whose chain stands for a system where both have converged
 
@@ -62,7 +65,7 @@ def mcmc_table(
     LensvitError
         If a file is absent or broken, or predictions lack a system.
     """
-    table = tables.read_parquet(mcmc)
+    table = tables.read_parquet(mcmc, *CHAINS, *tables.PREDICTED)
     write_text(chains, _chains(table).to_csv(index=False, float_format="%.6g"))
     reference = representative(table).set_index("id")
     parts = [_compared(MCMC, "chain", reference, reference)]
@@ -71,10 +74,10 @@ def mcmc_table(
             raise LensvitError(f"{mcmc} and the predictions of {model} are of different systems: delete {mcmc}")
         parts.append(_compared(model, "model", predicted, reference))
     if refined is not None:
-        fits = tables.read_parquet(refined).set_index("id")
+        fits = tables.read_refined(refined).set_index("id")
         parts.append(_compared(REFINED, "refined", fits[fits["converged"]], reference))
     if limit is not None:
-        parts.append(_limit(tables.read_parquet(limit).set_index("id"), amplitudes, reference))
+        parts.append(_limit(tables.read_limits(limit, amplitudes), amplitudes, reference))
     write_text(output, pd.concat(parts).to_csv(index=False, float_format="%.6g"))
 
 

@@ -82,7 +82,7 @@ def refine(
         If a file is absent or broken, or has no draws of a system.
     """
     choice = read_settings(settings, RefineSettings)
-    rows = select_systems(tables.read_parquet(catalog), choice.systems, choice.seed, choice.cameras)
+    rows = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     batches = [
         (choice, psf, kernels[psf], some.iloc[start : start + BATCH], images, draws)

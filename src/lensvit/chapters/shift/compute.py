@@ -12,7 +12,6 @@ refinement do.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -44,6 +43,8 @@ HELD = 1e-5  # standard deviation of a target that a fit shall not move, in its 
 STARTING_DRAWS = 4  # draws of shear and source from which rays are sent back
 STEPS = 4  # of the search on all pixels
 MODEL_ERROR = 0.1  # relative, of the model image in that search, lest quasar images that miss dominate it
+
+EPISTEMIC = tuple(f"{name}_epistemic" for name in TARGET_NAMES)
 
 
 def shift_scores(
@@ -77,8 +78,8 @@ def shift_scores(
     torch.set_num_threads(1)
     choice = read_settings(settings, ShiftSettings)
     counts = {psf: camera.systems for psf, camera in choice.cameras.items()}
-    rows = first_test_systems(tables.read_parquet(catalog), counts)
-    table = tables.read_parquet(predictions).set_index("id")
+    rows = first_test_systems(tables.read_catalog(catalog), counts)
+    table = tables.read_parquet(predictions, *tables.PREDICTED, *EPISTEMIC).set_index("id")
     missing = rows["id"][~rows["id"].isin(table.index)]
     if len(missing):
         raise LensvitError(f"{predictions} has no prediction of {missing.iloc[0]}: delete it and run snakemake again")
@@ -116,11 +117,10 @@ def uncertainties(table: pd.DataFrame, model: Path) -> dict[str, np.ndarray]:
     LensvitError
         If config.json is absent or broken.
     """
-    try:
-        scatter = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["scaler"]["sd"]
-    except (OSError, ValueError, KeyError) as error:
-        raise LensvitError(f"{model}/config.json is absent or broken: run snakemake again, which trains it") from error
-    unit = [scatter[name] for name in TARGET_NAMES]
+    path = Path(model) / "config.json"
+    content = files.read_json(path, "scaler")
+    with files.reading(path):
+        unit = [float(content["scaler"]["sd"][name]) for name in TARGET_NAMES]
     kinds = {"epistemic": "epistemic", "predicted": "sigma"}
     return {
         score: np.sqrt(np.square(tables.target_values(table, kind) / unit).mean(1)) for score, kind in kinds.items()

@@ -49,7 +49,9 @@ def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> No
     """
     choice = read_settings(settings, Figure7Settings)
     labels = {LEFT_OUT: f"{choice.left_out} unseen", CONTROL: f"{choice.left_out} seen (control)", **choice.labels}
-    style.save(draw(tables.read_csv(table, "case"), tables.read_csv(curves, "case"), labels), output)
+    rows = tables.read_csv(table, "case", columns=("target", "ratio", "ratio_error", "coverage", "coverage_error"))
+    points = tables.read_csv(curves, "case", columns=("score", "ordinary", "shifted"))
+    style.save(draw(rows, points, labels), output)
 
 
 @style.styled

@@ -1,0 +1,238 @@
+"""Every input of every stage, broken in five ways: one line that says what is so, never a traceback."""
+
+import errno
+import inspect
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import get_type_hints
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from astropy.io import fits
+
+from lensvit import cli
+from lensvit.config.run import load
+from lensvit.config.stages import stage_settings
+from lensvit.errors import LensvitError
+from lensvit.parameters import NAMES, TARGET_NAMES
+from lensvit.psf.kernel import write_kernel
+from tests.builders import lopsided_psf
+
+ROOT = Path(__file__).parents[1]
+WRITTEN = {"output", "errors", "coverage", "pit", "joint", "chains", "curves", "provenance", "state"}
+READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors")}
+SCALERS = {("catalog", "scaler")}  # written by this one stage
+ELSEWHERE = {  # stages that make no use of a run's files, or whose broken inputs have tests of their own
+    "config", "schema", "settings", "release", "adopt", "verify", "bench", "pdf", "cost", "train_streaming",
+}  # fmt: skip
+PARTS = {"evaluate": "evaluate/vit", "psf": "psf/hst_a", "simulate": "simulate/hst_a", "train": "train/vit",
+         "refine": "refine/vit"}  # fmt: skip
+COLUMNS = (  # of every table of a figure
+    "model", "case", "state", "target", "level", "coverage", "low", "high", "from", "to", "share", "score", "ordinary",
+    "shifted", "ratio", "ratio_error", "coverage_error", "ordinary_coverage", "theta_E",
+)  # fmt: skip
+LATER = {  # inputs that a stage reads after others that would have to make sense
+    ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
+    ("numbers", "psfs"), ("tex", "templates"), ("numbers", "benchmarks"),
+}  # fmt: skip
+WAYS = ("absent", "empty", "truncated", "of another kind", "forbidden")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, tiny_run):
+    """A folder with a readable file for every kind of input; what is in them need not make sense."""
+    folder = tmp_path_factory.mktemp("whole")
+    shutil.copytree(tiny_run, folder, dirs_exist_ok=True)
+    smoke = yaml.safe_load((ROOT / "runs/smoke.yaml").read_text())
+    smoke["psfs"] = {"hst_b": None, "hst_c": None, "keck_b": None, "keck_c": None}
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(smoke))
+    run = load(ROOT / "config.yaml", folder / "overlay.yaml")
+    for stage in cli.STAGES:
+        if stage not in ELSEWHERE and "settings" in parameters(stage):
+            content = stage_settings(run, PARTS.get(stage, stage))
+            (folder / f"{stage}.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(content))))
+    for psf, scale in (("hst_a", 0.1), ("keck_a", 0.06)):
+        write_kernel(folder / f"{psf}.fits", lopsided_psf(31, scale), {})
+    systems = pd.read_parquet(folder / "catalog.parquet").query("split == 'test'").reset_index(drop=True)
+    write_table(folder / "vit.parquet", systems)
+    write_arrays(folder / "vit.h5", list(systems["id"]))
+    (folder / "rows.csv").write_text(",".join(COLUMNS) + "\n" + ",".join("1" for _ in COLUMNS) + "\n")
+    (folder / "paper").mkdir()
+    shutil.copy(ROOT / "tests/data/numbers.json", folder / "numbers.json")
+    (folder / "paper.tex").write_text("\\documentclass{article}\n")
+    (folder / "vit").mkdir()
+    (folder / "vit/config.json").write_text(json.dumps({"scaler": {"sd": dict.fromkeys(TARGET_NAMES, 1.0)}}))
+    (folder / "vit/history.csv").write_text("images_per_second,seconds\n1,2\n")
+    return folder
+
+
+def write_table(path, systems):
+    """One table with the columns of predictions, limits, fits, chains, scores and delays."""
+    kinds = ("truth", "mean", "sigma", "aleatoric", "epistemic", "limit", "known", "marginalised")
+    values = {f"{name}_{kind}": np.linspace(1, 2, len(systems)) for name in TARGET_NAMES for kind in kinds}
+    flags = dict.fromkeys(("valid_known", "valid_marginalised", "converged", "used"), True)
+    ones = dict.fromkeys(
+        ("attempts", "tau", "steps", "seconds", "calls", "predicted", "epistemic", "residual", "draws", "unphysical",
+         "error", "sigma", "z", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear"), 1.0
+    )  # fmt: skip
+    words = {"instrument": "HST", "start": "network", "reason": "", "method": "vit", "treatment": "images"}
+    table = systems[["id", "psf", "n_images", "sigma_bkg"]].assign(**flags, **ones, **words)
+    pd.concat([table, pd.DataFrame(values)], axis=1).to_parquet(path)
+
+
+def write_arrays(path, ids):
+    """One HDF5 file with the datasets of draws, fits, limits and chains."""
+    count, size, rng = len(ids), len(NAMES), np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        file["id"], file["converged"] = ids, np.ones(count, bool)
+        file["draws"] = rng.uniform(1, 2, (64, count, len(TARGET_NAMES)))
+        file["samples"] = rng.uniform(1, 2, (count, 20, size))
+        file["coordinates"] = np.ones((count, size))
+        for name in ("covariance", "known", "marginalised"):
+            file[name] = np.tile(np.eye(size), (count, 1, 1))
+
+
+def parameters(stage):
+    """The parameters of a stage's function."""
+    return inspect.signature(cli._function(cli.STAGES[stage])).parameters
+
+
+def inputs(stage):
+    """Names of the parameters of a stage that are files or folders to read."""
+    hints = get_type_hints(cli._function(cli.STAGES[stage]))
+    for name in parameters(stage):
+        written = (name in WRITTEN and (stage, name) not in READ_TOO) or (stage, name) in SCALERS
+        if "Path" in str(hints[name]) and not written:
+            yield name
+
+
+CASES = [(stage, name) for stage in cli.STAGES if stage not in ELSEWHERE for name in inputs(stage)]
+TRIED = ("psf", "simulate", "catalog", "train", "evaluate", "figure1", "table", "figure2", "figure3", "calibrate")
+CASES = [case for case in CASES if case not in LATER and case[0] in TRIED]
+
+
+def file_of(stage, name, folder):
+    """The argument of an input, and the file that is broken."""
+    chunk = folder / "images/hst_a/test-0000.h5"
+    if name == "settings":
+        return folder / f"{stage}.yaml", folder / f"{stage}.yaml"
+    if name == "images":
+        return (sorted(folder.glob("images/*/*.h5")) if stage == "catalog" else folder / "images"), (
+            folder / "images/hst_a/train-0000.h5" if stage == "train" else chunk
+        )
+    if name == "psfs":
+        files = sorted(folder.glob("*.fits"))
+        return files, files[0]
+    if name == "models":
+        whole = folder / "vit/config.json"
+        return ([whole], whole) if stage == "numbers" else (folder, folder / "vit/history.csv")
+    if name == "predictions" and stage == "ablation_table":
+        return folder, folder / "vit.parquet"
+    if name in ("model", "weights"):
+        return folder / "vit", folder / "vit/config.json"
+    names = {"catalog": "catalog.parquet", "scaler": "scaler.json", "psf": "hst_a.fits", "numbers": "numbers.json",
+             "tex": "paper.tex", "coverage": "rows.csv", "pit": "rows2.csv", "curves": "rows2.csv",
+             "references": "references.bib", "errors": "rows2.csv"}  # fmt: skip
+    arrays = name == "draws" or (stage, name) in {("calibrate", "predictions"), ("calibrate", "validation")}
+    arrays |= (stage, name) == ("fermat", "mcmc")
+    default = "rows.csv" if name == "table" else "vit.h5" if arrays else "vit.parquet"
+    path = folder / names.get(name, default)
+    if name in ("validation", "refined", "limit", "mcmc"):  # a file of its own, read beside the predictions
+        path = folder / name / path.name
+    return path, path
+
+
+def arguments(stage, folder):
+    """Arguments of a stage, all of whose inputs are whole."""
+    hints, result = get_type_hints(cli._function(cli.STAGES[stage])), {}
+    for name in inputs(stage):
+        value = file_of(stage, name, folder)[0]
+        many = "list" in str(hints[name]) and not isinstance(value, list)
+        result[name] = [value] if many else value
+    outputs = {name for name in parameters(stage) if "Path" in str(hints[name])} - set(result)
+    for name in outputs:
+        path = folder / "made" / f"{name}.png"
+        result[name] = [path] if "list" in str(hints[name]) else path
+    plain = {"split": "test", "first": 0, "count": 1, "amplitudes": "known", "goal": 0.01, "chapter": [],
+             "templates": ROOT / "paper", "benchmarks": folder}  # fmt: skip
+    return result | {name: value for name, value in plain.items() if name in parameters(stage)}
+
+
+def wrong(path):
+    """Make a file one of its own format that holds something else."""
+    suffix = path.suffix
+    path.unlink()
+    if suffix == ".parquet":
+        pd.DataFrame({"x": [1.0]}).to_parquet(path)
+    elif suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["x"] = [1.0]
+    elif suffix == ".fits":
+        fits.PrimaryHDU().writeto(path)
+    elif suffix in (".json", ".yaml"):
+        path.write_text("[1, 2]\n")
+    else:
+        path.write_bytes(b"\xff\xfe\x00\x81")
+
+
+def forbid(monkeypatch, path):
+    """Let no library read a file; permissions do not bind root, who may run the tests."""
+
+    def guarded(read):
+        def call(first, *rest, **options):
+            if str(first) == str(path):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return read(first, *rest, **options)
+
+        return call
+
+    for holder, name in (
+        (h5py, "File"), (pd, "read_parquet"), (pd, "read_csv"), (fits, "open"), (Path, "read_text"),
+        (Path, "read_bytes"),
+    ):  # fmt: skip
+        monkeypatch.setattr(holder, name, guarded(getattr(holder, name)))
+
+
+@pytest.mark.parametrize(("stage", "name"), CASES)
+def test_a_broken_input_is_one_line(whole, tmp_path, monkeypatch, stage, name):
+    function = cli._function(cli.STAGES[stage])
+    folder = tmp_path / "run"
+    for way in WAYS:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(whole, folder)
+        for other in ("validation", "refined", "limit", "mcmc"):
+            (folder / other).mkdir()
+            for suffix in (".h5", ".parquet"):
+                shutil.copy(folder / f"vit{suffix}", folder / other / f"vit{suffix}")
+        shutil.copy(folder / "rows.csv", folder / "rows2.csv")
+        shutil.copy(ROOT / "paper/references.bib", folder / "references.bib")
+        given, path = arguments(stage, folder), file_of(stage, name, folder)[1]
+        with monkeypatch.context() as patches:
+            if way == "absent":
+                path.unlink()
+            elif way == "empty":
+                path.write_bytes(b"")
+            elif way == "truncated":
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+            elif way == "of another kind":
+                wrong(path)
+            else:
+                forbid(patches, path)
+            said = None
+            try:
+                function(**given)
+            except LensvitError as error:
+                said = str(error)
+        text = path.suffix in (".csv", ".yaml", ".bib", ".tex")  # half of it may be whole
+        if said is None:
+            assert text and (way == "truncated" or path.suffix in (".tex", ".bib")), (way, path)
+            continue
+        assert len(said.splitlines()) <= 2 and len(said) < 600, said
+        assert path.name in said or path.parent.name in said, (way, path.name, said)
+        if way == "forbidden":
+            assert "permission denied" in said and not re.search("delete", said), said
