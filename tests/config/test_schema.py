@@ -5,9 +5,9 @@ import pytest
 from lensvit.config.run import validate
 from lensvit.config.schema import RESERVED, check_names, chunks
 from lensvit.errors import LensvitError
+from lensvit.io.tables import CATALOG
 from lensvit.lensing.settings import full_priors
 from lensvit.parameters import NAMES
-from lensvit.simulation.catalog import COLUMNS
 from tests.config.configs import ablation, changed, content
 
 
@@ -38,7 +38,7 @@ def test_names_that_tables_use_or_read_as_something_else_are_refused(name):
 
 def test_names_of_tables_are_reserved():
     """Columns of the catalogue, whose places beside models' names they share, and of Table 1."""
-    assert set(COLUMNS) - set(NAMES) <= RESERVED
+    assert set(CATALOG) - set(NAMES) <= RESERVED
     assert {"overall", "prior", "limit", "refined", "mcmc", "all", "target"} <= RESERVED
 
 

@@ -14,12 +14,13 @@ from lensvit.config.run import load
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.io import files
+from lensvit.io.tables import CATALOG
 from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.settings import Scene
 from lensvit.parameters import NAMES
 from lensvit.psf import kernel
 from lensvit.simulation import engines
-from lensvit.simulation.catalog import COLUMNS, catalog
+from lensvit.simulation.catalog import catalog
 from lensvit.simulation.sampler import Sampler
 from lensvit.simulation.settings import SimulateSettings
 from lensvit.simulation.simulate import simulate
@@ -80,7 +81,7 @@ def test_file(run, psf):
     path = run(0, 3)
     images, columns = content(path)
     assert images.shape == (3, 60, 60) and images.dtype == np.float32
-    assert set(columns) == set(COLUMNS)
+    assert set(columns) == set(CATALOG)
     assert list(columns["id"]) == [f"hst_a-train-00000{i}" for i in range(3)]
     assert list(columns["chunk"]) == ["train-0000"] * 3 and list(columns["row"]) == [0, 1, 2]
     assert files.manifest_path(path).read_text() == f"{files.sha256(path)}  train-0000.h5\n"
@@ -106,7 +107,7 @@ def test_a_system_does_not_depend_on_its_chunk(run):
     images, columns = content(run(0, 8))
     parts = [content(run(first, 4)) for first in (0, 4)]
     np.testing.assert_array_equal(images, np.concatenate([part[0] for part in parts]))
-    for name in set(COLUMNS) - {"row"}:
+    for name in set(CATALOG) - {"row"}:
         joined = np.concatenate([part[1][name] for part in parts])
         np.testing.assert_array_equal(columns[name], joined, err_msg=name)
 
@@ -223,7 +224,7 @@ def test_impossible_priors_are_refused_by_both_engines(run, tmp_path, engine, pr
 )
 def test_what_lies_out_of_bounds_or_out_of_view_is_redrawn_alike_by_both_engines(run, priors):
     (_, columns), (_, other) = (content(run(0, 12, engine=name, priors=priors)) for name in ("lenstronomy", "torch"))
-    for name in COLUMNS:
+    for name in CATALOG:
         np.testing.assert_array_equal(columns[name], other[name], err_msg=name)
     assert columns["redraws"].any() == ("n_sersic" not in priors)
 
@@ -250,7 +251,7 @@ def test_both_engines_make_the_same_file(run, changes):
     """Also where systems are drawn again, or left by torch to lenstronomy."""
     reference, columns = content(run(0, 12, **changes))
     images, other = content(run(0, 12, engine="torch", **changes))
-    for name in COLUMNS:
+    for name in CATALOG:
         np.testing.assert_array_equal(columns[name], other[name], err_msg=name)
     for image, expected in zip(images, reference, strict=True):
         assert np.abs(image - expected).max() <= 1e-6 * expected.max()
@@ -261,7 +262,7 @@ def test_redraws_are_those_of_both_engines(run, capsys):
     said = capsys.readouterr().out
     images, other = content(run(0, 6, priors=FLAT, engine="torch"))
     assert columns["redraws"].sum() > 0
-    for name in COLUMNS:
+    for name in CATALOG:
         np.testing.assert_array_equal(columns[name], other[name], err_msg=name)
     assert sorted(_redrawn(said)) == sorted(_redrawn(capsys.readouterr().out))
     assert (np.abs(images - reference).max((1, 2)) <= 1e-6 * reference.max((1, 2))).all()
@@ -276,7 +277,7 @@ def test_torchs_systems_do_not_depend_on_their_chunk(run):
     parts = [content(run(first, 4, engine="torch")) for first in (0, 4)]
     joined = np.concatenate([part[0] for part in parts])
     assert (np.abs(images - joined).max((1, 2)) <= 1e-7 * images.max((1, 2))).all()
-    for name in set(COLUMNS) - {"row"}:
+    for name in set(CATALOG) - {"row"}:
         np.testing.assert_array_equal(columns[name], np.concatenate([part[1][name] for part in parts]), err_msg=name)
 
 
