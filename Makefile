@@ -11,10 +11,14 @@ SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
 
 COST_SIZES = 1000 4000 16000
 
-.PHONY: paper lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
+.PHONY: paper preview lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
 	$(SNAKEMAKE) --cores all --configfile runs/$(RUN).yaml
+
+# the PSFs and a few systems of a run, in under a minute: results/RUN/preview.png
+preview: .venv/installed
+	$(SNAKEMAKE) preview --cores all --configfile runs/$(RUN).yaml
 
 report: .venv/installed
 	$(BIN)/snakemake --cores all --configfile runs/$(RUN).yaml --report results/$(RUN)/report.html

@@ -1,4 +1,4 @@
-# catalog.parquet, images, models/{model}/ -> figures/figure1
+# catalog.parquet, images, models/{model}/ -> figures/figure1; psf/ -> preview.png
 
 ATTENDING = [model for model in [CONFIG.figures.attention_model] if model is not None]
 
@@ -32,3 +32,27 @@ rule figure1:
     shell:
         "python -m lensvit figure1 --settings {input.settings} --catalog {input.catalog}"
         " --images {params.images} {params.weights} --output {output} > {log} 2>&1"
+
+
+# by itself, in seconds: what a run is going to see (make preview)
+rule preview:
+    input:
+        **large(psfs=of_psfs(rules.psf.output.kernel)),
+        settings=settings_file("preview"),
+    output:
+        f"{RUN}/preview.png",
+    log:
+        log_file("preview"),
+    benchmark:
+        benchmark_file("preview")
+    conda:
+        "../envs/network.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        code=code("lensvit.chapters.data.preview"),
+    message:
+        "the contact sheet: PSFs and a few systems"
+    shell:
+        "python -m lensvit preview --settings {input.settings} --psfs {input.psfs} --output {output} > {log} 2>&1"

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from lensvit.chapters.ablation.settings import AblationSettings
 from lensvit.chapters.accuracy.settings import Figure2Settings
-from lensvit.chapters.data.settings import Figure1Settings
+from lensvit.chapters.data.settings import Figure1Settings, PreviewSettings
 from lensvit.chapters.fermat.settings import FermatSettings, Figure6Settings
 from lensvit.chapters.mcmc.settings import McmcSettings
 from lensvit.chapters.refine.settings import RefineSettings
@@ -36,6 +36,7 @@ READERS = {
     "evaluate": ("evaluate", EvaluateSettings),
     "evaluate_validation": ("evaluate", EvaluateSettings),
     "figure1": ("figure1", Figure1Settings),
+    "preview": ("preview", PreviewSettings),
     "figure2": ("figure2", Figure2Settings),
     "figure3": ("figure3", LabelSettings),
     "figure4": ("figure4", LabelSettings),

@@ -32,6 +32,7 @@ def all_stages(run: Run) -> Stages:
         "evaluate": lambda item: _evaluate(run, run.evaluation.passes),
         "evaluate_validation": lambda item: _evaluate(run, run.evaluation.validation_passes),
         "figure1": lambda item: _figure1(run),
+        "preview": lambda item: _preview(run),
         "figure2": lambda item: {"seed": run.seed, "systems": run.figures.systems, **figure_labels(run)},
         "figure3": lambda item: figure_labels(run),
         "figure4": lambda item: figure_labels(run),
@@ -73,8 +74,17 @@ def _figure1(run: Run) -> dict[str, Any]:
         "examples": figures.examples,
         "model": figures.attention_model,
         "layer": figures.attention_layer,
-        "options": {psf: run.instruments[entry.instrument].model_dump() for psf, entry in run.psfs.items()},
+        "options": _cameras(run),
     }
+
+
+def _preview(run: Run) -> dict[str, Any]:
+    return {"systems": {psf: system_settings(run, psf) for psf in run.psfs}, "cameras": _cameras(run)}
+
+
+def _cameras(run: Run) -> dict[str, Any]:
+    """PSF to the camera that it belongs to."""
+    return {psf: run.instruments[entry.instrument].model_dump() for psf, entry in run.psfs.items()}
 
 
 def _numbers(run: Run) -> dict[str, Any]:

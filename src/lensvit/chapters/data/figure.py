@@ -160,7 +160,7 @@ def _images_alone(examples: Sequence[Example]) -> Figure:
     """The figure without attention: one row of images."""
     figure, panels = _grid(1, len(examples), right=0.05, top=0.2)
     for column, (axes, shown) in enumerate(zip(panels[0], examples, strict=True)):
-        _image(axes, shown)
+        draw_image(axes, shown)
         axes.set_title(_name(shown, ", "), pad=3)
         _axes(axes, shown, left=column == 0, bottom=True)
     panels[0, 0].set_ylabel(r"$y$ [arcsec]")
@@ -175,7 +175,7 @@ def _with_attention(examples: Sequence[Example], maps: np.ndarray) -> Figure:
     for axes, title in zip(panels[0], titles, strict=True):
         axes.set_title(title, pad=3)
     for number, (row, shown) in enumerate(zip(panels, examples, strict=True)):
-        _image(row[0], shown)
+        draw_image(row[0], shown)
         for axes, received in zip(row[1:], [maps[number].mean(axis=0), *maps[number, :heads]], strict=True):
             drawn = _attention(axes, shown, received)
         for axes in row:
@@ -185,8 +185,8 @@ def _with_attention(examples: Sequence[Example], maps: np.ndarray) -> Figure:
     return figure
 
 
-def _image(axes: Axes, shown: Example) -> None:
-    """Draw the image of a system."""
+def draw_image(axes: Axes, shown: Example) -> None:
+    """Draw the image of a system, bright where its asinh is."""
     axes.imshow(
         shown.stretched(shown.image), cmap=IMAGE_MAP, origin="lower", extent=shown.extent, vmin=-0.05, vmax=1,
         interpolation="nearest",

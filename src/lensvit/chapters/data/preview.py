@@ -1,0 +1,123 @@
+"""The contact sheet of a run: every PSF with a few of the systems that are imaged with it, before anything trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from lensvit.chapters.data.figure import IMAGE_MAP, Example, draw_image
+from lensvit.chapters.data.settings import PreviewSettings
+from lensvit.figures import style
+from lensvit.io.settings import read_settings
+from lensvit.lensing.noise import noise
+from lensvit.psf.kernel import Kernel, read_kernel
+from lensvit.simulation.engines import ENGINES
+from lensvit.simulation.sampler import Sampler, imaged
+from lensvit.simulation.settings import SimulateSettings
+
+SYSTEMS = 5  # of each PSF
+DEEPEST = 1e-5  # brightness at which the picture of a PSF ends, as a share of its peak
+LABEL_WIDTH, TITLE_HEIGHT = 0.55, 0.32  # inches
+
+
+@dataclass(frozen=True)
+class Row:
+    """One PSF of the sheet.
+
+    Parameters
+    ----------
+    label
+        Its name and that of its camera.
+    kernel
+        The PSF.
+    examples
+        Systems that are imaged with it.
+    captions
+        What is said of each.
+    """
+
+    label: str
+    kernel: Kernel
+    examples: Sequence[Example]
+    captions: Sequence[str]
+
+
+def preview(settings: Path, psfs: list[Path], output: list[Path]) -> None:
+    """Draw the contact sheet: the kernels, and the first test systems of each as the run will simulate them.
+
+    Parameters
+    ----------
+    settings
+        YAML, see :class:`lensvit.chapters.data.settings.PreviewSettings`.
+    psfs
+        FITS files of ``lensvit psf``, each named after its PSF.
+    output
+        .pdf and .png files.
+
+    Raises
+    ------
+    LensvitError
+        If a PSF is absent, broken or does not suit the settings, or the priors allow no system that can be imaged.
+    """
+    choice = read_settings(settings, PreviewSettings)
+    files = {path.stem: path for path in map(Path, psfs)}
+    rows = [_row(entry, files[psf], choice.cameras[psf].label) for psf, entry in choice.systems.items()]
+    style.save(draw(rows), output)
+
+
+def _row(settings: SimulateSettings, psf: Path, camera: str) -> Row:
+    """Simulate the systems of one PSF."""
+    engine = ENGINES[settings.engine](settings, psf)
+    sampler = Sampler(settings, "test", engine.solve)
+    started = time.perf_counter()
+    systems, images = imaged(sampler, engine, range(SYSTEMS))
+    spent = (time.perf_counter() - started) / SYSTEMS
+    print(f"{settings.name}: {SYSTEMS} systems, {spent:.2f} s each", flush=True)
+    examples, captions = [], []
+    for index, (system, image) in enumerate(zip(systems, images, strict=True)):
+        sigma = sampler.sigma_bkg(index)
+        noisy = noise(image, sigma, settings.scene.exposure, sampler.noise_seed(index))
+        examples.append(Example(noisy, sigma, settings.instrument.pixel_scale, camera, settings.name))
+        values = system.parameters
+        captions.append(
+            rf"$\theta_\mathrm{{E}}={values['theta_E']:.2f}$, $\gamma={values['gamma']:.2f}$"
+            f"\n{len(system.quasar_images)} images, noise {sigma:.2g}"
+        )
+    return Row(f"{camera}\n{settings.name}", read_kernel(psf), examples, captions)
+
+
+@style.styled
+def draw(rows: Sequence[Row]) -> Figure:
+    """The sheet: a line for each PSF, with its kernel and its systems."""
+    columns = 1 + max(len(row.examples) for row in rows)
+    side = (style.WIDTH - LABEL_WIDTH) / columns
+    figure = Figure(figsize=(style.WIDTH, len(rows) * (side + TITLE_HEIGHT)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    figure.subplots_adjust(
+        left=LABEL_WIDTH / style.WIDTH, right=0.995, bottom=0.005, wspace=0.03, hspace=TITLE_HEIGHT / side,
+        top=1 - TITLE_HEIGHT / (len(rows) * (side + TITLE_HEIGHT)),
+    )  # fmt: skip
+    for panels, row in zip(grid, rows, strict=True):
+        for axes in panels:
+            axes.set(xticks=[], yticks=[])
+        _kernel(panels[0], row.kernel)
+        panels[0].set_ylabel(style.literal(row.label))
+        for axes, shown, caption in zip(panels[1:], row.examples, row.captions, strict=False):
+            draw_image(axes, shown)
+            axes.set_title(caption, pad=2, fontsize=style.SMALL)
+    return figure
+
+
+def _kernel(axes: Axes, kernel: Kernel) -> None:
+    """Draw a PSF over five orders of magnitude, with the side of its image."""
+    light = np.maximum(kernel.native / kernel.native.max(), DEEPEST)
+    axes.imshow(light, cmap=IMAGE_MAP, origin="lower", norm=LogNorm(DEEPEST, 1), interpolation="nearest")
+    side = len(light) * kernel.pixel_scale
+    axes.set_title(f"PSF, {side:.1f} arcsec\n{len(light)} pixels", pad=2, fontsize=style.SMALL)

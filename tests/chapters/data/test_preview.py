@@ -1,0 +1,62 @@
+"""The contact sheet shows the systems that the run will simulate, before it does."""
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from matplotlib import image
+
+from lensvit.bench.simulation import moffat
+from lensvit.chapters.data import preview
+from lensvit.errors import LensvitError
+from lensvit.lensing.noise import noise
+from lensvit.psf import kernel
+from lensvit.simulation.simulate import simulate
+from tests.simulation.test_simulate import SETTINGS
+
+CAMERA = {"label": "$HST", "pixels": 60, "pixel_scale": 0.1}
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    for name in ("hst_a", "hst_b"):
+        kernel.write_kernel(tmp_path / f"{name}.fits", kernel.Kernel(moffat(21, 0.1, 0.15), 0.1, 1.0), {})
+    settings = {name: SETTINGS | {"name": name} for name in ("hst_a", "hst_b")}
+    (tmp_path / "preview.yaml").write_text(
+        yaml.safe_dump({"systems": settings, "cameras": dict.fromkeys(settings, CAMERA)})
+    )
+    return tmp_path
+
+
+def test_it_shows_the_systems_of_the_run(sheet, monkeypatch):
+    shown = []
+    monkeypatch.setattr(preview, "draw", lambda rows: shown.extend(rows))
+    monkeypatch.setattr(preview.style, "save", lambda figure, outputs: None)
+    preview.preview(sheet / "preview.yaml", [sheet / "hst_b.fits", sheet / "hst_a.fits"], [sheet / "sheet.png"])
+    assert [row.label for row in shown] == ["$HST\nhst_a", "$HST\nhst_b"]
+    (sheet / "one.yaml").write_text(yaml.safe_dump(SETTINGS))
+    simulate(sheet / "one.yaml", sheet / "hst_a.fits", "test", 0, preview.SYSTEMS, sheet / "test-0000.h5")
+    with h5py.File(sheet / "test-0000.h5") as file:
+        for number, example in enumerate(shown[0].examples):
+            of = {name: file["systems"][name][number] for name in ("sigma_bkg", "seed", "theta_E", "n_images")}
+            clean = file["image"][number]
+            np.testing.assert_array_equal(
+                example.image, noise(clean, float(of["sigma_bkg"]), SETTINGS["scene"]["exposure"], int(of["seed"]))
+            )
+            caption = shown[0].captions[number]
+            assert f"{of['theta_E']:.2f}" in caption and f"{of['n_images']} images" in caption
+
+
+def test_the_picture_has_a_line_for_each_psf(sheet):
+    preview.preview(sheet / "preview.yaml", [sheet / "hst_a.fits", sheet / "hst_b.fits"], [sheet / "sheet.png"])
+    drawn = image.imread(sheet / "sheet.png")
+    assert drawn.shape[1] == 1950
+    middle = drawn[:, 300, :3].mean(axis=1)  # through the kernels: titles are white, their sky is black
+    dark = np.flatnonzero(np.diff((middle < 0.5).astype(int)) == 1)
+    assert len(dark) >= 2
+
+
+def test_a_psf_of_another_pixel_scale_is_one_line(sheet):
+    kernel.write_kernel(sheet / "hst_a.fits", kernel.Kernel(moffat(21, 0.05, 0.15), 0.05, 1.0), {})
+    with pytest.raises(LensvitError, match="hst_a"):
+        preview.preview(sheet / "preview.yaml", [sheet / "hst_a.fits", sheet / "hst_b.fits"], [sheet / "sheet.png"])
