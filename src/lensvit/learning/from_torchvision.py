@@ -20,6 +20,8 @@ from lensvit.learning.settings import Architecture
 # Dropout follows these; it does not follow the gates of squeeze-and-excitation, which are sigmoids.
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.LeakyReLU, nn.ELU)
 
+RESNET_STAGES = 4  # that torchvision's ResNets have
+
 
 def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
     """A classifier of torchvision that maps images (B, 3, S, S) to (B, ``outputs``).
@@ -65,14 +67,23 @@ def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
 
 
 def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options: Any) -> nn.Module:
-    """A ResNet by its block (BasicBlock or Bottleneck) and the number of blocks in each of its four stages."""
+    """A ResNet by its block (BasicBlock or Bottleneck) and the number of blocks in each of its one to four stages."""
     from torchvision.models import resnet
 
     if weights is not None:
         raise LensvitError("a ResNet by its layers has no pretrained weights: set weights: scratch")
     if block not in ("BasicBlock", "Bottleneck"):
         raise ValueError(f"block is {block!r}: BasicBlock or Bottleneck")
-    return resnet.ResNet(getattr(resnet, block), layers, **options)
+    if not 1 <= len(layers) <= RESNET_STAGES or min(layers) < 1:
+        raise ValueError(f"layers is {layers}: one to four numbers of blocks, each at least 1")
+    left_out = RESNET_STAGES - len(layers)
+    model = resnet.ResNet(getattr(resnet, block), [*layers, *[1] * left_out], **options)
+    for number in range(len(layers), RESNET_STAGES):
+        setattr(model, f"layer{number + 1}", nn.Identity())
+    if left_out:
+        # each stage has twice the channels of the one before
+        model.fc = nn.Linear(model.fc.in_features // 2**left_out, model.fc.out_features)
+    return model
 
 
 def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module]) -> nn.Module:
