@@ -10,7 +10,6 @@ from lensvit.learning.architectures import build_network, family, trainable_para
 from lensvit.learning.dropout import ActivationDropout
 from lensvit.learning.from_transformers import attentions
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
-from lensvit.learning.pixel_norm import PixelNorm
 from lensvit.learning.settings import Architecture
 
 TINY_VIT = {
@@ -295,25 +294,3 @@ def test_no_network_and_no_cache_name_the_three_ways_on(monkeypatch, tmp_path):
 def test_wrong_names_and_options_are_said(choice, words):
     with pytest.raises(LensvitError, match=words):
         build_network(choice, 16)
-
-
-def test_pixels_are_standardised_by_their_own_scatter():
-    images = torch.randn(500, 3, 8, 8) * torch.linspace(0.5, 9, 8) + 7
-    norm = PixelNorm(8)
-    norm.fit(images)
-    assert torch.allclose(norm(images).mean(0), torch.zeros(3, 8, 8), atol=0.02)
-    assert torch.allclose(norm(images).std(0), torch.ones(3, 8, 8), atol=0.02)
-    assert norm(images + 1e6).max() == PixelNorm.LIMIT
-    norm.fit(torch.ones(4, 3, 8, 8))  # pixels that never change
-    assert torch.isfinite(norm(images)).all()
-
-
-def test_a_normalised_network_is_the_same_behind_its_norm():
-    torch.manual_seed(2)
-    model = build_network(network(), 6, "pixel").eval()
-    images = torch.randn(2, 3, 32, 32)
-    model.norm.fit(torch.randn(9, 3, 32, 32) + 3)
-    assert torch.equal(model(images), model.network(model.norm(images)))
-    assert torch.equal(attentions(model, images), attentions(model.network, model.norm(images)))
-    assert family(model) == "transformer"
-    assert trainable_parameters(model) == trainable_parameters(model.network)

@@ -42,7 +42,7 @@ def test_it_learns_what_the_images_show(tiny_run, train_settings, tmp_path):
     assert list(history["epoch"]) == list(range(1, 31))
     assert history["validation_mse"].min() < 0.9 * history["validation_mse"].iloc[0]
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.1
-    _, config = load_network(model)
+    config = load_network(model).config
     assert config.best_epoch == history["validation_mse"].idxmin() + 1
     assert config.targets == list(TARGET_NAMES)
     assert (model / "weights.safetensors.sha256").read_text().startswith(sha256(model / "weights.safetensors"))
@@ -217,7 +217,7 @@ def test_a_full_posterior_is_trained_and_read_again(tiny_run, train_settings, tm
     model = train(tiny_run, train_settings(network, posterior="full", epochs=8, noise="fixed", average=0.0), tmp_path)
     history = pd.read_csv(model / "history.csv")
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.05
-    loaded, config = load_network(model)
+    loaded, _, config = load_network(model)
     assert config.network.posterior == "full"
     assert loaded(torch.zeros(2, 3, 24, 24)).shape == (2, 44)
 

@@ -8,6 +8,7 @@ describe a Gaussian of the standardised targets (:mod:`lensvit.learning.gaussian
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors.torch import load_file
 from torch import nn
@@ -18,11 +19,11 @@ from lensvit.learning import gaussian
 from lensvit.learning.from_torchvision import torchvision_network
 from lensvit.learning.from_transformers import transformers_network
 from lensvit.learning.libraries import load_weights
-from lensvit.learning.pixel_norm import Normalised
+from lensvit.learning.pixel_norm import ALL, PixelNorm, divided_state
 from lensvit.learning.settings import Architecture, TrainedModel
 
 
-def build_network(network: Architecture, outputs: int, normalise: str = "none") -> nn.Module:
+def build_network(network: Architecture, outputs: int) -> nn.Module:
     """A network that maps images (B, 3, S, S) to (B, ``outputs``).
 
     Parameters
@@ -31,9 +32,6 @@ def build_network(network: Architecture, outputs: int, normalise: str = "none") 
         Settings of the network.
     outputs
         Number of outputs, see :func:`lensvit.learning.gaussian.output_count`.
-    normalise
-        The recipe's ``normalise``: "pixel" puts a :class:`lensvit.learning.pixel_norm.PixelNorm` before the network,
-        "none" puts nothing there.
 
     Raises
     ------
@@ -42,8 +40,7 @@ def build_network(network: Architecture, outputs: int, normalise: str = "none") 
         fit, or its dropout cannot be what is asked for.
     """
     make = transformers_network if network.library == "transformers" else torchvision_network
-    built = make(network, outputs)
-    return Normalised(built, network.image_size) if normalise == "pixel" else built
+    return make(network, outputs)
 
 
 def trainable_parameters(network: nn.Module) -> int:
@@ -57,8 +54,26 @@ def family(network: nn.Module) -> str:
     return "transformer" if attends else "convolutional"
 
 
-def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
-    """A trained network in eval mode, and what its config.json says.
+class Trained(NamedTuple):
+    """A trained network.
+
+    Parameters
+    ----------
+    network
+        From normalised inputs (B, 3, S, S) to outputs (B, O).
+    norm
+        Normalises the inputs; None where they are taken as they are.
+    config
+        What config.json says.
+    """
+
+    network: nn.Module
+    norm: PixelNorm | None
+    config: TrainedModel
+
+
+def load_network(folder: Path) -> Trained:
+    """A trained network in eval mode, with its normalisation and its config.
 
     Parameters
     ----------
@@ -74,10 +89,15 @@ def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
     config = read_model(folder / "config.json", TrainedModel)
     scratch = config.network.model_copy(update={"weights": "scratch"})
     outputs = gaussian.output_count(config.network.posterior, len(config.targets))
-    network = build_network(scratch, outputs, config.recipe.normalise)
+    network = build_network(scratch, outputs)
+    norm = None
     path = folder / "weights.safetensors"
     try:
-        load_weights(network, load_file(path))
+        state = load_file(path)
+        if config.recipe.normalise != "none":
+            norm = PixelNorm(config.network.image_size, config.normalised_by or [ALL])
+            state = divided_state(state, norm)
+        load_weights(network, state)
     except FileNotFoundError as error:
         raise LensvitError(f"no weights {path}: run snakemake again, which trains the model") from error
     except Exception as error:  # safetensors and torch report broken files with classes of their own
@@ -85,4 +105,4 @@ def load_network(folder: Path) -> tuple[nn.Module, TrainedModel]:
         if reason is not None:
             raise LensvitError(f"{path}: {reason}") from error
         raise LensvitError(f"{path} is truncated or of another network: delete it and run snakemake again") from error
-    return network.eval(), config
+    return Trained(network.eval(), norm, config)

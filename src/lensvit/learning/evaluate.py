@@ -84,9 +84,10 @@ def evaluate(
     rows = rows[rows["split"] == split].reset_index(drop=True)
     advice = memory_advice(f"evaluation.batch_size ({choice.batch_size})")
     with launch(device, processes, arithmetic(choice.precision, device)) as fabric, advice:
-        network, config = load_network(model)
+        network, norm, config = load_network(model)
         network = monte_carlo(network.to(fabric.device), choice.batch_norm)
         inputs = Inputs(rows, images, config.recipe, config.network.image_size, device=str(fabric.device))
+        inputs.normalised(None if norm is None else norm.to(fabric.device))
         batches = varying(predict(network, inputs, choice, fabric), config.network)
         if not fabric.is_global_zero:
             for _ in batches:

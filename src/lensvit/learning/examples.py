@@ -5,6 +5,7 @@ The other source, systems that are rendered while training, is :mod:`lensvit.lea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from lensvit.learning.inputs import Inputs
 from lensvit.learning.settings import TrainSettings
 from lensvit.parameters import TARGET_NAMES
 
-SAMPLE = 1000  # training images that a PixelNorm is fitted to
+SAMPLE = 1000  # training images, at most, that each group of a PixelNorm is fitted to
 
 Batch = tuple[Tensor, Tensor]  # inputs (b, 3, S, S) and targets (b, K) in their own units
 
@@ -29,6 +30,10 @@ class Examples(Protocol):
     @property
     def stored(self) -> Inputs:
         """Inputs of stored training images, of which statistics of the pixels are taken."""
+
+    @property
+    def psfs(self) -> Sequence[str]:
+        """The PSF of each system of an epoch, (n,)."""
 
     def __len__(self) -> int: ...
 
@@ -87,6 +92,11 @@ class StoredImages:
         self.seed, self.device = settings.seed, device
         self.stored = Inputs(rows, images, settings.recipe, settings.network.image_size, fresh=fresh, device=device)
         self.targets = torch.tensor(rows[list(TARGET_NAMES)].to_numpy(np.float64), device=device)
+
+    @property
+    def psfs(self) -> Sequence[str]:
+        """The PSF of each system, (n,)."""
+        return self.stored.psfs
 
     def __len__(self) -> int:
         return len(self.stored)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from lensvit.errors import LensvitError
 from lensvit.learning.dropout import MapDropout, checked, follow
 from lensvit.learning.libraries import call_library, missing_weights, refuse_dropout_options
-from lensvit.learning.pixel_norm import Normalised
 from lensvit.learning.settings import Architecture
 
 # Hub ids whose geometry is the library's default for a model type: no hub needed from scratch.
@@ -229,8 +228,6 @@ def attentions(network: nn.Module, images: Tensor) -> Tensor:
     LensvitError
         If the network has no attention over the whole image.
     """
-    if isinstance(network, Normalised):
-        return attentions(network.network, network.norm(images))
     if not isinstance(network, Logits) or not hasattr(network.classifier, "set_attn_implementation"):
         raise LensvitError("this network has no attention maps: choose a transformer for figures.attention_model")
     classifier: Any = network.classifier  # one of the library's

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lensvit.io.images import ImageChunk, image_geometry, read_chunks
 from lensvit.jobs.threads import for_each
+from lensvit.learning.pixel_norm import PixelNorm, camera_name
 from lensvit.learning.preprocessing import add_noise, brightness_factor, mean_variance, stretch, to_input_scale
 from lensvit.learning.settings import InputRecipe
 from lensvit.lensing.noise import noise, noisy, variance
@@ -96,6 +97,10 @@ class Inputs:
     ----------
     home : str
         Where the images are kept: the device, or "cpu", from where batches are sent.
+    psfs : list of str
+        PSF of each image, (n,).
+    cameras : dict
+        PSF to the name of its camera.
 
     Raises
     ------
@@ -115,7 +120,11 @@ class Inputs:
     ) -> None:
         self.recipe, self.size, self.fresh, self.device = recipe, size, fresh, device
         self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32))
-        kinds = {psf: self._kind(pixels, scale) for psf, (pixels, scale) in image_geometry(rows, images).items()}
+        geometry = image_geometry(rows, images)
+        self.psfs = rows["psf"].astype(str).tolist()
+        self.cameras = {psf: camera_name(pixels, scale) for psf, (pixels, scale) in geometry.items()}
+        self.norm: PixelNorm | None = None
+        kinds = {psf: self._kind(pixels, scale) for psf, (pixels, scale) in geometry.items()}
         counts = Counter(kinds[psf] for psf in rows["psf"])
         # in one piece each, and filled in place: parts that are joined later would hold all images twice
         stacks = {kind: self._empty(kind, count) for kind, count in counts.items()}
@@ -193,6 +202,19 @@ class Inputs:
         where = f"on {self.home}" if self.home == self.device else "in the computer's memory, sent batch by batch"
         return f"{len(self)} images, {self.bytes / 1e9:.2f} GB, {where}"
 
+    def normalised(self, norm: PixelNorm | None) -> Inputs:
+        """These inputs, whose batches are from now on normalised by a network's ``norm``, if it has one.
+
+        Raises
+        ------
+        LensvitError
+            If the network was trained with images of other cameras.
+        """
+        self.norm = norm
+        if norm is not None:
+            self.groups = norm.groups(self.psfs, self.cameras).to(self.device)
+        return self
+
     def batch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The inputs (B, 3, S, S) of some rows, float32 on the device.
 
@@ -213,7 +235,8 @@ class Inputs:
                     images = drawn
                 else:
                     images[place.to(self.device)] = drawn
-        return stretch(images, self.recipe.stretch)  # (B, S, S) to (B, 3, S, S)
+        shown = stretch(images, self.recipe.stretch)  # (B, S, S) to (B, 3, S, S)
+        return shown if self.norm is None else self.norm(shown, self.groups[rows.to(self.device)])
 
     def _draw(self, stack: Stack, rows: Tensor, generator: torch.Generator | None) -> Tensor:
         """The noisy images (b, S, S) of rows of one stack, on the device."""

@@ -2,61 +2,147 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
+
+from lensvit.errors import LensvitError
+from lensvit.learning.settings import Normalise
+
+ALL = "all"  # name of the group of all images
+
+
+def camera_name(pixels: int, pixel_scale: float) -> str:
+    """A camera by the side of its images [pixel] and of a pixel [arcsec]."""
+    return f"{pixels} x {pixel_scale:g} arcsec"
+
+
+def group_names(normalise: Normalise, cameras: Mapping[str, str]) -> list[str]:
+    """The groups of images that have statistics of their own.
+
+    Parameters
+    ----------
+    normalise
+        The recipe's: "pixel" has one group, "camera" one for each camera, "psf" one for each PSF and one for each
+        camera, for its PSFs that the training has not; "none" has none.
+    cameras
+        PSF of the training to the name of its camera.
+    """
+    if normalise == "none":
+        return []
+    if normalise == "pixel":
+        return [ALL]
+    of_cameras = sorted(set(cameras.values()))
+    return of_cameras if normalise == "camera" else [*sorted(cameras), *of_cameras]
+
+
+def members(name: str, psfs: Sequence[str], cameras: Mapping[str, str]) -> Tensor:
+    """Places (m,) of the images that belong to a group.
+
+    Parameters
+    ----------
+    name
+        Name of the group.
+    psfs
+        PSF of each image, (n,).
+    cameras
+        PSF to the name of its camera.
+    """
+    return torch.tensor([place for place, psf in enumerate(psfs) if name in (ALL, psf, cameras[psf])])
 
 
 class PixelNorm(nn.Module):
     """Standardises each input pixel by its mean and its standard deviation over training images.
 
     Lenses lie in the middle of the image, so that a pixel has a typical brightness; what tells
-    systems apart may be a few per cent of it. Values beyond ``LIMIT`` standard deviations are
-    set to it.
+    systems apart may be a few per cent of it. Images of one camera, or of one PSF, may have statistics of
+    their own: then the network need not learn what they have in common. Values beyond ``LIMIT``
+    standard deviations are set to it.
 
     Parameters
     ----------
     size
         Side S of the input [pixel].
+    names
+        Names of the G groups of images with statistics of their own, see :func:`group_names`.
     """
 
     LIMIT = 6.0
     FLOOR = 1e-3  # smallest standard deviation
 
-    mean: Tensor  # (3, S, S)
-    sd: Tensor  # (3, S, S)
+    mean: Tensor  # (G, 3, S, S)
+    sd: Tensor  # (G, 3, S, S)
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, names: Sequence[str] = (ALL,)) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(3, size, size))
-        self.register_buffer("sd", torch.ones(3, size, size))
+        self.names = list(names)
+        self.register_buffer("mean", torch.zeros(len(self.names), 3, size, size))
+        self.register_buffer("sd", torch.ones(len(self.names), 3, size, size))
 
     @torch.no_grad()
-    def fit(self, images: Tensor) -> None:
-        """Take mean and standard deviation from inputs (n, 3, S, S), two or more."""
-        self.mean.copy_(images.mean(0))
-        self.sd.copy_(images.std(0).clamp_min(self.FLOOR))
+    def fit(self, name: str, images: Tensor) -> None:
+        """Take mean and standard deviation of the group ``name`` from inputs (n, 3, S, S), two or more."""
+        number = self.names.index(name)
+        self.mean[number] = images.mean(0)
+        self.sd[number] = images.std(0).clamp_min(self.FLOOR)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Inputs (B, 3, S, S) with each pixel standardised."""
-        return ((images - self.mean) / self.sd).clamp(-self.LIMIT, self.LIMIT)
+    def groups(self, psfs: Iterable[str], cameras: Mapping[str, str]) -> Tensor:
+        """The number (n,) of the group by which each image is normalised: its PSF's, else its camera's, else all's.
+
+        Parameters
+        ----------
+        psfs
+            PSF of each image, (n,).
+        cameras
+            PSF to the name of its camera.
+
+        Raises
+        ------
+        LensvitError
+            If the training had neither the PSF nor its camera.
+        """
+        numbers = {}
+        for psf, camera in cameras.items():
+            known = [name for name in (psf, camera, ALL) if name in self.names]
+            if not known:
+                raise LensvitError(
+                    f"the network was trained with images of {', '.join(self.names)} and is asked for those of {psf} "
+                    f"({camera}), whose pixels it cannot normalise: train it with normalise: pixel"
+                )
+            numbers[psf] = self.names.index(known[0])
+        return torch.tensor([numbers[psf] for psf in psfs], dtype=torch.long)
+
+    def forward(self, images: Tensor, groups: Tensor) -> Tensor:
+        """Inputs (B, 3, S, S) with each pixel standardised, by the statistics of the group (B,) of each."""
+        # one group serves the whole batch without a copy for each image
+        mean, sd = (self.mean, self.sd) if len(self.names) == 1 else (self.mean[groups], self.sd[groups])
+        return ((images - mean) / sd).clamp(-self.LIMIT, self.LIMIT)
 
 
-class Normalised(nn.Module):
-    """A network with a :class:`PixelNorm` before it.
+def joined_state(network: nn.Module, norm: PixelNorm) -> dict[str, Tensor]:
+    """The weights of a network and the statistics before it, by names of a file for both."""
+    return {
+        **{f"norm.{key}": value for key, value in norm.state_dict().items()},
+        **{f"network.{key}": value for key, value in network.state_dict().items()},
+    }
+
+
+def divided_state(state: Mapping[str, Tensor], norm: PixelNorm) -> dict[str, Tensor]:
+    """The network's weights in a file that :func:`joined_state` names; its statistics go to ``norm``.
 
     Parameters
     ----------
-    network
-        A network for inputs (B, 3, S, S).
-    size
-        Side S of the input [pixel].
+    state
+        Names to arrays. Statistics of one group may lack their first axis, as in files of version 0.1.
+    norm
+        Takes up the statistics.
+
+    Raises
+    ------
+    RuntimeError
+        If the statistics are of other groups or of another size.
     """
-
-    def __init__(self, network: nn.Module, size: int) -> None:
-        super().__init__()
-        self.norm = PixelNorm(size)
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The network's outputs for inputs (B, 3, S, S)."""
-        return self.network(self.norm(images))
+    statistics = {key.removeprefix("norm."): value for key, value in state.items() if key.startswith("norm.")}
+    norm.load_state_dict({key: value[None] if value.ndim == 3 else value for key, value in statistics.items()})
+    return {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}

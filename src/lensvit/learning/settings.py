@@ -20,6 +20,8 @@ Compile = Annotated[
     bool, Field(description="compile the network by torch.compile: minutes at the start, then faster steps on a GPU")
 ]
 
+Normalise = Literal["none", "pixel", "camera", "psf"]
+
 
 class InputRecipe(Settings):
     """From image to input."""
@@ -46,8 +48,9 @@ class InputRecipe(Settings):
 class Recipe(InputRecipe):
     """From image to input, and from loss to weights."""
 
-    normalise: Literal["none", "pixel"] = Field(
-        description="none or pixel: each input pixel by its mean and standard deviation over training images"
+    normalise: Normalise = Field(
+        description="none, or each input pixel by its mean and standard deviation over training "
+        "images: all of them (pixel), those of the same camera (camera) or of the same PSF (psf)"
     )
     symmetries: Literal["none", "half_turn", "source"] = Field(
         description="turns and reflections of training images and targets: none, half_turn (180 degrees) "
@@ -148,6 +151,9 @@ class TrainedModel(Settings):
     recipe: Recipe = Field(description="how it was trained")
     targets: list[str] = Field(description="names of the targets, in the order of the outputs")
     scaler: Scaler = Field(description="mean and standard deviation by which the targets were standardised")
+    normalised_by: list[str] = Field(
+        [], description="groups of images by whose statistics inputs are normalised: cameras, PSFs, or all"
+    )
     family: Literal["transformer", "convolutional"] = Field(
         description="transformer (a network with attention) or convolutional (any other)"
     )

@@ -9,7 +9,7 @@ renders them on the device that trains; on a CPU, other processes work ahead.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def train_streaming(
 
 
 def stored_sample(settings: TrainSettings, rows: pd.DataFrame, images: Path, device: str) -> Inputs:
-    """Inputs of a thousand of the stored training images, chosen by lot.
+    """Inputs of a thousand of the stored training images, chosen by lot; of each PSF where each counts by itself.
 
     Parameters
     ----------
@@ -114,7 +114,9 @@ def stored_sample(settings: TrainSettings, rows: pd.DataFrame, images: Path, dev
     device
         Where batches go.
     """
-    chosen = rows.iloc[epoch_order(settings.seed, -1, len(rows))[:SAMPLE].numpy()]
+    chosen = rows.iloc[epoch_order(settings.seed, -1, len(rows)).numpy()]
+    by_psf = settings.recipe.normalise in ("camera", "psf")
+    chosen = chosen.groupby("psf", observed=True).head(SAMPLE) if by_psf else chosen.head(SAMPLE)
     return StoredImages(settings, chosen, images, device, fresh=settings.recipe.noise == "fresh").stored
 
 
@@ -134,6 +136,11 @@ class StreamedSystems:
     def __init__(self, systems: NewSystems, stored: Inputs, workers: int = 0) -> None:
         self.systems, self.stored, self.workers = systems, stored, workers
         self.batches: Iterator[Batch] | None = None
+
+    @property
+    def psfs(self) -> Sequence[str]:
+        """The PSF of each system of an epoch, (n,)."""
+        return self.systems.names.tolist()
 
     def __len__(self) -> int:
         return self.systems.count

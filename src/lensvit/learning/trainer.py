@@ -37,7 +37,7 @@ from lensvit.learning.dropout import places
 from lensvit.learning.examples import SAMPLE, Examples, StoredImages, epoch_order, share_of
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
 from lensvit.learning.libraries import load_weights
-from lensvit.learning.pixel_norm import Normalised
+from lensvit.learning.pixel_norm import PixelNorm, group_names, joined_state, members
 from lensvit.learning.settings import Recipe, Scaler, TrainedModel, TrainSettings
 from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
 from lensvit.parameters import TARGET_NAMES
@@ -126,9 +126,9 @@ class Trainer:
 
         torch.manual_seed(derive(self.seed, "weights"))
         outputs = gaussian.output_count(settings.network.posterior, len(TARGET_NAMES))
-        self.network = build_network(settings.network, outputs, self.recipe.normalise).to(self.device)
-        if isinstance(self.network, Normalised):
-            self.network.norm.fit(self._sample())
+        self.network = build_network(settings.network, outputs).to(self.device)
+        self.norm = self._fitted_norm()
+        self.validation.stored.normalised(self.norm)
         self.format = torch.channels_last if family(self.network) == "convolutional" else torch.contiguous_format
         self.network.to(memory_format=self.format)
         if fabric.world_size > 1 and self.device != "cpu":
@@ -147,11 +147,24 @@ class Trainer:
         forward = cast(nn.Module, torch.compile(self.network)) if self.recipe.compile else self.network
         return self.fabric.setup(forward, _optimizer(self.network, self.recipe))
 
-    def _sample(self) -> Tensor:
-        """Training images (n, 3, S, S) as the network sees them, symmetries included, from seeds of their own."""
+    def _fitted_norm(self) -> PixelNorm | None:
+        """The normalisation of the inputs by training images, if the recipe has one."""
+        cameras = self.examples.stored.cameras
+        names = group_names(self.recipe.normalise, cameras)
+        if not names:
+            return None
+        norm = PixelNorm(self.settings.network.image_size, names).to(self.device)
+        for name in names:
+            norm.fit(name, self._sample(name))
+        self.groups = norm.groups(self.examples.psfs, cameras).to(self.device)
+        return norm
+
+    def _sample(self, name: str) -> Tensor:
+        """Training images (n, 3, S, S) of a group, symmetries included, from seeds of their own."""
         inputs = self.examples.stored
         generator = torch.Generator().manual_seed(derive(self.seed, "sample"))
-        rows = torch.randperm(len(inputs), generator=generator)[:SAMPLE]
+        of = members(name, inputs.psfs, inputs.cameras)
+        rows = of[torch.randperm(len(of), generator=generator)[:SAMPLE]]
         noise = torch.Generator(self.device).manual_seed(derive(self.seed, "sample noise"))
         images = torch.cat([inputs.batch(part, noise) for part in rows.split(VALIDATION_BATCH)])
         return torch.cat([turn_image(images, symmetry) for symmetry in GROUPS[self.recipe.symmetries]])
@@ -276,6 +289,8 @@ class Trainer:
         weight = len(rows[rank::size]) * size / len(rows)
         images, targets = self.examples.batch(epoch, step, rows, share)
         images, targets = augment(images, targets, self._symmetries(len(rows), step)[share], self.matrices)
+        if self.norm is not None:
+            images = self.norm(images, self.groups[rows[share].to(self.device)])
         images = images.contiguous(memory_format=self.format)
         loss = weight * gaussian_nll(self.parallel(images).float(), self._standardised(targets))
         self.optimizer.zero_grad(set_to_none=True)
@@ -369,7 +384,7 @@ class Trainer:
         if score < progress.best:
             progress.best, progress.best_epoch = score, progress.epoch
             if self.fabric.is_global_zero:
-                _save_weights(self.averaged, self.state / "best.safetensors")
+                _save_weights(self.averaged, None, self.state / "best.safetensors")
         _stop_if_diverged(progress.history, self.recipe)
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
@@ -452,6 +467,7 @@ class Trainer:
             recipe=self.recipe,
             targets=list(TARGET_NAMES),
             scaler=self.scaler,
+            normalised_by=[] if self.norm is None else self.norm.names,
             family=family(self.network),
             dropout_places=places(self.settings.network, self.network),
             parameters=trainable_parameters(self.network),
@@ -459,7 +475,7 @@ class Trainer:
             best_epoch=best["epoch"],
             best_validation_mse=best["validation_mse"],
         )
-        _save_weights(self.network, output / "weights.safetensors")
+        _save_weights(self.network, self.norm, output / "weights.safetensors")
         write_manifest(output / "weights.safetensors")
         write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
         write_text(output / "provenance.json", self._provenance())
@@ -493,9 +509,11 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW([*groups, {"params": plain, "weight_decay": 0.0}], lr=recipe.learning_rate, fused=True)
 
 
-def _save_weights(network: nn.Module, path: Path) -> None:
+def _save_weights(network: nn.Module, norm: PixelNorm | None, path: Path) -> None:
+    """Write a network's weights, and the statistics by which its inputs are normalised beside them."""
+    state = network.state_dict() if norm is None else joined_state(network, norm)
     with atomic(path) as temporary:
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, temporary)
+        save_file({key: value.contiguous() for key, value in state.items()}, temporary)
 
 
 def _line(row: dict[str, float]) -> str:

@@ -46,8 +46,8 @@ def attention_maps(rows: pd.DataFrame, images: Path, weights: Path, layer: int) 
     LensvitError
         If it has no such layer, or its weights are absent or broken.
     """
-    network, config = architectures.load_network(weights)
-    inputs = Inputs(rows, images, config.recipe, config.network.image_size)
+    network, norm, config = architectures.load_network(weights)
+    inputs = Inputs(rows, images, config.recipe, config.network.image_size).normalised(norm)
     batch = inputs.batch(torch.arange(len(rows)))
     try:
         attention = from_transformers.attentions(network, batch)
