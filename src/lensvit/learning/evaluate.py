@@ -30,7 +30,7 @@ from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.jobs.seeds import derive
 from lensvit.learning import gaussian
-from lensvit.learning.architectures import load_network
+from lensvit.learning.architectures import load_network, memory_format
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
 from lensvit.learning.settings import Architecture, EvaluateSettings, Scaler
@@ -240,6 +240,8 @@ def predict(
     output : Tensor
         Outputs (passes, B, O), float64 on the CPU.
     """
+    form = memory_format(network)
+    network.to(memory_format=form)
     forward = torch.compile(network) if settings.compile else network
     everything = torch.arange(len(inputs)).split(settings.batch_size)
     share = range(fabric.global_rank, -(-settings.passes // fabric.world_size) * fabric.world_size, fabric.world_size)
@@ -247,7 +249,7 @@ def predict(
     bar = _bar(len(everything) * settings.passes, fabric)
     for number, rows in enumerate(everything):
         with fabric.autocast():
-            batch = inputs.batch(rows)
+            batch = inputs.batch(rows).contiguous(memory_format=form)
             if remember is None:
                 remember = not settings.compile and _safe_to_remember(network, batch)
             mine: list[Tensor] = []

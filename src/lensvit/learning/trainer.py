@@ -32,7 +32,7 @@ from lensvit.jobs.fabric import agree
 from lensvit.jobs.provenance import provenance
 from lensvit.jobs.seeds import derive
 from lensvit.learning import gaussian
-from lensvit.learning.architectures import build_network, family, trainable_parameters
+from lensvit.learning.architectures import build_network, family, memory_format, trainable_parameters
 from lensvit.learning.dropout import places
 from lensvit.learning.examples import SAMPLE, Examples, StoredImages, epoch_order, share_of
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
@@ -129,7 +129,7 @@ class Trainer:
         self.network = build_network(settings.network, outputs).to(self.device)
         self.norm = self._fitted_norm()
         self.validation.stored.normalised(self.norm)
-        self.format = torch.channels_last if family(self.network) == "convolutional" else torch.contiguous_format
+        self.format = memory_format(self.network)
         self.network.to(memory_format=self.format)
         if fabric.world_size > 1 and self.device != "cpu":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
