@@ -16,5 +16,5 @@ def test_figure_7_is_drawn_of_its_tables_alone(tables, tmp_path):
     before = [path.read_bytes() for path in outputs]
     figure7(settings, tmp_path / "shift.csv", tmp_path / "roc.csv", outputs)
     assert [path.read_bytes() for path in outputs] == before and before[0].startswith(b"%PDF")
-    with pytest.raises(LensvitError, match="absent or empty"):
+    with pytest.raises(LensvitError, match="there is no file"):
         figure7(settings, tmp_path / "none.csv", tmp_path / "roc.csv", outputs)

@@ -48,7 +48,7 @@ def figure6(settings: Path, fermat: Path, output: list[Path]) -> None:
     choice = read_settings(settings, Figure6Settings)
     style.save(
         draw(
-            tables.read_parquet(fermat, "n_images", "method", "treatment", "used", "error", "sigma"),
+            tables.read_parquet(fermat, "method", "treatment", "used", "error", "sigma"),
             choice.labels,
             choice.goal,
         ),

@@ -25,6 +25,7 @@ from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
 MASSES = (0.68, 0.95)  # shares of the probability within the contours
+TRUTHS = tuple(f"{name}_truth" for name in TARGET_NAMES)  # columns that the figure reads
 NEAR, FAR = 4.2, 2.8  # reach of the panels, in sigmas of the chain and of each network
 CHAIN, FIT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, "black"
 
@@ -69,13 +70,13 @@ def figure5(settings: Path, mcmc: Path, draws: list[Path], output: list[Path], r
     row, samples = read_chain(Path(mcmc))
     networks = {Path(path).stem: read_network(path, row["id"]) for path in draws}
     fit = None if refined is None else read_laplace(Path(refined), row["id"])
-    truth = row[[f"{name}_truth" for name in TARGET_NAMES]].to_numpy(dtype=float)
+    truth = row[list(TRUTHS)].to_numpy(dtype=float)
     style.save(draw(truth, networks, samples, fit, labels), output)
 
 
 def read_chain(path: Path) -> tuple[pd.Series, np.ndarray | None]:
     """The row and the targets' samples (S, K) of the first converged chain; without any, the first row and None."""
-    table = tables.read_parquet(path, "start", "converged", *tables.PREDICTED)
+    table = tables.read_parquet(path, "id", "start", "converged", *TRUTHS)
     good = representative(table)
     if good.empty:
         return table.iloc[0], None
