@@ -22,7 +22,7 @@ from lensvit.learning.pixel_norm import Normalised
 from lensvit.learning.settings import Architecture, TrainedModel
 
 
-def build_network(network: Architecture, outputs: int, normalise: str = "none") -> nn.Module:
+def build_network(network: Architecture, outputs: int, normalise: str = "none", *, fetch: bool = True) -> nn.Module:
     """A network that maps images (B, 3, S, S) to (B, ``outputs``).
 
     Parameters
@@ -34,15 +34,20 @@ def build_network(network: Architecture, outputs: int, normalise: str = "none") 
     normalise
         The recipe's ``normalise``: "pixel" puts a :class:`lensvit.learning.pixel_norm.PixelNorm` before the network,
         "none" puts nothing there.
+    fetch
+        Whether pretrained weights are fetched; otherwise a network that would have them has random ones, and nothing
+        is downloaded.
 
     Raises
     ------
     LensvitError
         If there is no network of this name, it does not have these options, its weights cannot be had or do not
         fit, or its dropout cannot be what is asked for.
+    NotHereError
+        If nothing is to be downloaded, and its size would have to be.
     """
     make = transformers_network if network.library == "transformers" else torchvision_network
-    built = make(network, outputs)
+    built = make(network, outputs, fetch)
     return Normalised(built, network.image_size) if normalise == "pixel" else built
 
 
