@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import first_line
 from lensvit.learning.dropout import MapDropout, checked, follow
 from lensvit.learning.libraries import (
     NotHereError,
@@ -229,9 +230,16 @@ def _from_pretrained(network: Architecture, outputs: int, fetch: bool) -> nn.Mod
             whole = _classifier(network, _described(source, fetch))  # of the shapes that the weights have
             refuse_misfits(network, classifier.state_dict(), whole.state_dict(), HEADS)
         return classifier
-    classifier, report = AutoModelForImageClassification.from_pretrained(
-        source, config=config, ignore_mismatched_sizes=True, output_loading_info=True, dtype=torch.float32
-    )
+    try:
+        classifier, report = AutoModelForImageClassification.from_pretrained(
+            source, config=config, ignore_mismatched_sizes=True, output_loading_info=True, dtype=torch.float32
+        )
+    except OSError:
+        raise
+    except Exception as error:  # each format reports a broken file with a class of its own
+        raise LensvitError(
+            f"the weights of {source} are broken or none ({first_line(error)}): copy or download them again"
+        ) from error
     _check_loaded(network, report)
     return classifier
 

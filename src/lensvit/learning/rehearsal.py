@@ -7,6 +7,8 @@ at numbers, and some operations do not know the meta device.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -45,7 +47,8 @@ def rehearse(network: Architecture, normalise: str = "none", alone: str | None =
         If its size would have to be downloaded.
     """
     try:
-        return _rehearsed(network, normalise, alone, "meta")
+        with warnings.catch_warnings(action="ignore"):  # of weights that no numbers are kept of
+            return _rehearsed(network, normalise, alone, "meta")
     except NotHereError:
         raise
     except Exception:  # whatever it is, the CPU decides
