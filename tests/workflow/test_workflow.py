@@ -400,28 +400,26 @@ figures: {examples: []}
 """
 
 
-@pytest.mark.parametrize("arguments", [("-n",), ("--cores", "1")])
-def test_what_takes_seconds_to_check_stops_before_any_job_with_one_line_each(fresh, arguments):
+def test_what_takes_seconds_to_check_stops_before_any_job_with_one_line_each(fresh):
     (fresh.path / "wrong.yaml").write_text(WRONG)
-    done = fresh.snakemake(*arguments, configs=["runs/smoke.yaml", "wrong.yaml"])
+    done = fresh.snakemake("-n", configs=["runs/smoke.yaml", "wrong.yaml"])
     lines = (done.stdout + done.stderr).splitlines()
     assert done.returncode != 0 and not (fresh.path / "results/smoke").exists()
-    assert [line.split(": ")[1] for line in lines if line.startswith("config: ")] == [
-        "psfs.mine", "models.vit", "models.resnet", "models.resnet-three-1"
-    ]  # fmt: skip
+    refused = [line.split(": ")[1] for line in lines if line.startswith("config: ")]
+    assert refused == ["psfs.mine", "models.vit", "models.resnet"]
     said = "\n".join(lines)
     assert "there is no such file" in said and "transformers has no model type 'nonsense'" in said
     assert "data.train makes 60 images in batches of 59" in said and "Traceback" not in said
 
 
 def test_networks_are_not_tried_again_at_the_next_start_nor_in_the_jobs_of_a_cluster(fresh):
-    first, second = (fresh.snakemake("-n", configs=[SMOKE, "runs/scratch.yaml"]) for _ in range(2))
+    first, second = (fresh.snakemake("-n") for _ in range(2))
     assert first.returncode == second.returncode == 0, first.stderr
     assert "before the first job" not in second.stdout + second.stderr
     (fresh.path / "wrong.yaml").write_text("models: {vit: {architecture: nonsense}}")
     target = "results/smoke/settings/limit.yaml"
     job = ("--mode", "subprocess", "--cores", "1", "--force", target)  # as a cluster's job starts it
-    done = fresh.snakemake(*job, configs=[SMOKE, "wrong.yaml"])
+    done = fresh.snakemake(*job, configs=["runs/smoke.yaml", "wrong.yaml"])
     assert done.returncode == 0 and (fresh.path / target).exists(), done.stderr
 
 
