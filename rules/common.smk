@@ -4,6 +4,7 @@ import json
 
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.config import products
+from lensvit.config.early import check_early
 from lensvit.config.run import read_config, validate
 from lensvit.config.schema import SPLITS, chunks
 from lensvit.config.stages import stage_settings
@@ -15,6 +16,8 @@ try:
     for config_file in workflow.configfiles:  # again, as Snakemake takes the last of several equal keys without a word
         read_config(config_file)
     CONFIG = validate(config)
+    if workflow.is_main_process:  # and not in the jobs of a cluster, which read the Snakefile again
+        check_early(CONFIG, logger.info)
 except LensvitError as error:
     sys.exit(str(error))
 

@@ -18,7 +18,7 @@ from lensvit.io.files import first_line, trouble
 
 # stage -> where its function lies; imported only when asked for, so that `--help` is quick
 STAGES = {
-    "config": "lensvit.config.run:main",
+    "config": "lensvit.config.early:main",
     "schema": "lensvit.config.json_schema:write_schemas",
     "settings": "lensvit.io.settings:write_settings",
     "psf": "lensvit.psf.build:build_kernel",

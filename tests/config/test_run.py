@@ -10,6 +10,8 @@ from lensvit.paper import latex
 from tests.config.configs import ROOT, changed, content
 
 UNIFORM = {"kind": "uniform"}
+OWN = {"kind": "fits", "instrument": "hst", "path": "mine.fits"}
+TWO = dict.fromkeys(("hst_b", "hst_c", "keck_a", "keck_b"))  # removed, so that two PSFs are left
 
 
 def test_config_yaml_is_the_papers_scale():
@@ -42,9 +44,12 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"nonsense": 1}, ["nonsense", "no such key"]),
         ({"refine": {"systems": 0}}, ["refine.systems", "0", "1"]),
         ({"refine": {"model": "swin"}}, ["refine.model", "swin", "resnet"]),
-        ({"ablation": {"models": {"swin": ["raw"]}}}, ["ablation.models", "swin", "resnet"]),
-        ({"ablation": {"models": {"vit": ["rae"]}}}, ["ablation.models.vit", "rae", "raw"]),
-        ({"ablation": {"variants": {"reference": {"label": "x"}}}}, ["ablation.variants.reference", "another key"]),
+        ({"ablation": {"train": True, "models": {"swin": ["raw"]}}}, ["ablation.models", "swin", "resnet"]),
+        ({"ablation": {"train": True, "models": {"vit": ["rae"]}}}, ["ablation.models.vit", "rae", "raw"]),
+        (
+            {"ablation": {"train": True, "variants": {"reference": {"label": "x"}}}},
+            ["ablation.variants.reference", "another key"],
+        ),
         ({"ablation": {"train": True}}, ["ablation.models", "train: false"]),
         ({"training": {"stream": "often"}}, ["training.stream", "often", "boolean"]),
         ({"shift": {"model": "swin"}}, ["shift.model", "swin", "resnet"]),
@@ -112,6 +117,18 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"run": "../x"}, ["run", "../x"]),
         ({"figures": {"attention_model": "swin"}}, ["figures.attention_model", "swin", "vit"]),
         ({"data": {"test": 3}}, ["data.test", "3", "PSF"]),
+        ({"figures": {"examples": ["hst_a-train-000000"]}}, ["figures.examples", "hst_a-train-000000", "000199"]),
+        ({"figures": {"examples": ["hst_a-test-000200"]}}, ["figures.examples", "hst_a-test-000200", "000199"]),
+        ({"figures": {"examples": ["hst_a-test-7"]}}, ["figures.examples", "hst_a-test-7", "keck_c-test-000000"]),
+        (
+            {"figures": {"examples": ["jwst-test-000000"]}},
+            ["figures.examples", "jwst", "hst_a-test-000000"],
+        ),
+        ({"evaluation": {"passes": 3}}, ["evaluation.passes", "3", "4"]),
+        ({"scene": {"max_images": 1}}, ["scene.max_images", "1", "fermat.enabled: false"]),
+        ({"psfs": {"mine": OWN}, "simulation": {"supersampling": 5}}, ["simulation.supersampling", "5", "psfs.mine"]),
+        ({"psfs": {"hst_a": {"pixels": 1001}}}, ["psfs.hst_a.pixels", "1001", "50.1 arcsec", "25"]),
+        ({"data": {"train": 2, "validation": 2, "test": 2}, "psfs": TWO}, ["shift.left_out", "keck_c", "one training"]),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_it(changes, words):

@@ -72,6 +72,16 @@ def test_shares_add_up_where_the_psfs_do_not_divide_the_split():
     assert total == 27004
 
 
-def test_what_is_switched_off_is_not_checked():
-    merged = changed({"shift": {"enabled": False, "left_out": "gone", "model": "gone"}})
-    assert not validate(merged).shift.enabled
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shift": {"enabled": False, "left_out": "gone", "model": "gone"}},
+        {"refine": {"enabled": False, "model": "gone"}},
+        {"mcmc": {"enabled": False, "model": "gone"}},
+        {"ablation": {"enabled": False, "train": True, "models": {"gone": ["raw"]}}},
+        {"ablation": {"train": False, "models": {"resnet": ["gone"]}}},
+        {"fermat": {"enabled": False}, "scene": {"max_images": 1}},
+    ],
+)
+def test_what_is_switched_off_is_not_checked(changes):
+    assert validate(changed(changes))

@@ -140,7 +140,7 @@ def test_processes_share_the_passes_and_the_draws_are_those_of_one(tiny_run, tra
 
 def test_another_split(tiny_run, model, tmp_path):
     (tmp_path / "s.yaml").write_text(
-        yaml.safe_dump({"seed": 7, "passes": 3, "batch_size": 5, "batch_norm": "frozen", **FLOAT32})
+        yaml.safe_dump({"seed": 7, "passes": 4, "batch_size": 5, "batch_norm": "frozen", **FLOAT32})
     )
     inputs = tmp_path / "s.yaml", tiny_run / "catalog.parquet", tiny_run / "images", model
     stage.evaluate(*inputs, tmp_path / "vit.h5", split="validation")

@@ -391,16 +391,47 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words
     assert not (fresh.path / "results/smoke").exists()
 
 
-def test_an_unknown_model_fails_with_its_message_and_leaves_no_half_output(smoke):
-    (smoke.path / "wrong.yaml").write_text(
-        "run: wrong\nmodels: {vit: {architecture: nonsense}, resnet: null}\n" + ONE_MODEL
-    )
+WRONG = """
+models:
+  vit: {architecture: nonsense}
+  resnet: {image_size: 32, changes: {batch_size: 59}}
+psfs: {mine: {kind: fits, instrument: hst, path: mine.fits}}
+figures: {examples: []}
+"""
+
+
+def test_what_takes_seconds_to_check_stops_before_any_job_with_one_line_each(fresh):
+    (fresh.path / "wrong.yaml").write_text(WRONG)
+    done = fresh.snakemake("-n", configs=["runs/smoke.yaml", "wrong.yaml"])
+    lines = (done.stdout + done.stderr).splitlines()
+    assert done.returncode != 0 and not (fresh.path / "results/smoke").exists()
+    refused = [line.split(": ")[1] for line in lines if line.startswith("config: ")]
+    assert refused == ["psfs.mine", "models.vit", "models.resnet"]
+    said = "\n".join(lines)
+    assert "there is no such file" in said and "transformers has no model type 'nonsense'" in said
+    assert "data.train makes 60 images in batches of 59" in said and "Traceback" not in said
+
+
+def test_networks_are_not_tried_again_at_the_next_start_nor_in_the_jobs_of_a_cluster(fresh):
+    first, second = (fresh.snakemake("-n") for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert "before the first job" not in second.stdout + second.stderr
+    (fresh.path / "wrong.yaml").write_text("models: {vit: {architecture: nonsense}}")
+    target = "results/smoke/settings/limit.yaml"
+    job = ("--mode", "subprocess", "--cores", "1", "--force", target)  # as a cluster's job starts it
+    done = fresh.snakemake(*job, configs=["runs/smoke.yaml", "wrong.yaml"])
+    assert done.returncode == 0 and (fresh.path / target).exists(), done.stderr
+
+
+def test_a_job_that_fails_says_its_message_and_leaves_no_half_output(smoke):
+    (smoke.path / "wrong.yaml").write_text("run: wrong\nmodels: {vit: {seed: 5}, resnet: null}\n" + ONE_MODEL)
     copy = smoke.path / "results" / "wrong"
     shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "train"))
+    (copy / "scaler.json").write_text("{")
     target = "results/wrong/models/vit/config.json"
     done = smoke.snakemake("--cores", "2", target, configs=["runs/smoke.yaml", "wrong.yaml"])
     assert done.returncode != 0
-    assert "transformers has no model type 'nonsense'" in done.stdout + done.stderr
+    assert "scaler.json is truncated or broken" in done.stdout + done.stderr
     assert not list(copy.glob("models/vit/*"))
     shutil.rmtree(copy)
 

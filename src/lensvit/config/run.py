@@ -14,7 +14,6 @@ from lensvit.chapters.registry import CHAPTERS, has_module
 from lensvit.config.schema import Run, Section
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_text
-from lensvit.io.settings import canonical
 
 
 def _section(chapter: str) -> type[Section]:
@@ -144,8 +143,3 @@ def _merge(into: dict[str, Any], overlay: Mapping[str, Any]) -> None:
             _merge(into[key], value)
         else:
             into[key] = value
-
-
-def main(files: list[Path]) -> None:
-    """Check config files (the later over the earlier) and print the run as resolved."""
-    print(yaml.safe_dump(canonical(load(*files)), sort_keys=False), end="")

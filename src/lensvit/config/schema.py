@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
@@ -19,9 +19,9 @@ from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, g
 from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, check_priors, full_priors
 from lensvit.paper import latex
 from lensvit.parameters import NAMES
-from lensvit.psf.settings import Psf
+from lensvit.psf.settings import WIDEST, FitsPsf, Psf
 from lensvit.simulation.possible import check_targets_vary, share_imaged
-from lensvit.simulation.settings import Simulation
+from lensvit.simulation.settings import Simulation, system_id
 
 PAPER_SIZES = {"train": 27000, "validation": 3000, "test": 1200}
 PAPER_IMAGE_SIZE = 224
@@ -55,6 +55,27 @@ Part = TypeVar("Part", bound="Section")
 RecipeChanges = Annotated[dict[str, Any], WithJsonSchema(partial_schema(Recipe))]
 
 
+class Sample(NamedTuple):
+    """Images that a network is trained on, or that it predicts.
+
+    Parameters
+    ----------
+    network
+        Key of the network in ``Run.networks``.
+    images
+        Number of images.
+    key
+        Keys of the config from which the number follows.
+    is_trained_on
+        Whether the network is trained on them.
+    """
+
+    network: str
+    images: int
+    key: str
+    is_trained_on: bool = False
+
+
 class Section(Settings):
     """The key of a chapter in the config."""
 
@@ -70,6 +91,10 @@ class Section(Settings):
     def networks(self, run: Run) -> dict[str, Network]:
         """Networks that the chapter trains beside the models of the run, by key."""
         return {}
+
+    def given_images(self, run: Run) -> list[Sample]:
+        """Images that the chapter gives to networks, beside those that every network of the run gets."""
+        return []
 
     def stages(self, run: Run) -> Stages:
         """The settings of the chapter's stages."""
@@ -169,6 +194,7 @@ class Run(Settings):
         check_priors(self.priors)
         for name, psf in self.psfs.items():
             known_name(f"psfs.{name}.instrument", psf.instrument, self.instruments)
+            self._check_psf(name, psf)
         if self.figures.attention_model is not None:
             known_name("figures.attention_model", self.figures.attention_model, self.models)
         for key in ("models", "psfs", "instruments"):
@@ -182,6 +208,7 @@ class Run(Settings):
         for split in SPLITS:
             if getattr(self.data, split) < len(self.psfs):
                 raise ValueError(f"data.{split}: {getattr(self.data, split)} is less than one image a PSF")
+        self._check_examples()
         check_targets_vary(full_priors(self.priors))
         check_imaged(self)
         for section in self.sections.values():
@@ -189,6 +216,31 @@ class Run(Settings):
         for name in self.networks:
             self._check_input(name)
         return self
+
+    def _check_psf(self, name: str, psf: Psf) -> None:
+        if isinstance(psf, FitsPsf):
+            if self.simulation.supersampling > 1:
+                raise ValueError(
+                    f"simulation.supersampling: {self.simulation.supersampling}, but psfs.{name} is known at the "
+                    "detector's sampling only: set it to 1, or leave out PSFs of files"
+                )
+            return
+        side = psf.pixels * self.instruments[psf.instrument].pixel_scale
+        if side > WIDEST:
+            raise ValueError(
+                f"psfs.{name}.pixels: {psf.pixels}; a kernel of {side:.1f} arcsec is too wide to compute (at most "
+                f"{WIDEST:g}): choose fewer, or a finer pixel_scale of the instrument {psf.instrument}"
+            )
+
+    def _check_examples(self) -> None:
+        for name in self.figures.examples:
+            psf, _, index = name.partition("-test-")
+            known = psf in self.psfs and index.isdecimal() and name == system_id(psf, "test", int(index))
+            if not known or int(index) >= share(self, psf, "test"):
+                ids = (f"{system_id(psf, 'test', 0)} to {share(self, psf, 'test') - 1:06d}" for psf in self.psfs)
+                raise ValueError(
+                    f"figures.examples: {name!r} is no test system of this run; there are {', '.join(ids)}"
+                )
 
     def _check_input(self, name: str) -> None:
         model = self.networks[name]
@@ -247,6 +299,15 @@ class Run(Settings):
         for section in self.sections.values():
             networks |= section.networks(self)
         return networks
+
+    def given_images(self) -> list[Sample]:
+        """All images that networks are given."""
+        found = [
+            Sample(name, getattr(self.data, split), f"data.{split}", split == "train")
+            for name in self.networks
+            for split in SPLITS
+        ]
+        return [*found, *(sample for section in self.sections.values() for sample in section.given_images(self))]
 
     def with_fewer(self, systems: int | None) -> Run:
         """The run with fewer test systems, the first ones of each PSF.
@@ -368,6 +429,12 @@ def check_imaged(run: Run, where: str = "priors") -> None:
 # ---------------------------------------------------------------- what several stages read
 
 
+def share(run: Run, psf: str, split: str) -> int:
+    """The number of systems of one PSF and split, see :func:`chunks`."""
+    names, total = list(run.psfs), getattr(run.data, split)
+    return total // len(names) + (names.index(psf) < total % len(names))
+
+
 def chunks(run: Run, psf: str, split: str) -> list[tuple[str, int, int]]:
     """The simulation jobs of one PSF and split.
 
@@ -388,10 +455,7 @@ def chunks(run: Run, psf: str, split: str) -> list[tuple[str, int, int]]:
     list of (str, int, int)
         For each chunk its name, the index of its first system, and the number of its systems.
     """
-    names = list(run.psfs)
-    total = getattr(run.data, split)
-    count = total // len(names) + (names.index(psf) < total % len(names))
-    size = run.data.chunk
+    count, size = share(run, psf, split), run.data.chunk
     return [(f"{split}-{first // size:04d}", first, min(size, count - first)) for first in range(0, count, size)]
 
 

@@ -24,7 +24,7 @@ from lensvit.learning.pixel_norm import ALL, PixelNorm, divided_state
 from lensvit.learning.settings import Architecture, TrainedModel
 
 
-def build_network(network: Architecture, outputs: int) -> nn.Module:
+def build_network(network: Architecture, outputs: int, *, fetch: bool = True) -> nn.Module:
     """A network that maps images (B, 3, S, S) to (B, ``outputs``).
 
     Parameters
@@ -33,15 +33,20 @@ def build_network(network: Architecture, outputs: int) -> nn.Module:
         Settings of the network.
     outputs
         Number of outputs, see :func:`lensvit.learning.gaussian.output_count`.
+    fetch
+        Whether pretrained weights are fetched; otherwise a network that would have them has random ones, and nothing
+        is downloaded.
 
     Raises
     ------
     LensvitError
         If there is no network of this name, it does not have these options, its weights cannot be had or do not
         fit, or its dropout cannot be what is asked for.
+    NotHereError
+        If nothing is to be downloaded, and its size would have to be.
     """
     make = transformers_network if network.library == "transformers" else torchvision_network
-    return make(network, outputs)
+    return make(network, outputs, fetch)
 
 
 def trainable_parameters(network: nn.Module) -> int:

@@ -14,7 +14,13 @@ from torch.nn.modules.dropout import _DropoutNd
 from lensvit.errors import LensvitError
 from lensvit.io.files import trouble
 from lensvit.learning.dropout import ActivationDropout, checked, follow
-from lensvit.learning.libraries import call_library, load_weights, missing_weights, refuse_dropout_options
+from lensvit.learning.libraries import (
+    call_library,
+    load_weights,
+    missing_weights,
+    refuse_dropout_options,
+    refuse_misfits,
+)
 from lensvit.learning.settings import Architecture
 
 # Dropout follows these; it does not follow the gates of squeeze-and-excitation, which are sigmoids.
@@ -23,7 +29,7 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.Le
 RESNET_STAGES = 4  # that torchvision's ResNets have
 
 
-def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
+def torchvision_network(network: Architecture, outputs: int, fetch: bool = True) -> nn.Module:
     """A classifier of torchvision that maps images (B, 3, S, S) to (B, ``outputs``).
 
     Parameters
@@ -32,6 +38,8 @@ def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
         Settings of the network.
     outputs
         Number of outputs.
+    fetch
+        Whether pretrained weights are fetched; otherwise a network that would have them has random ones.
 
     Raises
     ------
@@ -55,7 +63,7 @@ def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
         if network.weights == "scratch":
             model = call_library(network, make, weights=None, num_classes=outputs, **network.options)
         else:
-            model = _torchvision_pretrained(network, make)
+            model = _torchvision_pretrained(network, make, fetch)
             _replace_head(model, outputs)
     _leave_out_auxiliary(model)
     _open_end(model)
@@ -66,12 +74,10 @@ def torchvision_network(network: Architecture, outputs: int) -> nn.Module:
     return checked(network, model)
 
 
-def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options: Any) -> nn.Module:
+def _resnet_of_any_depth(block: str, layers: list[int], weights: None = None, **options: Any) -> nn.Module:
     """A ResNet by its block (BasicBlock or Bottleneck) and the number of blocks in each of its one to four stages."""
     from torchvision.models import resnet
 
-    if weights is not None:
-        raise LensvitError("a ResNet by its layers has no pretrained weights: set weights: scratch")
     if block not in ("BasicBlock", "Bottleneck"):
         raise ValueError(f"block is {block!r}: BasicBlock or Bottleneck")
     if not 1 <= len(layers) <= RESNET_STAGES or min(layers) < 1:
@@ -86,13 +92,17 @@ def _resnet_of_any_depth(weights: None, block: str, layers: list[int], **options
     return model
 
 
-def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module]) -> nn.Module:
+def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module], fetch: bool) -> nn.Module:
     """A classifier with the library's own weights or those of a file, and with its own last layer."""
-    from torchvision import models
-
     if network.weights == "pretrained":
-        best = next(iter(models.get_model_weights(network.architecture)))
-        return call_library(network, make, weights=best, **network.options)
+        best = _best_weights(network)
+        if fetch:
+            return call_library(network, make, weights=best, **network.options)
+        model = call_library(network, make, weights=None, **network.options)
+        if network.options:
+            whole = call_library(network, make, weights=None)  # of the shapes that the weights have
+            refuse_misfits(network, model.state_dict(), whole.state_dict(), _head(model)[0])
+        return model
     model = call_library(network, make, weights=None, **network.options)
     state = _read_state(Path(network.weights))
     head, _ = _head(model)
@@ -100,14 +110,22 @@ def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module
     body = {key: value for key, value in state.items() if not key.startswith(head)}
     counts = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
     body = counts | body  # which files from before 2018 lack
-    wrong = [key for key in own if not key.startswith(head) and (key not in body or body[key].shape != own[key].shape)]
-    if wrong:
-        raise LensvitError(
-            f"the weights {network.weights!r} do not fit {network.architecture}: {len(wrong)} arrays are "
-            f"absent or of another shape, the first is {wrong[0]}"
-        )
+    refuse_misfits(network, own, body, head)
     load_weights(model, body, strict=False)
     return model
+
+
+def _best_weights(network: Architecture) -> Any:
+    """The library's best weights of a classifier."""
+    from torchvision import models
+
+    try:
+        return next(iter(models.get_model_weights(network.architecture)))
+    except (ValueError, StopIteration) as error:  # ResNet by its layers; a classifier that nobody has trained
+        raise LensvitError(
+            f"torchvision has no pretrained weights of {network.architecture}: set weights: scratch, or the path of a "
+            "local file"
+        ) from error
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

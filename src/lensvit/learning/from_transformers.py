@@ -9,14 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import first_line
 from lensvit.learning.dropout import MapDropout, checked, follow
-from lensvit.learning.libraries import call_library, missing_weights, refuse_dropout_options
+from lensvit.learning.libraries import (
+    NotHereError,
+    call_library,
+    missing_weights,
+    refuse_dropout_options,
+    refuse_misfits,
+    say_misfits,
+)
 from lensvit.learning.settings import Architecture
 
 # Hub ids whose geometry is the library's default for a model type: no hub needed from scratch.
 KNOWN_TYPES = {"google/vit-base-patch16-224": "vit", "google/vit-base-patch16-224-in21k": "vit"}
 
-
+NO_ATTENTION = "this network has no attention maps: choose a transformer for figures.attention_model, or null"
+HEADS = ("classifier", "head")  # what the names of last layers begin with
 STOCHASTIC_DEPTH = ("drop_path", "drop_connect", "layerdrop")  # in the names of fields that are rates of it
 
 
@@ -38,7 +47,7 @@ class Logits(nn.Module):
         return self.classifier(pixel_values=images).logits
 
 
-def transformers_network(network: Architecture, outputs: int) -> nn.Module:
+def transformers_network(network: Architecture, outputs: int, fetch: bool = True) -> nn.Module:
     """A classifier of transformers that maps images (B, 3, S, S) to (B, ``outputs``).
 
     Parameters
@@ -47,19 +56,26 @@ def transformers_network(network: Architecture, outputs: int) -> nn.Module:
         Settings of the network.
     outputs
         Number of outputs.
+    fetch
+        Whether pretrained weights are fetched; otherwise a network that would have them has random ones, and nothing
+        is downloaded.
 
     Raises
     ------
     LensvitError
         If there is no classifier of this name, it does not have these options, or its weights cannot be
         had or do not fit.
+    NotHereError
+        If nothing is to be downloaded, and the library's configuration would have to be.
     """
     refuse_dropout_options(network, _names(network.options))
+    if network.pool_grid > 1:
+        raise LensvitError(f"{network.architecture} of transformers has no pooling to widen: set pool_grid: 1")
     with missing_weights(network):
         if network.weights == "scratch":
-            model = Logits(_classifier(network, _transformers_config(network, outputs)))
+            model = Logits(_classifier(network, _transformers_config(network, outputs, fetch)))
         else:
-            model = Logits(_from_pretrained(network, outputs))
+            model = Logits(_from_pretrained(network, outputs, fetch))
     _drop_channels(network, model)
     return checked(network, model)
 
@@ -119,7 +135,7 @@ def _size_fields(network: Architecture, config: Any) -> dict[str, Any]:
     return size if part is config else {"vision_config": size}
 
 
-def _transformers_config(network: Architecture, outputs: int) -> Any:
+def _transformers_config(network: Architecture, outputs: int, fetch: bool) -> Any:
     """The library's configuration of a network without weights."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
@@ -128,7 +144,7 @@ def _transformers_config(network: Architecture, outputs: int) -> Any:
     if known:
         config = call_library(network, AutoConfig.for_model, model_type)
     elif "/" in model_type or Path(model_type).exists():
-        config = AutoConfig.from_pretrained(model_type)
+        config = _described(model_type, fetch)
     else:
         raise LensvitError(
             f"transformers has no model type {network.architecture!r} (nor is it a hub id such as "
@@ -141,6 +157,20 @@ def _transformers_config(network: Architecture, outputs: int) -> Any:
         return call_library(network, AutoConfig.for_model, model_type, **fields)
     _update(config, fields)
     return config
+
+
+def _described(source: str, fetch: bool) -> Any:
+    """The library's configuration of a model of the hub, or of a local folder."""
+    from transformers import AutoConfig
+
+    if fetch or Path(source).exists():
+        return AutoConfig.from_pretrained(source)
+    try:
+        return AutoConfig.from_pretrained(source, local_files_only=True)
+    except OSError as error:
+        if source in KNOWN_TYPES:
+            return AutoConfig.for_model(KNOWN_TYPES[source])
+        raise NotHereError(f"{source} is not in the hub's cache on this machine") from error
 
 
 def _update(config: Any, fields: dict[str, Any]) -> None:
@@ -176,21 +206,39 @@ def _classifier(network: Architecture, config: Any) -> nn.Module:
     return call_library(network, AutoModelForImageClassification.from_config, config)
 
 
-def _from_pretrained(network: Architecture, outputs: int) -> nn.Module:
+def _from_pretrained(network: Architecture, outputs: int, fetch: bool) -> nn.Module:
     """A classifier with weights of the hub or of a folder, and with a new last layer."""
-    from transformers import AutoConfig, AutoModelForImageClassification
+    from transformers import AutoModelForImageClassification
 
     source = network.architecture if network.weights == "pretrained" else network.weights
-    config: Any = AutoConfig.from_pretrained(source)
+    if "/" not in source and not Path(source).exists():
+        raise LensvitError(
+            f"the hub has no pretrained weights called {source!r}: give an id with a slash, such as "
+            "google/vit-base-patch16-224, or set weights: scratch"
+        )
+    config = _described(source, fetch)
     _check_options(network, config, network.options)
     _update(config, _merged({"num_labels": outputs, **_dropout_fields(network, config)}, network.options))
     size = getattr(getattr(config, "vision_config", config), "image_size", network.image_size)
     size = size[0] if isinstance(size, list | tuple) else size
     if size != network.image_size:
         raise LensvitError(f"the weights of {source} take images of {size} pixels: set image_size: {size}")
-    classifier, report = AutoModelForImageClassification.from_pretrained(
-        source, config=config, ignore_mismatched_sizes=True, output_loading_info=True, dtype=torch.float32
-    )
+    if not fetch and not Path(source).exists():
+        classifier = _classifier(network, config)
+        if network.options:
+            whole = _classifier(network, _described(source, fetch))  # of the shapes that the weights have
+            refuse_misfits(network, classifier.state_dict(), whole.state_dict(), HEADS)
+        return classifier
+    try:
+        classifier, report = AutoModelForImageClassification.from_pretrained(
+            source, config=config, ignore_mismatched_sizes=True, output_loading_info=True, dtype=torch.float32
+        )
+    except OSError:
+        raise
+    except Exception as error:  # each format reports a broken file with a class of its own
+        raise LensvitError(
+            f"the weights of {source} are broken or none ({first_line(error)}): copy or download them again"
+        ) from error
     _check_loaded(network, report)
     return classifier
 
@@ -199,12 +247,7 @@ def _check_loaded(network: Architecture, report: dict[str, Any]) -> None:
     """Raise an error unless all weights but the head's have come from the file."""
     mismatched = {entry[0] if isinstance(entry, tuple | list) else entry for entry in report["mismatched_keys"]}
     absent = set(report["missing_keys"]) | mismatched
-    body = sorted(key for key in absent if not key.startswith(("classifier", "head")))
-    if body:
-        raise LensvitError(
-            f"the weights {network.weights!r} do not fit {network.architecture}: {len(body)} arrays are "
-            f"absent or of another shape, the first is {body[0]}"
-        )
+    say_misfits(network, sorted(key for key in absent if not key.startswith(HEADS)))
 
 
 def attentions(network: nn.Module, images: Tensor) -> Tensor:
@@ -229,11 +272,14 @@ def attentions(network: nn.Module, images: Tensor) -> Tensor:
         If the network has no attention over the whole image.
     """
     if not isinstance(network, Logits) or not hasattr(network.classifier, "set_attn_implementation"):
-        raise LensvitError("this network has no attention maps: choose a transformer for figures.attention_model")
+        raise LensvitError(NO_ATTENTION)
     classifier: Any = network.classifier  # one of the library's
-    classifier.set_attn_implementation("eager")
-    with torch.inference_mode():
-        maps = classifier(pixel_values=images, output_attentions=True).attentions
+    try:
+        classifier.set_attn_implementation("eager")
+        with torch.inference_mode():
+            maps = classifier(pixel_values=images, output_attentions=True).attentions
+    except (AttributeError, TypeError, ValueError) as error:  # of a convolutional one, which does not know of any
+        raise LensvitError(NO_ATTENTION) from error
     if not maps or maps[0].ndim != 4 or len({layer.shape for layer in maps}) != 1:
         raise LensvitError("this network's attention is not over the whole image: choose a plain ViT")
     return torch.stack(maps)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from lensvit.errors import LensvitError
 from lensvit.learning.settings import Architecture
+
+
+class NotHereError(Exception):
+    """What says how large a network is would have to be downloaded."""
 
 
 def call_library(network: Architecture, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -85,6 +90,42 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], strict: bool = T
     model.load_state_dict(versioned, strict=strict)
 
 
+def refuse_misfits(
+    network: Architecture, own: Mapping[str, Tensor], given: Mapping[str, Tensor], head: str | tuple[str, ...]
+) -> None:
+    """Refuse weights that lack an array of a network, or have it in another shape.
+
+    Parameters
+    ----------
+    network
+        Settings of the network, for the message.
+    own
+        Names to arrays of the network.
+    given
+        Names to arrays of the weights.
+    head
+        What the names of the last layer begin with, which is replaced.
+
+    Raises
+    ------
+    LensvitError
+        If an array does not fit.
+    """
+    body = {name: value for name, value in own.items() if not name.startswith(head)}
+    say_misfits(
+        network, [name for name, value in body.items() if name not in given or given[name].shape != value.shape]
+    )
+
+
+def say_misfits(network: Architecture, names: list[str]) -> None:
+    """Raise the error of arrays that weights lack or have in another shape, if there are ``names`` of such."""
+    if names:
+        raise LensvitError(
+            f"the weights {network.weights!r} do not fit {network.architecture}: {len(names)} arrays are "
+            f"absent or of another shape, the first is {names[0]}"
+        )
+
+
 @contextmanager
 def missing_weights(network: Architecture) -> Iterator[None]:
     """Turn the many ways in which a download or a file of weights fails into one message.
@@ -102,6 +143,8 @@ def missing_weights(network: Architecture) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
+        if network.weights not in ("pretrained", "scratch") and not Path(network.weights).exists():
+            raise FileNotFoundError(f"there is no file or folder {network.weights}")
         yield
     except (OSError, HfHubHTTPError) as error:  # URLError and all of the hub's file errors are OSErrors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

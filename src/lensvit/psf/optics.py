@@ -14,9 +14,9 @@ import numpy as np
 import scipy.fft
 
 from lensvit.errors import LensvitError
+from lensvit.psf.settings import WIDEST
 
 ARCSEC = np.pi / 180 / 3600  # [rad]
-WIDEST = 25.0  # kernel side [arcsec]
 EDGE_SAMPLES = 8  # points across a cell of the grid, for cells that the edge of the pupil crosses
 
 

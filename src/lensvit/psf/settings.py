@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Discriminator, Field
 
 from lensvit.io.settings import Name, Settings
 
+WIDEST = 25.0  # side of a kernel that is computed from optics, at most [arcsec]
+
 
 def _odd(value: int) -> int:
     if value % 2 == 0:

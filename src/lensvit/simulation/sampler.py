@@ -13,7 +13,7 @@ from lensvit.lensing.settings import full_priors
 from lensvit.lensing.system import System
 from lensvit.simulation.engines import Engine, Solver
 from lensvit.simulation.possible import in_view, outside_bounds
-from lensvit.simulation.settings import SystemSettings
+from lensvit.simulation.settings import SystemSettings, system_id
 
 ATTEMPTS = 100  # draws of one system after which the priors are called impossible
 ENOUGH = 20  # draws of all systems, from which on their share of failures counts
@@ -36,14 +36,14 @@ class Sampler:
     """
 
     def __init__(self, settings: SystemSettings, split: str, solve: Solver = solve_each) -> None:
-        self.settings, self.prefix, self.solve = settings, f"{settings.name}-{split}", solve
+        self.settings, self.solve = settings, solve
         self.split, self.psf = split, settings.name
         self.priors = full_priors(settings.priors)
         self.drawn, self.failed = 0, 0  # draws of all systems so far, and those that could not be imaged
 
     def id(self, index: int) -> str:
         """The id of a system, made of the PSF, the split and the index."""
-        return f"{self.prefix}-{index:06d}"
+        return system_id(self.psf, self.split, index)
 
     def noise_seed(self, index: int) -> int:
         """The 63-bit seed of the one noise realisation of a system."""

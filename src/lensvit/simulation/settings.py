@@ -15,6 +15,21 @@ EngineName = Annotated[
 ]
 
 
+def system_id(psf: str, split: str, index: int) -> str:
+    """The id of a system.
+
+    Parameters
+    ----------
+    psf
+        Key of its PSF in the config.
+    split
+        train, validation or test.
+    index
+        Its number among the systems of this PSF and split, from 0.
+    """
+    return f"{psf}-{split}-{index:06d}"
+
+
 class Simulation(Settings):
     """How images are computed."""
 

@@ -1,1 +1,1 @@
-"""What concerns the workflow as a whole: Snakemake's locks, and what a run costs."""
+"""What concerns the workflow as a whole: Snakemake's locks, what is tried before a run, and what it costs."""

@@ -46,7 +46,7 @@ def trained(tmp_path, train_settings):
         model = TrainedModel(
             network=network, recipe=yaml.safe_load(path.read_text())["recipe"], targets=list(TARGET_NAMES),
             scaler={"mean": {}, "sd": {}}, family="transformer", parameters=1, systems_seen=1, best_epoch=1,
-            best_validation_mse=1.0,
+            best_validation_mse=1.0, dropout_places=[],
         )  # fmt: skip
         folder = tmp_path / "models" / name
         folder.mkdir(parents=True)

@@ -56,17 +56,18 @@ class Ablation(Section):
 
     def check(self, run: Run) -> None:
         """Raise a ValueError if a model or a variant is not known, or there is nothing to train."""
+        if not (self.enabled and self.train):
+            return
         for name, variants in self.models.items():
             known_name("ablation.models", name, run.models)
             for chosen in variants:
                 known_name(f"ablation.models.{name}", chosen, self.variants)
         if "reference" in self.variants:
             raise ValueError("ablation.variants.reference: this is the model as it is; choose another key")
-        if self.enabled and self.train:
-            check_names("ablation.variants", self.variants)
-            for name, variant in self.variants.items():
-                check_label(f"ablation.variants.{name}.label", variant.label)
-        if self.enabled and self.train and not self.models:
+        check_names("ablation.variants", self.variants)
+        for name, variant in self.variants.items():
+            check_label(f"ablation.variants.{name}.label", variant.label)
+        if not self.models:
             raise ValueError("ablation.models: is empty; name a model and its variants, or set ablation.train: false")
 
     def groups(self) -> list[Group]:

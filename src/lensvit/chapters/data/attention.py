@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +98,36 @@ def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:
     NoAttentionError
         If the patches fill no square.
     """
-    layers, patches = len(attention), attention.shape[-1] - 1
-    if not -layers <= layer < layers:
-        raise LensvitError(f"the network has {layers} layers: figures.attention_layer {layer} is none of them")
-    side = math.isqrt(patches)
-    if side == 0 or side**2 != patches:
-        raise NoAttentionError(f"the network's {patches} patches fill no square: choose a plain ViT for figure 1")
+    side = patches_aside(attention.shape, layer)
     received = attention[layer][:, :, 0, 1:]  # (n, heads, patches)
     received = received / received.mean(axis=-1, keepdims=True)
     return received.reshape(*received.shape[:2], side, side)
+
+
+def patches_aside(shape: Sequence[int], layer: int) -> int:
+    """The number of patches along a side of the image.
+
+    Parameters
+    ----------
+    shape
+        Shape of the attention, (layers, n, heads, tokens, tokens).
+    layer
+        Index of the layer; -1 is the last.
+
+    Raises
+    ------
+    LensvitError
+        If there is no such layer.
+    NoAttentionError
+        If the patches fill no square.
+    """
+    layers, patches = shape[0], shape[-1] - 1
+    if not -layers <= layer < layers:
+        raise LensvitError(
+            f"the network has {layers} layers: figures.attention_layer {layer} is none of them, "
+            f"they are 0 to {layers - 1}, or -1 for the last"
+        )
+    side = math.isqrt(patches)
+    if side == 0 or side**2 != patches:
+        raise NoAttentionError(f"the network's {patches} patches fill no square: choose a plain ViT for figure 1")
+    return side

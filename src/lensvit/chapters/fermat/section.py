@@ -15,6 +15,14 @@ class Fermat(Propagation, Goal, Section):
 
     enabled: bool = Field(description="compute it, and show it in figure 6 and a section of the paper")
 
+    def check(self, run: Run) -> None:
+        """Raise a ValueError if no system can have a delay."""
+        if self.enabled and run.scene.max_images < 2:
+            raise ValueError(
+                f"scene.max_images: {run.scene.max_images}; a delay is between two images: raise it, or set "
+                "fermat.enabled: false"
+            )
+
     def stages(self, run: Run) -> Stages:
         """The settings of ``fermat`` and ``figure6``."""
         return {

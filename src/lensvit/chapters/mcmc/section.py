@@ -19,7 +19,7 @@ class Mcmc(ChainSettings, Section):
 
     def check(self, run: Run) -> None:
         """Raise a ValueError if the run has no such model."""
-        if self.model is not None:
+        if self.enabled and self.model is not None:
             known_name("mcmc.model", self.model, run.models)
 
     def stages(self, run: Run) -> Stages:

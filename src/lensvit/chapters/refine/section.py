@@ -24,7 +24,7 @@ class Refine(FitSettings, Section):
 
     def check(self, run: Run) -> None:
         """Raise a ValueError if the run has no such model."""
-        if self.model is not None:
+        if self.enabled and self.model is not None:
             known_name("refine.model", self.model, run.models)
 
     def networks_used(self, run: Run) -> list[str]:

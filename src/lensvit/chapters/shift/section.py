@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, WithJsonSchema
 
 from lensvit.config.schema import (
     Run,
+    Sample,
     Section,
     Stages,
     check_imaged,
@@ -16,6 +17,7 @@ from lensvit.config.schema import (
     chunks,
     known_name,
     lens_model,
+    share,
     system_settings,
 )
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
@@ -56,6 +58,11 @@ class Shift(Section):
             known_name("shift.left_out", self.left_out, run.psfs)
         if self.left_out is not None and len(run.psfs) == 1:
             raise ValueError(f"shift.left_out: {self.left_out} is the only PSF; set it to null")
+        if self.left_out is not None and self._without(run) < 2:
+            raise ValueError(
+                f"shift.left_out: without {self.left_out} one training image is left of data.train "
+                f"({run.data.train}): raise that, or set left_out to null"
+            )
         if self.left_out is None and not self.cases:
             raise ValueError("shift: has no case and leaves no PSF out; set shift.enabled to false")
         if self.systems is not None and not len(run.psfs) <= self.systems <= run.data.test:
@@ -86,6 +93,22 @@ class Shift(Section):
     def tested(self, run: Run) -> str:
         """The network that is tested."""
         return self.model or list(run.models)[-1]
+
+    def _without(self, run: Run) -> int:
+        """How many training systems remain without the PSF that is left out."""
+        return sum(share(run, psf, "train") for psf in run.psfs if psf != self.left_out)
+
+    def given_images(self, run: Run) -> list[Sample]:
+        """The training without one PSF, and the test systems that the network predicts."""
+        if not self.enabled:
+            return []
+        network = self.tested(run)
+        systems = run.data.test if self.systems is None else self.systems
+        found = [Sample(network, systems, "shift.systems")] if self.cases else []
+        if self.left_out is not None:
+            remaining = self._without(run)
+            found.append(Sample(network, remaining, "data.train without shift.left_out", is_trained_on=True))
+        return found
 
     def resolved(self, run: Run) -> dict[str, Any]:
         """The key as plain data, with the network that is tested."""
