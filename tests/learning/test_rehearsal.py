@@ -37,7 +37,7 @@ def devices(monkeypatch):
 
 @pytest.mark.parametrize("choice", [network(), vit(posterior="full")])
 def test_a_network_is_tried_without_numbers(choice, devices):
-    model = rehearse(choice, "pixel")
+    model = rehearse(choice)
     assert devices == ["meta"]
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert all(parameter.grad is not None for parameter in model.parameters())  # the backward pass
@@ -93,7 +93,7 @@ def test_one_image_alone_is_tried_where_it_occurs():
 
 
 def test_the_attention_has_the_shape_that_figure_1_will_see(devices):
-    model = rehearse(vit(), "pixel")
+    model = rehearse(vit())
     assert attention_shape(vit(), model) == (3, 1, 2, 17, 17) and devices == ["meta"]
 
 
