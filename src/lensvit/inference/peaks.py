@@ -19,7 +19,8 @@ REACH = 2.0  # radius of the filter and of the pixels that are fitted [FWHM of t
 LEAST_REACH = 2.0  # [pixel]
 LEAST_SNR = 10.0  # of a peak
 KERNEL_ERROR = 0.03  # relative error of a fitted pixel: the galaxies under a peak are not quite flat
-STEPS = 8  # of a fit
+STEPS = 8  # most steps of a fit
+STILL = 1e-4  # largest step that ends it [pixel]
 LONGEST_STEP = 0.4  # [pixel]
 FARTHEST = 2.0  # from the peak at which a fit began to where it may end [pixel]
 NEAREST = 0.5  # two peaks are one if closer [pixel]
@@ -156,6 +157,8 @@ class PeakFinder:
             length = np.hypot(step[:, 0], step[:, 1])
             step[:, :2] *= (LONGEST_STEP / np.maximum(length, LONGEST_STEP))[:, None]
             value = value + step
+            if length.max() < STILL:
+                break
         value = value + corner
         astray = np.hypot(*(value - start)[:, :2].T) > FARTHEST
         return None if astray.any() or not (value[:, 2] > 0).all() else value
