@@ -113,7 +113,7 @@ class _State:
     def __init__(self, posterior: Posterior, start: Tensor, rows: Tensor) -> None:
         self.posterior, self.rows = posterior, rows
         count, size = start.shape
-        self.models = posterior.models(start).spread()
+        self.models = posterior.models(start.clone()).spread()
         self.slopes = self.models.images.new_zeros(count, size, *self.models.images.shape[1:])
         self.gradient = torch.zeros(count, size, dtype=torch.float64)
         self.information = torch.zeros(count, size, size, dtype=torch.float64)
