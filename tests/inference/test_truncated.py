@@ -134,7 +134,9 @@ def test_fits_of_all_parameters_where_a_prior_is_narrow(space_camera):
     middle, count = systems[0].parameters["gamma"], 24
     wide = _posterior(space_camera, renderer.render(systems[:1]), LogPrior(priors({})))
     at = wide.models(start_from(parameter_tensor(systems[:1])))
-    half = float(covariance(wide.equations(at, torch.zeros(1, dtype=torch.long)).information)[0][0, GAMMA, GAMMA].sqrt())
+    half = float(
+        covariance(wide.equations(at, torch.zeros(1, dtype=torch.long)).information)[0][0, GAMMA, GAMMA].sqrt()
+    )
     rng = np.random.default_rng(5)
     drawn = [systems[0].parameters | {"gamma": middle + rng.uniform(-half, half)} for _ in range(count)]
     lenses = [System(parameters, solve(parameters).brightest(4)) for parameters in drawn]

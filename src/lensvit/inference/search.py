@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lensvit.inference.posterior import Models, Posterior
+from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import Bounds
 
 ROUGH = 1.0  # squared distance to the maximum that ends a search with a model error, in standard deviations

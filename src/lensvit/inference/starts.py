@@ -53,6 +53,8 @@ def from_prior(prior: LogPrior) -> Gaussian:
 def from_draws(draws: np.ndarray, prior: LogPrior) -> Gaussian:
     """A network's draws of the targets as a Gaussian in coordinates, with the prior of what it does not predict.
 
+    A single draw has no spread: the prior's stands around it.
+
     Parameters
     ----------
     draws
@@ -61,12 +63,14 @@ def from_draws(draws: np.ndarray, prior: LogPrior) -> Gaussian:
         Prior of the parameters.
     """
     known = from_prior(prior)
-    covariance = torch.as_tensor(np.cov(draws, rowvar=False)) * WIDENING**2
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.diag(torch.diag(covariance))
     columns = [COORDINATES.index(name) for name in TARGET_NAMES]
-    covariance = covariance + torch.diag(1e-4 / known.precision[columns, columns])  # draws may be all the same
     mean, precision = known.mean.clone(), known.precision.clone()
     mean[columns] = torch.as_tensor(draws.mean(0), dtype=torch.float64)
+    if len(draws) < 2:
+        return Gaussian(mean, precision)
+    covariance = torch.as_tensor(np.cov(draws, rowvar=False)) * WIDENING**2
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.diag(torch.diag(covariance))
+    covariance = covariance + torch.diag(1e-4 / known.precision[columns, columns])  # draws may be all the same
     precision[np.ix_(columns, columns)] = torch.linalg.inv(covariance)
     return Gaussian(mean, precision)
 
