@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lensvit.inference.prior import LogPrior
-from lensvit.inference.starts import from_draws
+from lensvit.inference.starts import from_draws, from_prior
 from lensvit.parameters import priors
 from tests.builders import NETWORK_ERRORS
 
@@ -24,3 +24,10 @@ def test_a_networks_draws_as_a_gaussian():
     sample = known.draw(20000, torch.Generator().manual_seed(0))
     np.testing.assert_allclose(sample.std(0)[:8], spread, rtol=0.05)
     assert torch.linalg.inv(from_draws(draws[:1].repeat(3, 0), PRIOR).precision).isfinite().all()
+
+
+def test_one_draw_has_the_spread_of_the_prior():
+    draw = np.arange(8)[None] / 10
+    known = from_draws(draw, PRIOR)
+    np.testing.assert_array_equal(known.mean[:8], draw[0])
+    np.testing.assert_array_equal(known.precision, from_prior(PRIOR).precision)

@@ -142,6 +142,9 @@ class Training(Settings):
 class Evaluation(MonteCarloDropout):
     """Monte-Carlo dropout: a network predicts each image many times, with random outputs dropped."""
 
+    passes: int = Field(  # fewer would leave no scatter to test the calibration by
+        ge=4, le=100_000, description="passes over the test images, each with dropout drawn anew"
+    )
     validation_passes: int = Field(
         ge=4,
         le=100_000,

@@ -70,8 +70,9 @@ def explained(posterior: Posterior, coordinates: Tensor, rows: Tensor) -> tuple[
     """
     mean = torch.full((len(rows),), torch.inf, dtype=torch.float64)
     good = torch.zeros(len(rows), dtype=torch.bool)
-    model, computed = posterior.model_images(coordinates)
+    models = posterior.models(coordinates)
+    computed = models.good
     if computed.any():
-        mean[computed], worst = chi_square(posterior.likelihood(rows[computed]).residuals(model))
+        mean[computed], worst = chi_square(posterior.likelihood(rows[computed]).residuals(models.images))
         good[computed] = worst < WORST
     return mean, good

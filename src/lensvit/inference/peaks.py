@@ -19,7 +19,8 @@ REACH = 2.0  # radius of the filter and of the pixels that are fitted [FWHM of t
 LEAST_REACH = 2.0  # [pixel]
 LEAST_SNR = 10.0  # of a peak
 KERNEL_ERROR = 0.03  # relative error of a fitted pixel: the galaxies under a peak are not quite flat
-STEPS = 8  # of a fit
+STEPS = 8  # most steps of a fit
+STILL = 1e-4  # largest step that ends it [pixel]
 LONGEST_STEP = 0.4  # [pixel]
 FARTHEST = 2.0  # from the peak at which a fit began to where it may end [pixel]
 NEAREST = 0.5  # two peaks are one if closer [pixel]
@@ -130,7 +131,10 @@ class PeakFinder:
 
     def _image(self, sources: np.ndarray) -> np.ndarray:
         """The image (ny, nx) of point sources (M, 3)."""
-        image = np.zeros((self.pixels, self.pixels))
+        return self._added(np.zeros((self.pixels, self.pixels)), sources)
+
+    def _added(self, image: np.ndarray, sources: np.ndarray) -> np.ndarray:
+        """An image (ny, nx) after point sources (M, 3) were added to it."""
         self.points.add(image, sources[:, 1], sources[:, 0], sources[:, 2])
         return image
 
@@ -139,25 +143,31 @@ class PeakFinder:
         pixel = np.arange(self.pixels)
         distance = np.stack([np.hypot(pixel - column, (pixel - row)[:, None]) for column, row, _ in start])
         used = distance.min(0) <= self.radius
+        rows, columns = (slice(at.min(), at.max() + 1) for at in np.nonzero(used))  # the part of the image around them
+        image, variance, used = image[rows, columns], variance[rows, columns], used[rows, columns]
+        corner = np.array([columns.start, rows.start, 0])
         weight = 1 / np.sqrt(variance[used] + (KERNEL_ERROR * image[used]) ** 2)
-        planes = self._planes(start, distance.argmin(0), used)
-        value = start.copy()
+        planes = self._planes(start - corner, distance[:, rows, columns].argmin(0), used)
+        value = start - corner
         for _ in range(STEPS):
             slopes = np.concatenate([self._slopes(source, used) for source in value])  # (3 M, P)
-            rest = image[used] - self._image(value)[used]
+            rest = image[used] - self._added(np.zeros(used.shape), value)[used]
             step = np.linalg.lstsq((np.concatenate([slopes, planes]) * weight).T, rest * weight)[0]
             step = step[: value.size].reshape(value.shape)
             length = np.hypot(step[:, 0], step[:, 1])
             step[:, :2] *= (LONGEST_STEP / np.maximum(length, LONGEST_STEP))[:, None]
             value = value + step
+            if length.max() < STILL:
+                break
+        value = value + corner
         astray = np.hypot(*(value - start)[:, :2].T) > FARTHEST
         return None if astray.any() or not (value[:, 2] > 0).all() else value
 
     def _slopes(self, source: np.ndarray, used: np.ndarray) -> np.ndarray:
         """Derivatives (3, P) of the P used pixels by a source's column, row and flux."""
-        result = [self._image(np.array([[*source[:2], 1.0]]))[used]]
+        result = [self._added(np.zeros(used.shape), np.array([[*source[:2], 1.0]]))[used]]
         for step in (np.array([0, DIFFERENCE, 0]), np.array([DIFFERENCE, 0, 0])):
-            both = self._image(np.array([source + step, (source - step) * [1, 1, -1]]))
+            both = self._added(np.zeros(used.shape), np.array([source + step, (source - step) * [1, 1, -1]]))
             result.insert(0, both[used] / (2 * DIFFERENCE))
         return np.stack(result)
 

@@ -8,6 +8,7 @@ It is the product of the likelihood (:mod:`lensvit.inference.likelihood`) of the
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +25,48 @@ from lensvit.parameters import NAMES
 QuasarSolver = Callable[[Tensor, int], tuple[Tensor, Tensor, Tensor]]
 # smallest values that a system is computed for
 LEAST = {"theta_E": 0.02, "R_sersic": 0.02, "n_sersic": 0.3, "source_R_sersic": 0.005, "source_n_sersic": 0.17}
+
+
+class Models(NamedTuple):
+    """Model images of b coordinates, of which g have one.
+
+    Parameters
+    ----------
+    coordinates
+        Coordinates (b, 14).
+    good
+        Whether each of them has an image, (b,).
+    images
+        Images (g, ny, nx) [counts/s per pixel].
+    positions
+        Positions (g, M, 2) of the quasar images [arcsec].
+    magnification
+        Their magnifications (g, M), 0 for an absent one.
+    """
+
+    coordinates: Tensor
+    good: Tensor
+    images: Tensor
+    positions: Tensor
+    magnification: Tensor
+
+    def rows(self, rows: slice | Tensor) -> Models:
+        """Some of the models, if the images are spread over all coordinates or each has one."""
+        return Models(*(part[rows] for part in self))
+
+    def spread(self) -> Models:
+        """The same with images and quasar images of all b coordinates, 0 where there is none."""
+        if len(self.images) == len(self.good):
+            return self
+        parts = [part.new_zeros(len(self.good), *part.shape[1:]) for part in self[2:]]
+        for whole, part in zip(parts, self[2:], strict=True):
+            whole[self.good] = part
+        return Models(self.coordinates, self.good, *parts)
+
+    def replace(self, rows: Tensor, models: Models) -> None:
+        """Put other models in place of some rows (r,)."""
+        for part, other in zip(self, models, strict=True):
+            part[rows] = other
 
 
 class Posterior:
@@ -72,56 +115,59 @@ class Posterior:
 
     def log_density(self, coordinates: Tensor, rows: Tensor, model_error: float = 0.0) -> Tensor:
         """Log posterior (b,) without a constant; minus infinity where no image can be computed."""
-        result = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
-        model, good = self.model_images(coordinates)
-        if good.any():
-            density = self.likelihood(rows[good], model_error).log_density(model)
-            density = density + self.prior.log_density(to_parameters(coordinates[good]))
-            result[good] = torch.where(density.isfinite(), density, -torch.inf)
-        return result
+        return self.density_of(self.models(coordinates), rows, model_error)
 
-    def model_images(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
-        """Model images where they can be computed.
-
-        Parameters
-        ----------
-        coordinates
-            Coordinates (b, 14).
-
-        Returns
-        -------
-        images : Tensor
-            Images (g, ny, nx) [counts/s per pixel] of the g coordinates that have one.
-        good : Tensor
-            Whether each of the coordinates has one, (b,).
-        """
+    def models(self, coordinates: Tensor) -> Models:
+        """The model images of coordinates (b, 14), where they can be computed."""
         good = possible(coordinates)
         parameters = to_parameters(coordinates[good])
         positions, magnification, solved = self.quasars(parameters, self.max_images)
         good[good.clone()] = solved
-        if not good.any():
-            return self.data[:0], good
-        return self.renderer.images(parameters[solved], positions[solved], magnification[solved]), good
+        if not solved.all():
+            parameters, positions, magnification = parameters[solved], positions[solved], magnification[solved]
+        if not len(parameters):
+            return Models(coordinates, good, self.data[:0], positions, magnification)
+        images = self.renderer.images(parameters, positions, magnification)
+        return Models(coordinates, good, images, positions, magnification)
 
-    def equations(self, coordinates: Tensor, rows: Tensor, model_error: float = 0.0) -> Equations:
+    def density_of(self, models: Models, rows: Tensor, model_error: float = 0.0) -> Tensor:
+        """Log posterior (b,) of models without a constant; minus infinity where there is no image."""
+        result = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
+        good = models.good
+        if good.any():
+            images = models.images if len(models.images) < len(good) or good.all() else models.images[good]
+            density = self.likelihood(rows[good], model_error).log_density(images)
+            density = density + self.prior.log_density(to_parameters(models.coordinates[good]))
+            result[good] = torch.where(density.isfinite(), density, -torch.inf)
+        return result
+
+    def slopes(self, models: Models) -> Tensor:
+        """Derivatives (b, 14, ny, nx) by the parameters of the images of models that all have one."""
+        parameters = sheared(to_parameters(models.coordinates))
+        return self.renderer.jacobian(parameters, models.positions, models.magnification)[1]
+
+    def equations(
+        self, models: Models, rows: Tensor, model_error: float = 0.0, slopes: Tensor | None = None
+    ) -> Equations:
         """Gradient and information of the posterior by the coordinates.
 
         Parameters
         ----------
-        coordinates
-            Coordinates (b, 14) for each of which an image can be computed.
+        models
+            Models of b coordinates that all have an image.
         rows
             The systems that they belong to, (b,).
         model_error
             A further relative error of the model image, see :class:`lensvit.inference.likelihood.Likelihood`.
+        slopes
+            Derivatives (b, 14, ny, nx) as of :meth:`slopes`; None to compute them, for one image after the other.
         """
-        parameters = sheared(to_parameters(coordinates))
-        positions, magnification, _ = self.quasars(parameters, self.max_images)
+        parameters = sheared(to_parameters(models.coordinates))
         parts = []
-        for row in range(len(rows)):  # derivatives of one image are large
-            here = slice(row, row + 1)
-            image, slopes = self.renderer.jacobian(parameters[here], positions[here], magnification[here])
-            parts.append(self.likelihood(rows[here], model_error).equations(image, slopes))
+        for row in range(len(rows)):
+            one = models.rows(slice(row, row + 1))
+            by = self.slopes(one) if slopes is None else slopes[row : row + 1]
+            parts.append(self.likelihood(rows[row : row + 1], model_error).equations(one.images, by))
         whole = Equations(*(torch.cat(part) for part in zip(*parts, strict=True)))
         return by_coordinates(whole + self.prior.equations(parameters), parameters)
 

@@ -10,17 +10,38 @@ which has no maximum.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lensvit.inference.coordinates import ANGLE, SIZE
+from lensvit.inference.coordinates import ANGLE, SIZE, to_coordinates, to_parameters
 from lensvit.inference.likelihood import Equations
 from lensvit.lensing.galaxies import AMPLITUDES
 from lensvit.parameters import NAMES, Prior
 
 KNOWN = 1e-9  # standard deviation of what is not free, in the parameter's unit
+ROUNDING = 1e-12  # relative distance beyond a limit that counts as none
+HALF = torch.pi / 2  # a shear turned by 180 degrees is the same
+
+
+class Bounds(NamedTuple):
+    """How far B places may go along P axes.
+
+    Parameters
+    ----------
+    axes
+        (B, P, P) unit vectors in the coordinates, one a row.
+    low
+        (B, P) the least step along each axis, 0 or negative.
+    high
+        (B, P) the largest step along each axis, 0 or positive.
+    """
+
+    axes: Tensor
+    low: Tensor
+    high: Tensor
 
 
 class LogPrior:
@@ -44,6 +65,8 @@ class LogPrior:
         self.reach = torch.tensor([*reach, *[torch.inf] * flat], dtype=torch.float64)
         if not external_shear:
             self.center[SIZE], self.sd[[SIZE, ANGLE]], self.reach[[SIZE, ANGLE]] = 0.0, KNOWN, torch.inf
+        if self.reach[ANGLE] >= HALF * (1 - ROUNDING):
+            self.reach[ANGLE] = torch.inf  # all directions
 
     def log_density(self, parameters: Tensor) -> Tensor:
         """Log density (B,) of parameters (B, P), without a constant.
@@ -52,7 +75,8 @@ class LogPrior:
         """
         offset = self._offset(parameters)
         result = -((offset / self.sd.to(offset)) ** 2).sum(1) / 2
-        return torch.where((offset.abs() <= self.reach.to(offset)).all(1), result, -torch.inf)
+        reach = self.reach + ROUNDING * (1 + self.center.abs() + self.reach)
+        return torch.where((offset.abs() <= reach.to(offset)).all(1), result, -torch.inf)
 
     def equations(self, parameters: Tensor) -> Equations:
         """Gradient and precision by the parameters, at parameters (B, P)."""
@@ -60,11 +84,45 @@ class LogPrior:
         precision = self.sd.to(offset) ** -2
         return Equations(-precision * offset, torch.diag(precision).expand(len(offset), -1, -1))
 
+    def bounds(self, coordinates: Tensor) -> Bounds:
+        """How far coordinates (B, P) may go before a uniform prior ends.
+
+        Limits of the shear hold for its size and its angle, whose directions follow those of the shear. A shear that
+        may have any angle and size 0 goes through 0 without a limit.
+        """
+        parameters = to_parameters(coordinates)
+        offset = self._offset(parameters)
+        low, high = (-self.reach - offset).clamp_max(0), (self.reach - offset).clamp_min(0)
+        axes = torch.eye(offset.shape[1], dtype=torch.float64).repeat(len(offset), 1, 1)
+        if self.reach[[SIZE, ANGLE]].isfinite().any():
+            if self.reach[ANGLE].isinf() and self.center[SIZE] <= self.reach[SIZE]:
+                low[:, SIZE] = -torch.inf
+            size, twice = parameters[:, SIZE], 2 * parameters[:, ANGLE]
+            low[:, ANGLE] *= 2 * size
+            high[:, ANGLE] *= 2 * size
+            axes[:, SIZE, SIZE] = axes[:, ANGLE, ANGLE] = torch.cos(twice)
+            axes[:, SIZE, ANGLE] = torch.sin(twice)
+            axes[:, ANGLE, SIZE] = -torch.sin(twice)
+        return Bounds(axes, low, high)
+
+    def clamped(self, coordinates: Tensor) -> Tensor:
+        """Coordinates (B, P) moved to where no uniform prior has ended."""
+        offset = self._offset(to_parameters(coordinates))
+        moved = torch.minimum(torch.maximum(offset, -self.reach), self.reach)
+        outside = moved != offset
+        if not outside.any():
+            return coordinates
+        result = torch.where(outside, self.center + moved, coordinates)
+        turned = outside[:, SIZE] | outside[:, ANGLE]
+        sheared = to_coordinates(torch.where(outside, self.center + moved, to_parameters(coordinates)))
+        shear = [SIZE, ANGLE]
+        result[:, shear] = torch.where(turned[:, None], sheared[:, shear], coordinates[:, shear])
+        return result
+
     def _offset(self, parameters: Tensor) -> Tensor:
         """Distance (B, P) of parameters from the centre of their prior, for the shear's angle the shorter way round."""
         offset = parameters - self.center.to(parameters)
-        half = torch.pi / 2  # a shear turned by 180 degrees is the same
-        offset[:, ANGLE] = torch.remainder(offset[:, ANGLE] + half, 2 * half) - half
+        offset[:, ANGLE] = torch.remainder(offset[:, ANGLE] + HALF, 2 * HALF) - HALF
         return offset
 
 

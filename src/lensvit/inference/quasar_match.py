@@ -100,6 +100,28 @@ class Weights(NamedTuple):
     yy: Tensor
 
 
+class Rays(NamedTuple):
+    """Rays from M images back to the source plane, for K lenses.
+
+    Parameters
+    ----------
+    met
+        Where they meet the source plane, (K, M) complex [arcsec].
+    kappa
+        Convergence at the images, (K, M).
+    gamma
+        Shear there, (K, M) complex.
+    """
+
+    met: Tensor
+    kappa: Tensor
+    gamma: Tensor
+
+    def rows(self, rows: slice) -> Rays:
+        """The rays of some of the lenses."""
+        return Rays(*(part[rows] for part in self))
+
+
 class QuasarMatcher:
     """Finds lenses that explain the observed images of one quasar.
 
@@ -133,22 +155,26 @@ class QuasarMatcher:
             Draws (K, 14) of this.
         """
         known, value = Gaussian(starts, known.precision), bounded(starts)
-        value[:, SOURCE] = torch.view_as_real(self._rays(value)[0].mean(1))
+        value[:, SOURCE] = torch.view_as_real(self._rays(value).met.mean(1))
         damping = value.new_full((len(value),), 1e-2)
         for _ in range(STEPS):
             value, damping, gain = self._improved(value, damping, known)
             if gain < STILL:
                 break
-        cost = self._residuals(value, known, self._weights(value)).square().sum(1)
+        rays = self._rays(value)
+        cost = self._residuals(rays, value, known, self._weights(rays)).square().sum(1)
         cost = torch.where(cost.isfinite(), cost, torch.inf)
         order = cost.argsort()
         return Match(value[order], cost[order])
 
     def _improved(self, value: Tensor, damping: Tensor, known: Gaussian) -> tuple[Tensor, Tensor, float]:
         """Coordinates (K, 14) and dampings (K,) after a step, and the largest gain in chi^2."""
-        weights = self._weights(value)
-        rest = self._residuals(value, known, weights)
-        slopes = self._slopes(value, known, weights)  # (K, F, R)
+        near = self._near(value)
+        rays = self._rays(torch.cat([value, near]))  # all at once, since few lenses take as long as many
+        here = rays.rows(slice(0, len(value)))
+        weights = self._weights(here)
+        rest = self._residuals(here, value, known, weights)
+        slopes = self._slopes(rays.rows(slice(len(value), None)), near, known, weights)  # (K, F, R)
         normal, pull = slopes @ slopes.mT, slopes @ rest[..., None]
         cost, done = rest.square().sum(1), torch.zeros(len(value), dtype=torch.bool)
         best, gain = value.clone(), torch.zeros_like(cost)
@@ -157,7 +183,7 @@ class QuasarMatcher:
             trial = value.clone()
             trial[:, FREE] -= torch.linalg.solve_ex(lengthened, pull)[0][..., 0]
             trial = bounded(torch.where(trial.isfinite(), trial, value))
-            after = self._residuals(trial, known, weights).square().sum(1)
+            after = self._residuals(self._rays(trial), trial, known, weights).square().sum(1)
             better = (after < cost) & ~done
             best[better], gain[better] = trial[better], (cost - after)[better]
             done |= better
@@ -166,14 +192,14 @@ class QuasarMatcher:
                 break
         return best, damping, float(gain.max())
 
-    def _rays(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where rays meet the source plane [arcsec], and convergence and shear at the images, (K, M) each."""
-        bent = PowerLaw(to_parameters(value), TOLERANCE).expansion(self.position)
-        return self.position - bent.alpha, bent.kappa, bent.gamma
+    def _rays(self, value: Tensor) -> Rays:
+        """The rays from the images for lenses (K, 14)."""
+        bent, kappa, gamma = PowerLaw(to_parameters(value), TOLERANCE, slopes=False).focusing(self.position)
+        return Rays(self.position - bent, kappa, gamma)
 
-    def _weights(self, value: Tensor) -> Weights:
+    def _weights(self, rays: Rays) -> Weights:
         """A Cholesky factor of the precision of each ray, (K, M) for each of its three entries."""
-        _, kappa, gamma = self._rays(value)
+        kappa, gamma = rays.kappa, rays.gamma
         first, second, cross = 1 - kappa - gamma.real, 1 - kappa + gamma.real, -gamma.imag
         xx = POSITION_ERROR**2 * (first**2 + cross**2) + SOURCE_ERROR**2
         yy = POSITION_ERROR**2 * (second**2 + cross**2) + SOURCE_ERROR**2
@@ -181,11 +207,10 @@ class QuasarMatcher:
         determinant = xx * yy - xy**2
         return Weights(torch.sqrt(yy / determinant), -xy / torch.sqrt(yy * determinant), yy.rsqrt())
 
-    def _residuals(self, value: Tensor, known: Gaussian, weights: Weights) -> Tensor:
+    def _residuals(self, rays: Rays, value: Tensor, known: Gaussian, weights: Weights) -> Tensor:
         """Residuals (K, 3 M + 14) of rays, magnifications and what is known, in units of their errors."""
-        rays, kappa, gamma = self._rays(value)
         source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
-        off, determinant = rays - source, (1 - kappa) ** 2 - gamma.abs() ** 2
+        off, determinant = rays.met - source, (1 - rays.kappa) ** 2 - rays.gamma.abs() ** 2
         parts = (
             weights.xx * off.real + weights.xy * off.imag,
             weights.yy * off.imag,
@@ -194,13 +219,18 @@ class QuasarMatcher:
         )
         return torch.cat(parts, 1)
 
-    def _slopes(self, value: Tensor, known: Gaussian, weights: Weights) -> Tensor:
-        """Derivatives (K, F, R) of the residuals by the matched coordinates, by central differences."""
+    def _near(self, value: Tensor) -> Tensor:
+        """Coordinates (2 F K, 14) a little above and then a little below, along each of the matched ones."""
         step = DIFFERENCE * torch.eye(value.shape[1], dtype=value.dtype)[FREE]
-        repeated = Weights(*(weight.repeat_interleave(len(FREE), 0) for weight in weights))
-        known = Gaussian(known.mean.repeat_interleave(len(FREE), 0), known.precision)
-        both = [self._residuals((value[:, None] + sign * step).flatten(0, 1), known, repeated) for sign in (1, -1)]
-        return ((both[0] - both[1]) / (2 * DIFFERENCE)).unflatten(0, (len(value), len(FREE)))
+        return torch.cat([(value[:, None] + sign * step).flatten(0, 1) for sign in (1, -1)])
+
+    def _slopes(self, rays: Rays, near: Tensor, known: Gaussian, weights: Weights) -> Tensor:
+        """Derivatives (K, F, R) of the residuals by the matched coordinates, from rays at :meth:`_near`."""
+        times, count = len(FREE), len(weights.xx)
+        repeated = Weights(*(weight.repeat_interleave(times, 0).repeat(2, 1) for weight in weights))
+        known = Gaussian(known.mean.repeat_interleave(times, 0).repeat(2, 1), known.precision)
+        above, below = self._residuals(rays, near, known, repeated).chunk(2)
+        return ((above - below) / (2 * DIFFERENCE)).unflatten(0, (count, times))
 
 
 def bounded(coordinates: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ quasar (:mod:`lensvit.inference.quasar_match`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,7 +28,8 @@ SHRINKAGE = 0.1  # part of a network's correlations that is left out, since few 
 LIGHT = ("center_x", "center_y", "e1", "e2", "R_sersic", "n_sersic")
 LIGHT_COLUMNS = [COORDINATES.index(name) for name in LIGHT]
 LIGHT_ERROR = (0.01, 0.01, 0.05, 0.05, 0.03, 0.1)  # error of LIGHT in the fit of the lens light: arcs shine through
-LIGHT_STEPS = 8  # of this fit
+LIGHT_STEPS = 8  # most steps of this fit
+LIGHT_STILL = 1e-3  # largest step that ends it, in units of LIGHT_ERROR
 LONGEST_STEP = (0.02, 0.02, 0.15, 0.15, 0.1, 0.3)
 WITHOUT_ARCS = (0.4, 2.2)  # the lens light is seen nearer to and farther from the centre [Einstein radii]
 MODEL_ERROR = 0.05  # relative error of the lens light's model
@@ -50,6 +53,8 @@ def from_prior(prior: LogPrior) -> Gaussian:
 def from_draws(draws: np.ndarray, prior: LogPrior) -> Gaussian:
     """A network's draws of the targets as a Gaussian in coordinates, with the prior of what it does not predict.
 
+    A single draw has no spread: the prior's stands around it.
+
     Parameters
     ----------
     draws
@@ -58,12 +63,14 @@ def from_draws(draws: np.ndarray, prior: LogPrior) -> Gaussian:
         Prior of the parameters.
     """
     known = from_prior(prior)
-    covariance = torch.as_tensor(np.cov(draws, rowvar=False)) * WIDENING**2
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.diag(torch.diag(covariance))
     columns = [COORDINATES.index(name) for name in TARGET_NAMES]
-    covariance = covariance + torch.diag(1e-4 / known.precision[columns, columns])  # draws may be all the same
     mean, precision = known.mean.clone(), known.precision.clone()
     mean[columns] = torch.as_tensor(draws.mean(0), dtype=torch.float64)
+    if len(draws) < 2:
+        return Gaussian(mean, precision)
+    covariance = torch.as_tensor(np.cov(draws, rowvar=False)) * WIDENING**2
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.diag(torch.diag(covariance))
+    covariance = covariance + torch.diag(1e-4 / known.precision[columns, columns])  # draws may be all the same
     precision[np.ix_(columns, columns)] = torch.linalg.inv(covariance)
     return Gaussian(mean, precision)
 
@@ -146,18 +153,23 @@ class Starter:
         mean, precision = known.mean[LIGHT_COLUMNS], known.precision[LIGHT_COLUMNS, LIGHT_COLUMNS]
         axis = self.renderer.axis
         radius = torch.hypot(axis, axis[:, None]) / known.mean[COORDINATES.index("theta_E")].clamp_min(0.1)
-        outside = (radius < WITHOUT_ARCS[0]) | (radius > WITHOUT_ARCS[1])
+        outside = ((radius < WITHOUT_ARCS[0]) | (radius > WITHOUT_ARCS[1])).flatten()
+        data = data.flatten()
         longest = mean.new_tensor(LONGEST_STEP)
         value = mean.clone()
         for _ in range(LIGHT_STEPS):
-            model, slopes = self._lens_galaxy(known, value)
+            model, slopes = self._lens_galaxy(known, value, LIGHT)
+            model, slopes = model.flatten(), slopes.flatten(1)
             spread = sigma_bkg**2 + model.abs() / exposure + (MODEL_ERROR * model) ** 2
             rest = data - model
             weight = (outside & (rest < TOO_BRIGHT * spread.sqrt())) / spread
-            normal = torch.einsum("aij,ij,bij->ab", slopes, weight, slopes) + torch.diag(precision)
-            pull = torch.einsum("aij,ij->a", slopes, weight * rest) + precision * (mean - value)
+            normal = (slopes * weight) @ slopes.mT + torch.diag(precision)
+            pull = slopes @ (weight * rest) + precision * (mean - value)
+            before = value
             value = value + torch.linalg.solve(normal, pull).clamp(-longest, longest)
             value = self._with(known, value)[0, LIGHT_COLUMNS]
+            if bool(((value - before).abs() < LIGHT_STILL * value.new_tensor(LIGHT_ERROR)).all()):
+                break
         return value
 
     def _with(self, known: Gaussian, light: Tensor) -> Tensor:
@@ -167,13 +179,10 @@ class Starter:
         value[:, LIGHT_COLUMNS[-2:]] = value[:, LIGHT_COLUMNS[-2:]].clamp_min(0.3)
         return bounded(value)
 
-    def _lens_galaxy(self, known: Gaussian, light: Tensor) -> tuple[Tensor, Tensor]:
-        """The lens galaxy's image (ny, nx) and its derivatives (6, ny, nx) by ``LIGHT``, float64."""
-        amplitudes = light.new_tensor([[0.0, self.renderer.scene.lens_amp, 0.0]])
-        parameters = torch.cat([to_parameters(self._with(known, light)), amplitudes], 1)
-        nothing = light.new_zeros(1, 1, 2), light.new_zeros(1, 1)
-        image, slopes = self.renderer.jacobian(parameters, *nothing)
-        return image[0].double(), slopes[0, LIGHT_COLUMNS].double()
+    def _lens_galaxy(self, known: Gaussian, light: Tensor, by: Sequence[str] = ()) -> tuple[Tensor, Tensor]:
+        """The lens galaxy's image (ny, nx) and its derivatives (K, ny, nx) by some of ``LIGHT``, float64."""
+        image, slopes = self.renderer.lens_light(to_parameters(self._with(known, light)), by)
+        return image[0].double(), slopes[0].double()
 
     def _peaks(self, data: Tensor, sigma_bkg: float, exposure: float, mean: Tensor, light: Tensor) -> Peaks:
         """Peaks in an image without the lens galaxy's light."""

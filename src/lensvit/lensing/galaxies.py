@@ -19,6 +19,7 @@ from lensvit.parameters import NAMES
 
 AMPLITUDES = ("source_amp", "lens_amp", "quasar_amp")  # further parameters, where a system has its own
 COLUMNS = NAMES + AMPLITUDES
+LENS_LIGHT = ("center_x", "center_y", "e1", "e2", "R_sersic", "n_sersic", "lens_amp")  # what the lens light depends on
 SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
 TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection by the images' precision
 LARGEST = 1e4  # largest (R / R_sersic)^(1/n); the light beyond is 0 for all n of 0.2 and more
@@ -184,18 +185,44 @@ def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scen
     by["source_n_sersic"] = of["source_amp"] * source.by_index
     by["source_amp"] = source.value
 
-    offset = position - law.center
-    flat = offset - law.ellipticity * offset.conj()
-    square = (flat.real**2 + flat.imag**2) / law.squash
-    lens = _sersic(square, of["R_sersic"], of["n_sersic"])
-    steep = 2 * of["lens_amp"] * lens.by_square
-    slope = (flat - law.ellipticity * flat.conj()) / law.squash
-    by["center_x"] = by["center_x"] - steep * slope.real
-    by["center_y"] = by["center_y"] - steep * slope.imag
-    twist = (square * law.ellipticity - flat * offset) / law.squash
-    by["e1"] = by["e1"] + steep * twist.real
-    by["e2"] = by["e2"] + steep * twist.imag
-    by["R_sersic"] = of["lens_amp"] * lens.by_size
-    by["n_sersic"] = of["lens_amp"] * lens.by_index
-    by["lens_amp"] = lens.value
-    return torch.stack([of["source_amp"] * source.value + of["lens_amp"] * lens.value, *by.values()], 1)
+    lens, by_lens = lens_derivatives(parameters, position)
+    for name, slope in by_lens.items():
+        by[name] = by[name] + slope
+    return torch.stack([of["source_amp"] * source.value + lens, *by.values()], 1)
+
+
+def lens_derivatives(parameters: Tensor, position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Light of the lens galaxy before the PSF, and its derivatives by the parameters that it depends on.
+
+    Parameters
+    ----------
+    parameters
+        (B, 17) parameters in the order of :data:`COLUMNS`, in the precision of the result.
+    position
+        (1, P) positions of the pixels, complex [arcsec].
+
+    Returns
+    -------
+    light : Tensor
+        (B, P) light [counts/s/arcsec^2].
+    derivatives : dict[str, Tensor]
+        Parameter to the derivative of the light by it, (B, P), in the order of :data:`LENS_LIGHT`.
+    """
+    of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))
+    e1, e2, amplitude = of["e1"], of["e2"], of["lens_amp"]
+    squash = 1 - e1**2 - e2**2
+    x, y = position.real - of["center_x"], position.imag - of["center_y"]
+    flat_x, flat_y = (1 - e1) * x - e2 * y, (1 + e1) * y - e2 * x
+    square = (flat_x**2 + flat_y**2) / squash
+    profile = _sersic(square, of["R_sersic"], of["n_sersic"])
+    steep = 2 * amplitude * profile.by_square / squash
+    slopes = (
+        -steep * ((1 - e1) * flat_x - e2 * flat_y),
+        -steep * ((1 + e1) * flat_y - e2 * flat_x),
+        steep * (square * e1 - (flat_x * x - flat_y * y)),
+        steep * (square * e2 - (flat_x * y + flat_y * x)),
+        amplitude * profile.by_size,
+        amplitude * profile.by_index,
+        profile.value,
+    )
+    return amplitude * profile.value, dict(zip(LENS_LIGHT, slopes, strict=True))

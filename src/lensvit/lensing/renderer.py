@@ -14,7 +14,15 @@ import torch
 from torch import Tensor
 
 from lensvit.lensing.convolution import Convolution, exact_products
-from lensvit.lensing.galaxies import AMPLITUDES, COLUMNS, TOLERANCE, Galaxies, Rows, galaxy_derivatives
+from lensvit.lensing.galaxies import (
+    AMPLITUDES,
+    COLUMNS,
+    TOLERANCE,
+    Galaxies,
+    Rows,
+    galaxy_derivatives,
+    lens_derivatives,
+)
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.point_sources import PointSources, Stencil, bilinear
 from lensvit.lensing.power_law import PowerLaw, inside
@@ -110,14 +118,36 @@ class BatchedRenderer:
         law = PowerLaw(parameters, TOLERANCE[self.dtype]).to(self.dtype)
         moving = self._moving_points(parameters, positions, magnification)
         stencil = self.points.stencil(self._pixel(positions), lambda within: moving(within)[:, :channels])
-        axis, single = self.axis.to(self.dtype), parameters.to(self.dtype)
-        position = torch.complex(axis.expand(len(axis), -1), axis[:, None].expand(-1, len(axis))).view(1, -1)
+        position, single = self._positions(), parameters.to(self.dtype)
 
         def light(rows: Rows) -> Tensor:
             return galaxy_derivatives(law[rows], single[rows], position, self.scene)[:, :channels]
 
         result = self._computed(channels, law.count, stencil, light)
         return result[:, 0], result[:, 1:]
+
+    @torch.no_grad()
+    @exact_products()
+    def lens_light(self, parameters: Tensor, by: Sequence[str] = ()) -> tuple[Tensor, Tensor]:
+        """Images (B, ny, nx) of the lens galaxies alone, and their derivatives (B, K, ny, nx) by K parameters.
+
+        Parameters
+        ----------
+        parameters
+            Parameters of the systems.
+        by
+            Names of the K parameters, of :data:`lensvit.lensing.galaxies.LENS_LIGHT`.
+        """
+        light, slopes = lens_derivatives(self._complete(parameters).to(self.dtype), self._positions())
+        channels = torch.stack([light, *(slopes[name] for name in by)], 1)
+        channels = channels.unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
+        result = self.blur(channels)
+        return result[:, 0], result[:, 1:]
+
+    def _positions(self) -> Tensor:
+        """Positions (1, ny nx) of the pixels, complex [arcsec], in the images' precision."""
+        axis = self.axis.to(self.dtype)
+        return torch.complex(axis.expand(len(axis), -1), axis[:, None].expand(-1, len(axis))).view(1, -1)
 
     def _computed(self, channels: int, count: Tensor, stencil: Stencil, light: Callable[[Rows], Tensor]) -> Tensor:
         """Images (B, C, ny, nx) of galaxies and point sources.

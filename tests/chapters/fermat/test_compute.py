@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from lensvit.chapters.fermat.compute import fermat
+from lensvit.chapters.fermat.table import fermat_table
 from lensvit.errors import LensvitError
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 
@@ -139,3 +140,21 @@ def test_draws_that_are_all_the_same_have_no_z(run):
     table = made(run)
     alone = table.loc["net", "prediction"]
     assert (alone["sigma"] < 1e-9).all() and not alone["used"].any()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_few_draws(run, count):
+    """Fewer than four draws have no sigma, none of them counts as unphysical, and four are enough."""
+    with h5py.File(run / "net.h5", "r+") as file:
+        draws = file["draws"][:count]
+        del file["draws"]
+        file["draws"] = draws
+    table = made(run)
+    for treatment, kept in (("prediction", count), ("images", count if count > 3 else 0)):
+        rows = table.loc["net", treatment]
+        assert (rows["draws"] == kept).all() and (rows["unphysical"] == 0).all() and (rows["used"] == (count > 3)).all()
+        assert (rows[["error", "sigma", "z"]].notna() == (count > 3)).all(axis=None)
+    fermat_table(run / "fermat.parquet", 0.01, run / "fermat.csv")
+    rows = pd.read_csv(run / "fermat.csv").set_index(["method", "treatment", "images"]).loc["net"]
+    assert (rows.xs("all", level="images")["used"] == (SYSTEMS if count > 3 else 0)).all()

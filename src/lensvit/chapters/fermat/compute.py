@@ -237,7 +237,13 @@ def with_priors(targets: np.ndarray, known: Mapping[str, Prior], rng: np.random.
 
 
 def _given_images(system: Lens, method: str, drawn: np.ndarray, settings: FermatSettings) -> dict[str, object]:
-    """The row of draws (K, 14) given the images; those for which no lens is found count as unphysical."""
+    """The row of draws (K, 14) given the images; those for which no lens is found count as unphysical.
+
+    Too few draws have no spread in which a lens could be sought, and leave no draws.
+    """
+    if len(drawn) < FEWEST_DRAWS:
+        nothing = np.empty((0, len(NAMES)))
+        return _row(system, method, "images", nothing, nothing[:, SOURCE])
     coordinates = to_coordinates(torch.tensor(drawn))
     generator = torch.Generator().manual_seed(derive(settings.seed, "match", system.id))
     places = torch.tensor(system.positions)
@@ -329,6 +335,7 @@ def _moments(ratios: np.ndarray) -> tuple[float, float]:
 def _share(ratios: np.ndarray, values: np.ndarray) -> float:
     """Squared correlation of the logarithm of the positive ratios with a parameter."""
     good = ratios > 0
-    if np.count_nonzero(good) < FEWEST_DRAWS or not np.ptp(values[good]) > 0:
+    logarithm = np.log(ratios[good])
+    if len(logarithm) < FEWEST_DRAWS or not (np.ptp(values[good]) > 0 and np.ptp(logarithm) > 0):
         return np.nan
-    return float(np.corrcoef(np.log(ratios[good]), values[good])[0, 1] ** 2)
+    return float(np.corrcoef(logarithm, values[good])[0, 1] ** 2)

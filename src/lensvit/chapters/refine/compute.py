@@ -1,8 +1,8 @@
 """Refinement: from a network's draws, or from the priors, to the maximum of the posterior given all pixels.
 
 The fits never look at the truth, which the stage only passes on. A fit has converged if the gradient of the
-posterior vanishes there and no part of the image deviates from the model by more than the noise allows. A fit that
-has not converged is marked as failed, and nothing stands in for it.
+posterior vanishes there, or points outwards on a limit of a uniform prior, and no part of the image deviates from the
+model by more than the noise allows. A fit that has not converged is marked as failed, and nothing stands in for it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from lensvit.chapters.grouping import by_psf
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.inference.coordinates import COORDINATES, start_from
 from lensvit.inference.goodness import explained
-from lensvit.inference.likelihood import covariance
-from lensvit.inference.posterior import Posterior, possible
+from lensvit.inference.likelihood import Equations, covariance
+from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.quasar_match import Gaussian
 from lensvit.inference.search import Fit, climb
 from lensvit.inference.selection import select_systems
 from lensvit.inference.starts import Starter, from_draws, from_prior
+from lensvit.inference.truncated import posterior_moments
 from lensvit.io import tables
 from lensvit.io.products import read_draws, write_with_arrays
 from lensvit.io.settings import read_settings
@@ -67,7 +68,8 @@ def refine(
         psf/{name}.fits of every PSF in the catalogue.
     output
         Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean (the
-        most probable value), sigma (of Laplace's approximation) and limit (the same at the true parameters);
+        most probable value), sigma (of Laplace's approximation) and limit (the same at the true parameters). Near a
+        limit of a uniform prior, mean and sigma are those of :mod:`lensvit.inference.truncated`. Then come
         at_maximum, explained, converged (both of these), chi_square (a pixel), tries, iterations, seconds. Values are
         NaN where no image could be computed. Beside it (.h5) lie ``id``, ``coordinates`` (n, 14) and ``covariance``
         (n, 14, 14) by the coordinates of :mod:`lensvit.inference.coordinates`.
@@ -117,9 +119,9 @@ class Fits(NamedTuple):
     table
         Their rows of the output.
     coordinates
-        (n, 14) the most probable ones.
+        (n, 14) the most probable ones, or near the limit of a uniform prior their mean.
     covariance
-        (n, 14, 14) Laplace's approximation.
+        (n, 14, 14) Laplace's approximation, within the limits of uniform priors.
     """
 
     table: pd.DataFrame
@@ -188,22 +190,22 @@ class ImageFitter:
         )
         search = _Search(posterior, self.starter, known, list(rows["id"]), self.settings)
         search.run()
-        spread = covariances(posterior, search.best)
+        mean, spread = posterior_moments(self.prior, search.best, search.equations)
         truth = start_from(torch.tensor(rows[list(NAMES)].to_numpy(dtype=float)))
         bound = covariances(posterior, truth)
         columns = search.columns()
         columns["converged"] &= np.isfinite(spread.diagonal(dim1=1, dim2=2).numpy()).all(1)
-        table = self._table(rows, search.best, spread, bound).assign(**columns)
-        return Fits(table, search.best.numpy(), spread.numpy())
+        table = self._table(rows, mean, spread, bound).assign(**columns)
+        return Fits(table, mean.numpy(), spread.numpy())
 
-    def _table(self, rows: pd.DataFrame, best: Tensor, spread: Tensor, bound: Tensor) -> pd.DataFrame:
+    def _table(self, rows: pd.DataFrame, mean: Tensor, spread: Tensor, bound: Tensor) -> pd.DataFrame:
         """The columns of the output that describe the systems and their targets."""
         table = rows[["id", "psf", "n_images", "sigma_bkg"]].copy()
         table.insert(2, "instrument", self.settings.cameras[self.name].name)
         for name in TARGET_NAMES:
             column = COORDINATES.index(name)
             table[f"{name}_truth"] = rows[name]
-            table[f"{name}_mean"] = best[:, column].numpy()
+            table[f"{name}_mean"] = mean[:, column].numpy()
             table[f"{name}_sigma"] = spread[:, column, column].sqrt().numpy()
             table[f"{name}_limit"] = bound[:, column, column].sqrt().numpy()
         return table
@@ -224,10 +226,10 @@ def covariances(posterior: Posterior, coordinates: Tensor) -> Tensor:
     (B, 14, 14), NaN where there is no image.
     """
     result = torch.full((len(coordinates), len(COORDINATES), len(COORDINATES)), torch.nan, dtype=torch.float64)
-    rows = torch.arange(len(coordinates))
-    good = rows[possible(coordinates) & posterior.log_density(coordinates, rows).isfinite()]
+    rows, models = torch.arange(len(coordinates)), posterior.models(coordinates).spread()
+    good = rows[posterior.density_of(models, rows).isfinite()]
     if len(good):
-        result[good] = covariance(posterior.equations(coordinates[good], good).information)[0]
+        result[good] = covariance(posterior.equations(models.rows(good), good).information)[0]
     return result
 
 
@@ -243,6 +245,7 @@ class _Search:
         self.posterior, self.starter, self.known, self.ids, self.settings = posterior, starter, known, ids, settings
         count = len(posterior)
         self.best = torch.full((count, len(COORDINATES)), torch.nan, dtype=torch.float64)
+        self.equations = Equations(torch.full_like(self.best, torch.nan), torch.diag_embed(self.best))
         self.density = torch.full((count,), -torch.inf, dtype=torch.float64)
         self.converged, self.at_maximum, self.explained = (torch.zeros(count, dtype=torch.bool) for _ in range(3))
         self.chi_square = torch.full((count,), torch.nan, dtype=torch.float64)
@@ -267,6 +270,7 @@ class _Search:
             posterior.data[row].double().numpy(), float(posterior.sigma_bkg[row]), posterior.exposure,
             self.known[row], count, seed, thorough=attempt > 0,
         )  # fmt: skip
+        candidates = posterior.prior.clamped(candidates)
         density = posterior.log_density(candidates, torch.full((len(candidates),), row), MODEL_ERRORS[0])
         self.tries[row] += 1
         self.seconds[row] += time.perf_counter() - started
@@ -276,13 +280,11 @@ class _Search:
     def _climb(self, rows: Tensor, starts: Tensor) -> None:
         """Climb from starts (R, 14) of the systems ``rows`` (R,), and keep what is better than before."""
         started = time.perf_counter()
-        steps = torch.zeros(len(rows), dtype=torch.long)
-        for error in MODEL_ERRORS:
-            fit = climb(self.posterior, starts, rows, self.settings.max_iterations, error)
-            starts, steps = fit.coordinates, steps + fit.iterations
+        fit = climb(self.posterior, starts, rows, self.settings.max_iterations, MODEL_ERRORS)
         self._keep(rows, fit)
-        self.iterations[rows] += steps
-        self.seconds[rows] += (time.perf_counter() - started) * (1 + steps) / float((1 + steps).sum())
+        self.iterations[rows] += fit.iterations
+        steps = 1 + fit.iterations
+        self.seconds[rows] += (time.perf_counter() - started) * steps / float(steps.sum())
 
     def _keep(self, rows: Tensor, fit: Fit) -> None:
         """Keep the fits that are better than the earlier ones: those that have converged, or are more probable."""
@@ -291,6 +293,8 @@ class _Search:
         better = (good & top) | (fit.density > self.density[rows])
         place = rows[better]
         self.best[place], self.density[place] = fit.coordinates[better], fit.density[better]
+        self.equations.gradient[place] = fit.gradient[better]
+        self.equations.information[place] = fit.information[better]
         self.at_maximum[place], self.explained[place] = top[better], good[better]
         self.converged[place] = (good & top)[better]
         self.chi_square[place] = chi_square[better]

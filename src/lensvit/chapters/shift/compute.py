@@ -192,7 +192,7 @@ class ResidualScorer:
         data, sigma = torch.as_tensor(image)[None], torch.tensor([sigma_bkg])
         posterior = Posterior(self.renderer, data, sigma, exposure, prior, self.settings.scene.max_images)
         start = self._start(posterior, prior)
-        fit = climb(posterior, start, torch.zeros(1, dtype=torch.long), STEPS, MODEL_ERROR)
+        fit = climb(posterior, start, torch.zeros(1, dtype=torch.long), STEPS, (MODEL_ERROR,))
         return float(explained(posterior, fit.coordinates, torch.zeros(1, dtype=torch.long))[0])
 
     def _start(self, posterior: Posterior, prior: LogPrior) -> Tensor:
@@ -200,6 +200,7 @@ class ResidualScorer:
         data, sigma = posterior.data[0].double().numpy(), float(posterior.sigma_bkg[0])
         seed = seeds.derive("residual")
         starts = self.starter.candidates(data, sigma, posterior.exposure, from_prior(prior), STARTING_DRAWS, seed)
+        starts = prior.clamped(starts)
         density = posterior.log_density(starts, torch.zeros(len(starts), dtype=torch.long), MODEL_ERROR)
         return starts[density.argmax()][None]
 
