@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import atomic
 from lensvit.learning.settings import Architecture
 
 
@@ -85,6 +88,20 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], strict: bool = T
     model.load_state_dict(versioned, strict=strict)
 
 
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors, for :func:`load_weights`.
+
+    Parameters
+    ----------
+    model
+        The network.
+    path
+        The file.
+    """
+    with atomic(path) as temporary:
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, temporary)
+
+
 @contextmanager
 def missing_weights(network: Architecture) -> Iterator[None]:
     """Turn the many ways in which a download or a file of weights fails into one message.
@@ -106,7 +123,7 @@ def missing_weights(network: Architecture) -> Iterator[None]:
     except (OSError, HfHubHTTPError) as error:  # URLError and all of the hub's file errors are OSErrors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LensvitError(
-            f"no weights for {network.architecture} (weights: {network.weights}): {reason}\n"
+            f"no weights for {network.architecture} (weights: {network.weights}): {reason}. "
             "Three ways on: weights: pretrained with a network connection or a filled cache (HF_HOME, TORCH_HOME); "
             "the path of a local folder; or weights: scratch"
         ) from error
