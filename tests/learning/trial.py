@@ -42,6 +42,15 @@ class Inputs:
         return self.images[rows]
 
 
+def rehearse(choice):
+    """Build a network and take a step's passes forward and backward without numbers; return its number of weights."""
+    with torch.device("meta"):
+        model = build_network(choice, gaussian.output_count(choice.posterior, len(TARGET_NAMES)))
+        inputs = Inputs(choice.image_size)
+        gaussian.gaussian_nll(model.train()(inputs.images), torch.randn(2, len(TARGET_NAMES))).backward()
+    return trainable_parameters(model)
+
+
 def trial(choice, folder):
     """Try a network with two images, and return what its config.json says.
 
