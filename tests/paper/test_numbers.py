@@ -1,5 +1,6 @@
 """The stage ``numbers``: which tables it takes, and what it says of wrong ones."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from lensvit.chapters.quoting import Context
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.cli import main
 from lensvit.errors import LensvitError
-from lensvit.paper.numbers import chapter_parts, chapter_tables
+from lensvit.paper.numbers import ORIGIN, _network, chapter_parts, chapter_tables
 
 ALWAYS = ["calibration=a/calibration.csv", "calibration=joint.csv"]
 
@@ -78,6 +79,28 @@ def test_a_number_that_is_none_is_named(tmp_path, before, after, message):
     table.write_text(table.read_text().replace(before, after))
     with pytest.raises(LensvitError, match=rf"^numbers\.json: {message}"):
         chapter_parts({"limit": [table]}, context())
+
+
+@pytest.mark.parametrize("recorded", [[{"kind": "channels", "rate": 0.1, "places": 17}], [], None, "absent"])
+def test_a_network_whose_release_did_not_record_its_dropout_has_null(tmp_path, recorded):
+    example = json.loads((Path(__file__).parents[1] / "data/numbers.json").read_text(encoding="utf-8"))["models"][0]
+    keys = ("library", "architecture", "weights", "image_size", "dropout", "posterior")
+    content = {
+        "network": {key: example[key] for key in keys},
+        "recipe": {key: value for key, value in example["recipe"].items() if key != "name"},
+        "targets": ["gamma"], "scaler": {"mean": {"gamma": 2.0}, "sd": {"gamma": 0.2}}, "family": "transformer",
+        "parameters": 5, "systems_seen": 60, "best_epoch": 1, "best_validation_mse": 0.9, "dropout_places": recorded,
+    }  # fmt: skip
+    if recorded == "absent":
+        del content["dropout_places"]
+    path = tmp_path / "a/config.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    (tmp_path / "a/history.csv").write_text("images_per_second,seconds\n10,3\n")
+    (tmp_path / "a/provenance.json").write_text(json.dumps(dict.fromkeys(ORIGIN, "x")))
+    config = {"models": {"a": {"label": "A", "recipe": "paper"}}}
+    places = _network(path, Context(config, pd.DataFrame(), [path], {})).model_dump()["dropout_places"]
+    assert places == (None if recorded == "absent" else recorded)
 
 
 def test_the_command_line_takes_a_chapter_several_times(tmp_path, capsys):

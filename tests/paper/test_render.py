@@ -393,6 +393,39 @@ def test_weights_from_scratch_are_said(tmp_path: Path) -> None:
     assert "scratch" not in render(at_paper_scale(), tmp_path)
 
 
+def test_dropout_is_said_as_it_is_in_the_network(tmp_path: Path) -> None:
+    content = numbers()
+    place = {"kind": "channels", "rate": 0.1, "places": 17}
+    content["models"][0] |= {"dropout": 0.1, "dropout_places": [place, place | {"kind": "attention", "places": 1}]}
+    content["models"][1] |= {"dropout": 0.0, "dropout_places": []}
+    text = " ".join(render(content, tmp_path).split())
+    sites = "whole channels of feature maps at 17 places with probability 0.1 and attention weights at 1 place"
+    assert f"Dropout takes {sites} with probability 0.1; nothing else in the network is random." in text
+    assert text.count("It has no dropout, so that all its passes give the same Gaussian.") == 1
+    assert "did not record" not in text
+
+
+@pytest.mark.parametrize(
+    ("dropout", "attention", "asked"),
+    [
+        (0.1, None, "dropout with probability 0.1;"),
+        (0.0, 0.0, "no dropout;"),
+        (0.1, 0.3, "dropout with probability 0.1 and dropout of attention weights with probability 0.3;"),
+        (0.0, 0.3, "no dropout but of attention weights with probability 0.3;"),
+    ],
+)
+def test_dropout_of_a_release_that_did_not_record_it_is_said_so(
+    tmp_path: Path, dropout: float, attention: float | None, asked: str
+) -> None:
+    content = with_models(1)
+    content["models"][0] |= {"dropout": dropout, "attention_dropout": attention, "dropout_places": None}
+    text = " ".join(render(content, tmp_path).split())
+    assert f"Its settings ask for {asked} the version that trained it did not record where in the network" in text
+    assert "It has no dropout" not in text and "Dropout takes" not in text
+    del content["models"][0]["dropout_places"]  # as version 0.1.0 wrote it
+    assert " ".join(render(content, tmp_path).split()) == text
+
+
 def test_every_chapter_has_its_template_and_no_other_is_there(tmp_path: Path) -> None:
     assert {path.name for path in (TEMPLATES / "chapters").iterdir()} == {f"{name}.tex.j2" for name in CHAPTERS}
     text = render(numbers(), tmp_path)

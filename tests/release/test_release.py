@@ -3,12 +3,14 @@ import io
 import json
 import os
 import tarfile
+from pathlib import Path
 
 import pytest
 import yaml
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import write_manifest
+from lensvit.paper.render import tex
 from lensvit.release import records, release
 
 FILES = {
@@ -183,6 +185,22 @@ def test_a_release_of_when_rules_had_source_files_as_inputs_is_taken_as_it_is(re
     assert records.read_records(tmp_path / "new", "tiny") == RECORDS
     assert len({path.stat().st_mtime_ns for path in (tmp_path / "new/tiny").rglob("*") if path.is_file()}) == 1
     assert "made by other versions of src/lensvit: the results are taken as they are" in capsys.readouterr().out
+
+
+def test_the_paper_of_a_release_of_version_0_1_is_rendered(results, tmp_path):
+    """That version did not record where a network has dropout."""
+    root = Path(__file__).parents[2]
+    content = json.loads((root / "tests/data/numbers.json").read_text(encoding="utf-8"))
+    for model in content["models"]:
+        del model["dropout_places"]
+    (results / "tiny/numbers.json").write_text(json.dumps(content))
+    release.release("tiny", results, tmp_path / "releases")
+    small = next(path for path in (tmp_path / "releases").iterdir() if "weights" not in path.name)
+    release.adopt(small, tmp_path / "new")
+    paper = tmp_path / "new/tiny/paper/paper.tex"
+    tex(tmp_path / "new/tiny/numbers.json", root / "paper", paper)
+    text = paper.read_text(encoding="utf-8")
+    assert text.count("did not record where in the network that is") == len(content["models"])
 
 
 def test_a_run_that_is_there_is_left_alone_or_moved_aside(results, archives, capsys):

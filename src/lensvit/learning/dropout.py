@@ -6,6 +6,7 @@ The pass follows which dimension of each tensor holds the channels, from convolu
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,7 +32,7 @@ OF_CHANNELS = ("dropout1d", "dropout2d", "dropout3d", "feature_dropout", "featur
 DROPOUTS = ("dropout", "dropout_", "alpha_dropout", *OF_CHANNELS)
 CONVOLUTIONS = ("conv2d", "conv_transpose2d", "batch_norm", "group_norm")
 LAST = ("linear", "layer_norm", "rms_norm")
-RESHAPES = ("view", "reshape", "unflatten", "flatten")
+RESHAPES = ("view", "reshape", "unflatten", "flatten", "squeeze", "unsqueeze")
 
 
 class MapDropout(nn.Module):
@@ -220,8 +221,9 @@ def follow(network: Architecture, model: nn.Module) -> Trace:
         return _follow(model, network.image_size, str(next(model.parameters()).device))
     except Exception as error:  # each network reports what it cannot take with a class of its own
         raise LensvitError(
-            f"{network.architecture} cannot be run on images of {network.image_size} pixels: "
-            f"{' '.join(str(error).split())}"
+            f"{network.architecture} cannot be run on images of {network.image_size} pixels "
+            f"({' '.join(str(error).split())}): set another image_size or other options, or choose another network, "
+            "see docs/networks.md"
         ) from error
 
 
@@ -310,7 +312,8 @@ class _Functions(TorchFunctionMode):
             return self._dropout(name, *args, **named)
         if name == "scaled_dot_product_attention":
             return function(*args[:4], **{**named, "dropout_p": self._attention(*args[4:], **named)})
-        output = function(*args, **named)
+        quick = name == "batch_norm" and args[0].is_meta  # torch takes ten milliseconds to find the shape
+        output = torch.empty_like(args[0]) if quick else function(*args, **named)
         seen = any(tensor in self.seen for tensor in _tensors(chain(args, named.values())))
         for tensor in _tensors(output):
             if seen:
@@ -365,9 +368,16 @@ class _Functions(TorchFunctionMode):
         if name in ("transpose", "swapaxes", "swapdims"):
             one, other = (number % source.ndim for number in _numbers(args[1:], [*named.values()]))
             return {one: other, other: one}.get(axis, axis)
-        if source.ndim != output.ndim or (name in RESHAPES and source.shape != output.shape):
-            return None
-        return axis
+        if name in RESHAPES:
+            return _carried(axis, source.shape, output.shape)
+        return axis if source.ndim == output.ndim else None
+
+
+def _carried(axis: int, before: Sequence[int], after: Sequence[int]) -> int | None:
+    """The dimension that an axis becomes in a reshape; None if it is split or joined with others."""
+    ahead = math.prod(before[:axis])
+    same = (place for place, size in enumerate(after) if size == before[axis] and math.prod(after[:place]) == ahead)
+    return next(same, None)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -44,7 +44,10 @@ class Logits(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits (B, outputs) for images (B, 3, S, S)."""
-        return self.classifier(pixel_values=images).logits
+        output = self.classifier(pixel_values=images)
+        if not hasattr(output, "logits"):
+            raise TypeError("it gives no logits")
+        return output.logits
 
 
 def transformers_network(network: Architecture, outputs: int, fetch: bool = True) -> nn.Module:
@@ -195,14 +198,18 @@ def _check_options(network: Architecture, config: Any, options: dict[str, Any]) 
 
 def _classifier(network: Architecture, config: Any) -> nn.Module:
     """A classifier of random weights; where the library has several of a type, the first."""
+    import transformers
     from transformers import AutoModelForImageClassification
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as CLASSES
 
     classes = CLASSES.get(config.model_type)
     if classes is None:
         raise LensvitError(f"transformers has no image classifier of the type {config.model_type}: choose another")
+    first = classes if isinstance(classes, str) else classes[0]
+    if getattr(transformers, first).main_input_name == "input_ids":
+        raise LensvitError(f"{network.architecture} takes words, or pixels as words: choose another network")
     if not isinstance(classes, str) and config.architectures is None:
-        config.architectures = [classes[0]]
+        config.architectures = [first]
     return call_library(network, AutoModelForImageClassification.from_config, config)
 
 

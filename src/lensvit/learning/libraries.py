@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import atomic
 from lensvit.learning.settings import Architecture
 
 
@@ -126,6 +128,20 @@ def say_misfits(network: Architecture, names: list[str]) -> None:
         )
 
 
+def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights as safetensors, for :func:`load_weights`.
+
+    Parameters
+    ----------
+    state
+        Names to arrays.
+    path
+        The file.
+    """
+    with atomic(path) as temporary:
+        save_file({key: value.contiguous() for key, value in state.items()}, temporary)
+
+
 @contextmanager
 def missing_weights(network: Architecture) -> Iterator[None]:
     """Turn the many ways in which a download or a file of weights fails into one message.
@@ -149,7 +165,7 @@ def missing_weights(network: Architecture) -> Iterator[None]:
     except (OSError, HfHubHTTPError) as error:  # URLError and all of the hub's file errors are OSErrors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LensvitError(
-            f"no weights for {network.architecture} (weights: {network.weights}): {reason}\n"
+            f"no weights for {network.architecture} (weights: {network.weights}): {reason}. "
             "Three ways on: weights: pretrained with a network connection or a filled cache (HF_HOME, TORCH_HOME); "
             "the path of a local folder; or weights: scratch"
         ) from error

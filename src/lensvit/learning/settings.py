@@ -157,7 +157,9 @@ class TrainedModel(Settings):
     family: Literal["transformer", "convolutional"] = Field(
         description="transformer (a network with attention) or convolutional (any other)"
     )
-    dropout_places: list[DropoutPlaces] = Field(description="dropout in the network as built; none: an empty list")
+    dropout_places: list[DropoutPlaces] | None = Field(
+        None, description="dropout in the network as built; none: an empty list; null: not recorded, as until 0.1.0"
+    )
     parameters: int = Field(description="number of trainable parameters")
     systems_seen: int = Field(description="number of different systems in the training")
     best_epoch: int = Field(description="epoch whose weights are kept, counted from 1")

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, cast
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -36,7 +36,7 @@ from lensvit.learning.architectures import build_network, family, memory_format,
 from lensvit.learning.dropout import places
 from lensvit.learning.examples import SAMPLE, Examples, StoredImages, epoch_order, share_of
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
-from lensvit.learning.libraries import load_weights
+from lensvit.learning.libraries import load_weights, save_weights
 from lensvit.learning.pixel_norm import PixelNorm, group_names, joined_state, members
 from lensvit.learning.settings import Recipe, Scaler, TrainedModel, TrainSettings
 from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
@@ -384,7 +384,7 @@ class Trainer:
         if score < progress.best:
             progress.best, progress.best_epoch = score, progress.epoch
             if self.fabric.is_global_zero:
-                _save_weights(self.averaged, None, self.state / "best.safetensors")
+                save_weights(self.averaged.state_dict(), self.state / "best.safetensors")
         _stop_if_diverged(progress.history, self.recipe)
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
@@ -475,7 +475,8 @@ class Trainer:
             best_epoch=best["epoch"],
             best_validation_mse=best["validation_mse"],
         )
-        _save_weights(self.network, self.norm, output / "weights.safetensors")
+        state = self.network.state_dict() if self.norm is None else joined_state(self.network, self.norm)
+        save_weights(state, output / "weights.safetensors")
         write_manifest(output / "weights.safetensors")
         write_text(output / "history.csv", pd.DataFrame(progress.history).to_csv(index=False, float_format="%.7g"))
         write_text(output / "provenance.json", self._provenance())
@@ -507,13 +508,6 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     plain = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": recipe.weight_decay}]
     return torch.optim.AdamW([*groups, {"params": plain, "weight_decay": 0.0}], lr=recipe.learning_rate, fused=True)
-
-
-def _save_weights(network: nn.Module, norm: PixelNorm | None, path: Path) -> None:
-    """Write a network's weights, and the statistics by which its inputs are normalised beside them."""
-    state = network.state_dict() if norm is None else joined_state(network, norm)
-    with atomic(path) as temporary:
-        save_file({key: value.contiguous() for key, value in state.items()}, temporary)
 
 
 def _line(row: dict[str, float]) -> str:

@@ -225,7 +225,7 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
         dropout=network.dropout,
         posterior=network.posterior,
         attention_dropout=network.attention_dropout if network.library == "transformers" else None,
-        dropout_places=[DropoutNumbers(**place.model_dump()) for place in made.dropout_places],
+        dropout_places=_dropout(made),
         family=made.family,
         parameters=made.parameters,
         recipe=NamedRecipe(name=entry["recipe"], **made.recipe.model_dump()),
@@ -239,6 +239,13 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
         device=origin["device"],
         hardware=origin["hardware"],
     )
+
+
+def _dropout(made: TrainedModel) -> list[DropoutNumbers] | None:
+    """Where the network has dropout; None where its release did not record it."""
+    if made.dropout_places is None:
+        return None
+    return [DropoutNumbers(**place.model_dump()) for place in made.dropout_places]
 
 
 def _origin(model: Path) -> dict[str, Any]:

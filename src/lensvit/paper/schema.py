@@ -67,7 +67,9 @@ class TrainedNetwork(Numbers):
     attention_dropout: float | None = Field(
         description="dropout probability in the attention; null: the library has none"
     )
-    dropout_places: list[DropoutNumbers] = Field(description="dropout in the network as built")
+    dropout_places: list[DropoutNumbers] | None = Field(
+        None, description="dropout in the network as built; null: not recorded, as until 0.1.0"
+    )
     family: Literal["transformer", "convolutional"] = Field(
         description="family of the architecture: transformer or convolutional"
     )
