@@ -15,7 +15,7 @@ from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.io import files
 from lensvit.io.tables import CATALOG
-from lensvit.lensing.lens_equation import solve
+from lensvit.lensing.lens_equation import solve, solve_each
 from lensvit.lensing.settings import Scene
 from lensvit.parameters import NAMES
 from lensvit.psf import kernel
@@ -68,7 +68,7 @@ FLAT = {name: {"kind": "uniform", "low": -1.0, "high": 1.0} for name in ("e1", "
 
 
 def sampler(split="train", **changes):
-    return Sampler(SimulateSettings(**SETTINGS | changes), split)
+    return Sampler(SimulateSettings(**SETTINGS | changes), split, solve_each)
 
 
 def test_settings_are_those_of_the_config(request):
