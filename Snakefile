@@ -36,6 +36,9 @@ for chapter in CHAPTERS:
 include: "rules/paper.smk"
 
 
+MEMORY.save()
+
+
 onsuccess:
     for line in finished([*rules.pdf.output], table_file("table1")):
         logger.info(line)

@@ -1,6 +1,7 @@
 # The validated config and what the rules share. No rule stands here.
 
 import json
+from functools import partial
 
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.config import products
@@ -9,7 +10,7 @@ from lensvit.config.run import read_config, validate
 from lensvit.config.schema import SPLITS, chunks
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
-from lensvit.jobs.sources import code
+from lensvit.jobs import sources
 from lensvit.workflow.ending import finished
 
 try:
@@ -22,6 +23,10 @@ except LensvitError as error:
     sys.exit(str(error))
 
 RUN = products.run_folder(CONFIG)
+
+# The code of a stage, of which the last start has kept what files mean.
+MEMORY = sources.Memory(Path(".snakemake/code.json"))
+code = partial(sources.code, memory=MEMORY)
 
 # Errors that stages of other chapters show beside those of the models, where the run has them.
 LIMIT, FITS = products.limit_shown(CONFIG), products.refined_shown(CONFIG)

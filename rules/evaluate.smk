@@ -10,6 +10,7 @@ rule evaluate:
         log_file("evaluate/{model}"),
     benchmark:
         benchmark_file("evaluate/{model}")
+    priority: 1
     conda:
         "../envs/network.yaml"
     threads: network_threads(4)

@@ -10,6 +10,7 @@ rule train:
         log_file("train/{model}"),
     benchmark:
         benchmark_file("train/{model}")
+    priority: 2  # nothing takes longer, and most wait for it
     conda:
         "../envs/network.yaml"
     threads: network_threads(8)

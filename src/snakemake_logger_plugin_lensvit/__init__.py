@@ -4,6 +4,9 @@ At most two lines a job: one where it starts and one where it ends, and the one 
 failed. On a terminal there is a view below them: a bar for the whole run with the time that is left, and the last
 line that each running job has written. Dry runs and ``--verbose`` are shown as Snakemake shows them.
 
+Snakemake imports this module before it reads the Snakefile, which says where lensvit lies. Therefore lensvit is
+imported only when it is needed.
+
 The time that is left follows from what the same stages took in the runs under ``results/``, else from the jobs of
 this one.
 """
@@ -22,8 +25,6 @@ from typing import Any, TextIO
 from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter  # type: ignore[import-untyped]
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
-
-from lensvit.workflow.ending import shortened, useful_line
 
 TAIL = 400  # bytes at the end of a log in which its last line is looked for
 CHATTER = (  # beginnings of lines that say nothing of this run
@@ -182,9 +183,13 @@ class LogHandler(LogHandlerBase):
         elif event is None or event in (LogEvent.ERROR, LogEvent.GROUP_ERROR):
             text = str(record.getMessage())
             if record.levelno >= WARNING or not text.lstrip().startswith(CHATTER):
+                from lensvit.workflow.ending import shortened
+
                 self._say("\n".join(shortened(line) for line in text.splitlines()))
 
     def _failed(self, record: Any) -> None:
+        from lensvit.workflow.ending import useful_line
+
         job = self.run.end(record.jobid) or {"name": record.rule_name}
         self._say(f"{time.strftime('%H:%M:%S')}  failed: {job['name']}")
         for log in record.log[:1]:

@@ -109,7 +109,9 @@ def test_the_models_are_those_that_the_stages_read():
 
 
 def test_the_config_is_read_without_what_takes_seconds_to_import():
-    slow = ("torch", "lightning", "transformers", "pandas", "scipy", "matplotlib", "astropy", "lenstronomy", "h5py")
+    slow = (
+        "torch", "lightning_fabric", "transformers", "pandas", "scipy", "matplotlib", "astropy", "lenstronomy", "h5py"
+    )  # fmt: skip
     code = (
         "import sys, pkgutil, importlib, lensvit.config as config\n"
         "for module in pkgutil.iter_modules(config.__path__, 'lensvit.config.'): importlib.import_module(module.name)\n"

@@ -1,13 +1,15 @@
 """The code of a stage is what it imports, and what that means; nothing of other stages."""
 
 import ast
+import json
 import subprocess
 import sys
 
 import pytest
 
 from lensvit import cli
-from lensvit.jobs.sources import BY_NAME, SOURCE, closure, code
+from lensvit.jobs import sources
+from lensvit.jobs.sources import BY_NAME, SOURCE, Memory, closure, code
 
 # ---------------------------------------------------------------- which files
 
@@ -35,25 +37,52 @@ def test_training_depends_on_the_network_and_not_on_the_figures():
     assert not {"config/run.py", "cli.py", "learning/evaluate.py", "simulation/simulate.py"} & found
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [
-        "lensvit.psf.build",
-        "lensvit.simulation.simulate",
-        "lensvit.learning.train",
-        "lensvit.learning.evaluate",
-        "lensvit.chapters.accuracy.table",
-        "lensvit.paper.numbers",
-        "lensvit.paper.render",
-    ],
-)
-def test_the_closure_is_what_python_really_imports(stage):
-    code = f"import sys, {stage}; print(*(m for m in sys.modules if m.split('.')[0] == 'lensvit'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
-    loaded = set(done.stdout.split())
-    files = {name.replace(".", "/").removeprefix("lensvit").lstrip("/") for name in loaded}
+STAGES = [
+    "lensvit.psf.build",
+    "lensvit.simulation.simulate",
+    "lensvit.learning.train",
+    "lensvit.learning.evaluate",
+    "lensvit.chapters.limit.compute",
+    "lensvit.chapters.refine.compute",
+    "lensvit.chapters.calibration.table",
+    "lensvit.chapters.accuracy.table",
+    "lensvit.paper.numbers",
+    "lensvit.paper.render",
+]
+IMPORTED = """
+import importlib, json, sys
+
+def of_lensvit():
+    return [name for name in sys.modules if name.partition(".")[0] == "lensvit"]
+
+found = {}
+for stage in sys.argv[1:]:
+    for name in of_lensvit():
+        del sys.modules[name]
+    importlib.import_module(stage)
+    found[stage] = of_lensvit()
+print(json.dumps(found | {"libraries": sorted({name.partition(".")[0] for name in sys.modules})}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """Stage to the modules of lensvit that Python has when it is imported; libraries are imported once for all."""
+    command = [sys.executable, "-c", IMPORTED, *STAGES]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_closure_is_what_python_really_imports(imported, stage):
+    files = {name.replace(".", "/").removeprefix("lensvit").lstrip("/") for name in imported[stage]}
     found = {name.removesuffix(".py").removesuffix("__init__").rstrip("/") for name in names(stage)}
-    assert files <= found
+    assert files <= found and len(files) > 5
+
+
+def test_a_stage_starts_without_what_it_seldom_needs(imported):
+    """lenstronomy with numba takes two seconds to import, which only its engine and its solver do."""
+    assert {"torch", "numpy"} <= set(imported["libraries"])
+    assert not {"lenstronomy", "numba", "scoringrules"} & set(imported["libraries"])
 
 
 def test_every_command_but_settings_and_config_leaves_the_schema_alone():
@@ -193,3 +222,58 @@ def test_fields_that_versions_of_python_add_mean_nothing(package, monkeypatch):
 def test_the_digest_is_that_of_every_version_of_python(package):
     """Written down here, it is compared by whatever version runs the tests."""
     assert package(a=WRITTEN) == "lensvit.a 1658c4c9eca747b9"
+
+
+# ---------------------------------------------------------------- what is known of the last start
+
+
+@pytest.fixture
+def start(package, tmp_path, monkeypatch):
+    """The digest of module ``a``, as a start with a memory finds it, and how many files it parsed."""
+    parsed = []
+    plain = sources._meaning
+    monkeypatch.setattr(sources, "_meaning", lambda text: parsed.append(text) or plain(text))
+
+    def digest(**files):
+        expected = package(**files)
+        parsed.clear()
+        memory = Memory(tmp_path / "known.json")
+        found = code("lensvit.a", source=tmp_path, memory=memory)
+        assert found == expected == code("lensvit.a", source=tmp_path, memory=memory)
+        memory.save()
+        return found, len(parsed)
+
+    return digest
+
+
+def test_a_start_parses_only_what_was_edited(start):
+    first, parsed = start(a="from lensvit import b\n", b="y = 1\n")
+    assert parsed == 2 and start() == (first, 0)
+    other, parsed = start(b="y = 2\n")
+    assert other != first and parsed == 1
+    assert start(b="y = 1\n") == (first, 0)  # what was known before still is
+    assert start(b="from lensvit import c\n", c="")[1] == 2
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"sources": "other", "meanings": {}}', '{"sources": "OWN", "meanings": {"x": 1}}']
+)
+def test_a_memory_that_is_broken_or_of_another_version_says_nothing(start, tmp_path, content):
+    first, _ = start(a="x = 1\n")
+    own = Memory(tmp_path / "known.json").own
+    (tmp_path / "known.json").write_text(content.replace("OWN", own))
+    assert start() == (first, 1) and start() == (first, 0)
+
+
+def test_a_memory_that_cannot_be_written_is_done_without(package, tmp_path):
+    expected = package(a="x = 1\n")
+    memory = Memory(tmp_path / "a.py" / "known.json")
+    assert code("lensvit.a", source=tmp_path, memory=memory) == expected
+    memory.save()
+
+
+def test_a_memory_forgets_old_texts(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_KEPT", 3)
+    for number in range(9):
+        start(a=f"x = {number}\n")
+        assert len(Memory(tmp_path / "known.json").kept) <= 4

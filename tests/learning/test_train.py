@@ -10,7 +10,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
 from lensvit.errors import LensvitError

@@ -1,7 +1,7 @@
 """One network tried to the end: built, trained a step, saved, loaded and sampled."""
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from lensvit.io.files import write_text
 from lensvit.learning import gaussian

@@ -6,7 +6,7 @@ import torch
 
 from lensvit.lensing import batched_lens_equation as batched
 from lensvit.lensing import lens_equation
-from lensvit.lensing.lens_equation import NoSolution
+from lensvit.lensing.quasar_images import NoSolution
 from lensvit.parameters import NAMES, priors
 from tests.builders import near_critical_curve, nearest, with_image_at
 

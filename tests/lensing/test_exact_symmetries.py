@@ -8,7 +8,8 @@ from lenstronomy.LensModel.lens_model import LensModel
 from scipy.optimize import brentq
 
 from lensvit.lensing import batched_lens_equation, lens_equation
-from lensvit.lensing.lens_equation import FAINTEST, NoSolution, lens_kwargs
+from lensvit.lensing.lens_equation import lens_kwargs
+from lensvit.lensing.quasar_images import FAINTEST, NoSolution
 from tests.builders import draw_parameters
 
 SOLVERS = {"lenstronomy": lens_equation.solve_each, "torch": batched_lens_equation.solve}

@@ -5,7 +5,8 @@ import pytest
 from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
 from lensvit.lensing import lens_equation
-from lensvit.lensing.lens_equation import NoSolution, lens_kwargs, lens_model, solve
+from lensvit.lensing.lens_equation import lens_kwargs, lens_model, solve
+from lensvit.lensing.quasar_images import NoSolution
 from tests.builders import EXACT, draw_parameters, near_critical_curve, nearest, with_image_at
 
 

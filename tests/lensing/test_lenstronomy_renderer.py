@@ -7,8 +7,10 @@ from lenstronomy.Data.psf import PSF
 from lenstronomy.ImSim.Numerics.point_source_rendering import PointSourceRendering
 
 from lensvit.bench.simulation import notebook_image
-from lensvit.lensing.lens_equation import QuasarImages, solve
-from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer, ShiftedKernel
+from lensvit.lensing.lens_equation import solve
+from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
+from lensvit.lensing.quasar_images import QuasarImages
+from lensvit.lensing.shifted_kernel import ShiftedKernel
 from lensvit.lensing.system import System
 from lensvit.psf.kernel import OVERSAMPLING
 from tests.builders import SCENE, draw_parameters, lopsided_psf

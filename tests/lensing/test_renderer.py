@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from lensvit.lensing.galaxies import AMPLITUDES
-from lensvit.lensing.lens_equation import QuasarImages, solve
+from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
+from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES

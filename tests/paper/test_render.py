@@ -89,6 +89,7 @@ def with_own_kernel() -> Numbers:
     content["psfs"] = [own]
     content["instruments"] = content["instruments"][:1]
     content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
+    content["dataset"]["engine"] = "torch"
     content["figures"]["figure1"] |= {"model": None, "heads": []}
     content["models"][0]["evaluation_seconds"] = None
     without_limit(content)["shift"] = None
@@ -123,6 +124,15 @@ def tinytex(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---------------------------------------------------------------- the text
+
+
+def test_the_engine_that_made_the_images_is_named(tmp_path: Path) -> None:
+    content = numbers()
+    assert content["dataset"]["engine"] == "lenstronomy"
+    assert "computed with lenstronomy" in render(content, tmp_path)
+    content["dataset"]["engine"] = "torch"
+    text = render(content, tmp_path)
+    assert "computed with lenstronomy" not in text and "own in PyTorch, which agrees with" in text
 
 
 def test_one_two_many_models(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.io import files
 from lensvit.io.tables import CATALOG
-from lensvit.lensing.lens_equation import solve
+from lensvit.lensing.lens_equation import solve, solve_each
+from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.settings import Scene
 from lensvit.parameters import NAMES
 from lensvit.psf import kernel
-from lensvit.simulation import engines
 from lensvit.simulation.catalog import catalog
 from lensvit.simulation.sampler import Sampler
 from lensvit.simulation.settings import SimulateSettings
@@ -68,7 +68,7 @@ FLAT = {name: {"kind": "uniform", "low": -1.0, "high": 1.0} for name in ("e1", "
 
 
 def sampler(split="train", **changes):
-    return Sampler(SimulateSettings(**SETTINGS | changes), split)
+    return Sampler(SimulateSettings(**SETTINGS | changes), split, solve_each)
 
 
 def test_settings_are_those_of_the_config(request):
@@ -182,7 +182,7 @@ def test_a_redraw_has_its_own_stream():
 def test_an_image_that_is_not_finite_is_drawn_again(run, monkeypatch, capsys):
     expected = sampler().draw(1, attempt=1).parameters
     spoiled = sampler().parameters(1)["theta_E"]
-    render = engines.LenstronomyRenderer.render
+    render = LenstronomyRenderer.render
 
     def overflow(self, systems):
         images = render(self, systems)
@@ -191,7 +191,7 @@ def test_an_image_that_is_not_finite_is_drawn_again(run, monkeypatch, capsys):
                 image[30, 30] = 1e300
         return images
 
-    monkeypatch.setattr(engines.LenstronomyRenderer, "render", overflow)
+    monkeypatch.setattr(LenstronomyRenderer, "render", overflow)
     images, columns = content(run(0, 3))
     assert list(columns["redraws"]) == [0, 1, 0] and columns["theta_E"][1] == expected["theta_E"]
     assert np.isfinite(images).all()

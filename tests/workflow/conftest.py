@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lensvit.jobs.sources import SOURCE, Memory
+from tests.workflow import warm
+
 ROOT = Path(__file__).parents[2]
 SMOKE = "runs/smoke.yaml"
 CHECKED = ".snakemake/checked"  # networks that need not be tried again
@@ -38,13 +41,18 @@ class Clone:
         self.path = path
 
     def snakemake(self, *arguments, configs=(SMOKE,), timeout=600, **environment):
-        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", *configs]
+        arguments = (*arguments, "--configfile", *configs)
+        environment = {**os.environ, **environment}
         memory = self.path / CHECKED
         memory.parent.mkdir(exist_ok=True)
         memory.write_text(Clone.checked)
-        done = subprocess.run(
-            command, cwd=self.path, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
-        )
+        if "-n" in arguments:
+            done = warm.snakemake(*arguments, folder=self.path, timeout=timeout, environment=environment)
+        else:
+            command = [sys.executable, "-m", "snakemake", *arguments]
+            done = subprocess.run(
+                command, cwd=self.path, capture_output=True, text=True, timeout=timeout, env=environment
+            )
         Clone.checked = memory.read_text()
         return done
 
@@ -87,7 +95,20 @@ def smoke(tmp_path_factory):
     return clone
 
 
+@pytest.fixture(scope="session")
+def known(tmp_path_factory):
+    """What the project's code means, so that clones with no results need not find it out again."""
+    memory = Memory(tmp_path_factory.mktemp("known") / "code.json")
+    for path in SOURCE.rglob("*.py"):
+        memory.meaning(path)
+    memory.save()
+    return memory.path
+
+
 @pytest.fixture
-def fresh(tmp_path):
+def fresh(tmp_path, known):
     """A clone with no results."""
-    return Clone(copy_project(tmp_path / "clone"))
+    clone = Clone(copy_project(tmp_path / "clone"))
+    (clone.path / ".snakemake").mkdir()
+    shutil.copy(known, clone.path / ".snakemake")
+    return clone

@@ -24,9 +24,10 @@ from lenstronomy.Util import image_util
 
 from lensvit.io import files
 from lensvit.lensing.batched_lens_equation import solve as solve_together
-from lensvit.lensing.lens_equation import QuasarImages, solve_each
+from lensvit.lensing.lens_equation import solve_each
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.noise import noise
+from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import Camera, Light, Scene
 from lensvit.lensing.system import System, lens_light_kwargs, source_kwargs
@@ -96,7 +97,7 @@ def _camera(name: str, images: int) -> dict[str, float | str]:
         supersampling=1,
         external_shear=True,
     )
-    sampler = Sampler(settings, "test")
+    sampler = Sampler(settings, "test", solve_each)
     seconds, differences, others = np.zeros(3), np.zeros(2), 0
     _by_notebook(sampler, [images], pixels, pixel_scale, psf)
     for engine in engines:

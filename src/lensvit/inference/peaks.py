@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage, signal
 
-from lensvit.lensing.lenstronomy_renderer import ShiftedKernel
+from lensvit.lensing.shifted_kernel import ShiftedKernel
 from lensvit.psf.kernel import Kernel, fwhm
 
 REACH = 2.0  # radius of the filter and of the pixels that are fitted [FWHM of the PSF]

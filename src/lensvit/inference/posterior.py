@@ -17,8 +17,8 @@ from lensvit.inference.coordinates import sheared, to_parameters
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates
 from lensvit.inference.prior import LogPrior
 from lensvit.lensing.batched_lens_equation import solve
-from lensvit.lensing.lens_equation import QuasarImages
 from lensvit.lensing.power_law import inside
+from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.parameters import NAMES
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from torch import distributed
 
 from lensvit.errors import LensvitError

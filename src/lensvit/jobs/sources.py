@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 SOURCE = Path(__file__).parents[1]
 DIGITS = 16  # of a digest
+MOST_KEPT = 1000  # texts in a memory, after which it forgets those of old versions
 
 # modules that import others by names that they find: pattern of the files of these
 BY_NAME = {"lensvit.chapters.registry": "chapters/*/chapter.py", "lensvit.paper.schema": "chapters/*/numbers.py"}
@@ -30,7 +34,55 @@ class Meaning(NamedTuple):
     imports: tuple[str, ...]
 
 
-def code(*modules: str, source: Path = SOURCE) -> str:
+class Memory:
+    """What files of code mean, kept from one start of a program to the next: to parse them all takes a second.
+
+    A file is read once in a program, and parsed once as long as its text is the same.
+
+    Parameters
+    ----------
+    path
+        The file that keeps it. One that is absent, broken or of another version of this module says nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.own = path, _digest(_text(Path(__file__)))
+        self.read: dict[Path, Meaning] = {}
+        self.used: dict[str, Meaning] = {}
+        self.kept: dict[str, Meaning] = {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["sources"] == self.own:
+                self.kept = {
+                    str(text): Meaning(str(said[0]), tuple(map(str, said[1])))
+                    for text, said in content["meanings"].items()
+                }
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+            pass
+
+    def meaning(self, path: Path) -> Meaning:
+        """What a file means."""
+        if path not in self.read:
+            text = _text(path)
+            name = _digest(text)
+            self.read[path] = self.used[name] = self.kept.get(name) or _meaning(text)
+        return self.read[path]
+
+    def save(self) -> None:
+        """Keep what was asked for; a disk that does not let it costs the next start a second."""
+        if self.used.keys() <= self.kept.keys():
+            return
+        known = self.used if len(self.kept) > MOST_KEPT else self.kept | self.used
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps({"sources": self.own, "meanings": known}), encoding="utf-8")
+            temporary.replace(self.path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def code(*modules: str, source: Path = SOURCE, memory: Memory | None = None) -> str:
     """The names of ``modules`` and a digest of the code of all that they import inside the package.
 
     Two versions of the package have the same digest if their syntax trees are the same without docstrings. It does
@@ -42,6 +94,8 @@ def code(*modules: str, source: Path = SOURCE) -> str:
         Full names, such as ``lensvit.learning.train``.
     source
         The folder of the package ``lensvit``.
+    memory
+        What files mean, as far as it is known already.
 
     Returns
     -------
@@ -53,15 +107,16 @@ def code(*modules: str, source: Path = SOURCE) -> str:
     ModuleNotFoundError
         If a module has no file.
     """
-    files = closure(*modules, source=source)
-    lines = [f"{path.relative_to(source).as_posix()} {_meaning(_text(path)).digest}\n" for path in files]
-    return f"{' '.join(modules)} {hashlib.sha256(''.join(lines).encode()).hexdigest()[:DIGITS]}"
+    meaning = memory.meaning if memory else _read_meaning
+    files = closure(*modules, source=source, meaning=meaning)
+    lines = [f"{path.relative_to(source).as_posix()} {meaning(path).digest}\n" for path in files]
+    return f"{' '.join(modules)} {_digest(''.join(lines))[:DIGITS]}"
 
 
 # ---------------------------------------------------------------- which files
 
 
-def closure(*modules: str, source: Path = SOURCE) -> list[Path]:
+def closure(*modules: str, source: Path = SOURCE, meaning: Callable[[Path], Meaning] | None = None) -> list[Path]:
     """The files of ``modules`` and of all that they import inside the package, sorted.
 
     Imports inside of functions count.
@@ -72,6 +127,8 @@ def closure(*modules: str, source: Path = SOURCE) -> list[Path]:
         Full names, such as ``lensvit.learning.train``.
     source
         The folder of the package ``lensvit``.
+    meaning
+        From a file to what it means; None: as the file says now.
 
     Raises
     ------
@@ -80,6 +137,7 @@ def closure(*modules: str, source: Path = SOURCE) -> list[Path]:
     ValueError
         If a file has a relative import.
     """
+    meaning = meaning or _read_meaning
     for name in modules:
         if _file(name, source) is None:
             raise ModuleNotFoundError(f"no module {name} in {source}")
@@ -94,7 +152,7 @@ def closure(*modules: str, source: Path = SOURCE) -> list[Path]:
             found.add(path)
             waiting.extend(_imported_by_name(name, source))
             try:
-                waiting.extend(_meaning(_text(path)).imports)
+                waiting.extend(meaning(path).imports)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
     return sorted(found)
@@ -132,7 +190,15 @@ def _text(path: Path) -> str:
 def _meaning(text: str) -> Meaning:
     tree = ast.parse(text)
     imports = {part for name in _imports(tree) if name.startswith("lensvit") for part in _with_parents(name)}
-    return Meaning(hashlib.sha256(_said(tree).encode()).hexdigest(), tuple(sorted(imports)))
+    return Meaning(_digest(_said(tree)), tuple(sorted(imports)))
+
+
+def _read_meaning(path: Path) -> Meaning:
+    return _meaning(_text(path))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 

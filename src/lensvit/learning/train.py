@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from lensvit.io import tables
 from lensvit.io.files import manifest_path, read_bytes, read_model

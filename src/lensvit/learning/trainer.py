@@ -21,7 +21,7 @@ from typing import Any, NoReturn, cast
 
 import pandas as pd
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm

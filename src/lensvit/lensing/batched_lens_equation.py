@@ -22,9 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensvit.lensing import lens_equation
-from lensvit.lensing.lens_equation import FAINTEST, LARGEST, NUDGE, RESIDUAL, SEPARATION, NoSolution, QuasarImages
 from lensvit.lensing.power_law import PowerLaw, inside
+from lensvit.lensing.quasar_images import FAINTEST, LARGEST, NUDGE, RESIDUAL, SEPARATION, NoSolution, QuasarImages
 from lensvit.parameters import NAMES
 
 FLATTEST = 0.9  # largest |e| of this search; 1 in 25,000 of the paper's systems is flatter
@@ -60,8 +59,15 @@ def solve(systems: Sequence[Mapping[str, float]]) -> list[QuasarImages | NoSolut
         found = zip(rows[sure].tolist(), positions[sure].numpy(), magnification[sure].numpy(), strict=True)
         for row, places, sizes in found:
             result[row] = _listed(places, sizes)
-    left = iter(lens_equation.solve_each([systems[row] for row, images in enumerate(result) if images is None]))
+    unsure = [systems[row] for row, images in enumerate(result) if images is None]
+    left = iter(_solve_each(unsure) if unsure else ())
     return [next(left) if images is None else images for images in result]
+
+
+def _solve_each(systems: Sequence[Mapping[str, float]]) -> list[QuasarImages | NoSolution]:
+    from lensvit.lensing import lens_equation  # lenstronomy takes a second or two to import, and is seldom asked
+
+    return lens_equation.solve_each(systems)
 
 
 def _listed(positions: np.ndarray, magnification: np.ndarray) -> QuasarImages:

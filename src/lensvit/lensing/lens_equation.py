@@ -12,54 +12,28 @@ the centre. Then the images of a system that is a millionth less symmetric are f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
-RESIDUAL = 1e-8  # largest distance in the source plane of an image's ray from the source [arcsec]
-SEPARATION = 1e-7  # solutions closer than this are the same image [arcsec]
-FAINTEST = 1e-3  # least |magnification| of an image; leaves out the one in a cuspy centre
+from lensvit.lensing.quasar_images import (
+    FAINTEST,
+    LARGEST,
+    NUDGE,
+    RESIDUAL,
+    SEPARATION,
+    NoSolution,
+    QuasarImages,
+)
+
 SERIES_LIMIT = 0.8  # |e| to which EPL_NUMBA's 200 terms reach machine precision: 0.8^200 = 4e-20
 ELLIPTICITY_LIMIT = 0.9999  # lenstronomy silently sets larger |e| to this
-LARGEST = 1e9  # |magnification| above which the quasar lies on a caustic, as far as numbers can tell
-NUDGE = {"e1": 1e-6, "e2": 1.3e-6, "source_x": 1.1e-6, "source_y": 0.7e-6}  # makes a system less symmetric
 NEARLY_CIRCULAR = 1e-6  # ellipticity and shear up to which images lie on the line through centre and quasar
 NEWTON_STEPS = 6  # from the images of a nudged system to those of the system; each doubles the digits that are right
 SAMPLINGS = ({"Nmeas": 400, "Nmeas_extra": 80}, {"Nmeas": 1000, "Nmeas_extra": 150})
 FINE_SAMPLING = {"Nmeas": 20000, "Nmeas_extra": 2000}
-
-
-class NoSolution(ValueError):  # noqa: N818 - it is also a result, see solve_each
-    """The lens equation of a system has no solution that can be trusted; the text says why."""
-
-
-@dataclass(frozen=True)
-class QuasarImages:
-    """Images of a point source, the brightest first.
-
-    Parameters
-    ----------
-    x
-        (n,) positions along the first axis [arcsec].
-    y
-        (n,) positions along the second axis [arcsec].
-    magnification
-        (n,) magnifications, negative for saddle points of the arrival time.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    magnification: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def brightest(self, number: int) -> QuasarImages:
-        """The first ``number`` images."""
-        return QuasarImages(self.x[:number], self.y[:number], self.magnification[:number])
 
 
 def lens_model(parameters: Mapping[str, float]) -> LensModel:

@@ -8,6 +8,8 @@ computed in the chosen precision.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,12 +25,14 @@ from lensvit.lensing.galaxies import (
     galaxy_derivatives,
     lens_derivatives,
 )
-from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.point_sources import PointSources, Stencil, bilinear
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES
+
+if TYPE_CHECKING:
+    from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 
 GPU_BLOCK = 2**23  # pixels, of all channels, that a GPU computes at once
 
@@ -70,7 +74,7 @@ class BatchedRenderer:
         device: str | torch.device = "cpu",
     ) -> None:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
-        self.exact = LenstronomyRenderer(pixels, pixel_scale, kernel, scene, fine_kernel)
+        self.arguments = pixels, pixel_scale, kernel, scene, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
         self.axis = (torch.arange(pixels, dtype=torch.float64, device=self.device) - (pixels - 1) / 2) * pixel_scale
         self.blur = Convolution(kernel, pixels, dtype, self.device)
@@ -90,8 +94,15 @@ class BatchedRenderer:
         here = fit.cpu().numpy()
         result = np.empty((len(systems), *images.shape[1:]), images.dtype)
         result[here] = images
-        result[~here] = self.exact.render([system for system, fits in zip(systems, here, strict=True) if not fits])
+        result[~here] = self._exact.render([system for system, fits in zip(systems, here, strict=True) if not fits])
         return result
+
+    @cached_property
+    def _exact(self) -> LenstronomyRenderer:
+        """The same renderer of lenstronomy's, which takes a second or two to import and is seldom asked."""
+        from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
+
+        return LenstronomyRenderer(*self.arguments)
 
     @torch.no_grad()
     @exact_products()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lensvit.lensing.lens_equation import QuasarImages
+from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.settings import Light
 
 

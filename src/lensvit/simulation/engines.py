@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lensvit.errors import LensvitError
-from lensvit.lensing.lens_equation import NoSolution, QuasarImages, solve_each
-from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
+from lensvit.lensing.quasar_images import NoSolution, QuasarImages
 from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
 from lensvit.psf import kernel
@@ -50,6 +49,9 @@ def lenstronomy_engine(settings: SystemSettings, psf: Path) -> Engine:
     LensvitError
         If the PSF is absent or broken, or does not suit the settings.
     """
+    from lensvit.lensing.lens_equation import solve_each  # lenstronomy takes a second or two to import
+    from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
+
     return Engine(LenstronomyRenderer(*_camera(settings, psf)).render, solve_each)
 
 

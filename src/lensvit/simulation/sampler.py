@@ -8,7 +8,7 @@ import numpy as np
 
 from lensvit.errors import LensvitError
 from lensvit.jobs import seeds
-from lensvit.lensing.lens_equation import NoSolution, QuasarImages, solve_each
+from lensvit.lensing.quasar_images import NoSolution, QuasarImages
 from lensvit.lensing.settings import full_priors
 from lensvit.lensing.system import System
 from lensvit.simulation.engines import Engine, Solver
@@ -35,7 +35,7 @@ class Sampler:
         The solver of the lens equation, which is an engine's.
     """
 
-    def __init__(self, settings: SystemSettings, split: str, solve: Solver = solve_each) -> None:
+    def __init__(self, settings: SystemSettings, split: str, solve: Solver) -> None:
         self.settings, self.solve = settings, solve
         self.split, self.psf = split, settings.name
         self.priors = full_priors(settings.priors)

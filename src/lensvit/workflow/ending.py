@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lensvit.errors import LensvitError
-from lensvit.io import tables
 
 SAID = re.compile(r"lensvit \w+: ")  # how the line of an error begins that a user can mend
 LONGEST = 300  # characters of a line that is shown
@@ -45,6 +44,8 @@ def table1(path: Path) -> list[str]:
     path
         tables/table1.csv.
     """
+    from lensvit.io import tables  # pandas takes a second to import, and every start of snakemake imports this module
+
     try:
         table = tables.read_by_target(path)
     except LensvitError:

@@ -13,7 +13,8 @@ SCENE = {
     "exposure": 1000.0, "sigma_bkg_low": 0.1, "sigma_bkg_high": 0.2,
 }  # fmt: skip
 CONFIG = {
-    "scene": SCENE, "simulation": {"external_shear": True, "supersampling": 5}, "training": {"stream": False},
+    "scene": SCENE, "training": {"stream": False},
+    "simulation": {"external_shear": True, "engine": "torch", "supersampling": 5},
     "priors": {"gamma": {"mean": 2.5, "sd": None}},
     "instruments": {"hst": {"label": "HST", "pixels": 20, "pixel_scale": 0.1}},
     "psfs": {"own": {"kind": "fits", "instrument": "hst", "path": "own.fits"}},
@@ -33,6 +34,7 @@ def test_the_numbers_of_the_paper(tmp_path):
     assert [dataset[key] for key in ("total", "train", "validation", "test", "redraws")] == [400, 390, 6, 4, 1]
     assert [entry["images"] for entry in dataset["multiplicity"]] == [3, 4]  # one in four hundred is not worth a word
     assert list(dataset)[-len(SCENE) :] == sorted(SCENE) and dataset["quasar_amp"] == 2.0
+    assert dataset["engine"] == "torch"
     gamma = next(entry for entry in found["priors"] if entry["name"] == "gamma")
     assert (gamma["mean"], gamma["sd"]) == (2.5, priors({})["gamma"].sd)
     assert (gamma["sample_mean"], gamma["sample_sd"]) == (2.0, 1.0)

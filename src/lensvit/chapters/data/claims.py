@@ -51,6 +51,7 @@ def _dataset(config: Mapping[str, Any], systems: pd.DataFrame) -> Dataset:
         redraws=int(systems["redraws"].sum()),
         external_shear=config["simulation"]["external_shear"],
         streamed=config["training"]["stream"],
+        engine=config["simulation"]["engine"],
         supersampling=config["simulation"]["supersampling"],
         multiplicity=[
             Multiplicity(images=int(str(images)), fraction=float(share))

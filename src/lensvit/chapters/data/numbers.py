@@ -27,6 +27,7 @@ class Dataset(Scene, Numbers):
     redraws: int = Field(description="draws from the priors that could not be imaged and were replaced")
     external_shear: bool = Field(description="whether lenses have an external shear")
     streamed: bool = Field(description="whether training systems are new in every epoch")
+    engine: str = Field(description="what computed the images: lenstronomy or torch")
     supersampling: int = Field(description="how many times finer than the pixels the kernel of the quasars is: 1 or 5")
     multiplicity: list[Multiplicity] = Field(
         description="systems by their number of quasar images; rare numbers are left out, and the list may be empty"

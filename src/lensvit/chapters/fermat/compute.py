@@ -37,7 +37,7 @@ from lensvit.io.products import read_limits
 from lensvit.io.settings import read_settings
 from lensvit.jobs.seeds import derive
 from lensvit.lensing.batched_lens_equation import solve
-from lensvit.lensing.lens_equation import QuasarImages
+from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
 
 FEWEST_DRAWS = 4  # with fewer different draws a system has no sigma

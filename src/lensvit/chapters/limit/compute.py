@@ -51,8 +51,8 @@ from lensvit.io.settings import read_settings
 from lensvit.lensing import cameras
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.galaxies import AMPLITUDES
-from lensvit.lensing.lens_equation import QuasarImages
 from lensvit.lensing.power_law import PowerLaw, inside
+from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.lensing.system import System
