@@ -14,7 +14,7 @@ from lensvit.learning.settings import Architecture, EvaluateSettings, Recipe, Sc
 from lensvit.parameters import TARGET_NAMES
 
 # statistics of the batch, as those of a training of one step are not yet any
-PASSES = EvaluateSettings(seed=1, passes=2, batch_size=2, batch_norm="batch", precision="32-true", compile=False)
+PASSES = EvaluateSettings(seed=1, passes=4, batch_size=2, batch_norm="batch", precision="32-true", compile=False)
 RECIPE = Recipe(
     resize="area", brightness="per_area", stretch="three", noise="fixed", normalise="none", symmetries="none",
     symmetries_until=1.0, optimizer="adam", learning_rate=1e-3, schedule="constant", warmup=0.0, weight_decay=0.0,
