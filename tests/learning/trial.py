@@ -81,13 +81,13 @@ def trial(choice, folder):
     )
     write_text(folder / "config.json", made.model_dump_json())
     save_weights(model.state_dict(), folder / "weights.safetensors")
-    loaded, _ = load_network(folder)
+    loaded = load_network(folder).network
     state = model.state_dict()
     assert all(torch.equal(value, state.pop(name)) for name, value in loaded.state_dict().items()) and not state
     del model
 
     passes = predict(monte_carlo(loaded, PASSES.batch_norm), inputs, PASSES, Fabric(accelerator="cpu", devices=1))
-    ((_, (one, other)),) = varying(passes, choice)
+    ((_, (one, other, *_)),) = varying(passes, choice)
     assert torch.isfinite(one).all() and torch.isfinite(other).all()
     assert torch.equal(one, other) == (choice.dropout == choice.attention_dropout == 0)
     return made
