@@ -218,14 +218,13 @@ def read_folder(folder: Path, name: str | None = None) -> Table:
     LensvitError
         If the run has none.
     """
-    try:
-        tables = (folder / "tables" / name for name in ("table1.csv", "table1_errors.csv"))
-        values, errors = (_columns(path) for path in tables)
-        settings = read_yaml(folder / "settings/numbers.yaml", "scale")
-        models = [column for column in errors if column not in BESIDE]
-        families = {model: _family(folder / "models" / model / "config.json") for model in models}
-    except FileNotFoundError as error:
-        raise LensvitError(f"no {error.filename}: make paper RUN={folder.name} makes it") from error
+    table = folder / "tables" / "table1.csv"
+    if not table.is_file():
+        raise LensvitError(f"no {table}: make paper RUN={folder.name} makes it")
+    values, errors = (_columns(path) for path in (table, table.with_name("table1_errors.csv")))
+    settings = read_yaml(folder / "settings/numbers.yaml", "scale")
+    models = [column for column in errors if column not in BESIDE]
+    families = {model: _family(folder / "models" / model / "config.json") for model in models}
     return Table(name or folder.name, values, errors, families, settings["scale"])
 
 
