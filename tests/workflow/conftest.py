@@ -91,7 +91,7 @@ class Clone:
 def smoke(tmp_path_factory):
     """A clone with results/smoke complete. Tests leave it as they find it."""
     clone = Clone(copy_project(tmp_path_factory.mktemp("clone")))
-    clone.run()
+    clone.run(timeout=1500)  # minutes where another run has the cores too
     return clone
 
 

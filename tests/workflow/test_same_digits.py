@@ -67,7 +67,7 @@ def same(name, one, other):
 
 
 def test_two_runs_have_the_same_digits(smoke, fresh):
-    fresh.run(*(f"results/smoke/{name}" for name in RESULTS))
+    fresh.run(*(f"results/smoke/{name}" for name in RESULTS), timeout=1500)
     one, other = (clone.path / "results" / "smoke" for clone in (smoke, fresh))
     names = {name for name in files_of(other) if not name.endswith(".sha256")}  # of files that are compared here
     assert set(RESULTS) <= names and {"refined/resnet.h5", "limit.h5", "models/vit/weights.safetensors"} <= names
