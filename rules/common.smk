@@ -242,6 +242,12 @@ def network_threads(fewest):
     return max(1, cores // len(CONFIG.models))
 
 
+def fit_threads(most):
+    """CPU threads of a job that fits images: half of this machine's cores, so that it goes on beside a training."""
+    cores = workflow.resource_settings.cores  # None on a cluster
+    return most if cores is None else max(1, min(most, cores // 2))
+
+
 def gpus(wildcards):
     """GPUs of one machine that a network's jobs ask for."""
     return CONFIG.networks[wildcards.model].gpus if CONFIG.device == "gpu" else 0

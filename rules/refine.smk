@@ -14,7 +14,7 @@ rule refine:
         benchmark_file("refine/{model}")
     conda:
         "../envs/simulate.yaml"
-    threads: 4  # a process each
+    threads: fit_threads(4)  # a process each
     resources:
         mem_mb=memory_of_processes,
         runtime=240,
