@@ -16,7 +16,7 @@ rule mcmc:
     priority: 1  # the longest job, on which others wait
     conda:
         "../envs/simulate.yaml"
-    threads: fit_threads(min(2 * CONFIG.mcmc.systems, 4))  # a process each, for one chain after the other
+    threads: min(2 * CONFIG.mcmc.systems, 4)  # a process each, for one chain after the other
     resources:
         mem_mb=memory_of_processes,
         runtime=600,
