@@ -429,9 +429,11 @@ def test_a_job_that_fails_says_its_message_and_leaves_no_half_output(smoke):
     (smoke.path / "wrong.yaml").write_text("run: wrong\nmodels: {vit: {seed: 5}, resnet: null}\n" + ONE_MODEL)
     copy = smoke.path / "results" / "wrong"
     shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "train"))
+    configs = ["runs/smoke.yaml", "wrong.yaml"]
+    smoke.run("--touch", "results/wrong/catalog.parquet", configs=configs)  # so that it is not made again
     (copy / "scaler.json").write_text("{")
     target = "results/wrong/models/vit/config.json"
-    done = smoke.snakemake("--cores", "2", target, configs=["runs/smoke.yaml", "wrong.yaml"])
+    done = smoke.snakemake("--cores", "2", target, configs=configs)
     assert done.returncode != 0
     assert "scaler.json is truncated or broken" in done.stdout + done.stderr
     assert not list(copy.glob("models/vit/*"))
