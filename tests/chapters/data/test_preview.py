@@ -56,6 +56,11 @@ def test_the_picture_has_a_line_for_each_psf(sheet):
     assert len(dark) >= 2
 
 
+def test_a_psf_that_is_not_given_is_one_line(sheet):
+    with pytest.raises(LensvitError, match="no kernel of the PSF hst_b"):
+        preview.preview(sheet / "preview.yaml", [sheet / "hst_a.fits"], [sheet / "sheet.png"])
+
+
 def test_a_psf_of_another_pixel_scale_is_one_line(sheet):
     kernel.write_kernel(sheet / "hst_a.fits", kernel.Kernel(moffat(21, 0.05, 0.15), 0.05, 1.0), {})
     with pytest.raises(LensvitError, match="hst_a"):

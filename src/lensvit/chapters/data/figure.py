@@ -186,7 +186,7 @@ def _with_attention(examples: Sequence[Example], maps: np.ndarray) -> Figure:
 
 
 def draw_image(axes: Axes, shown: Example) -> None:
-    """Draw the image of a system, bright where its asinh is."""
+    """Draw the image of a system in its asinh stretch."""
     axes.imshow(
         shown.stretched(shown.image), cmap=IMAGE_MAP, origin="lower", extent=shown.extent, vmin=-0.05, vmax=1,
         interpolation="nearest",

@@ -16,8 +16,9 @@ from lensvit.chapters.data.figure import IMAGE_MAP, Example, draw_image
 from lensvit.chapters.data.settings import PreviewSettings
 from lensvit.figures import style
 from lensvit.io.settings import read_settings
+from lensvit.lensing import cameras
 from lensvit.lensing.noise import noise
-from lensvit.psf.kernel import Kernel, read_kernel
+from lensvit.psf.kernel import Kernel
 from lensvit.simulation.engines import ENGINES
 from lensvit.simulation.sampler import Sampler, imaged
 from lensvit.simulation.settings import SimulateSettings
@@ -67,13 +68,17 @@ def preview(settings: Path, psfs: list[Path], output: list[Path]) -> None:
         If a PSF is absent, broken or does not suit the settings, or the priors allow no system that can be imaged.
     """
     choice = read_settings(settings, PreviewSettings)
+    kernels = cameras.read_kernels(psfs, choice.systems)
     files = {path.stem: path for path in map(Path, psfs)}
-    rows = [_row(entry, files[psf], choice.cameras[psf].label) for psf, entry in choice.systems.items()]
+    rows = []
+    for psf, systems in choice.systems.items():
+        camera = choice.cameras[psf].label
+        rows.append(Row(f"{camera}\n{psf}", kernels[psf], *_simulated(systems, files[psf], camera)))
     style.save(draw(rows), output)
 
 
-def _row(settings: SimulateSettings, psf: Path, camera: str) -> Row:
-    """Simulate the systems of one PSF."""
+def _simulated(settings: SimulateSettings, psf: Path, camera: str) -> tuple[list[Example], list[str]]:
+    """Systems of one PSF, and what is said of each."""
     engine = ENGINES[settings.engine](settings, psf)
     sampler = Sampler(settings, "test", engine.solve)
     started = time.perf_counter()
@@ -87,16 +92,16 @@ def _row(settings: SimulateSettings, psf: Path, camera: str) -> Row:
         examples.append(Example(noisy, sigma, settings.instrument.pixel_scale, camera, settings.name))
         values = system.parameters
         captions.append(
-            rf"$\theta_\mathrm{{E}}={values['theta_E']:.2f}$, $\gamma={values['gamma']:.2f}$"
-            f"\n{len(system.quasar_images)} images, noise {sigma:.2g}"
+            rf"$\theta_\mathrm{{E}}={values['theta_E']:.2f}$ arcsec, $\gamma'={values['gamma']:.2f}$"
+            f"\n{len(system.quasar_images)} images, {sigma:.2g} counts/s"
         )
-    return Row(f"{camera}\n{settings.name}", read_kernel(psf), examples, captions)
+    return examples, captions
 
 
 @style.styled
 def draw(rows: Sequence[Row]) -> Figure:
-    """The sheet: a line for each PSF, with its kernel and its systems."""
-    columns = 1 + max(len(row.examples) for row in rows)
+    """The sheet: a line for each PSF, with its kernel and its systems. Counts/s is the noise of the sky in a pixel."""
+    columns = 1 + SYSTEMS
     side = (style.WIDTH - LABEL_WIDTH) / columns
     figure = Figure(figsize=(style.WIDTH, len(rows) * (side + TITLE_HEIGHT)))
     grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -109,7 +114,7 @@ def draw(rows: Sequence[Row]) -> Figure:
             axes.set(xticks=[], yticks=[])
         _kernel(panels[0], row.kernel)
         panels[0].set_ylabel(style.literal(row.label))
-        for axes, shown, caption in zip(panels[1:], row.examples, row.captions, strict=False):
+        for axes, shown, caption in zip(panels[1:], row.examples, row.captions, strict=True):
             draw_image(axes, shown)
             axes.set_title(caption, pad=2, fontsize=style.SMALL)
     return figure

@@ -25,7 +25,7 @@ HEIGHT = 3.7  # inches
 TREATMENT_LABELS = {"prediction": "alone", "images": "+ positions", "pixels": "all pixels"}
 SAMPLES = 400  # sets of lenses that are drawn from the test set, for each number of lenses
 EXPECTED = float(norm.ppf(0.75))  # the median of |error| / sigma of an honest Gaussian
-DRAWN = ("n_images", "method", "treatment", "used", "error", "sigma")  # columns of the table that are shown
+COLUMNS = ("method", "treatment", "used", "error", "sigma")  # of the table, which are shown
 
 
 def figure6(settings: Path, fermat: Path, output: list[Path]) -> None:
@@ -46,14 +46,7 @@ def figure6(settings: Path, fermat: Path, output: list[Path]) -> None:
         If a file is absent or broken.
     """
     choice = read_settings(settings, Figure6Settings)
-    style.save(
-        draw(
-            tables.read_parquet(fermat, "method", "treatment", "used", "error", "sigma"),
-            choice.labels,
-            choice.goal,
-        ),
-        output,
-    )
+    style.save(draw(tables.read_parquet(fermat, *COLUMNS), choice.labels, choice.goal), output)
 
 
 @style.styled
