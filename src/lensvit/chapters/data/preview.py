@@ -18,6 +18,7 @@ from lensvit.figures import style
 from lensvit.io.settings import read_settings
 from lensvit.lensing import cameras
 from lensvit.lensing.noise import noise
+from lensvit.parameters import PARAMETERS
 from lensvit.psf.kernel import Kernel
 from lensvit.simulation.engines import ENGINES
 from lensvit.simulation.sampler import Sampler, imaged
@@ -25,7 +26,12 @@ from lensvit.simulation.settings import SimulateSettings
 
 SYSTEMS = 5  # of each PSF
 DEEPEST = 1e-5  # brightness at which the picture of a PSF ends, as a share of its peak
-LABEL_WIDTH, TITLE_HEIGHT = 0.55, 0.32  # inches
+LABEL_WIDTH, TITLE_HEIGHT, NOTE_HEIGHT = 0.55, 0.32, 0.25  # inches
+NOTE = (
+    "PSFs over five orders of magnitude, and test systems with their noise: standard deviation of the background "
+    "in a pixel [counts/s]."
+)
+SYMBOLS = {parameter.name: style.symbol(parameter) for parameter in PARAMETERS}
 
 
 @dataclass(frozen=True)
@@ -90,24 +96,26 @@ def _simulated(settings: SimulateSettings, psf: Path, camera: str) -> tuple[list
         sigma = sampler.sigma_bkg(index)
         noisy = noise(image, sigma, settings.scene.exposure, sampler.noise_seed(index))
         examples.append(Example(noisy, sigma, settings.instrument.pixel_scale, camera, settings.name))
-        values = system.parameters
+        radius, slope = system.parameters["theta_E"], system.parameters["gamma"]
         captions.append(
-            rf"$\theta_\mathrm{{E}}={values['theta_E']:.2f}$ arcsec, $\gamma'={values['gamma']:.2f}$"
-            f"\n{len(system.quasar_images)} images, {sigma:.2g} counts/s"
+            f"{SYMBOLS['theta_E']} = {radius:.2f}\N{DOUBLE PRIME}, {SYMBOLS['gamma']} = {slope:.2f}"
+            f"\n{len(system.quasar_images)} images, noise {sigma:.2g}"
         )
     return examples, captions
 
 
 @style.styled
 def draw(rows: Sequence[Row]) -> Figure:
-    """The sheet: a line for each PSF, with its kernel and its systems. Counts/s is the noise of the sky in a pixel."""
+    """The sheet: a line for each PSF, with its kernel and its systems."""
     columns = 1 + SYSTEMS
     side = (style.WIDTH - LABEL_WIDTH) / columns
-    figure = Figure(figsize=(style.WIDTH, len(rows) * (side + TITLE_HEIGHT)))
+    height = NOTE_HEIGHT + len(rows) * (side + TITLE_HEIGHT)
+    figure = Figure(figsize=(style.WIDTH, height))
+    figure.text(0.005, 1 - 0.3 * NOTE_HEIGHT / height, NOTE, va="top", fontsize=style.SMALL)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     figure.subplots_adjust(
         left=LABEL_WIDTH / style.WIDTH, right=0.995, bottom=0.005, wspace=0.03, hspace=TITLE_HEIGHT / side,
-        top=1 - TITLE_HEIGHT / (len(rows) * (side + TITLE_HEIGHT)),
+        top=1 - (NOTE_HEIGHT + TITLE_HEIGHT) / height,
     )  # fmt: skip
     for panels, row in zip(grid, rows, strict=True):
         for axes in panels:
