@@ -158,9 +158,13 @@ def test_a_checkpoint_is_that_of_its_files_and_of_what_the_code_means(tmp_path, 
 def test_a_broken_checkpoint_is_said(tiny_run, train_settings, tmp_path):
     train(tiny_run, train_settings(epochs=1), tmp_path)
     checkpoint = next((tmp_path / "state").glob("*/checkpoint.pt"))
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(LensvitError, match=r"checkpoint .* is broken: delete"):
-        train(tiny_run, train_settings(epochs=1), tmp_path)
+    whole = checkpoint.read_bytes()
+    incomplete = torch.load(checkpoint, weights_only=True)
+    del incomplete["optimizer"]
+    for content in (whole[:1000], b"", b"no checkpoint", incomplete):
+        torch.save(content, checkpoint) if content is incomplete else checkpoint.write_bytes(content)
+        with pytest.raises(LensvitError, match=r"checkpoint.pt is truncated or broken: delete .*state"):
+            train(tiny_run, train_settings(epochs=1), tmp_path)
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tiny_run, train_settings, tmp_path):

@@ -14,8 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from lensvit.errors import LensvitError
-from lensvit.io.files import read_model, trouble
+from lensvit.io.files import read_model, reading
 from lensvit.learning import gaussian
 from lensvit.learning.from_torchvision import torchvision_network
 from lensvit.learning.from_transformers import transformers_network
@@ -103,17 +102,10 @@ def load_network(folder: Path) -> Trained:
     network = build_network(scratch, outputs)
     norm = None
     path = folder / "weights.safetensors"
-    try:
+    with reading(path, "weights file"):
         state = load_file(path)
         if config.recipe.normalise != "none":
             norm = PixelNorm(config.network.image_size, config.normalised_by or [ALL])
             state = divided_state(state, norm)
         load_weights(network, state)
-    except FileNotFoundError as error:
-        raise LensvitError(f"no weights {path}: run snakemake again, which trains the model") from error
-    except Exception as error:  # safetensors and torch report broken files with classes of their own
-        reason = trouble(error)
-        if reason is not None:
-            raise LensvitError(f"{path}: {reason}") from error
-        raise LensvitError(f"{path} is truncated or of another network: delete it and run snakemake again") from error
     return Trained(network.eval(), norm, config)

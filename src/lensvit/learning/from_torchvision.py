@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import trouble
+from lensvit.io.files import reading
 from lensvit.learning.dropout import ActivationDropout, checked, follow
 from lensvit.learning.libraries import (
     call_library,
@@ -133,15 +133,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     files = sorted(path.glob("*.safetensors")) + sorted(path.glob("*.pth")) if path.is_dir() else [path]
     if len(files) != 1 or not files[0].exists():
         raise OSError(f"{path} is no weights file, nor a folder with one .safetensors or .pth file")
-    try:
+    with reading(files[0], "weights file", "copy or download it again"):
         if files[0].suffix == ".safetensors":
             return load_file(files[0])
         return torch.load(files[0], map_location="cpu", weights_only=True)
-    except Exception as error:  # each format reports a broken file with a class of its own
-        reason = trouble(error)
-        if reason is not None:
-            raise LensvitError(f"{files[0]}: {reason}") from error
-        raise LensvitError(f"{files[0]} is broken or no weights file ({error}): copy or download it again") from error
 
 
 def _head(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:

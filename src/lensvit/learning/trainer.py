@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import atomic, trouble, write_manifest, write_text
+from lensvit.io.files import atomic, reading, write_manifest, write_text
 from lensvit.jobs.fabric import agree
 from lensvit.jobs.provenance import provenance
 from lensvit.jobs.seeds import derive
@@ -439,17 +439,12 @@ class Trainer:
             self.say(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}")
 
     def _load(self, path: Path) -> None:
-        try:
+        with reading(path, "checkpoint", f"delete {self.state} to start afresh"):
             saved = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:  # torch reports broken files with many classes
-            reason = trouble(error)
-            if reason is not None:
-                raise LensvitError(f"{path}: {reason}") from error
-            raise LensvitError(f"the checkpoint {path} is broken: delete {self.state} to start afresh") from error
-        self.network.load_state_dict(saved["network"])
-        self.averaged.load_state_dict(saved["averaged"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.progress = Progress(**saved["progress"])
+            self.network.load_state_dict(saved["network"])
+            self.averaged.load_state_dict(saved["averaged"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.progress = Progress(**saved["progress"])
 
     def write(self, output: Path) -> None:
         """Write the model's files: the best epoch's weights, what they are, and how they came about.
