@@ -57,7 +57,9 @@ class Row:
 
 
 def preview(settings: Path, psfs: list[Path], output: list[Path]) -> None:
-    """Draw the contact sheet: the kernels, and the first test systems of each as the run will simulate them.
+    """Draw the contact sheet: the kernels, and the first five test systems of each.
+
+    They are those of the run; of a run with fewer, those that it would have next.
 
     Parameters
     ----------
@@ -96,10 +98,11 @@ def _simulated(settings: SimulateSettings, psf: Path, camera: str) -> tuple[list
         sigma = sampler.sigma_bkg(index)
         noisy = noise(image, sigma, settings.scene.exposure, sampler.noise_seed(index))
         examples.append(Example(noisy, sigma, settings.instrument.pixel_scale, camera, settings.name))
+        count = len(system.quasar_images)
         radius, slope = system.parameters["theta_E"], system.parameters["gamma"]
         captions.append(
             f"{SYMBOLS['theta_E']} = {radius:.2f}\N{DOUBLE PRIME}, {SYMBOLS['gamma']} = {slope:.2f}"
-            f"\n{len(system.quasar_images)} images, noise {sigma:.2g}"
+            f"\n{count} image{'s' if count > 1 else ''}, noise {sigma:.2g}"
         )
     return examples, captions
 
