@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from lensvit.errors import LensvitError
+from lensvit.jobs.sources import code
 from lensvit.learning.settings import Architecture
 from lensvit.psf.settings import FitsKernel
 from lensvit.workflow import checks
@@ -54,9 +55,8 @@ def test_what_an_answer_depends_on_is_asked_again(part, asked, tmp_path, monkeyp
     check({"models.a": network()}, memory, print)
     if part == "versions":
         monkeypatch.setattr(checks, "packages", lambda names: dict.fromkeys(names, "99"))
-    if part == "code":
-        monkeypatch.setattr(checks, "code", lambda module: f"{module} edited")
-    check({"models.a": network(dropout=0.2) if part == "settings" else network()}, memory, print)
+    code_of = (lambda module: f"{module} edited") if part == "code" else code
+    check({"models.a": network(dropout=0.2) if part == "settings" else network()}, memory, print, code_of)
     assert len(asked) == 2
 
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_known_is_said_once_and_a_killed_process_is_asked_again(a
     for _ in range(2):
         check({"models.a": network(), "psfs.p": psf()}, tmp_path / "c", said.append)
     assert "models.a cannot be checked before its job: no kernel" in said
-    assert said.count("psfs.p cannot be checked before its job: the check was killed") == 2
+    assert said.count("psfs.p cannot be checked before its job: its process gave no answer") == 2
     assert asked == [network(), psf(), psf()]
 
 
