@@ -53,8 +53,9 @@ cost: .venv/installed
 	  --config run=cost_$$n "data={train: $$((n*3/4)), validation: $$((n/8)), test: $$((n/8))}" || exit 1; done
 	$(BIN)/lensvit cost --runs $(COST_SIZES:%=results/cost_%) --output results/cost.csv
 
+# a worker for each core; the tests of one file, and all that run snakemake, share a worker and what they set up
 test: .venv/installed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # what .ci/run calls first: style, formatting, types
 lint: .venv/installed
