@@ -17,7 +17,7 @@ rule evaluate:
     resources:
         gpu=gpus,
         processes=processes,
-        mem_mb=16000 if CONFIG.device == "gpu" else 6000,
+        mem_mb=lambda wildcards: 6000 if CONFIG.device == "cpu" else 8000 + 8000 * processes(wildcards),
         runtime=240,
         device=CONFIG.device,
     params:

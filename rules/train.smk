@@ -23,7 +23,7 @@ rule train:
         tasks_per_node=over_nodes("tasks_per_node"),
         tasks_per_gpu=over_nodes("tasks_per_gpu"),
         start=over_nodes("start"),
-        mem_mb=20000 if CONFIG.device == "gpu" else 8000,
+        mem_mb=lambda wildcards: training_memory(CONFIG, wildcards.model),
         runtime=720,
         device=CONFIG.device,
     params:

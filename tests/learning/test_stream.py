@@ -195,7 +195,7 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
     whole = train(tiny_run, psfs, settings, tmp_path / "whole")
     assert "training with 96 new systems an epoch" in capsys.readouterr().out
     assert json.loads((whole / "config.json").read_text())["systems_seen"] == 192
-    monkeypatch.setattr("lensvit.learning.trainer.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("lensvit.learning.checkpoints.SECONDS", 0.0)
     step, count = Trainer.train_step, [0]
 
     def breaking(self, rows, number):

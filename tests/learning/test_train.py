@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from lensvit.errors import LensvitError
 from lensvit.io.files import sha256
 from lensvit.io.settings import read_settings
+from lensvit.learning import checkpoints
 from lensvit.learning import train as training
 from lensvit.learning import trainer as stage
 from lensvit.learning.architectures import load_network
@@ -66,7 +67,7 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
     """Broken off after some steps, with checkpoints every step: in an epoch, and at its end."""
     settings = train_settings(network, posterior=posterior, epochs=3)
     whole = train(tiny_run, settings, tmp_path / "whole")
-    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
     step, count = stage.Trainer.train_step, [0]
 
     def breaking(self, rows, number):
