@@ -19,6 +19,9 @@ done by a sum. The other parameters given :math:`x_i` are a Gaussian that does n
 
 For one limit this is exact. For limits on several axes, each is taken in turn with a Gaussian in place of the
 others until nothing changes (expectation propagation, Cunningham, Hennig & Lacoste-Julien 2011, arXiv:1111.6832).
+
+A search ends a little off its maximum, and within rounding of a limit. So what counts is not where it ended, but which
+limits hold the maximum of the parabola there, and with which gradient.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from torch import Tensor
 
 from lensvit.inference.likelihood import Equations, covariance
 from lensvit.inference.prior import LogPrior
+from lensvit.inference.search import best_steps
 
 FAR = 8.0  # distance of a limit from the mean at which it changes nothing [standard deviations]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(80)
@@ -125,11 +129,11 @@ def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> tu
         return mean, spread
     spread[good] = covariance(equations.information[good])[0]
     bounds = prior.bounds(best[good])
-    gradient = (bounds.axes @ equations.gradient[good][..., None])[..., 0]
-    outwards = ((bounds.high == 0) & (gradient > 0)) | ((bounds.low == 0) & (gradient < 0))
-    gradient = torch.where(outwards, gradient, 0.0)  # along all other axes it is 0 at a maximum
+    gradient, information = equations.gradient[good], equations.information[good]
+    step, _ = best_steps(gradient, information, bounds)
+    pull = gradient - (information @ step[..., None])[..., 0]  # left where only limits hold the parabola's maximum
     turned = bounds.axes @ spread[good] @ bounds.axes.mT
-    center = (turned @ gradient[..., None])[..., 0]
+    center = (bounds.axes @ spread[good] @ pull[..., None])[..., 0]
     for place, row in enumerate(good.tolist()):
         parts = (center, turned, bounds.low, bounds.high)
         moments = truncated(*(part[place].numpy() for part in parts))
