@@ -15,7 +15,7 @@ from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.noise import noise
 from lensvit.lensing.renderer import system_tensors
 from lensvit.lensing.system import System
-from lensvit.parameters import NAMES, normal, priors, uniform
+from lensvit.parameters import NAMES, PARAMETERS, normal, priors, uniform
 from tests.builders import SCENE, parameter_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -90,7 +90,8 @@ def _held(prior, best, index, rate):
     """Moments of posteriors (B, 14) at coordinates, whose gradient along one parameter is ``rate`` and large."""
     axis = prior.bounds(best).axes[:, index]
     unit = torch.eye(14, dtype=torch.float64).expand(len(best), -1, -1)
-    mean, spread = posterior_moments(prior, best, Equations(rate * axis, unit))
+    mean, spread, cut = posterior_moments(prior, best, Equations(rate * axis, unit))
+    assert cut.all()
     return ((mean - best) * axis).sum(1), (axis[:, None] @ spread @ axis[..., None])[:, 0, 0].sqrt()
 
 
@@ -127,7 +128,7 @@ def test_a_kink_in_what_is_free_moves_no_value():
     best = prior.clamped(torch.full((1, 14), 3.0, dtype=torch.float64))
     gradient = torch.zeros(1, 14, dtype=torch.float64)
     gradient[0, 0], gradient[0, GAMMA] = 5000.0, 1.5
-    mean, _ = posterior_moments(prior, best, Equations(gradient, torch.eye(14, dtype=torch.float64)[None]))
+    mean = posterior_moments(prior, best, Equations(gradient, torch.eye(14, dtype=torch.float64)[None])).mean
     expected = best.clone()
     expected[0, 0] -= 1 / 5000
     torch.testing.assert_close(mean, expected, rtol=0, atol=1e-7)
@@ -145,7 +146,19 @@ def _posterior(space_camera, images, prior, sigma=1.0):
 
 
 def _moments(posterior, fit):
-    return posterior_moments(posterior.prior, fit.coordinates, Equations(fit.gradient, fit.information))
+    return posterior_moments(posterior.prior, fit.coordinates, Equations(fit.gradient, fit.information))[:2]
+
+
+def test_only_a_near_limit_cuts_a_posterior_off():
+    prior = LogPrior(priors({}) | {"theta_E": uniform(1.0, 21.0)})
+    best = start_from(torch.tensor([[row.prior.mean or 0.0 for row in PARAMETERS]] * 4))
+    best[:, NAMES.index("theta_E")] = torch.tensor([11.0, 3.0, 20.5, torch.nan])
+    flat = Equations(torch.zeros(4, 14, dtype=torch.float64), torch.eye(14, dtype=torch.float64).expand(4, -1, -1))
+    mean, spread, cut = posterior_moments(prior, best, flat)
+    assert cut.tolist() == [False, True, True, False]
+    assert ((mean != best).any(1)[:3] == cut[:3]).all()
+    torch.testing.assert_close(spread[0], torch.eye(14, dtype=torch.float64))
+    assert spread[3].isnan().all()
 
 
 @pytest.mark.parametrize("beyond", [-1.0, 0.0, 1.5, 5.0])

@@ -26,6 +26,8 @@ limits hold the maximum of the parabola there, and with which gradient.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -104,7 +106,25 @@ def truncated(
     return mean, spread
 
 
-def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> tuple[Tensor, Tensor]:
+class Moments(NamedTuple):
+    """Laplace's approximation of B posteriors, between the limits of the priors.
+
+    Parameters
+    ----------
+    mean
+        (B, 14) the maxima themselves, but for those near a limit.
+    spread
+        (B, 14, 14) covariances, NaN where there is no maximum.
+    cut
+        (B,) whether a limit is so near that it cuts off the posterior.
+    """
+
+    mean: Tensor
+    spread: Tensor
+    cut: Tensor
+
+
+def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> Moments:
     """Mean and covariance of Laplace's approximation, between the limits of the priors.
 
     Parameters
@@ -115,18 +135,12 @@ def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> tu
         Coordinates (B, 14) of maxima of the posterior, NaN where there is none.
     equations
         Gradient and information of the log posterior there.
-
-    Returns
-    -------
-    mean : Tensor
-        (B, 14) the maxima themselves, but for those near a limit.
-    spread : Tensor
-        (B, 14, 14), NaN where there is no maximum.
     """
     mean, spread = best.clone(), torch.full_like(equations.information, torch.nan)
+    near = torch.zeros(len(best), dtype=torch.bool)
     good = torch.nonzero(best.isfinite().all(1))[:, 0]
     if not len(good):
-        return mean, spread
+        return Moments(mean, spread, near)
     spread[good] = covariance(equations.information[good])[0]
     bounds = prior.bounds(best[good])
     gradient, information = equations.gradient[good], equations.information[good]
@@ -140,5 +154,5 @@ def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> tu
         if moments is not None:
             offset, cut = (torch.as_tensor(part) for part in moments)
             axes = bounds.axes[place]
-            mean[row], spread[row] = best[row] + axes.mT @ offset, axes.mT @ cut @ axes
-    return mean, spread
+            mean[row], spread[row], near[row] = best[row] + axes.mT @ offset, axes.mT @ cut @ axes, True
+    return Moments(mean, spread, near)
