@@ -119,17 +119,18 @@ def numbers(
         figures = _figures(context, networks)
     with _checked("provenance", [path.with_name("provenance.json") for path in models]):
         provenance = _provenance(context)
-    whole = PaperNumbers(
-        run=run,
-        models=networks,
-        evaluation=evaluation,
+    parts = {
+        "run": run,
+        "models": networks,
+        "evaluation": evaluation,
         **dict(data_part),
         **dict(accuracy_part),
         **chapter_parts(given, context),
-        figures=figures,
-        original=Original(**ORIGINAL),
-        provenance=provenance,
-    )
+        "figures": figures,
+        "original": Original(**ORIGINAL),
+        "provenance": provenance,
+    }
+    whole = PaperNumbers(**parts)
     write_text(output, json.dumps(whole.model_dump(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
