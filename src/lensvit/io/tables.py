@@ -60,7 +60,7 @@ def _with_columns(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def read_csv(path: Path, *names: str, columns: Iterable[str] = (), sep: str = ",") -> pd.DataFrame:
+def read_csv(path: Path, *names: str, columns: Iterable[str] = ()) -> pd.DataFrame:
     """The table in a CSV file.
 
     Parameters
@@ -71,8 +71,6 @@ def read_csv(path: Path, *names: str, columns: Iterable[str] = (), sep: str = ",
         Columns of text. They are kept as written: a model may be called ``1`` or ``NA``, and a name may be empty.
     columns
         Further columns that it must have; it may have others.
-    sep
-        What stands between two values.
 
     Raises
     ------
@@ -80,9 +78,34 @@ def read_csv(path: Path, *names: str, columns: Iterable[str] = (), sep: str = ",
         If the file is absent, cannot be read, is empty or broken, or lacks a column.
     """
     with reading(path):
-        content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="", sep=sep)
+        content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="")
         content = _with_columns(content, [*names, *columns])
     return content.fillna(dict.fromkeys(names, ""))
+
+
+def read_benchmark(path: Path, *columns: str) -> dict[str, float]:
+    """What a job took, from the benchmark that Snakemake has written of it.
+
+    Parameters
+    ----------
+    path
+        Snakemake's table, whose last row counts.
+    columns
+        Snakemake's names of what is asked for.
+
+    Returns
+    -------
+    dict[str, float]
+        Column to its value; NaN where it was not measured.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent, cannot be read, is empty or broken, or lacks a column.
+    """
+    with reading(path):
+        last = _with_columns(pd.read_csv(path, sep="\t", na_values=["-", "NA"]), columns).iloc[-1]
+        return {name: float(last[name]) for name in columns}
 
 
 def read_by_target(path: Path) -> pd.DataFrame:

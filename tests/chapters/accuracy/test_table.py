@@ -41,7 +41,9 @@ def run(tmp_path):
     systems = pd.DataFrame(truth, columns=TARGET_NAMES).assign(split="test")
     other = pd.DataFrame(rng.normal(5, 1, size=(50, 8)), columns=TARGET_NAMES).assign(split="train")
     pd.concat([other, systems]).to_parquet(tmp_path / "catalog.parquet")
-    (tmp_path / "scaler.json").write_text(json.dumps({"mean": dict.fromkeys(TARGET_NAMES, 0.5), "sd": {}}))
+    (tmp_path / "scaler.json").write_text(
+        json.dumps({"mean": dict.fromkeys(TARGET_NAMES, 0.5), "sd": dict.fromkeys(TARGET_NAMES, 1.0)})
+    )
     for model, size in (("a", 0.1), ("b", 0.3)):
         columns = {}
         for number, name in enumerate(TARGET_NAMES):
