@@ -103,7 +103,7 @@ def test_a_name_of_a_map_of_variance(stars, name):
     assert warning.startswith(f"the image {name} (unit not given) is rather a map of variance")
 
 
-@pytest.mark.parametrize("name", ["PSF", "CONVOLVED", "CONTINUUM", "MASKED", "VARIABLE", "SCI", ""])
+@pytest.mark.parametrize("name", ["PSF", "CONVOLVED", "CONTINUUM", "MASKED", "VARIABLE", "STD_STAR", "SCI", ""])
 def test_a_name_of_an_image(stars, name):
     assert said(stars(51, 1.0), {"EXTENSN": (name, "")}) == []
 
@@ -111,7 +111,7 @@ def test_a_name_of_an_image(stars, name):
 @pytest.mark.parametrize(
     "unit",
     ["electron2/s2", "count2 s-2", "(electron/s)**2", "counts^2/s^2", "ELECTRONS**2", "adu2", "DN^(2)", "(ADU)^-2",
-     "MJy2/sr2", "photon-2"],
+     "MJy2/sr2", "photon-2", "1/(electron/s)**2", "erg2/s2/cm4", "(1E-17 erg/s/cm^2/Angstrom)^2"],
 )  # fmt: skip
 def test_a_unit_of_a_map_of_variance(stars, unit):
     (warning,) = said(stars(51, 1.0), {"UNIT": (unit, "")})
@@ -121,7 +121,7 @@ def test_a_unit_of_a_map_of_variance(stars, unit):
 @pytest.mark.parametrize(
     "unit",
     ["erg/s/cm**2", "erg s-1 cm-2 Angstrom-1", "W/m^2", "counts/s/arcsec^2", "ELECTRONS/S", "e-/s", "MJy/sr", "(m/s)^2",
-     "DN/s", "(foo)**2", "foo^2", "mag", "((", "2", "10**2**3", "", "ct/(pix)**2"],
+     "DN/s", "(foo)**2", "foo^2", "mag", "((", "2", "10**2**3", "", "ct/(pix)**2", "1/(m/s)^2", "1e400 m", "J/s"],
 )  # fmt: skip
 def test_a_unit_of_an_image(stars, unit):
     assert said(stars(51, 1.0), {"UNIT": (unit, "")}) == []

@@ -22,7 +22,7 @@ from lensvit.chapters.quoting import Context, Numbers
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import first_line, read_json, read_model, reading, write_text
+from lensvit.io.files import first_line, read_json, read_model, write_text
 from lensvit.io.settings import Settings, read_settings
 from lensvit.jobs.provenance import packages
 from lensvit.learning.settings import TrainedModel
@@ -257,14 +257,7 @@ def _durations(benchmarks: Path, models: Sequence[str]) -> dict[str, float]:
     files = {"simulate": sorted(benchmarks.glob("simulate/*/*.tsv"))}
     for stage in ("train", "evaluate"):
         files |= {f"{stage}/{model}": sorted(benchmarks.glob(f"{stage}/{model}.tsv")) for model in models}
-    return {stage: float(sum(_seconds(path) for path in paths)) for stage, paths in files.items() if paths}
-
-
-def _seconds(benchmark: Path) -> float:
-    """Seconds of a job, from Snakemake's benchmark."""
-    table = tables.read_csv(benchmark, columns=["s"], sep="\t")
-    with reading(benchmark):
-        return float(table["s"].iloc[-1])
+    return {stage: float(sum(tables.read_seconds(path) for path in paths)) for stage, paths in files.items() if paths}
 
 
 def _provenance(context: Context) -> Provenance:

@@ -22,10 +22,12 @@ APART = 3.0  # distance from the centre, in full widths at half maximum, where n
 SECOND_PEAK = 0.05  # brightness there, as a share of the peak, above which it is another star
 RADII = (0.1, 0.25, 0.5)  # of the circles whose share of the light is given [arcsec]
 NO_IMAGE = {  # words in the names of extensions
-    "VAR", "VARIANCE", "IVAR", "INVVAR", "PSFVAR", "ERR", "ERROR", "ERRORS", "RMS", "SIGMA", "STD", "STDDEV", "UNCERT",
-    "WHT", "WEIGHT", "WEIGHTS", "DQ", "MASK", "CON", "CTX",
+    "VAR", "VARIANCE", "IVAR", "INVVAR", "PSFVAR", "ERR", "ERROR", "ERRORS", "RMS", "SIGMA", "STDDEV", "UNCERT",
+    "UNCERTAINTY", "WHT", "WEIGHT", "WEIGHTS", "DQ", "MASK", "CON", "CTX",
 }  # fmt: skip
-LIGHT = (units.electron, units.count, units.photon, units.adu, units.DN, units.Jy)  # whose square is a variance
+LIGHT = (  # units whose square is a variance
+    units.electron, units.count, units.photon, units.adu, units.DN, units.Jy, units.erg, units.W,
+)  # fmt: skip
 SPELLINGS = {  # of these units in headers, beside astropy's own
     spelling(word): unit
     for word, unit in {
@@ -34,7 +36,8 @@ SPELLINGS = {  # of these units in headers, beside astropy's own
     }.items()
     for spelling in (str.lower, str.upper, str.capitalize)
 }  # fmt: skip
-SQUARED = re.compile(r"\((.+)\)\s*(?:\*\*|\^)\s*\(?[+-]?2\)?")  # a unit in brackets, which astropy does not read
+# the square of a unit in brackets, which astropy does not read
+SQUARED = re.compile(r"(?:1\s*/\s*)?\((.+)\)\s*(?:\*\*|\^)\s*\(?[+-]?2\)?")
 
 
 def measures(kernel: Kernel, cards: Cards) -> str:
@@ -78,7 +81,7 @@ def warnings(kernel: Kernel, cards: Cards) -> Iterator[str]:
         beside = "" if expected is None else f', where diffraction and pixels make {expected:.3f}"'
         yield (
             f'the kernel is {width / kernel.pixel_scale:.1f} pixels wide (FWHM {width:.3f}"{beside}): is it sampled '
-            "finer than the camera's pixels? then bin it to these"
+            "finer than the camera's pixels? then bin it to these, unless the air has blurred it"
         )
     offset = np.arange(len(kernel.native)) - len(kernel.native) // 2
     far = np.hypot(offset[:, None], offset) > APART * max(width / kernel.pixel_scale, 1)

@@ -86,7 +86,8 @@ def _stages(run: Path, images: int) -> pd.DataFrame:
 def _job(benchmark: Path, name: Path, logs: Path) -> dict[str, object]:
     """One job: its stage, and what it took."""
     with reading(benchmark):
-        last = pd.read_csv(benchmark, sep="\t", na_values=["-", "NA"])[list(MEASURES)].iloc[-1]
+        table = tables.read_csv(benchmark, columns=list(MEASURES), sep="\t")
+        last = pd.to_numeric(table.iloc[-1], errors="coerce")  # "-" and "NA" stand for what was not measured
     job = {"stage": name.parts[0]} | {ours: last[theirs] for theirs, ours in MEASURES.items()}
     log = logs / f"{name}.log"
     used = USED.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
