@@ -125,7 +125,7 @@ def test_a_run_without_a_table_is_said(tmp_path):
 def test_a_table_that_lacks_a_column_is_said(runs, tmp_path, lacks):
     path = runs("a") / "tables/table1.csv"
     pd.read_csv(path).drop(columns=lacks).to_csv(path, index=False)
-    with pytest.raises(LensvitError, match=rf"table1\.csv (is .* it )?lacks the column {lacks}\b"):
+    with pytest.raises(LensvitError, match=rf"table1\.csv.*lacks the column {lacks}\b"):
         verify("a", results=tmp_path)
 
 

@@ -59,7 +59,7 @@ def _columns_of(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """These columns in the table's order, or ValueError if it lacks one."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise ValueError(f"it lacks the column {missing[0]}")
+        raise ValueError(f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
     return table[[name for name in table.columns if name in columns]]
 
 

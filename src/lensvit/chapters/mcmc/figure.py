@@ -25,7 +25,7 @@ from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
 MASSES = (0.68, 0.95)  # shares of the probability within the contours
-TRUTHS = tuple(f"{name}_truth" for name in TARGET_NAMES)  # columns that the figure reads
+TRUTHS = tuple(f"{name}_truth" for name in TARGET_NAMES)  # columns
 NEAR, FAR = 4.2, 2.8  # reach of the panels, in sigmas of the chain and of each network
 CHAIN, FIT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, "black"
 
