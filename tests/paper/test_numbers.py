@@ -56,6 +56,16 @@ def context():
     return Context(config, pd.DataFrame(), [], {})
 
 
+def test_a_column_that_a_table_of_a_chapter_lacks_is_named(tmp_path):
+    path = limit_table(tmp_path / "limit.csv", 0.1)
+    whole = pd.read_csv(path)
+    for name in whole.columns:
+        whole.drop(columns=name).to_csv(path, index=False)
+        with pytest.raises(LensvitError, match=rf"limit\.csv.*\b{name}\b") as error:
+            chapter_parts({"limit": [path]}, context())
+        assert len(str(error.value).splitlines()) == 1
+
+
 def test_a_chapter_without_tables_is_null(tmp_path):
     parts = chapter_parts({"limit": [limit_table(tmp_path / "limit.csv", 0.1)]}, context())
     assert parts["limit"].overall == 0.1 and parts["limit"].widened.value == 2

@@ -132,7 +132,7 @@ def test_the_engine_that_made_the_images_is_named(tmp_path: Path) -> None:
     assert "computed with lenstronomy" in render(content, tmp_path)
     content["dataset"]["engine"] = "torch"
     text = render(content, tmp_path)
-    assert "computed with lenstronomy" not in text and "own in PyTorch, which agrees with" in text
+    assert "computed with lenstronomy" not in text and "was written for this paper in PyTorch" in text
 
 
 def test_one_two_many_models(tmp_path: Path) -> None:

@@ -16,8 +16,6 @@ from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import standard_errors, with_overall
 
-FITTED = ("instrument", "converged", "cut", "seconds", *tables.PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
-
 PRIOR = "prior"  # the start at the means of the priors, beside those from draws of a model
 
 
@@ -46,7 +44,7 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
     models = tables.read_predictions(predictions) if predictions else {}
     parts = []
     for path in map(Path, refined):
-        table = tables.read_parquet(path, *FITTED)
+        table = tables.read_refined(path)
         for instrument in with_all(table["instrument"].unique()):
             rows = _rows(of_group(table, "instrument", instrument), models.get(path.stem), path)
             parts.append(rows.assign(start=path.stem, instrument=instrument))
