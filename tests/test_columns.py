@@ -150,7 +150,8 @@ def files(tmp_path):
         with h5py.File(tmp_path / path, "w") as file:
             for name, values in content.items():
                 file[name] = values
-    (tmp_path / "scaler.json").write_text(json.dumps({"mean": dict.fromkeys(TARGET_NAMES, 0.5)}))
+    scaler = {"mean": dict.fromkeys(TARGET_NAMES, 0.5), "sd": dict.fromkeys(TARGET_NAMES, 1.0)}
+    (tmp_path / "scaler.json").write_text(json.dumps(scaler))
     origin = dict.fromkeys(("date", "commit", "cores", "hardware", "platform", "python", "versions"), "a")
     (tmp_path / "models/vit/provenance.json").write_text(json.dumps(origin))
     return tmp_path

@@ -133,6 +133,9 @@ def test_the_engine_that_made_the_images_is_named(tmp_path: Path) -> None:
     content["dataset"]["engine"] = "torch"
     text = render(content, tmp_path)
     assert "computed with lenstronomy" not in text and "was written for this paper in PyTorch" in text
+    del content["dataset"]["engine"]  # as version 0.1.0 wrote it
+    text = render(content, tmp_path)
+    assert "conventions of lenstronomy" in text and "PyTorch and traces" not in text
 
 
 def test_one_two_many_models(tmp_path: Path) -> None:
