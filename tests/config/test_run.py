@@ -12,6 +12,7 @@ from tests.config.configs import ROOT, changed, content
 UNIFORM = {"kind": "uniform"}
 OWN = {"kind": "fits", "instrument": "hst", "path": "mine.fits"}
 TWO = dict.fromkeys(("hst_b", "hst_c", "keck_a", "keck_b"))  # removed, so that two PSFs are left
+BY_PSF = {"resnet": {"changes": {"normalise": "psf"}}}
 
 
 def test_config_yaml_is_the_papers_scale():
@@ -129,6 +130,7 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"psfs": {"mine": OWN}, "simulation": {"supersampling": 5}}, ["simulation.supersampling", "5", "psfs.mine"]),
         ({"psfs": {"hst_a": {"pixels": 1001}}}, ["psfs.hst_a.pixels", "1001", "50.1 arcsec", "25"]),
         ({"data": {"train": 2, "validation": 2, "test": 2}, "psfs": TWO}, ["shift.left_out", "keck_c", "one training"]),
+        ({"psfs": TWO, "models": BY_PSF}, ["shift.left_out", "keck_c", "models.resnet", "normalise: pixel"]),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_it(changes, words):

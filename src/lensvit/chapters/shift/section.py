@@ -63,6 +63,7 @@ class Shift(Section):
                 f"shift.left_out: without {self.left_out} one training image is left of data.train "
                 f"({run.data.train}): raise that, or set left_out to null"
             )
+        self._check_normalised(run)
         if self.left_out is None and not self.cases:
             raise ValueError("shift: has no case and leaves no PSF out; set shift.enabled to false")
         if self.systems is not None and not len(run.psfs) <= self.systems <= run.data.test:
@@ -79,6 +80,20 @@ class Shift(Section):
             if not case.priors and not case.scene:
                 raise ValueError(f"shift.cases.{name}: changes neither priors nor scene")
             self._check_case(run, name)
+
+    def _check_normalised(self, run: Run) -> None:
+        """Raise a ValueError if a network trained without one PSF could not normalise the images of that PSF."""
+        model = self.tested(run)
+        normalise = run.recipe(model).normalise
+        if self.left_out is None or normalise not in ("camera", "psf"):
+            return
+        cameras = {name: run.instruments[psf.instrument] for name, psf in run.psfs.items()}
+        own = cameras.pop(self.left_out)
+        if not any((own.pixels, own.pixel_scale) == (one.pixels, one.pixel_scale) for one in cameras.values()):
+            raise ValueError(
+                f"shift.left_out: {self.left_out} is the only PSF of its camera, so that models.{model}, trained "
+                f"without it, cannot normalise its pixels: choose normalise: pixel for this model, another PSF, or null"
+            )
 
     def _check_case(self, run: Run, name: str) -> None:
         try:
