@@ -1,4 +1,4 @@
-"""Every input of every stage, broken in five ways: one line that says what is so, never a traceback."""
+"""Every input of every stage, broken in six ways: one line that says what is so, never a traceback."""
 
 import errno
 import inspect
@@ -41,7 +41,7 @@ LATER = {  # inputs that a stage reads after others that would have to make sens
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
     ("numbers", "psfs"), ("tex", "templates"), ("numbers", "benchmarks"),
 }  # fmt: skip
-WAYS = ("absent", "empty", "truncated", "of another kind", "forbidden")
+WAYS = ("absent", "empty", "truncated", "of another kind", "without rows", "forbidden")
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def whole(tmp_path_factory, tiny_run):
     folder = tmp_path_factory.mktemp("whole")
     shutil.copytree(tiny_run, folder, dirs_exist_ok=True)
     smoke = yaml.safe_load((ROOT / "runs/smoke.yaml").read_text())
-    smoke["psfs"] = {"hst_b": None, "hst_c": None, "keck_b": None, "keck_c": None}
+    smoke["psfs"] = dict.fromkeys(("hst_b", "hst_c", "keck_b", "keck_c")) | {psf: {"pixels": 51} for psf in CAMERAS}
     smoke["instruments"] = {
         psf.partition("_")[0]: {"pixels": pixels, "pixel_scale": scale} for psf, (pixels, scale) in CAMERAS.items()
     }
@@ -183,6 +183,14 @@ def wrong(path):
         path.write_bytes(b"\xff\xfe\x00\x81")
 
 
+def without_rows(path):
+    """Leave a table its columns alone."""
+    if path.suffix == ".parquet":
+        pd.read_parquet(path).iloc[:0].to_parquet(path)
+    else:
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+
+
 def forbid(monkeypatch, path):
     """Let no library read a file; permissions do not bind root, who may run the tests."""
 
@@ -224,6 +232,10 @@ def test_a_broken_input_is_one_line(whole, tmp_path, monkeypatch, stage, name):
                 path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
             elif way == "of another kind":
                 wrong(path)
+            elif way == "without rows":
+                if path.suffix not in (".csv", ".parquet"):
+                    continue
+                without_rows(path)
             else:
                 forbid(patches, path)
             said = None
@@ -233,7 +245,8 @@ def test_a_broken_input_is_one_line(whole, tmp_path, monkeypatch, stage, name):
                 said = str(error)
         text = path.suffix in (".csv", ".yaml", ".bib", ".tex")  # half of it may be whole
         if said is None:
-            assert text and (way == "truncated" or path.suffix in (".tex", ".bib")), (way, path)
+            may_be_whole = way == "without rows" or (text and (way == "truncated" or path.suffix in (".tex", ".bib")))
+            assert may_be_whole, (way, path)
             continue
         assert len(said.splitlines()) <= 2 and len(said) < 600, said
         assert path.name in said or path.parent.name in said, (way, path.name, said)

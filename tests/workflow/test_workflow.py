@@ -395,7 +395,7 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words
 WRONG = """
 models:
   vit: {architecture: nonsense}
-  resnet: {image_size: 32, changes: {batch_size: 59}}
+  resnet: {architecture: resnet18, options: null, image_size: 32, changes: {batch_size: 59}}
 psfs: {mine: {kind: fits, instrument: hst, path: mine.fits}}
 figures: {examples: []}
 """
