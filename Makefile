@@ -9,12 +9,9 @@ RUN ?= demo
 LOGGER = import importlib.util as u; print("--logger lensvit" if u.find_spec("snakemake_logger_plugin_lensvit") else "")
 SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
 
-# two run beside each other: more threads would wait for each other
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest
-
 COST_SIZES = 1000 4000 16000
 
-.PHONY: paper preview lint format report ablation release adopt restore verify bench cost test test-workflow test-packages test-slurm lock clean
+.PHONY: paper preview lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
 	$(SNAKEMAKE) --cores all --configfile runs/$(RUN).yaml
@@ -56,15 +53,9 @@ cost: .venv/installed
 	  --config run=cost_$$n "data={train: $$((n*3/4)), validation: $$((n/8)), test: $$((n/8))}" || exit 1; done
 	$(BIN)/lensvit cost --runs $(COST_SIZES:%=results/cost_%) --output results/cost.csv
 
-# of the workflow and of all else, beside each other
-test:
-	$(MAKE) --jobs 2 test-workflow test-packages
-
-test-workflow: .venv/installed
-	$(PYTEST) tests/workflow
-
-test-packages: .venv/installed
-	$(PYTEST) --ignore tests/workflow
+# a worker for each core; the tests of one file, and all that run snakemake, share a worker and what they set up
+test: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # what .ci/run calls first: style, formatting, types
 lint: .venv/installed
@@ -80,7 +71,7 @@ format: .venv/installed
 
 # on a SLURM cluster of this machine, which it installs (Debian, root), starts and ends; about five minutes
 test-slurm: .venv/installed
-	$(PYTEST) tests/slurm/workflow_on_slurm.py
+	$(BIN)/pytest tests/slurm/workflow_on_slurm.py
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

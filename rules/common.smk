@@ -13,21 +13,20 @@ from lensvit.errors import LensvitError
 from lensvit.jobs import sources
 from lensvit.workflow.ending import finished
 
+# The code of a stage, of which the last start has kept what files mean.
+MEMORY = sources.Memory(Path(".snakemake/code.json"))
+code = partial(sources.code, memory=MEMORY)
+
 try:
     for config_file in workflow.configfiles:  # again, as Snakemake takes the last of several equal keys without a word
         read_config(config_file)
     CONFIG = validate(config)
     if workflow.is_main_process:  # and not in the jobs of a cluster, which read the Snakefile again
-        check_early(CONFIG, logger.info)
+        check_early(CONFIG, logger.info, code_of=code)
 except LensvitError as error:
     sys.exit(str(error))
 
 RUN = products.run_folder(CONFIG)
-
-# The code of a stage, of which the last start has kept what files mean.
-MEMORY = sources.Memory(Path(".snakemake/code.json"))
-code = partial(sources.code, memory=MEMORY)
-
 # Errors that stages of other chapters show beside those of the models, where the run has them.
 LIMIT, FITS = products.limit_shown(CONFIG), products.refined_shown(CONFIG)
 

@@ -12,6 +12,17 @@ from lensvit.parameters import NAMES, priors
 from lensvit.simulation.catalog import catalog
 from tests.networks import TINY_RESNET, TINY_VIT
 
+LONGEST = ("tests/workflow/", "tests/learning/", "tests/test_broken_inputs.py", "")  # which begin first
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share what they set up go to one worker: those of a file, and all that run snakemake."""
+    for item in items:
+        shared = LONGEST[0] if item.nodeid.startswith(LONGEST[0]) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=lambda item: [item.nodeid.startswith(name) for name in LONGEST].index(True))
+
+
 CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}
 COUNTS = {"train": 96, "validation": 24, "test": 24}
 

@@ -11,8 +11,14 @@ from tests.config.configs import ROOT, changed, content
 
 UNIFORM = {"kind": "uniform"}
 OWN = {"kind": "fits", "instrument": "hst", "path": "mine.fits"}
+
+
+def by(normalise):
+    """All networks have statistics of the inputs for each PSF or each camera."""
+    return {"recipes": {"improved": {"normalise": normalise}, "paper": {"normalise": normalise}}}
+
+
 TWO = dict.fromkeys(("hst_b", "hst_c", "keck_a", "keck_b"))  # removed, so that two PSFs are left
-BY_PSF = {"resnet": {"changes": {"normalise": "psf"}}}
 
 
 def test_config_yaml_is_the_papers_scale():
@@ -130,7 +136,10 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"psfs": {"mine": OWN}, "simulation": {"supersampling": 5}}, ["simulation.supersampling", "5", "psfs.mine"]),
         ({"psfs": {"hst_a": {"pixels": 1001}}}, ["psfs.hst_a.pixels", "1001", "50.1 arcsec", "25"]),
         ({"data": {"train": 2, "validation": 2, "test": 2}, "psfs": TWO}, ["shift.left_out", "keck_c", "one training"]),
-        ({"psfs": TWO, "models": BY_PSF}, ["shift.left_out", "keck_c", "models.resnet", "normalise: pixel"]),
+        ({"psfs": TWO, **by("psf")}, ["shift.left_out", "keck_c", "the only PSF of keck", "normalise: pixel"]),
+        ({"psfs": TWO, **by("camera")}, ["shift.left_out", "keck_c", "the only PSF of keck", "normalise: pixel"]),
+        ({"data": {"train": 11}, **by("psf")}, ["data.train", "11", "keck_c", "normalise: psf", "models.vit"]),
+        ({"data": {"train": 3}, "psfs": TWO, "shift": {"enabled": False}, **by("camera")}, ["data.train", "of keck_c"]),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_it(changes, words):
@@ -149,6 +158,14 @@ def test_a_wrong_value_is_one_line_that_names_it(changes, words):
         ("models:\n  vit: {label: a}\n  vit: {label: b}\n", ["line 3", "vit", "line 2"]),
         ("models: [\n", ["is no YAML"]),
         ("- 1\n", ["no keys"]),
+        ("[]\n", ["no keys"]),
+        ("false\n", ["no keys"]),
+        ("a: &x {b: 1, b: 2}\nc: {<<: *x}\n", ["line 1", "key b"]),
+        ("data: &x {train: 9, more: *x}\n", ["line 1", "contains itself"]),
+        ("seed: 2020-99-99\n", ["is no YAML", "month"]),
+        ("seed: !!int abc\n", ["is no YAML", "abc"]),
+        ("seed: !!bool maybe\n", ["is no YAML", "maybe"]),
+        ("seed: !!timestamp x\n", ["is no YAML"]),
     ],
 )
 def test_a_config_file_that_is_not_clear_is_one_line(tmp_path, text, words):
@@ -160,8 +177,14 @@ def test_a_config_file_that_is_not_clear_is_one_line(tmp_path, text, words):
 
 
 def test_anchors_and_merged_keys_are_no_duplicates(tmp_path):
-    (tmp_path / "mine.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
-    assert read_config(tmp_path / "mine.yaml")["b"] == {"x": 3, "y": 2}
+    (tmp_path / "mine.yaml").write_text("a: &a {x: 1, y: &y {z: 1}}\nb: {<<: *a, y: {z: 2}}\nc: [*y, *y]\n")
+    content = read_config(tmp_path / "mine.yaml")
+    assert content["b"] == {"x": 1, "y": {"z": 2}} and content["c"] == [{"z": 1}, {"z": 1}]
+
+
+def test_a_config_file_without_text_has_no_keys(tmp_path):
+    (tmp_path / "mine.yaml").write_text("# nothing yet\n")
+    assert read_config(tmp_path / "mine.yaml") == {}
 
 
 def test_labels_of_latin_and_greek_letters_are_kept():

@@ -52,6 +52,10 @@ def test_a_psf_that_was_not_trained_is_taken_as_its_camera_s():
         norm.groups(["jwst"], {"jwst": "90 x 0.03 arcsec"})
 
 
+def test_one_group_of_all_takes_psfs_that_its_sample_lacks():
+    assert PixelNorm(4).groups(["rare", "hst_a", "rare"], {"hst_a": "120 x 0.05 arcsec"}).tolist() == [0, 0, 0]
+
+
 def test_statistics_lie_beside_the_weights_and_those_of_older_files_are_read():
     network, norm = torch.nn.Linear(2, 1), PixelNorm(4, group_names("camera", CAMERAS))
     norm.fit(norm.names[1], torch.randn(9, 3, 4, 4))

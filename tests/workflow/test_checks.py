@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from lensvit.errors import LensvitError
+from lensvit.jobs.sources import code
 from lensvit.psf.settings import FitsKernel
 from lensvit.workflow import checks
 from lensvit.workflow.checks import Answer, NetworkCheck, PsfCheck, check
@@ -52,9 +53,8 @@ def test_what_an_answer_depends_on_is_asked_again(part, asked, tmp_path, monkeyp
     check({"models.a": resnet()}, memory, print)
     if part == "versions":
         monkeypatch.setattr(checks, "packages", lambda names: dict.fromkeys(names, "99"))
-    if part == "code":
-        monkeypatch.setattr(checks, "code", lambda module: f"{module} edited")
-    check({"models.a": resnet(dropout=0.1) if part == "settings" else resnet()}, memory, print)
+    code_of = (lambda module: f"{module} edited") if part == "code" else code
+    check({"models.a": resnet(dropout=0.1) if part == "settings" else resnet()}, memory, print, code_of)
     assert len(asked) == 2
 
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_known_is_said_once_and_a_killed_process_is_asked_again(a
     for _ in range(2):
         check({"models.a": resnet(), "psfs.p": psf()}, tmp_path / "c", said.append)
     assert "models.a cannot be checked before its job: no kernel" in said
-    assert said.count("psfs.p cannot be checked before its job: the check was killed") == 2
+    assert said.count("psfs.p cannot be checked before its job: its process gave no answer") == 2
     assert asked == [resnet(), psf(), psf()]
 
 

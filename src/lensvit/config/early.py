@@ -15,6 +15,7 @@ from lensvit.config.run import load
 from lensvit.config.schema import Run, Sample
 from lensvit.config.stages import stage_settings
 from lensvit.io.settings import canonical
+from lensvit.jobs.sources import code
 from lensvit.learning.settings import Architecture
 from lensvit.psf.settings import FitsKernel, FitsPsf
 from lensvit.workflow.checks import Check, NetworkCheck, PsfCheck, check
@@ -22,7 +23,9 @@ from lensvit.workflow.checks import Check, NetworkCheck, PsfCheck, check
 MEMORY = Path(".snakemake/checked")  # what has passed
 
 
-def check_early(run: Run, say: Callable[[str], object], memory: Path = MEMORY) -> None:
+def check_early(
+    run: Run, say: Callable[[str], object], memory: Path = MEMORY, code_of: Callable[[str], str] = code
+) -> None:
     """Try what cannot be checked by reading the config alone.
 
     Parameters
@@ -33,13 +36,15 @@ def check_early(run: Run, say: Callable[[str], object], memory: Path = MEMORY) -
         Shows a line to the user.
     memory
         File of what has passed.
+    code_of
+        The digest of a module's code, see :func:`lensvit.jobs.sources.code`.
 
     Raises
     ------
     LensvitError
         One line for each network and each PSF that cannot be used.
     """
-    check(wanted(run), memory, say)
+    check(wanted(run), memory, say, code_of)
 
 
 def wanted(run: Run) -> dict[str, Check]:

@@ -14,6 +14,7 @@ from lensvit.chapters.registry import CHAPTERS, has_module
 from lensvit.config.schema import Run, Section
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_text
+from lensvit.io.settings import NO_YAML
 
 
 def _section(chapter: str) -> type[Section]:
@@ -100,16 +101,30 @@ def load(*paths: Path) -> Run:
 class _Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a class at run time alone
     """A loader of YAML that refuses a key which stands twice in a mapping, where YAML's keeps the last one."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-                continue
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise LensvitError(f"line {line}: the key {key.value} stands in line {seen[key.value]} already")
-            seen[key.value] = line
-        return super().construct_mapping(node, deep)
+    def get_single_node(self) -> yaml.Node | None:
+        """The file as written, in which keys that ``<<`` brings do not stand yet."""
+        node = super().get_single_node()
+        _check_keys(node, [], set())
+        return node
+
+
+def _check_keys(node: yaml.Node | None, around: list[yaml.Node], seen: set[int]) -> None:
+    """Raise a LensvitError where a mapping has a key twice, or a part of the file contains itself."""
+    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+        return
+    lines: dict[str, int] = {}
+    for entry in node.value:
+        for part in entry if isinstance(node, yaml.MappingNode) else (entry,):
+            if part is node or any(part is outer for outer in around):
+                raise LensvitError(f"line {part.start_mark.line + 1}: what stands there contains itself by an alias")
+            _check_keys(part, [*around, node], seen)
+        if not isinstance(node, yaml.MappingNode) or not isinstance(entry[0], yaml.ScalarNode):
+            continue
+        key, line = entry[0].value, entry[0].start_mark.line + 1
+        if key in lines:
+            raise LensvitError(f"line {line}: the key {key} stands in line {lines[key]} already; leave one of them")
+        lines[key] = line
+    seen.add(id(node))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -118,7 +133,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path
-        A YAML file.
+        A YAML file. One without any text has no keys.
 
     Raises
     ------
@@ -129,10 +144,10 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(text, _Strict)
     except LensvitError as error:
-        raise LensvitError(f"{path}: {error}; leave one of them") from error
-    except yaml.YAMLError as error:
+        raise LensvitError(f"{path}: {error}") from error
+    except NO_YAML as error:
         raise LensvitError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content or {}, dict):
+    if not isinstance({} if content is None else content, dict):
         raise LensvitError(f"{path} holds no keys of a config")
     return content or {}
 

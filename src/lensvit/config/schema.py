@@ -30,22 +30,10 @@ SPLITS = ("train", "validation", "test")
 RESERVED = {
     *("overall", "all", "id", "index", "model", "models", "method", "kind", "state", "target", "instrument", "psf"),
     *("case", "sample", "start", "images", "systems", "split", "train", "validation", "test", "seed", "chunk", "row"),
-    *(
-        "redraws",
-        "n_images",
-        "sigma_bkg",
-        "label",
-        "run",
-        "stage",
-        "seconds",
-        "level",
-        "coverage",
-        "share",
-        "covariance",
-    ),
-    *("prior", "network", "limit", "refined", "mcmc", "ordinary", "left_out", "control"),
+    *("redraws", "n_images", "sigma_bkg", "label", "run", "stage", "seconds", "level", "coverage", "share"),
+    *("prior", "network", "limit", "refined", "mcmc", "covariance", "ordinary", "left_out", "control"),
 }
-NOT_TEXT = {"na", "nan", "null", "none", "true", "false", "inf", "infinity"}  # as tables are read again
+NOT_TEXT = {"na", "null", "none", "true", "false"}  # as tables are read again, beside numbers, nan and inf
 
 LEAST_IMAGED = 0.5  # share of the systems of the priors that a camera can image
 
@@ -142,9 +130,6 @@ class Training(Settings):
 class Evaluation(MonteCarloDropout):
     """Monte-Carlo dropout: a network predicts each image many times, with random outputs dropped."""
 
-    passes: int = Field(  # fewer would leave no scatter to test the calibration by
-        ge=4, le=100_000, description="passes over the test images, each with dropout drawn anew"
-    )
     validation_passes: int = Field(
         ge=4,
         le=100_000,
@@ -239,8 +224,8 @@ class Run(Settings):
         for name in self.figures.examples:
             psf, _, index = name.partition("-test-")
             known = psf in self.psfs and index.isdecimal() and name == system_id(psf, "test", int(index))
-            if not known or int(index) >= share(self, psf, "test"):
-                ids = (f"{system_id(psf, 'test', 0)} to {share(self, psf, 'test') - 1:06d}" for psf in self.psfs)
+            if not known or int(index) >= systems_of(self, psf, "test"):
+                ids = (f"{system_id(psf, 'test', 0)} to {systems_of(self, psf, 'test') - 1:06d}" for psf in self.psfs)
                 raise ValueError(
                     f"figures.examples: {name!r} is no test system of this run; there are {', '.join(ids)}"
                 )
@@ -263,6 +248,25 @@ class Run(Settings):
                         f"models.{name}.image_size: {model.image_size}; resize: graded needs an even number, at most "
                         f"half the pixels of an image, which must be even too ({psf.instrument} has {pixels})"
                     )
+        self._check_groups(name, recipe)
+
+    def _check_groups(self, name: str, recipe: Recipe) -> None:
+        """Raise a ValueError if a group of images that are normalised together has one training image."""
+        if recipe.normalise not in ("camera", "psf"):
+            return
+        groups = [self.same_camera(psf) if recipe.normalise == "camera" else [psf] for psf in self.psfs]
+        for group in groups:
+            if sum(systems_of(self, psf, "train") for psf in group) < 2:
+                raise ValueError(
+                    f"data.train: {self.data.train} makes one image of {group[0]}, but normalise: {recipe.normalise} "
+                    f"of models.{name} needs two or more: raise it, or choose normalise: pixel"
+                )
+
+    def same_camera(self, psf: str) -> list[str]:
+        """The PSFs whose images have as many pixels, of the same size, as those of one PSF, itself among them."""
+        cameras = {name: self.instruments[entry.instrument] for name, entry in self.psfs.items()}
+        geometry = {name: (camera.pixels, camera.pixel_scale) for name, camera in cameras.items()}
+        return [name for name in self.psfs if geometry[name] == geometry[psf]]
 
     @property
     def sections(self) -> dict[str, Section]:
@@ -432,7 +436,7 @@ def check_imaged(run: Run, where: str = "priors") -> None:
 # ---------------------------------------------------------------- what several stages read
 
 
-def share(run: Run, psf: str, split: str) -> int:
+def systems_of(run: Run, psf: str, split: str) -> int:
     """The number of systems of one PSF and split, see :func:`chunks`."""
     names, total = list(run.psfs), getattr(run.data, split)
     return total // len(names) + (names.index(psf) < total % len(names))
@@ -458,7 +462,7 @@ def chunks(run: Run, psf: str, split: str) -> list[tuple[str, int, int]]:
     list of (str, int, int)
         For each chunk its name, the index of its first system, and the number of its systems.
     """
-    count, size = share(run, psf, split), run.data.chunk
+    count, size = systems_of(run, psf, split), run.data.chunk
     return [(f"{split}-{first // size:04d}", first, min(size, count - first)) for first in range(0, count, size)]
 
 

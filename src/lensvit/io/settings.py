@@ -30,6 +30,9 @@ from lensvit.io.files import read_text, write_text
 
 Read = TypeVar("Read")
 
+# what the YAML library raises: a date 2020-99-99 is a ValueError, a tag !!binary of the wrong kind a LookupError
+NO_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
 
 
@@ -107,7 +110,7 @@ def read_settings(path: Path, kind: type[Read]) -> Read:
     text = read_text(path, "settings file")
     try:
         content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except NO_YAML as error:
         raise LensvitError(f"{path} is no YAML: delete it and run snakemake again") from error
     if not isinstance(content, dict):
         raise LensvitError(f"{path} holds no settings: delete it and run snakemake again")

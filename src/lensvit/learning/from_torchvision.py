@@ -80,7 +80,8 @@ def _resnet_of_any_depth(block: str, layers: list[int], weights: None = None, **
 
     if block not in ("BasicBlock", "Bottleneck"):
         raise ValueError(f"block is {block!r}: BasicBlock or Bottleneck")
-    if not 1 <= len(layers) <= RESNET_STAGES or min(layers) < 1:
+    numbers = isinstance(layers, list) and all(type(blocks) is int and blocks >= 1 for blocks in layers)
+    if not numbers or not 1 <= len(layers) <= RESNET_STAGES:
         raise ValueError(f"layers is {layers}: one to four numbers of blocks, each at least 1")
     left_out = RESNET_STAGES - len(layers)
     model = resnet.ResNet(getattr(resnet, block), [*layers, *[1] * left_out], **options)

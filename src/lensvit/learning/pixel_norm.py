@@ -25,7 +25,7 @@ def group_names(normalise: Normalise, cameras: Mapping[str, str]) -> list[str]:
     ----------
     normalise
         The recipe's: "pixel" has one group, "camera" one for each camera, "psf" one for each PSF and one for each
-        camera, for its PSFs that the training has not; "none" has none.
+        camera, which serves PSFs of that camera that the training lacked; "none" has none.
     cameras
         PSF of the training to the name of its camera.
     """
@@ -95,23 +95,26 @@ class PixelNorm(nn.Module):
         psfs
             PSF of each image, (n,).
         cameras
-            PSF to the name of its camera.
+            PSF to the name of its camera. One group of all images needs none.
 
         Raises
         ------
         LensvitError
             If the training had neither the PSF nor its camera.
         """
-        numbers = {}
-        for psf, camera in cameras.items():
-            known = [name for name in (psf, camera, ALL) if name in self.names]
-            if not known:
-                raise LensvitError(
-                    f"the network was trained with images of {', '.join(self.names)} and is asked for those of {psf} "
-                    f"({camera}), whose pixels it cannot normalise: train it with normalise: pixel"
-                )
-            numbers[psf] = self.names.index(known[0])
+        psfs = list(psfs)
+        numbers = {psf: self._number(psf, cameras.get(psf, "of no known camera")) for psf in dict.fromkeys(psfs)}
         return torch.tensor([numbers[psf] for psf in psfs], dtype=torch.long)
+
+    def _number(self, psf: str, camera: str) -> int:
+        """The number of the group of one PSF."""
+        for name in (psf, camera, ALL):
+            if name in self.names:
+                return self.names.index(name)
+        raise LensvitError(
+            f"the network was trained with images of {', '.join(self.names)} and is asked for those of {psf} "
+            f"({camera}), whose pixels it cannot normalise: train it with normalise: pixel"
+        )
 
     def forward(self, images: Tensor, groups: Tensor) -> Tensor:
         """Inputs (B, 3, S, S) with each pixel standardised, by the statistics of the group (B,) of each."""

@@ -169,7 +169,9 @@ class TrainedModel(Settings):
 class MonteCarloDropout(Settings):
     """Monte-Carlo dropout."""
 
-    passes: int = Field(ge=4, le=100_000, description="passes over the test images, each with dropout drawn anew")
+    passes: int = Field(  # fewer would leave no scatter to test the calibration by
+        ge=4, le=100_000, description="passes over the test images, each with dropout drawn anew"
+    )
     batch_size: int = Field(ge=1, le=65536, description="images that the network sees at once")
     batch_norm: Literal["frozen", "batch"] = Field(
         description="statistics of batch normalisation: frozen (the training's) or batch (the test "

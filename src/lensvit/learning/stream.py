@@ -101,7 +101,9 @@ def train_streaming(
 
 
 def stored_sample(settings: TrainSettings, rows: pd.DataFrame, images: Path, device: str) -> Inputs:
-    """Inputs of a thousand of the stored training images, chosen by lot; of each PSF where each counts by itself.
+    """Inputs of stored training images, chosen by lot, of which statistics of the pixels are taken.
+
+    A thousand serve all images; where each camera or PSF has statistics of its own, a thousand of each PSF.
 
     Parameters
     ----------

@@ -95,7 +95,12 @@ class Answer(NamedTuple):
     unknown: str | None = None
 
 
-def check(wanted: Mapping[str, Check], memory: Path, say: Callable[[str], object]) -> None:
+def check(
+    wanted: Mapping[str, Check],
+    memory: Path,
+    say: Callable[[str], object],
+    code_of: Callable[[str], str] = code,
+) -> None:
     """Try what has not passed before, and remember what passes.
 
     Parameters
@@ -106,6 +111,8 @@ def check(wanted: Mapping[str, Check], memory: Path, say: Callable[[str], object
         File with a line for all that has passed. It is written where its folder is there and can be written.
     say
         Shows a line to the user.
+    code_of
+        The digest of a module's code, see :func:`lensvit.jobs.sources.code`.
 
     Raises
     ------
@@ -114,7 +121,7 @@ def check(wanted: Mapping[str, Check], memory: Path, say: Callable[[str], object
     """
     known = _remembered(memory)
     places: dict[str, str] = {}  # digest to the first key of what has it
-    around = {"versions": packages(LIBRARIES), "code": code(MODULE)}
+    around = {"versions": packages(LIBRARIES), "code": code_of(MODULE)}
     for key, one in wanted.items():
         places.setdefault(_digest(one, around), key)
     new = {number: key for number, key in places.items() if number not in known}
@@ -126,7 +133,7 @@ def check(wanted: Mapping[str, Check], memory: Path, say: Callable[[str], object
     errors = []
     for key, answer in zip(new.values(), answers, strict=True):
         if answer is None or answer.unknown:
-            say(f"{key} cannot be checked before its job: {answer.unknown if answer else 'the check was killed'}")
+            say(f"{key} cannot be checked before its job: {answer.unknown if answer else 'its process gave no answer'}")
         elif answer.error:
             errors.append(f"config: {key}: {answer.error}")
     if errors:

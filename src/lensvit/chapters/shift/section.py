@@ -17,8 +17,8 @@ from lensvit.config.schema import (
     chunks,
     known_name,
     lens_model,
-    share,
     system_settings,
+    systems_of,
 )
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
 from lensvit.lensing.settings import PriorChange, PriorChanges, Scene, check_priors
@@ -63,7 +63,8 @@ class Shift(Section):
                 f"shift.left_out: without {self.left_out} one training image is left of data.train "
                 f"({run.data.train}): raise that, or set left_out to null"
             )
-        self._check_normalised(run)
+        if self.left_out is not None:
+            self._check_normalised(run, self.left_out)
         if self.left_out is None and not self.cases:
             raise ValueError("shift: has no case and leaves no PSF out; set shift.enabled to false")
         if self.systems is not None and not len(run.psfs) <= self.systems <= run.data.test:
@@ -81,18 +82,14 @@ class Shift(Section):
                 raise ValueError(f"shift.cases.{name}: changes neither priors nor scene")
             self._check_case(run, name)
 
-    def _check_normalised(self, run: Run) -> None:
-        """Raise a ValueError if a network trained without one PSF could not normalise the images of that PSF."""
-        model = self.tested(run)
-        normalise = run.recipe(model).normalise
-        if self.left_out is None or normalise not in ("camera", "psf"):
-            return
-        cameras = {name: run.instruments[psf.instrument] for name, psf in run.psfs.items()}
-        own = cameras.pop(self.left_out)
-        if not any((own.pixels, own.pixel_scale) == (one.pixels, one.pixel_scale) for one in cameras.values()):
+    def _check_normalised(self, run: Run, left_out: str) -> None:
+        """Raise a ValueError if images of the PSF that is left out could not be normalised."""
+        by_camera = run.recipe(self.tested(run)).normalise in ("camera", "psf")
+        if by_camera and run.same_camera(left_out) == [left_out]:
             raise ValueError(
-                f"shift.left_out: {self.left_out} is the only PSF of its camera, so that models.{model}, trained "
-                f"without it, cannot normalise its pixels: choose normalise: pixel for this model, another PSF, or null"
+                f"shift.left_out: {left_out} is the only PSF of {run.psfs[left_out].instrument}, so that a network "
+                "trained without it cannot normalise its images: choose another PSF, or normalise: pixel for "
+                f"models.{self.tested(run)}"
             )
 
     def _check_case(self, run: Run, name: str) -> None:
@@ -111,7 +108,7 @@ class Shift(Section):
 
     def _without(self, run: Run) -> int:
         """How many training systems remain without the PSF that is left out."""
-        return sum(share(run, psf, "train") for psf in run.psfs if psf != self.left_out)
+        return sum(systems_of(run, psf, "train") for psf in run.psfs if psf != self.left_out)
 
     def given_images(self, run: Run) -> list[Sample]:
         """The training without one PSF, and the test systems that the network predicts."""
