@@ -16,8 +16,7 @@ from matplotlib.ticker import MultipleLocator
 
 from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
-from lensvit.io import tables
-from lensvit.io.files import reading
+from lensvit.io.rows import read_rows
 from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGETS
 
@@ -48,18 +47,9 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
         If a table is absent or broken, or has no rows.
     """
     labels = read_settings(settings, LabelSettings).labels
-    levels = _read(coverage, "level", "coverage", "low", "high")
-    bins = _read(pit, "from", "to", "share", "low", "high")
+    levels = read_rows(coverage, "model", columns=("state", "target", "level", "coverage", "low", "high"))
+    bins = read_rows(pit, "model", columns=("state", "target", "from", "to", "share", "low", "high"))
     style.save(draw(levels, bins, labels), output)
-
-
-def _read(path: Path, *columns: str) -> pd.DataFrame:
-    """A table by model, state and target that has rows."""
-    table = tables.read_csv(path, "model", columns=("state", "target", *columns))
-    with reading(path):
-        if table.empty:
-            raise ValueError("it has no rows")
-    return table
 
 
 @style.styled
