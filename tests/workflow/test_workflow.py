@@ -395,7 +395,7 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words
 WRONG = """
 models:
   vit: {architecture: nonsense}
-  resnet: {architecture: resnet18, options: null, image_size: 32, changes: {batch_size: 59}}
+  resnet: {options: {layers: [1, 1, 1, 1]}, image_size: 32, changes: {batch_size: 59}}
 psfs: {mine: {kind: fits, instrument: hst, path: mine.fits}}
 figures: {examples: []}
 """
