@@ -15,6 +15,7 @@ from tests.networks import TINY_RESNET, TINY_VIT
 LONGEST = ("tests/workflow/", "tests/learning/", "tests/test_broken_inputs.py", "")  # which begin first
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
 def pytest_collection_modifyitems(items):
     """Tests that share what they set up go to one worker: those of a file, and all that run snakemake."""
     for item in items:
