@@ -1,4 +1,4 @@
-"""Every input of every stage, broken in five ways: one line that says what is so, never a traceback."""
+"""Every input of every stage, broken in six ways: one line that says what is so, never a traceback."""
 
 import errno
 import inspect
@@ -42,7 +42,7 @@ LATER = {  # inputs that a stage reads after others that would have to make sens
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
     ("numbers", "psfs"), ("tex", "templates"), ("numbers", "benchmarks"),
 }  # fmt: skip
-WAYS = ("absent", "empty", "truncated", "of another kind", "forbidden")
+WAYS = ("absent", "empty", "truncated", "of another kind", "without rows", "forbidden")
 
 
 @pytest.fixture(scope="session")
@@ -200,6 +200,14 @@ def wrong(path):
         path.write_bytes(b"\xff\xfe\x00\x81")
 
 
+def without_rows(path):
+    """Leave a table its columns alone."""
+    if path.suffix == ".parquet":
+        pd.read_parquet(path).iloc[:0].to_parquet(path)
+    else:
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+
+
 def forbid(monkeypatch, path):
     """Let no library read a file; permissions do not bind root, who may run the tests."""
 
@@ -241,6 +249,10 @@ def test_a_broken_input_is_one_line(whole, tmp_path, monkeypatch, stage, name):
                 path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
             elif way == "of another kind":
                 wrong(path)
+            elif way == "without rows":
+                if path.suffix not in (".csv", ".parquet"):
+                    continue
+                without_rows(path)
             else:
                 forbid(patches, path)
             said = None

@@ -16,7 +16,7 @@ from matplotlib.ticker import MultipleLocator
 
 from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
-from lensvit.io.rows import read_rows
+from lensvit.io import tables
 from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGETS
 
@@ -47,8 +47,8 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
         If a table is absent or broken, or has no rows.
     """
     labels = read_settings(settings, LabelSettings).labels
-    levels = read_rows(coverage, "model", columns=("state", "target", "level", "coverage", "low", "high"))
-    bins = read_rows(pit, "model", columns=("state", "target", "from", "to", "share", "low", "high"))
+    levels = tables.read_csv(coverage, "model", columns=("state", "target", "level", "coverage", "low", "high"))
+    bins = tables.read_csv(pit, "model", columns=("state", "target", "from", "to", "share", "low", "high"))
     style.save(draw(levels, bins, labels), output)
 
 
