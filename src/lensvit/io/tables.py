@@ -33,7 +33,7 @@ def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
     Raises
     ------
     LensvitError
-        If the file is absent, cannot be read, is broken, or lacks a column.
+        If the file is absent, cannot be read, is broken, lacks a column, or has no rows.
     """
     with reading(path):
         return _columns_of(pd.read_parquet(path), columns)
@@ -56,10 +56,12 @@ def read_refined(path: Path) -> pd.DataFrame:
 
 
 def _columns_of(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """These columns in the table's order, or ValueError if it lacks one."""
+    """These columns in the table's order, or ValueError if it lacks one or has no rows."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise ValueError(f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    if table.empty:
+        raise ValueError("it has no rows")
     return table[[name for name in table.columns if name in columns]]
 
 
@@ -79,7 +81,7 @@ def read_csv(path: Path, *names: str, columns: Sequence[str] | None = None) -> p
     Raises
     ------
     LensvitError
-        If the file is absent, cannot be read, is empty or broken, or lacks a column.
+        If the file is absent, cannot be read, is empty or broken, lacks a column, or has no rows.
     """
     with reading(path):
         content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="")
@@ -105,7 +107,7 @@ def read_benchmark(path: Path, *columns: str) -> dict[str, float]:
     Raises
     ------
     LensvitError
-        If the file is absent, cannot be read, is empty or broken, or lacks a column.
+        If the file is absent, cannot be read, is empty or broken, lacks a column, or has no rows.
     """
     with reading(path):
         last = _columns_of(pd.read_csv(path, sep="\t", na_values=["-", "NA"]), columns).iloc[-1]

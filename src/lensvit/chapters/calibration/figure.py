@@ -44,7 +44,7 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
     Raises
     ------
     LensvitError
-        If a table is absent or broken.
+        If a table is absent or broken, or has no rows.
     """
     labels = read_settings(settings, LabelSettings).labels
     levels = tables.read_csv(coverage, "model", columns=("state", "target", "level", "coverage", "low", "high"))
@@ -129,7 +129,9 @@ def _select(table: pd.DataFrame, target: str) -> Iterator[tuple[str, str, pd.Dat
     rows = table[table["target"] == target]
     for state in BANDS:
         for model in table["model"].unique():
-            yield model, state, rows[(rows["model"] == model) & (rows["state"] == state)]
+            found = rows[(rows["model"] == model) & (rows["state"] == state)]
+            if len(found):
+                yield model, state, found
 
 
 def _line(look: style.Look) -> dict[str, Any]:

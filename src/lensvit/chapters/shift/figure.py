@@ -70,7 +70,7 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, labels: Mapping[str, str]) -
     """
     figure = style.constrained_figure(HEIGHT, w_pad=0.03, h_pad=0.03, space=0.03)
     looks = style.looks(table["case"].unique())
-    names = {case: style.literal(labels[case]) for case in looks}
+    names = {case: style.literal(labels.get(case, case)) for case in looks}
     above, below = figure.subfigures(2, 1, height_ratios=[ROC_SHARE, 1], squeeze=False)[:, 0]
     panels = above.subplots(1, len(SCORE_TITLES), sharex=True, sharey=True)
     for number, (axes, (score, title)) in enumerate(zip(panels, SCORE_TITLES.items(), strict=True)):
