@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -16,7 +17,7 @@ CAMERAS = {"hst": (120, 0.05), "keck": (300, 0.02)}  # name -> image side [pixel
 SPLITS = ("train", "validation", "test")
 
 
-def write_run(folder: Path, count: int) -> pd.DataFrame:
+def write_run(folder: Path, count: int, cameras: Mapping[str, tuple[int, float]] = CAMERAS) -> pd.DataFrame:
     """Write images, catalog.parquet and scaler.json, and return the catalogue.
 
     Parameters
@@ -25,9 +26,13 @@ def write_run(folder: Path, count: int) -> pd.DataFrame:
         Where the files go.
     count
         Number of systems of each camera and split.
+    cameras
+        Name to image side [pixel] and pixel scale [arcsec].
     """
     rng = np.random.default_rng(0)
-    parts = [_chunk(folder, camera, split, count, rng) for camera in CAMERAS for split in SPLITS]
+    parts = [
+        _chunk(folder, camera, geometry, split, count, rng) for camera, geometry in cameras.items() for split in SPLITS
+    ]
     rows = pd.concat(parts, ignore_index=True)
     rows.to_parquet(folder / "catalog.parquet", index=False)
     write_manifest(folder / "catalog.parquet")
@@ -36,9 +41,11 @@ def write_run(folder: Path, count: int) -> pd.DataFrame:
     return rows
 
 
-def _chunk(folder: Path, camera: str, split: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
+def _chunk(
+    folder: Path, camera: str, geometry: tuple[int, float], split: str, count: int, rng: np.random.Generator
+) -> pd.DataFrame:
     """Write the image file of a camera and a split, and return its rows of the catalogue."""
-    pixels, scale = CAMERAS[camera]
+    pixels, scale = geometry
     path = folder / "images" / camera / f"{split}-0000.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
