@@ -50,7 +50,10 @@ def driver(case: Case) -> Iterator[Answer]:
     try:
         cards = _cards()
     except NoAnswerError as reason:
-        yield unknown("driver", f"{reason}: no driver of NVIDIA, or its programs are not on the PATH")
+        if needed:
+            yield unknown("driver", f"{reason}: no driver of NVIDIA, or its programs are not on the PATH")
+        else:
+            yield right("driver", f"{reason}, and the CPU needs none")
         return
     versions = sorted({card.driver for card in cards.values()})
     if not versions or torch.version.cuda is None:

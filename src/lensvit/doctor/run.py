@@ -83,26 +83,25 @@ def answers(files: list[Path], device: str, steps: int) -> Iterator[Answer]:
     yield right("config", f"{' and '.join(map(str, files))}: run {run.run}, models {names}, device: {run.device}")
     case = Case(chosen, device, steps, Path("results"))
     for what, where in CHECKS.items():
-        yield from guarded(what, lambda where=where: _function(where)(case))
+        yield from guarded(what, where, case)
 
 
-def _function(where: str) -> Callable[[Case], Iterable[Answer]]:
-    module, name = where.split(":")
-    return getattr(importlib.import_module(f"lensvit.doctor.{module}"), name)
-
-
-def guarded(what: str, look: Callable[[], Iterable[Answer]]) -> Iterator[Answer]:
+def guarded(what: str, where: str, case: Case) -> Iterator[Answer]:
     """The lines of a look; one that fails is a line too.
 
     Parameters
     ----------
     what
         What is looked at.
-    look
-        Looks at it.
+    where
+        Module and function that look at it.
+    case
+        What is asked.
     """
+    module, name = where.split(":")
     try:
-        yield from look()
+        look: Callable[[Case], Iterable[Answer]] = getattr(importlib.import_module(f"lensvit.doctor.{module}"), name)
+        yield from look(case)
     except LensvitError as error:
         yield wrong(what, str(error))
     except ImportError as error:

@@ -17,7 +17,7 @@ from lensvit.io.files import read_yaml
 PROFILE = Path("profiles/slurm/config.yaml")
 SECONDS = 30.0  # for sinfo
 SRUN_SECONDS = 180.0  # for srun, with a Python that imports torch from a shared disk
-GPUS = re.compile(r"gpu(?::([A-Za-z][\w.-]*))?:(\d+)")  # in a GRES: gpu:4, gpu:a100:4(S:0-1)
+GPUS = re.compile(r"gpu:(?:([^:,(]+):)?(\d+)")  # in a GRES: gpu:4, gpu:a100:4(S:0-1)
 ON_A_NODE = "srun --gpus=1 --cpus-per-task=8 --mem=20G .venv/bin/lensvit doctor"
 COUNT = "import torch; print(torch.cuda.device_count())"
 
@@ -36,38 +36,32 @@ def slurm(case: Case) -> Iterator[Answer]:
     """Partitions and the profile where there is SLURM, and srun and this node's name within an allocation."""
     inside = "SLURM_JOB_ID" in os.environ
     if not inside and not found("sinfo"):
-        yield from _absent(case)
+        yield _absent(case)
         return
     try:
         partitions = _partitions()
     except NoAnswerError as reason:
-        yield _unanswered(case, f"{reason}")
+        yield unknown("SLURM partitions", f"{reason}; a run on this machine alone needs none")
     else:
         yield _known(case, partitions)
         yield _profile(case, partitions)
+        if case.run.device == "gpu" and not inside:
+            yield unknown("srun", f"whether it sees GPUs shows within an allocation: {ON_A_NODE}")
     if inside:
         if case.run.device == "gpu":
             yield _srun(case)
         yield _name(case)
-    elif case.run.device == "gpu":
-        yield unknown("srun", f"whether it sees GPUs shows within an allocation: {ON_A_NODE}")
 
 
 def _over_nodes(case: Case) -> list[str]:
     return [name for name, network in case.run.networks.items() if network.nodes > 1]
 
 
-def _absent(case: Case) -> Iterator[Answer]:
+def _absent(case: Case) -> Answer:
     models = _over_nodes(case)
     if models:
-        yield wrong("SLURM", f"there is none here (no sinfo), and models.{models[0]} has nodes above 1: set nodes: 1")
-    else:
-        yield right("SLURM", "there is none here (no sinfo), and the run needs none")
-
-
-def _unanswered(case: Case, reason: str) -> Answer:
-    """The line where sinfo is there and gives no answer."""
-    return unknown("SLURM partitions", f"{reason}; a run on this machine alone needs none")
+        return wrong("SLURM", f"there is none here (no sinfo), and models.{models[0]} has nodes above 1: set nodes: 1")
+    return right("SLURM", "there is none here (no sinfo), and the run needs none")
 
 
 def _partitions() -> dict[str, set[str]]:
@@ -136,6 +130,8 @@ def _srun(case: Case) -> Answer:
         seen = int(lines[-1])
     except NoAnswerError as reason:
         return wrong("srun", f"{reason}: srun must start this Python on the allocation's nodes (a shared disk)")
+    except (IndexError, ValueError):
+        return unknown("srun", "the process that it starts does not say how many GPUs it sees")
     if seen == 0:
         return wrong("srun", "torch sees no GPU in a process that it starts: ask for some (--gpus-per-node)")
     if seen < wanted:

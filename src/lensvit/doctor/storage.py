@@ -32,7 +32,7 @@ def locks(case: Case) -> Iterator[Answer]:
         yield wrong(what, f"{case.results.absolute()} cannot be written: {said}")
         return
     if hdf5 is not None:
-        yield wrong(what, f"{hdf5}: export HDF5_USE_FILE_LOCKING=FALSE, or move results/ to a disk that gives locks")
+        yield wrong(what, hdf5)
     elif flock is not None:
         yield wrong(what, f"flock: {flock}; HDF5 writes all the same: never start two runs at a time", stops=False)
     else:
@@ -68,7 +68,8 @@ def _hdf5(path: Path) -> str | None:
             if list(file["image"]) != [1.0, 2.0]:
                 return "an HDF5 file reads differently from how it was written"
     except OSError as error:
-        return f"an HDF5 file cannot be written or read ({first_line(error)})"
+        remedy = "export HDF5_USE_FILE_LOCKING=FALSE, or move results/ to a disk that gives locks"
+        return f"an HDF5 file cannot be written or read ({first_line(error)}): {trouble(error) or remedy}"
     return None
 
 
@@ -119,4 +120,5 @@ def _draws(case: Case) -> int:
 def _checkpoints(case: Case) -> int:
     """Size of the files of all trainings: the checkpoint, the one that is being written, and the weights [byte]."""
     largest = max(case.written.values(), default=0)
-    return 2 * sum(case.written.get(name, largest) for name in case.run.networks)
+    trained = (sample.network for sample in case.run.given_images() if sample.is_trained_on)
+    return 2 * sum(case.written.get(name, largest) for name in trained)

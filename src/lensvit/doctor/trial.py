@@ -162,7 +162,12 @@ def _steps(trainer: Trainer, full: int, steps: int, place: str) -> tuple[int, fl
         first = timed(lambda: step(0, batch), place)
     if first / batch * full * steps < LONGEST:
         batch = full
-    seconds = timed(lambda: [step(1 + number, batch) for number in range(steps)], place)
+
+    def timed_steps() -> None:
+        for number in range(steps):
+            step(1 + number, batch)
+
+    seconds = timed(timed_steps, place)
     with looks.at(trainer.averaged):
         trainer.validate()
     return batch, steps * batch / seconds, looks
