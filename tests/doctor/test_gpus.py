@@ -1,3 +1,4 @@
+import os
 import warnings
 
 import pytest
@@ -57,6 +58,7 @@ def test_the_driver(case, gpus, programs, driver, cuda, seen, verdict, stops):
         (None, "there is no nvidia-smi here"),
         ("echo NVIDIA-SMI has failed >&2; exit 9", "nvidia-smi ends with status 9 (NVIDIA-SMI has failed)"),
         ("exec sleep 20", "no answer within"),
+        ("echo No devices were found", "nvidia-smi shows no GPU"),
     ],
 )
 def test_a_driver_that_does_not_tell(case, gpus, programs, monkeypatch, script, said):
@@ -67,7 +69,7 @@ def test_a_driver_that_does_not_tell(case, gpus, programs, monkeypatch, script, 
         programs("nvidia-smi", script)
     answer = one(looks.driver, case())
     assert answer.verdict == "unknown" and said in answer.said
-    assert one(looks.driver, case(device="cpu")).verdict == "right"
+    assert not one(looks.driver, case(device="cpu")).stops
 
 
 def test_each_card_has_a_line(case, gpus, programs):
@@ -114,10 +116,13 @@ def test_which_gpus_are_taken(case, gpus, programs, monkeypatch, tmp_path):
 
 def test_what_computes_on_a_gpu_without_a_lock_is_named(case, gpus, programs):
     gpus("A")
-    smi(programs, apps="echo 'GPU-A, 77, python, 30000'; echo 'GPU-B, 78, x, 1'; echo nonsense")
+    own = f"echo 'GPU-A, {os.getpid()}, python, 300'"
+    smi(programs, apps=f"{own}; echo 'GPU-A, 77, python, 30000'; echo 'GPU-B, 78, x, 1'; echo nonsense")
     answer = one(looks.device, case())
     assert answer.verdict == "wrong" and not answer.stops
-    assert "process 77 (python, 30000 MB) computes too" in answer.said and "78" not in answer.said
+    assert "where process 77 (python, 30000 MB) computes too" in answer.said
+    smi(programs, apps=own)
+    assert one(looks.device, case()).verdict == "right"
 
 
 def test_what_a_scheduler_has_given(case, gpus, programs, monkeypatch, tmp_path):

@@ -129,16 +129,22 @@ def test_a_trial_in_bfloat16_gives_the_network_float32(case, tmp_path, name, las
     assert {"network", "optimizer"} <= set(checkpoint) and seen.size > 3 * 4 * seen.parameters
 
 
-def test_what_is_not_as_it_should_be_is_seen(case, tmp_path, monkeypatch):
-    """That the hooks look: rounded images, and a network whose images are not channels last."""
-    monkeypatch.setattr(trainer, "memory_format", lambda network: torch.contiguous_format)
+def test_images_that_are_rounded_before_the_network_are_seen(case, tmp_path, monkeypatch):
     batch = trainer.StoredImages.batch
-    monkeypatch.setattr(
-        trainer.StoredImages, "batch", lambda self, *args: (lambda x, y: (x.bfloat16(), y))(*batch(self, *args))
-    )
-    made = smoke(case, tmp_path, "resnet", precision="bf16-mixed", batch_size=4, normalise="none", symmetries="none")
-    seen = Seen(**trial.answer(made)["seen"])
-    assert "bfloat16" in seen.inputs and seen.channels_last < seen.convolutions
+
+    def rounded(self, *args):
+        images, targets = batch(self, *args)
+        return images.bfloat16(), targets
+
+    monkeypatch.setattr(trainer.StoredImages, "batch", rounded)
+    made = smoke(case, tmp_path, "vit", precision="bf16-mixed", batch_size=4, normalise="none", symmetries="none")
+    assert "bfloat16" in Seen(**trial.answer(made)["seen"]).inputs
+
+
+def test_convolutions_whose_channels_are_not_last_are_seen(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "memory_format", lambda network: torch.contiguous_format)
+    seen = Seen(**trial.answer(smoke(case, tmp_path, "resnet", batch_size=4))["seen"])
+    assert seen.channels_last < seen.convolutions
 
 
 def test_a_batch_that_takes_too_long_on_a_cpu_is_a_small_one(case, tmp_path, monkeypatch):

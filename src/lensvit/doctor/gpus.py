@@ -154,21 +154,25 @@ def _strangers(numbers: Sequence[int]) -> list[str]:
         lines = ask(_query("compute-apps", "gpu_uuid,pid,process_name,used_memory"), SECONDS)
     except NoAnswerError:
         return []
-    rows = [[word.strip() for word in line.split(",")] for line in lines]
+    rows = (_words(line) for line in lines)
     return [
         f"process {row[1]} ({row[2]}, {row[3]} MB)"
         for row in rows
-        if len(row) == 4 and row[0].removeprefix("GPU-") in uuids
+        if len(row) == 4 and row[0].removeprefix("GPU-") in uuids and row[1] != str(os.getpid())
     ]
 
 
 def _cards() -> dict[str, Card]:
     """UUID to what nvidia-smi shows of a GPU."""
     found = {}
-    for line in ask(_query("gpu", "uuid,driver_version,memory.used"), SECONDS):
-        uuid, version, used = [word.strip() for word in line.split(",")][:3]
-        found[uuid.removeprefix("GPU-")] = Card(version, _number(used) or 0.0)
+    for row in map(_words, ask(_query("gpu", "uuid,driver_version,memory.used"), SECONDS)):
+        if len(row) == 3:  # not where it says in words that there are none
+            found[row[0].removeprefix("GPU-")] = Card(row[1], _number(row[2]) or 0.0)
     return found
+
+
+def _words(line: str) -> list[str]:
+    return [word.strip() for word in line.split(",")]
 
 
 def _query(what: str, fields: str) -> list[str]:

@@ -80,7 +80,7 @@ def answers(files: list[Path], device: str, steps: int) -> Iterator[Answer]:
         return
     chosen = run if device == "auto" else run.model_copy(update={"device": device})
     names = ", ".join(run.models)
-    yield right("config", f"{' and '.join(map(str, files))}: run {run.run}, models {names}, device: {run.device}")
+    yield right("config", f"{' and '.join(map(str, files))}: run {run.run}, models {names}, device: {chosen.device}")
     case = Case(chosen, device, steps, Path("results"))
     for what, where in CHECKS.items():
         yield from guarded(what, where, case)
