@@ -10,7 +10,9 @@ from lensvit.config.run import validate
 from lensvit.doctor.answers import Case
 from tests.config.configs import changed
 
-SMALL_RESNET = {"architecture": "ResNet", "options": {"block": "BasicBlock", "layers": [1]}}  # for the smoke run
+SMALL_RESNET = {  # for the smoke run
+    "architecture": "ResNet", "options": {"block": "BasicBlock", "layers": [1]}, "image_size": 16,
+}  # fmt: skip
 
 
 @pytest.fixture
