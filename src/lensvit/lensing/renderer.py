@@ -74,7 +74,7 @@ class BatchedRenderer:
         device: str | torch.device = "cpu",
     ) -> None:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
-        self.arguments = pixels, pixel_scale, kernel, scene, fine_kernel
+        self.kernel, self.fine_kernel = kernel, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
         self.axis = (torch.arange(pixels, dtype=torch.float64, device=self.device) - (pixels - 1) / 2) * pixel_scale
         self.blur = Convolution(kernel, pixels, dtype, self.device)
@@ -102,7 +102,7 @@ class BatchedRenderer:
         """The same renderer of lenstronomy's, which takes a second or two to import and is seldom asked."""
         from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 
-        return LenstronomyRenderer(*self.arguments)
+        return LenstronomyRenderer(self.pixels, self.pixel_scale, self.kernel, self.scene, self.fine_kernel)
 
     @torch.no_grad()
     @exact_products()
