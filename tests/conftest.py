@@ -10,6 +10,7 @@ from lensvit.io.files import write_manifest
 from lensvit.learning.settings import InputRecipe
 from lensvit.parameters import NAMES, priors
 from lensvit.simulation.catalog import catalog
+from tests.networks import TINY_RESNET, TINY_VIT
 
 LONGEST = ("tests/workflow/", "tests/learning/", "tests/test_broken_inputs.py", "")  # which begin first
 
@@ -100,15 +101,12 @@ NETWORKS = {
     "vit": {
         "library": "transformers",
         "architecture": "vit",
-        "options": {
-            "patch_size": 6, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-            "intermediate_size": 64,
-        },
+        "options": {**TINY_VIT, "patch_size": 6},
     },
     "resnet": {
         "library": "torchvision",
         "architecture": "ResNet",
-        "options": {"block": "BasicBlock", "layers": [1, 1, 1, 1]},
+        "options": TINY_RESNET,
     },
 }  # fmt: skip
 

@@ -36,7 +36,7 @@ def test_training_counts_images_operations_and_memory(tmp_path, files, capsys):
 
 
 def test_evaluation_stands_beside_the_bare_passes(tmp_path, files):
-    main("evaluate", images=8, output=tmp_path / "bench.csv", files=files)
+    main("evaluate", images=4, output=tmp_path / "bench.csv", files=files)
     table = pd.read_csv(tmp_path / "bench.csv").set_index("case")
     assert [name.split(",")[0] for name in table.index] == [
         "bare passes of vit", "evaluating vit", "bare passes of resnet", "evaluating resnet",

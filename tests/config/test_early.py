@@ -13,14 +13,14 @@ from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.workflow import checks
 from tests.config.configs import changed
+from tests.networks import TINY_RESNET, TINY_VIT
 
-VIT = {"patch_size": 10, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-RESNET = {"block": "BasicBlock", "layers": [1, 1, 1, 1]}
+VIT = {**TINY_VIT, "patch_size": 10}
 SMALL = {
     "device": "cpu",
     "models": {
         "vit": {"architecture": "vit", "weights": "scratch", "image_size": 60, "options": VIT},
-        "resnet": {"architecture": "ResNet", "weights": "scratch", "image_size": 32, "options": RESNET},
+        "resnet": {"architecture": "ResNet", "weights": "scratch", "image_size": 32, "options": TINY_RESNET},
     },
 }
 

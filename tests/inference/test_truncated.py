@@ -1,5 +1,7 @@
 """Posteriors that end at a limit of a uniform prior, against integrals that are done by brute force."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -233,8 +235,7 @@ def test_a_shear_on_the_edge_of_its_prior(space_camera, changes):
     mean, spread = _moments(posterior, fit)
     sigma = spread.diagonal(dim1=1, dim2=2).sqrt()
     assert mean.isfinite().all() and (sigma > 0).all()
-    for index in SHEAR:
-        for sign in (1, -1):
-            step = 0.3 * sign * sigma[:, index, None] * torch.eye(14, dtype=torch.float64)[index]
-            there = posterior.log_density(posterior.prior.clamped(fit.coordinates + step), rows)
-            assert (there < fit.density + 2e-2).all()
+    for index, share in itertools.product(SHEAR, (-0.3, -0.03, -0.003, 0.003, 0.03, 0.3)):
+        step = share * sigma[:, index, None] * torch.eye(14, dtype=torch.float64)[index]
+        there = posterior.log_density(posterior.prior.clamped(fit.coordinates + step), rows)
+        assert (there < fit.density + 5e-3).all()  # a tenth of a standard deviation off

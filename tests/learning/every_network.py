@@ -20,14 +20,17 @@ from torchvision import models
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as TYPES
 
 from lensvit.errors import LensvitError
-from tests.learning.trial import network, rehearse, trial
+from lensvit.learning.architectures import trainable_parameters
+from lensvit.learning.rehearsal import rehearse
+from tests.learning.trial import trial
+from tests.networks import network
 
 MARK = "<!-- from here on written by: python -m tests.learning.every_network docs/networks.md -->\n"
 WAYS = [  # from what is asked for to what is left
-    ("", {"size": 64, "dropout": 0.1}),
-    ("`dropout: 0`", {"size": 64, "dropout": 0.0}),
-    ("`image_size: 224`", {"size": 224, "dropout": 0.1}),
-    ("`image_size: 224` and `dropout: 0`", {"size": 224, "dropout": 0.0}),
+    ("", {"image_size": 64, "dropout": 0.1}),
+    ("`dropout: 0`", {"image_size": 64, "dropout": 0.0}),
+    ("`image_size: 224`", {"image_size": 224, "dropout": 0.1}),
+    ("`image_size: 224` and `dropout: 0`", {"image_size": 224, "dropout": 0.0}),
 ]
 
 
@@ -44,26 +47,19 @@ def refusal(attempt, *arguments):
 
 def to_the_end(choice, most):
     """A whole trial of a network of up to ``most`` million weights, a rehearsal of a larger one."""
-    if rehearse(choice) <= most * 1e6:
+    if trainable_parameters(rehearse(choice)) <= most * 1e6:
         with tempfile.TemporaryDirectory() as folder:
             trial(choice, Path(folder))
 
 
-def really(choice):
-    """A trial without a rehearsal before: some networks look at numbers."""
-    with tempfile.TemporaryDirectory() as folder:
-        trial(choice, Path(folder))
-
-
 def tried(library, name, most):
     """The line by which a network is refused, and what works instead; None and "" if nothing is refused."""
-    for attempt in (lambda choice: to_the_end(choice, most), really):
-        first = None
-        for way, settings in WAYS:
-            line = refusal(attempt, network(name, library, **settings))
-            if line is None:
-                return first, way
-            first = first or line
+    first = None
+    for way, settings in WAYS:
+        line = refusal(to_the_end, network(name, library, **settings), most)
+        if line is None:
+            return first, way
+        first = first or line
     return first, "nothing that was tried"
 
 

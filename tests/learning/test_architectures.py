@@ -10,42 +10,16 @@ from lensvit.learning.architectures import build_network, family, trainable_para
 from lensvit.learning.dropout import ActivationDropout
 from lensvit.learning.from_transformers import attentions
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
-from lensvit.learning.settings import Architecture
-
-TINY_VIT = {
-    "patch_size": 8,
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 32,
-}
-
-
-def network(**changes):
-    fields = {
-        "library": "transformers",
-        "architecture": "vit",
-        "weights": "scratch",
-        "options": TINY_VIT,
-        "dropout": 0.1,
-        "attention_dropout": 0.0,
-        "pool_grid": 1,
-        "image_size": 32,
-    }
-    return Architecture(**{**fields, **changes})
-
-
-def resnet(**changes):
-    return network(**{"library": "torchvision", "architecture": "resnet18", "options": {}, **changes})
+from tests.networks import TINY_VIT, resnet, vit
 
 
 def test_vit_base_has_as_many_parameters_as_the_authors_run():
-    vit = build_network(network(architecture="google/vit-base-patch16-224", options={}, image_size=224), 16)
-    assert trainable_parameters(vit) == 85_810_960
+    model = build_network(vit("google/vit-base-patch16-224", image_size=224), 16)
+    assert trainable_parameters(model) == 85_810_960
 
 
 def test_resnet152_has_as_many_parameters_as_the_authors_run_and_151_dropouts():
-    model = build_network(resnet(architecture="resnet152"), 16)
+    model = build_network(resnet("resnet152"), 16)
     assert trainable_parameters(model) == 58_176_592
     calls = []
     for module in model.modules():
@@ -59,17 +33,14 @@ def test_resnet152_has_as_many_parameters_as_the_authors_run_and_151_dropouts():
 @pytest.mark.parametrize(
     "choice",
     [
-        network(),
-        network(
-            architecture="dinov2",
-            options={"patch_size": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4},
-        ),
+        vit(),
+        vit("dinov2", options={"patch_size": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}),
         resnet(),
         resnet(pool_grid=2),
-        resnet(architecture="ResNet", options={"block": "BasicBlock", "layers": [1, 1, 1, 1]}),
-        resnet(architecture="mobilenet_v3_small"),
-        resnet(architecture="convnext_tiny"),
-        network(library="torchvision", architecture="vit_b_32", options={"image_size": 32}),
+        resnet("resnet18"),
+        resnet("mobilenet_v3_small"),
+        resnet("convnext_tiny"),
+        resnet("vit_b_32", options={"image_size": 32}),
     ],
     ids=lambda choice: f"{choice.architecture}-{choice.pool_grid}",
 )
@@ -84,15 +55,15 @@ def test_any_classifier_of_either_library(choice):
 
 
 def test_the_family_is_by_attention_and_not_by_library():
-    torchvision_vit = network(library="torchvision", architecture="vit_b_32", options={"image_size": 32})
-    for choice in (network(), torchvision_vit):
+    torchvision_vit = resnet("vit_b_32", options={"image_size": 32})
+    for choice in (vit(), torchvision_vit):
         assert family(build_network(choice, 6)) == "transformer"
-    for choice in (resnet(), network(architecture="resnet", options={}, dropout=0.0)):
+    for choice in (resnet(), vit("resnet", dropout=0.0)):
         assert family(build_network(choice, 6)) == "convolutional"
 
 
 def test_dropout_zero_predicts_the_same_each_time():
-    for choice in (network(dropout=0.0), resnet(dropout=0.0)):
+    for choice in (vit(dropout=0.0), resnet(dropout=0.0)):
         model = monte_carlo(build_network(choice, 6))
         images = torch.randn(2, 3, 32, 32)
         assert torch.equal(model(images), model(images))
@@ -134,7 +105,7 @@ def test_the_original_batch_norm_makes_a_prediction_depend_on_its_neighbours():
 @pytest.mark.parametrize(
     ("choice", "known"),
     [
-        (network(), {"classifier.vit.embeddings.patch_embeddings.projection"}),
+        (vit(), {"classifier.vit.embeddings.patch_embeddings.projection"}),
         (resnet(), {"conv1", "bn1", "relu.activation"}),
         (resnet(dropout=0.0), None),
     ],
@@ -157,16 +128,16 @@ def test_what_comes_before_dropout_is_computed_once(choice, known):
 
 
 def test_attention_dropout_is_separate():
-    vit = build_network(network(dropout=0.0, attention_dropout=0.3), 6)
+    model = monte_carlo(build_network(vit(dropout=0.0, attention_dropout=0.3), 6))
     images = torch.randn(2, 3, 32, 32)
-    assert not torch.equal(monte_carlo(vit)(images), monte_carlo(vit)(images))
+    assert not torch.equal(model(images), model(images))
 
 
 # ---------------------------------------------------------------- attention
 
 
 def test_attention_maps_are_distributions_over_tokens():
-    model = build_network(network(), 6).eval()
+    model = build_network(vit(), 6).eval()
     maps = attentions(model, torch.randn(3, 3, 32, 32))
     assert maps.shape == (2, 3, 4, 17, 17)
     assert torch.allclose(maps.sum(-1), torch.ones(2, 3, 4, 17), atol=1e-5)
@@ -192,7 +163,7 @@ def saved_vit(tmp_path):
 
 def test_a_local_folder_of_transformers_gives_all_but_the_head(saved_vit):
     source, folder = saved_vit
-    model = build_network(network(weights=str(folder), options={}, dropout=0.3), 16)
+    model = build_network(vit(weights=str(folder), options={}, dropout=0.3), 16)
     assert model.classifier.classifier.out_features == 16
     assert model.classifier.config.hidden_dropout_prob == 0.3
     loaded = model.classifier.vit.state_dict()
@@ -201,20 +172,20 @@ def test_a_local_folder_of_transformers_gives_all_but_the_head(saved_vit):
 
 def test_pretrained_goes_through_from_pretrained(saved_vit):
     _, folder = saved_vit
-    model = build_network(network(architecture=str(folder), weights="pretrained", options={}), 16)
+    model = build_network(vit(str(folder), weights="pretrained"), 16)
     assert trainable_parameters(model) > 0
 
 
 def test_weights_of_another_image_size_are_refused(saved_vit):
     _, folder = saved_vit
     with pytest.raises(LensvitError, match="images of 32 pixels: set image_size: 32"):
-        build_network(network(weights=str(folder), options={}, image_size=64), 16)
+        build_network(vit(weights=str(folder), options={}, image_size=64), 16)
 
 
 def test_weights_of_another_network_are_refused(saved_vit):
     _, folder = saved_vit
     with pytest.raises(LensvitError, match="do not fit"):
-        build_network(network(weights=str(folder), options={"hidden_size": 32}), 16)
+        build_network(vit(weights=str(folder), options={"hidden_size": 48}), 16)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -225,7 +196,7 @@ def test_a_local_file_of_torchvision_gives_all_but_the_head(tmp_path, suffix):
     path = tmp_path / f"weights{suffix}"
     save_file(source, path) if suffix == ".safetensors" else torch.save(source, path)
     for place in (path, tmp_path):
-        model = build_network(resnet(weights=str(place)), 16)
+        model = build_network(resnet("resnet18", weights=str(place)), 16)
         assert model.fc.out_features == 16
         assert torch.equal(model.conv1.weight, source["conv1.weight"])
 
@@ -235,16 +206,16 @@ def test_torchvision_weights_of_another_network_are_refused(tmp_path):
 
     torch.save(models.resnet18().state_dict(), tmp_path / "w.pth")
     with pytest.raises(LensvitError, match="do not fit resnet34"):
-        build_network(resnet(architecture="resnet34", weights=str(tmp_path / "w.pth")), 16)
+        build_network(resnet("resnet34", weights=str(tmp_path / "w.pth")), 16)
 
 
 def test_a_broken_weights_file_is_said(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"not weights at all")
     with pytest.raises(LensvitError, match="broken"):
-        build_network(resnet(weights=str(tmp_path / "w.safetensors")), 16)
+        build_network(resnet("resnet18", weights=str(tmp_path / "w.safetensors")), 16)
 
 
-@pytest.mark.parametrize("choice", [network(weights="/nowhere/at/all"), resnet(weights="/nowhere/at/all")])
+@pytest.mark.parametrize("choice", [vit(weights="/nowhere/at/all"), resnet(weights="/nowhere/at/all")])
 def test_absent_weights_name_the_three_ways_on(choice):
     with pytest.raises(LensvitError) as caught:
         build_network(choice, 16)
@@ -266,8 +237,8 @@ def test_no_network_and_no_cache_name_the_three_ways_on(monkeypatch, tmp_path):
 
     monkeypatch.setattr("torch.hub.download_url_to_file", no_network)
     for choice in (
-        network(architecture="google/vit-base-patch16-224", weights="pretrained", options={}, image_size=224),
-        resnet(architecture="resnet152", weights="pretrained"),
+        vit("google/vit-base-patch16-224", weights="pretrained", image_size=224),
+        resnet("resnet152", weights="pretrained"),
     ):
         with pytest.raises(LensvitError) as caught:
             build_network(choice, 16)
@@ -280,18 +251,18 @@ def test_no_network_and_no_cache_name_the_three_ways_on(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (resnet(architecture="resnet17"), "no classifier 'resnet17'"),
-        (network(architecture="vitt", options={}), "no model type 'vitt'"),
-        (network(options={"patchsize": 8}), "no options patchsize"),
-        (network(options={**TINY_VIT, "hidden_size": -8}), "cannot build vit"),
-        (network(architecture="convnext", options={}), "no place for dropout"),
-        (resnet(options={"wide": 3}), "cannot build resnet18"),
-        (resnet(architecture="ResNet", options={"block": "Brick", "layers": [1]}), "block is 'Brick'"),
-        (resnet(architecture="ResNet", options={"block": "BasicBlock", "layers": 3}), "layers is 3: one to four"),
-        (resnet(architecture="ResNet", options={"block": "BasicBlock", "layers": [1, "a"]}), r"layers is \[1, 'a'\]"),
-        (resnet(architecture="ResNet", options={"block": "BasicBlock", "layers": [1, 0]}), r"layers is \[1, 0\]"),
-        (resnet(architecture="ResNet", options={}), "cannot build ResNet"),
-        (resnet(architecture="mobilenet_v2", pool_grid=2), "pool_grid: 1"),
+        (resnet("resnet17"), "no classifier 'resnet17'"),
+        (vit("vitt"), "no model type 'vitt'"),
+        (vit(options={"patchsize": 8}), "no options patchsize"),
+        (vit(options={**TINY_VIT, "hidden_size": -8}), "cannot build vit"),
+        (vit("convnext"), "no place for dropout"),
+        (resnet(options={"wide": 3}), "cannot build ResNet"),
+        (resnet("ResNet", options={"block": "Brick", "layers": [1]}), "block is 'Brick'"),
+        (resnet(options={"block": "BasicBlock", "layers": 3}), "layers is 3: one to four"),
+        (resnet(options={"block": "BasicBlock", "layers": [1, "a"]}), r"layers is \[1, 'a'\]"),
+        (resnet(options={"block": "BasicBlock", "layers": [1, 0]}), r"layers is \[1, 0\]"),
+        (resnet("ResNet", options={}), "cannot build ResNet"),
+        (resnet("mobilenet_v2", pool_grid=2), "pool_grid: 1"),
     ],
 )
 def test_wrong_names_and_options_are_said(choice, words):

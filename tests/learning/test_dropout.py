@@ -10,7 +10,7 @@ from lensvit.learning.dropout import ActivationDropout, MapDropout, places
 from lensvit.learning.evaluate import varying
 from lensvit.learning.mc_dropout import monte_carlo
 from lensvit.learning.settings import Architecture, DropoutPlaces
-from tests.learning.trial import network
+from tests.networks import network
 
 SWIN = {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4}
 CVT = {"embed_dim": [8, 8, 8], "num_heads": [1, 1, 1], "depth": [1, 2, 3]}
@@ -37,8 +37,8 @@ def test_maps_lose_whole_channels_and_no_rows(channels):
         (network("convnext_tiny"), [("channels", 18)]),
         (network("squeezenet1_1"), [("channels", 25)]),
         (network("mobilenet_v3_small"), [("channels", 32), ("features", 1)]),
-        (network("swin", "transformers", size=32, options=SWIN), [("features", 5)]),
-        (network("cvt", "transformers", size=32, options=CVT), [("channels", 3), ("features", 12)]),
+        (network("swin", "transformers", image_size=32, options=SWIN), [("features", 5)]),
+        (network("cvt", "transformers", image_size=32, options=CVT), [("channels", 3), ("features", 12)]),
         (network("swin", "transformers", 0.0, 32, options=SWIN, attention_dropout=0.2), [("attention", 2)]),
     ],
     ids=lambda value: value.architecture if isinstance(value, Architecture) else "",
@@ -89,12 +89,12 @@ def test_at_rate_zero_nothing_is_random(choice):
     ("choice", "words"),
     [
         (network("googlenet", options={"aux_logits": False, "init_weights": False}), "no place for dropout"),
-        (network("regnet", "transformers", size=32, options={"depths": [1, 1, 1, 1]}), "no place for dropout"),
+        (network("regnet", "transformers", image_size=32, options={"depths": [1, 1, 1, 1]}), "no place for dropout"),
         (network("vgg11", options={"dropout": 0.5}), "has dropout under options"),
         (network("swin_t", options={"stochastic_depth_prob": 0.1}), "stochastic_depth_prob under options"),
         (network("swin", "transformers", options={"drop_path_rate": 0.1}), "drop_path_rate under options"),
         (network("resnet18", attention_dropout=0.1), "no dropout of attention weights"),
-        (network("swin", "transformers", size=64), "cannot be run on images of 64 pixels"),
+        (network("swin", "transformers", image_size=64), "cannot be run on images of 64 pixels"),
     ],
     ids=lambda value: value.architecture if isinstance(value, Architecture) else "",
 )
@@ -105,7 +105,7 @@ def test_what_would_not_drop_is_refused(choice, words):
 
 
 def test_looking_for_dropout_changes_nothing():
-    choice = network("resnet18", size=32)
+    choice = network("resnet18", image_size=32)
     model = build_network(choice, 4).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     torch.manual_seed(3)

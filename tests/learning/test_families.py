@@ -15,7 +15,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATIO
 
 from lensvit.errors import LensvitError
 from lensvit.learning.architectures import build_network
-from tests.learning.trial import network, trial
+from tests.learning.trial import trial
+from tests.networks import network
 
 # Name in torchvision: its settings, and what is smaller than the library has it, of the function that makes the family
 REGNET = {"depth": 2, "w_0": 8, "w_a": 8.0, "w_m": 2.0, "group_width": 8}
@@ -26,7 +27,7 @@ SWIN = "swin_transformer._swin_transformer", {
     "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": [2, 2],
 }  # fmt: skip
 TORCHVISION = {
-    "alexnet": ({"size": 64}, None),
+    "alexnet": ({"image_size": 64}, None),
     "convnext_tiny": ({}, ("convnext._convnext", {"block_setting": CONVNEXT})),
     "densenet121": ({}, ("densenet._densenet", {"block_config": (1, 1, 1, 1), "growth_rate": 8})),
     "efficientnet_b0": (
@@ -40,7 +41,7 @@ TORCHVISION = {
         ),
     ),
     "googlenet": ({"dropout": 0.0, "options": {"init_weights": False}}, None),
-    "inception_v3": ({"dropout": 0.0, "size": 80, "options": {"init_weights": False}}, None),
+    "inception_v3": ({"dropout": 0.0, "image_size": 80, "options": {"init_weights": False}}, None),
     "maxvit_t": (
         {"options": {"input_size": [32, 32]}},
         (
@@ -106,11 +107,11 @@ TRANSFORMERS = {
             "hidden_sizes": EIGHTS,
         },
     },
-    "hiera": {"dropout": 0.0, "size": 64, "options": {"embed_dim": 8, "depths": ONES, "num_heads": ONES}},
+    "hiera": {"dropout": 0.0, "image_size": 64, "options": {"embed_dim": 8, "depths": ONES, "num_heads": ONES}},
     "ijepa": PLAIN_VIT,
     "levit": {
         "dropout": 0.0,
-        "size": 64,
+        "image_size": 64,
         "options": {"hidden_sizes": [16, 16, 16], "num_attention_heads": [1, 1, 1], "depths": [1, 1, 1]},
     },
     "metaclip_2": PART,
@@ -118,7 +119,7 @@ TRANSFORMERS = {
     "mobilenet_v2": {"options": {"depth_multiplier": 0.25}},
     "mobilevit": {"options": {"hidden_sizes": [8, 8, 8], "neck_hidden_sizes": [8] * 7, "num_attention_heads": 2}},
     "mobilevitv2": {
-        "size": 64,
+        "image_size": 64,
         "options": {"width_multiplier": 0.25, "n_attn_blocks": [1, 1, 1], "base_attn_unit_dims": [8, 8, 8]},
     },
     "perceiver": {
@@ -196,7 +197,7 @@ def test_a_small_member_of_each_family_of_torchvision(name, tmp_path, monkeypatc
     make_narrower(monkeypatch)
     if smaller is not None:
         make_smaller(monkeypatch, *smaller)
-    choice = network(name, **{"size": 32, **settings})
+    choice = network(name, **{"image_size": 32, **settings})
     made = trial(choice, tmp_path)
     assert {place.kind for place in made.dropout_places} <= {"channels", "features"}
     assert bool(made.dropout_places) == (choice.dropout > 0)
@@ -204,11 +205,11 @@ def test_a_small_member_of_each_family_of_torchvision(name, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_a_small_member_of_each_type_of_transformers(name, tmp_path):
-    trial(network(name, "transformers", **{"size": 32, **TRANSFORMERS[name]}), tmp_path)
+    trial(network(name, "transformers", **{"image_size": 32, **TRANSFORMERS[name]}), tmp_path)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_is_one_line(name):
     with torch.device("meta"), pytest.raises(LensvitError, match=REFUSED[name]) as caught:
-        build_network(network(name, "transformers", size=32), 16)
+        build_network(network(name, "transformers", image_size=32), 16)
     assert "\n" not in str(caught.value)

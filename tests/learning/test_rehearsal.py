@@ -1,5 +1,8 @@
 """A network is tried on the meta device as it would be trained, and on the CPU where that device cannot say."""
 
+import contextlib
+import urllib.request
+
 import pytest
 import torch
 
@@ -7,24 +10,8 @@ from lensvit.errors import LensvitError
 from lensvit.learning import rehearsal
 from lensvit.learning.libraries import NotHereError
 from lensvit.learning.rehearsal import attention_shape, rehearse
-from lensvit.learning.settings import Architecture
-
-TINY_VIT = {
-    "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
-}  # fmt: skip
-
-
-TINY_RESNET = {"block": "BasicBlock", "layers": [1, 1, 1, 1]}
-
-
-def network(library="torchvision", architecture="ResNet", **changes):
-    options = {"options": TINY_RESNET} if architecture == "ResNet" else {}
-    fields = {"weights": "scratch", "dropout": 0.1, "image_size": 32, **options, **changes}
-    return Architecture(library=library, architecture=architecture, **fields)
-
-
-def vit(**changes):
-    return network("transformers", "vit", **{"options": TINY_VIT, **changes})
+from tests.networks import TINY_VIT, resnet, vit
+from tests.offline import offline
 
 
 @pytest.fixture
@@ -35,7 +22,7 @@ def devices(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("choice", [network(), vit(posterior="full")])
+@pytest.mark.parametrize("choice", [resnet(), vit(posterior="full")])
 def test_a_network_is_tried_without_numbers(choice, devices):
     model = rehearse(choice)
     assert devices == ["meta"]
@@ -44,7 +31,7 @@ def test_a_network_is_tried_without_numbers(choice, devices):
 
 
 def test_a_network_that_looks_at_numbers_is_tried_on_the_cpu(devices):
-    model = rehearse(network(architecture="regnet_y_400mf"))
+    model = rehearse(resnet("regnet_y_400mf"))
     assert devices == ["meta", "cpu"]
     assert next(model.parameters()).device.type == "cpu"
 
@@ -57,7 +44,7 @@ def test_an_operation_that_the_meta_device_lacks_refuses_nothing(devices, monkey
 
     built = rehearsal.build_network
     monkeypatch.setattr(rehearsal, "build_network", build)
-    rehearse(network())
+    rehearse(resnet())
     assert devices == ["meta", "cpu"]
 
 
@@ -81,25 +68,23 @@ def test_what_fails_in_the_backward_pass_is_said(monkeypatch):
 
     monkeypatch.setattr(rehearsal, "build_network", lambda *args, **kwargs: Network())
     with pytest.raises(LensvitError, match="cannot be trained on images of 32 pixels: no way back"):
-        rehearse(network())
+        rehearse(resnet())
 
 
 def test_one_image_alone_is_tried_where_it_occurs():
-    rehearse(network(), alone=None)
-    rehearse(network(image_size=64), alone="here")
+    rehearse(resnet(), alone=None)
+    rehearse(resnet(image_size=64), alone="here")
     rehearse(vit(), alone="here")
     with pytest.raises(LensvitError, match=r"one image alone \(Expected more than 1 value per channel.*\), but here"):
-        rehearse(network(), alone="here")
+        rehearse(resnet(), alone="here")
 
 
 def test_the_attention_has_the_shape_that_figure_1_will_see(devices):
     model = rehearse(vit())
-    assert attention_shape(vit(), model) == (3, 1, 2, 17, 17) and devices == ["meta"]
+    assert attention_shape(vit(), model) == (2, 1, 4, 17, 17) and devices == ["meta"]
 
 
-@pytest.mark.parametrize(
-    "choice", [network(), network("transformers", "resnet", dropout=0.0, options={"depths": [1, 1, 1, 1]})]
-)
+@pytest.mark.parametrize("choice", [resnet(), vit("resnet", dropout=0.0, options={"depths": [1, 1, 1, 1]})])
 def test_a_convolutional_network_has_no_attention(choice):
     with pytest.raises(LensvitError, match="no attention maps"):
         attention_shape(choice, rehearse(choice))
@@ -111,11 +96,8 @@ def test_a_convolutional_network_has_no_attention(choice):
 @pytest.mark.parametrize(
     "choice",
     [
-        network(weights="pretrained", options={"width_per_group": 128}, architecture="resnet50"),
-        network(
-            "transformers", "google/vit-base-patch16-224", weights="pretrained", image_size=224,
-            options={"hidden_size": 96},
-        ),
+        resnet("resnet50", weights="pretrained", options={"width_per_group": 128}),
+        vit("google/vit-base-patch16-224", weights="pretrained", image_size=224, options={"hidden_size": 96}),
     ],
 )  # fmt: skip
 def test_options_that_pretrained_weights_do_not_fit_are_said(choice):
@@ -123,26 +105,28 @@ def test_options_that_pretrained_weights_do_not_fit_are_said(choice):
         rehearse(choice)
 
 
-def test_nothing_is_downloaded(monkeypatch):
-    def download(*args, **kwargs):
-        raise AssertionError("a download")
+def test_nothing_is_downloaded():
+    with offline():
+        rehearse(resnet("alexnet", weights="pretrained", image_size=64))
+        rehearse(vit("google/vit-base-patch16-224", weights="pretrained", image_size=224))
+        for weights in ("pretrained", "scratch"):
+            with pytest.raises(NotHereError, match="not in the hub's cache"):
+                rehearse(vit("nobody/has-this", weights=weights))
 
-    monkeypatch.setattr("torch.hub.download_url_to_file", download)
-    monkeypatch.setattr("huggingface_hub.file_download.http_get", download)
-    rehearse(network(architecture="alexnet", weights="pretrained", image_size=64))
-    rehearse(network("transformers", "google/vit-base-patch16-224", weights="pretrained", image_size=224))
-    for weights in ("pretrained", "scratch"):
-        with pytest.raises(NotHereError, match="not in the hub's cache"):
-            rehearse(network("transformers", "nobody/has-this", weights=weights))
+
+@pytest.mark.parametrize("address", ["http://example.org", "http://127.0.0.1:9"])
+def test_a_download_that_a_library_keeps_to_itself_would_be_noticed(address):
+    with pytest.raises(AssertionError, match="connections were tried"), offline(), contextlib.suppress(OSError):
+        urllib.request.urlopen(address)
 
 
 def test_weights_of_a_file_are_read_and_must_fit(tmp_path):
     from torchvision import models
 
     torch.save(models.squeezenet1_1().state_dict(), tmp_path / "w.pth")
-    rehearse(network(architecture="squeezenet1_1", weights=str(tmp_path / "w.pth")))
+    rehearse(resnet("squeezenet1_1", weights=str(tmp_path / "w.pth")))
     with pytest.raises(LensvitError, match="do not fit squeezenet1_0"):
-        rehearse(network(architecture="squeezenet1_0", weights=str(tmp_path / "w.pth")))
+        rehearse(resnet("squeezenet1_0", weights=str(tmp_path / "w.pth")))
 
 
 def test_weights_of_a_folder_of_transformers_are_read_and_must_fit(tmp_path):

@@ -11,7 +11,7 @@ from lensvit.learning.dropout import places
 from lensvit.learning.evaluate import predict, varying
 from lensvit.learning.libraries import save_weights
 from lensvit.learning.mc_dropout import monte_carlo
-from lensvit.learning.settings import Architecture, EvaluateSettings, Recipe, TrainedModel
+from lensvit.learning.settings import EvaluateSettings, Recipe, TrainedModel
 from lensvit.parameters import TARGET_NAMES
 
 # statistics of the batch, as those of a training of one step are not yet any
@@ -21,13 +21,6 @@ RECIPE = Recipe(
     symmetries_until=1.0, optimizer="adam", learning_rate=1e-3, schedule="constant", warmup=0.0, weight_decay=0.0,
     clip_norm=None, average=0.0, batch_size=2, epochs=1, criterion="mse", precision="32-true", compile=False,
 )  # fmt: skip
-
-
-def network(architecture, library="torchvision", dropout=0.2, size=64, **changes):
-    """Settings of a network of random weights."""
-    return Architecture(
-        library=library, architecture=architecture, weights="scratch", dropout=dropout, image_size=size, **changes
-    )
 
 
 class Inputs:
@@ -41,15 +34,6 @@ class Inputs:
 
     def batch(self, rows):
         return self.images[rows]
-
-
-def rehearse(choice):
-    """Build a network and take a step's passes forward and backward without numbers; return its number of weights."""
-    with torch.device("meta"):
-        model = build_network(choice, gaussian.output_count(choice.posterior, len(TARGET_NAMES)))
-        inputs = Inputs(choice.image_size)
-        gaussian.gaussian_nll(model.train()(inputs.images), torch.randn(2, len(TARGET_NAMES))).backward()
-    return trainable_parameters(model)
 
 
 def trial(choice, folder):

@@ -18,7 +18,7 @@ from lensvit.io.tables import CATALOG
 from lensvit.lensing.lens_equation import solve, solve_each
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.settings import Scene
-from lensvit.parameters import NAMES
+from lensvit.parameters import NAMES, uniform
 from lensvit.psf import kernel
 from lensvit.simulation.catalog import catalog
 from lensvit.simulation.sampler import Sampler
@@ -64,7 +64,7 @@ def content(path):
 
 
 # lenses of which a fifth are too flat to be imaged
-FLAT = {name: {"kind": "uniform", "low": -1.0, "high": 1.0} for name in ("e1", "e2")}
+FLAT = dict.fromkeys(("e1", "e2"), vars(uniform(-1.0, 1.0)))
 
 
 def sampler(split="train", **changes):
@@ -198,19 +198,15 @@ def test_an_image_that_is_not_finite_is_drawn_again(run, monkeypatch, capsys):
     assert "hst_a-train-000001: drawn again, its image is not finite" in capsys.readouterr().out
 
 
-def uniform(low, high):
-    return {"kind": "uniform", "low": low, "high": high}
-
-
 @pytest.mark.parametrize("engine", ["lenstronomy", "torch"])
 @pytest.mark.parametrize(
     ("priors", "reason"),
     [
-        ({"theta_E": uniform(19, 21)}, "no image of the quasar lies within the 6 arcsec"),
-        ({"e1": uniform(0.8, 1.0), "e2": uniform(0.8, 1.0)}, r"\|e\| = 1"),
+        ({"theta_E": vars(uniform(19, 21))}, "no image of the quasar lies within the 6 arcsec"),
+        ({"e1": vars(uniform(0.8, 1.0)), "e2": vars(uniform(0.8, 1.0))}, r"\|e\| = 1"),
         ({"source_x": {"sd": 1e4}}, r"source_x -?[\d.e+]+ is not in -30 to 30 arcsec"),
         ({"e1": {"mean": -3.0}}, "e1: mean -3: ellipticity, first component is possible from -1 to 1"),
-        ({"n_sersic": uniform(-1, 0)}, "n_sersic: low -1: .*from 0.3 to 12"),
+        ({"n_sersic": vars(uniform(-1, 0))}, "n_sersic: low -1: .*from 0.3 to 12"),
     ],
 )
 def test_impossible_priors_are_refused_by_both_engines(run, tmp_path, engine, priors, reason):

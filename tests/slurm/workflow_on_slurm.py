@@ -33,8 +33,8 @@ ON_NETWORKS = (
     "train", "left_out_train", "evaluate", "evaluate_validation", "shift_evaluate", "left_out_evaluate",
 )  # fmt: skip
 # overlays on runs/smoke.yaml: trainings long enough to be caught in the middle
-LONG = {"models": {"vit": {"changes": {"epochs": 120}}}}
-TWO_NODES = {"models": {"vit": {"nodes": 2, "dropout": 0.0, "changes": {"epochs": 100, "learning_rate": 1e-4}}}}
+LONG = {"models": {"vit": {"changes": {"epochs": 80}}}}
+TWO_NODES = {"models": {"vit": {"nodes": 2, "dropout": 0.0, "changes": {"epochs": 80, "learning_rate": 1e-4}}}}
 
 
 # ---------------------------------------------------------------- the cluster, projects and models

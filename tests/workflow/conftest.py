@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from lensvit.config import early
 from lensvit.jobs.sources import SOURCE, Memory
+from lensvit.workflow import checks
+from tests.config.configs import overlaid
 from tests.workflow import warm
 
 ROOT = Path(__file__).parents[2]
 SMOKE = "runs/smoke.yaml"
+CONFIGS = (("smoke",), (), ("demo", "everything"), ("demo", "dropout"))  # overlays on config.yaml
 CHECKED = ".snakemake/checked"  # networks that need not be tried again
 
 
@@ -88,7 +92,17 @@ class Clone:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory):
+def tried(tmp_path_factory):
+    """Try the networks of all configs that the tests plan, together, which takes one process a library."""
+    memory = tmp_path_factory.mktemp("tried") / "checked"
+    runs = [overlaid(names) for names in CONFIGS]
+    networks = {f"{number}.{key}": one for number, run in enumerate(runs) for key, one in early.wanted(run).items()}
+    checks.check(networks, memory, print)
+    Clone.checked = memory.read_text()
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory, tried):
     """A clone with results/smoke complete. Tests leave it as they find it."""
     clone = Clone(copy_project(tmp_path_factory.mktemp("clone")))
     clone.run(timeout=1500)  # minutes where another run has the cores too
@@ -106,7 +120,7 @@ def known(tmp_path_factory):
 
 
 @pytest.fixture
-def fresh(tmp_path, known):
+def fresh(tmp_path, known, tried):
     """A clone with no results."""
     clone = Clone(copy_project(tmp_path / "clone"))
     (clone.path / ".snakemake").mkdir()

@@ -8,16 +8,14 @@ import pytest
 
 from lensvit.errors import LensvitError
 from lensvit.jobs.sources import code
-from lensvit.learning.settings import Architecture
 from lensvit.psf.settings import FitsKernel
 from lensvit.workflow import checks
 from lensvit.workflow.checks import Answer, NetworkCheck, PsfCheck, check
+from tests.networks import network
 
 
-def network(architecture="resnet18", **changes):
-    settings = {"weights": "scratch", "dropout": 0.1, "image_size": 64, **changes}
-    choice = Architecture(library="torchvision", architecture=architecture, **settings)
-    return NetworkCheck(network=choice, alone=None, layer=None)
+def resnet(architecture="resnet18", **changes):
+    return NetworkCheck(network=network(architecture, **changes), alone=None, layer=None)
 
 
 def psf(path="mine.fits"):
@@ -44,19 +42,19 @@ def asked(monkeypatch):
 def test_the_same_is_asked_once(asked, tmp_path):
     memory, said = tmp_path / "checked", []
     for _ in range(3):
-        check({"models.a": network(), "models.b": network("resnet34"), "models.c": network()}, memory, said.append)
-    assert asked == [network(), network("resnet34")]
+        check({"models.a": resnet(), "models.b": resnet("resnet34"), "models.c": resnet()}, memory, said.append)
+    assert asked == [resnet(), resnet("resnet34")]
     assert said == ["checking models.a, models.b once, before the first job"]
 
 
 @pytest.mark.parametrize("part", ["versions", "code", "settings"])
 def test_what_an_answer_depends_on_is_asked_again(part, asked, tmp_path, monkeypatch):
     memory = tmp_path / "checked"
-    check({"models.a": network()}, memory, print)
+    check({"models.a": resnet()}, memory, print)
     if part == "versions":
         monkeypatch.setattr(checks, "packages", lambda names: dict.fromkeys(names, "99"))
     code_of = (lambda module: f"{module} edited") if part == "code" else code
-    check({"models.a": network(dropout=0.2) if part == "settings" else network()}, memory, print, code_of)
+    check({"models.a": resnet(dropout=0.1) if part == "settings" else resnet()}, memory, print, code_of)
     assert len(asked) == 2
 
 
@@ -68,34 +66,34 @@ def test_a_file_that_has_changed_is_asked_again(folder, asked, tmp_path):
         file.unlink(missing_ok=True) if content is None else file.parent.mkdir(exist_ok=True)
         if content not in (None, file.read_bytes() if file.exists() else None):
             file.write_bytes(content)
-        check({"models.a": network(weights=str(path))}, memory, print)
+        check({"models.a": resnet(weights=str(path))}, memory, print)
     assert len(asked) == (4 if folder else 3)  # an absent file has been asked for before
 
 
 def test_what_is_refused_is_one_line_each_and_not_remembered(asked, tmp_path):
-    asked.answers = [(network(), Answer(error="is wrong")), (psf(), Answer(error="is absent"))]
+    asked.answers = [(resnet(), Answer(error="is wrong")), (psf(), Answer(error="is absent"))]
     for _ in range(2):
         with pytest.raises(LensvitError) as caught:
-            check({"psfs.p": psf(), "models.a": network(), "models.b": network("vgg11")}, tmp_path / "c", print)
+            check({"psfs.p": psf(), "models.a": resnet(), "models.b": resnet("vgg11")}, tmp_path / "c", print)
         assert str(caught.value) == "config: psfs.p: is absent\nconfig: models.a: is wrong"
-    assert asked.count(network()) == asked.count(psf()) == 2 and asked.count(network("vgg11")) == 1
+    assert asked.count(resnet()) == asked.count(psf()) == 2 and asked.count(resnet("vgg11")) == 1
 
 
 def test_what_cannot_be_known_is_said_once_and_a_killed_process_is_asked_again(asked, tmp_path):
-    asked.answers = [(network(), Answer(unknown="no kernel")), (psf(), None)]
+    asked.answers = [(resnet(), Answer(unknown="no kernel")), (psf(), None)]
     said = []
     for _ in range(2):
-        check({"models.a": network(), "psfs.p": psf()}, tmp_path / "c", said.append)
+        check({"models.a": resnet(), "psfs.p": psf()}, tmp_path / "c", said.append)
     assert "models.a cannot be checked before its job: no kernel" in said
     assert said.count("psfs.p cannot be checked before its job: its process gave no answer") == 2
-    assert asked == [network(), psf(), psf()]
+    assert asked == [resnet(), psf(), psf()]
 
 
 def test_a_memory_that_cannot_be_read_or_written_is_no_error(asked, tmp_path):
-    check({"models.a": network()}, tmp_path / "absent" / "checked", print)
+    check({"models.a": resnet()}, tmp_path / "absent" / "checked", print)
     (tmp_path / "broken").write_bytes(b"\xff\xfe\x00")
-    check({"models.a": network()}, tmp_path / "broken", print)
-    check({"models.a": network()}, tmp_path, print)
+    check({"models.a": resnet()}, tmp_path / "broken", print)
+    check({"models.a": resnet()}, tmp_path, print)
     assert len(asked) == 3 and not (tmp_path / "absent").exists()
 
 
@@ -116,7 +114,7 @@ def test_each_library_has_a_process_of_its_own_and_answers_come_in_order(monkeyp
         return subprocess.CompletedProcess(command, 0, stdout=lines)
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert checks.ask([network(), psf(), network("vgg11")]) == [Answer("a"), None, Answer(unknown="b")]
+    assert checks.ask([resnet(), psf(), resnet("vgg11")]) == [Answer("a"), None, Answer(unknown="b")]
 
 
 def test_other_processes_answer(tmp_path, monkeypatch):

@@ -66,8 +66,8 @@ def test_the_last_line_of_a_log_counts_more_than_samples(runs, tmp_path):
     assert table.loc[("train", 200), ["cpu_seconds", "memory_mb"]].tolist() == [31 + 25, 999]
 
 
-def test_a_log_ends_with_what_its_job_used(capsys):
-    assert main(["config", "--files", "config.yaml", "runs/smoke.yaml"]) == 0
+def test_a_log_ends_with_what_its_job_used(tmp_path, capsys):
+    assert main(["schema", "--output", str(tmp_path)]) == 0
     seconds, memory = USED.findall(capsys.readouterr().err)[-1]
     assert float(seconds) > 0.1 and float(memory) > 50
 

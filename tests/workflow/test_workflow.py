@@ -335,8 +335,7 @@ def test_lint_is_clean(smoke):
 
 
 def test_the_papers_scale_is_planned_in_ten_seconds(fresh):
-    fresh.snakemake("-n", configs=["config.yaml"])  # its networks are tried once
-    before = os.times()  # of a snakemake that has imported nothing
+    before = os.times()  # of a snakemake that has imported nothing, and whose networks have been tried
     done = fresh.snakemake("--dry-run", configs=["config.yaml"])
     after = os.times()  # of the processor, as other work may go on beside
     seconds = sum(getattr(after, name) - getattr(before, name) for name in ("children_user", "children_system"))
@@ -396,7 +395,7 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(fresh, overlay, words
 WRONG = """
 models:
   vit: {architecture: nonsense}
-  resnet: {image_size: 32, changes: {batch_size: 59}}
+  resnet: {architecture: resnet18, options: null, image_size: 32, changes: {batch_size: 59}}
 psfs: {mine: {kind: fits, instrument: hst, path: mine.fits}}
 figures: {examples: []}
 """
@@ -425,42 +424,48 @@ def test_networks_are_not_tried_again_at_the_next_start_nor_in_the_jobs_of_a_clu
     assert done.returncode == 0 and (fresh.path / target).exists(), done.stderr
 
 
-def test_a_job_that_fails_says_its_message_and_leaves_no_half_output(smoke):
-    (smoke.path / "wrong.yaml").write_text("run: wrong\nmodels: {vit: {seed: 5}, resnet: null}\n" + ONE_MODEL)
-    copy = smoke.path / "results" / "wrong"
+OTHER = (
+    "run: other\nmodels: {vit: {changes: {epochs: 60}}, resnet: null}\nfigures: {attention_model: vit}\n" + ONE_MODEL
+)
+
+
+@pytest.fixture(scope="module")
+def other(smoke):
+    """A second run in the clone, of a long training, for which all but this training is done; and its files."""
+    (smoke.path / "other.yaml").write_text(OTHER)
+    configs = ["runs/smoke.yaml", "other.yaml"]
+    copy = smoke.path / "results" / "other"
     shutil.copytree(smoke.path / "results/smoke", copy, ignore=shutil.ignore_patterns("models", "state", "train"))
-    configs = ["runs/smoke.yaml", "wrong.yaml"]
-    smoke.run("--touch", "results/wrong/catalog.parquet", configs=configs)  # so that it is not made again
-    (copy / "scaler.json").write_text("{")
-    target = "results/wrong/models/vit/config.json"
-    done = smoke.snakemake("--cores", "2", target, configs=configs)
-    assert done.returncode != 0
-    assert "scaler.json is truncated or broken" in done.stdout + done.stderr
-    assert not list(copy.glob("models/vit/*"))
+    smoke.run("--touch", "results/other/catalog.parquet", configs=configs)  # so that it is not made again
+    yield copy, configs
     shutil.rmtree(copy)
 
 
-def test_snakemake_killed_in_training_and_the_same_command_again(smoke, tmp_path):
+def test_a_job_that_fails_says_its_message_and_leaves_no_half_output(smoke, other):
+    copy, configs = other
+    whole = (copy / "scaler.json").read_text()
+    (copy / "scaler.json").write_text("{")
+    done = smoke.snakemake("--cores", "2", "results/other/models/vit/config.json", configs=configs)
+    (copy / "scaler.json").write_text(whole)
+    assert done.returncode != 0
+    assert "scaler.json is truncated or broken" in done.stdout + done.stderr
+    assert not list(copy.glob("models/vit/*"))
+
+
+def test_snakemake_killed_in_training_and_the_same_command_again(smoke, other):
     """kill -9 of the whole process group."""
-    overlay = "models: {vit: {changes: {epochs: 60}}, resnet: null}\nfigures: {attention_model: vit}\n" + ONE_MODEL
-    (smoke.path / "long.yaml").write_text(overlay)
-    configs = ["runs/smoke.yaml", "long.yaml"]
-    target = "results/smoke/models/vit/config.json"
-    model = smoke.path / "results/smoke/models"
-    shutil.copytree(model, tmp_path / "models")
+    copy, configs = other
+    target = "results/other/models/vit/config.json"
     command = [sys.executable, "-m", "snakemake", "--cores", "2", target, "--configfile", *configs]
     process = subprocess.Popen(
         command, cwd=smoke.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    states = smoke.path / "results/smoke/state/vit"
-    before = set(states.glob("*/checkpoint.pt"))
     deadline = time.monotonic() + 120
-    while set(states.glob("*/checkpoint.pt")) <= before:
+    while not list(copy.glob("state/vit/*/checkpoint.pt")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     smoke.run(target, configs=configs)
-    assert "resumed from" in (smoke.path / "results/smoke/logs/train/vit.log").read_text()
-    assert json.loads((model / "vit/config.json").read_text())["recipe"]["epochs"] == 60
-    smoke.run()  # back to the smoke run, for the other tests
+    assert "resumed from" in (copy / "logs/train/vit.log").read_text()
+    assert json.loads((copy / "models/vit/config.json").read_text())["recipe"]["epochs"] == 60

@@ -14,7 +14,7 @@ from lensvit.chapters.registry import CHAPTERS, has_module
 from lensvit.config.schema import Run, Section
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_text
-from lensvit.io.settings import NO_YAML
+from lensvit.io.settings import NO_YAML, shown
 
 
 def _section(chapter: str) -> type[Section]:
@@ -69,7 +69,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
         elif problem["type"] == "missing":
             yield f"config: {key}: is missing"
         elif key:
-            yield f"config: {key}: {problem['input']!r} is wrong: {message}"
+            yield f"config: {key}: {shown(problem['input'])} is wrong: {message}"
         else:
             yield f"config: {message}"
 

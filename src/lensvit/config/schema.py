@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
-from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
+from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, shown
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, graded_fits
 from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, check_priors, full_priors
 from lensvit.paper import latex
@@ -297,7 +297,7 @@ class Run(Settings):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"models.{model}.changes.{where}: {first['msg']} (got {first['input']!r})") from error
+            raise ValueError(f"models.{model}.changes.{where}: {first['msg']} (got {shown(first['input'])})") from error
 
     @cached_property
     def networks(self) -> dict[str, Network]:

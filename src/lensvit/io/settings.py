@@ -120,8 +120,14 @@ def read_settings(path: Path, kind: type[Read]) -> Read:
         first = error.errors()[0]
         where = ": ".join([str(path), *([".".join(map(str, first["loc"]))] if first["loc"] else [])])
         raise LensvitError(
-            f"{where}: {first['msg']} (got {first['input']!r}): delete it and run snakemake again"
+            f"{where}: {first['msg']} (got {shown(first['input'])}): delete it and run snakemake again"
         ) from error
+
+
+def shown(value: object) -> str:
+    """A value as a message of one line shows it: cut, where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:100]} ..."
 
 
 def canonical(value: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from lensvit.chapters.calibration import figure as stage
+from lensvit.errors import LensvitError
 from lensvit.parameters import TARGET_NAMES
 
 LABELS = {"vit": "ViT", "resnet": "ResNet $5"}
@@ -114,3 +115,13 @@ def test_files_are_made_and_repeat_byte_for_byte(tmp_path):
         stage.figure4(settings, *paths, [tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"])
     for suffix in ("pdf", "png"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("broken", ["coverage", "pit"])
+def test_a_table_without_rows_is_one_line(tmp_path, broken):
+    (tmp_path / "figure4.yaml").write_text(yaml.safe_dump({"options": LABELS}))
+    for name, table in zip(("coverage", "pit"), tables(), strict=True):
+        (table.iloc[:0] if name == broken else table).to_csv(tmp_path / f"{name}.csv", index=False)
+    files = [tmp_path / name for name in ("figure4.yaml", "coverage.csv", "pit.csv")]
+    with pytest.raises(LensvitError, match=f"{broken}.csv is truncated or broken: .*it has no rows"):
+        stage.figure4(*files, [tmp_path / "figure4.png"])

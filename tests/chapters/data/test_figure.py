@@ -15,13 +15,11 @@ from lensvit.learning import architectures
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.settings import Architecture, TrainedModel
 from lensvit.parameters import TARGET_NAMES
+from tests.networks import TINY_RESNET, TINY_VIT
 
-VIT = {
-    "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2, "patch_size": 4,
-}  # fmt: skip
 NETWORKS = {
-    "vit": {"library": "transformers", "architecture": "vit", "options": VIT},
-    "cnn": {"library": "torchvision", "architecture": "resnet18", "options": {}},
+    "vit": {"library": "transformers", "architecture": "vit", "options": {**TINY_VIT, "patch_size": 4}},
+    "cnn": {"library": "torchvision", "architecture": "ResNet", "options": TINY_RESNET},
 }
 
 

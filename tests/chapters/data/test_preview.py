@@ -1,5 +1,7 @@
 """The contact sheet shows the systems that the run will simulate, before it does."""
 
+import itertools
+
 import h5py
 import numpy as np
 import pytest
@@ -14,14 +16,16 @@ from lensvit.psf import kernel
 from lensvit.simulation.simulate import simulate
 from tests.simulation.test_simulate import SETTINGS
 
+WIDTHS = {"hst_a": 0.15, "hst_b": 0.25}  # FWHM [arcsec]
+SPOTS = [(0.5, 0.5), (0.03, 0.03), (0.97, 0.97), (0.03, 0.97), (0.97, 0.03)]  # of a panel: its middle, and corners
 CAMERA = {"label": "$HST", "pixels": 60, "pixel_scale": 0.1}
 
 
 @pytest.fixture
 def sheet(tmp_path):
-    for name in ("hst_a", "hst_b"):
-        kernel.write_kernel(tmp_path / f"{name}.fits", kernel.Kernel(moffat(21, 0.1, 0.15), 0.1, 1.0), {})
-    settings = {name: SETTINGS | {"name": name} for name in ("hst_a", "hst_b")}
+    for name, fwhm in WIDTHS.items():
+        kernel.write_kernel(tmp_path / f"{name}.fits", kernel.Kernel(moffat(21, 0.1, fwhm), 0.1, 1.0), {})
+    settings = {name: SETTINGS | {"name": name} for name in WIDTHS}
     (tmp_path / "preview.yaml").write_text(
         yaml.safe_dump({"systems": settings, "cameras": dict.fromkeys(settings, CAMERA)})
     )
@@ -47,13 +51,26 @@ def test_it_shows_the_systems_of_the_run(sheet, monkeypatch):
             assert f"{of['theta_E']:.2f}" in caption and f"{of['n_images']} images" in caption
 
 
-def test_the_picture_has_a_line_for_each_psf(sheet):
+def test_the_picture_has_a_line_for_each_psf(sheet, monkeypatch):
+    """Each with its own kernel at the left, in the middle of a dark sky, and its own systems beside it."""
+    figures, save = [], preview.style.save
+    monkeypatch.setattr(preview.style, "save", lambda figure, outputs: figures.append(figure) or save(figure, outputs))
     preview.preview(sheet / "preview.yaml", [sheet / "hst_a.fits", sheet / "hst_b.fits"], [sheet / "sheet.png"])
-    drawn = image.imread(sheet / "sheet.png")
-    assert drawn.shape[1] == 1950
-    middle = drawn[:, 300, :3].mean(axis=1)  # through the kernels: titles are white, their sky is black
-    dark = np.flatnonzero(np.diff((middle < 0.5).astype(int)) == 1)
-    assert len(dark) >= 2
+    lines = np.reshape(figures[0].axes, (2, 1 + preview.SYSTEMS))
+    assert [axes.get_ylabel() for axes in lines[:, 0]] == [r"\$HST" + f"\n{name}" for name in WIDTHS]
+    picture = image.imread(sheet / "sheet.png")[::-1, :, :3].mean(axis=-1)  # from below, as figures count
+    height, width = picture.shape
+    assert width == 1950
+    for panel, fwhm in zip(lines[:, 0], WIDTHS.values(), strict=True):
+        (drawn,) = panel.images
+        light = moffat(21, 0.1, fwhm)
+        np.testing.assert_allclose(drawn.get_array(), np.maximum(light / light.max(), preview.DEEPEST), rtol=1e-6)
+        box = panel.get_position()
+        at = [[int((box.y0 + y * box.height) * height), int((box.x0 + x * box.width) * width)] for x, y in SPOTS]
+        middle, *corners = (picture[y, x] for y, x in at)
+        assert middle > 0.9 and max(corners) < 0.4
+    shown = [axes.images[0].get_array() for axes in lines[:, 1:].flat]
+    assert all(not np.array_equal(one, other) for one, other in itertools.combinations(shown, 2))
 
 
 def test_a_psf_that_is_not_given_is_one_line(sheet):

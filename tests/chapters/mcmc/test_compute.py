@@ -174,7 +174,7 @@ def test_an_image_that_no_lens_explains_is_a_failure(folder, camera):
     """A system under its own mirror image."""
     images = camera[3] + camera[3].transpose(0, 2, 1)
     _write_image(folder / "strange", images)
-    few = settings(particles=28, annealing_steps=1, attempts=2, samples=20)
+    few = settings(particles=28, annealing_steps=1, tuning_steps=10, attempts=2, samples=20)
     (folder / "few.yaml").write_text(yaml.safe_dump(few))
     failed, same = (run(folder, "failed", "few.yaml", images="strange", threads=threads) for threads in (1, 2))
     pd.testing.assert_frame_equal(failed.drop(columns="seconds"), same.drop(columns="seconds"), check_exact=True)

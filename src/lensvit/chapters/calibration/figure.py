@@ -16,7 +16,7 @@ from matplotlib.ticker import MultipleLocator
 
 from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
-from lensvit.io import tables
+from lensvit.io.rows import read_rows
 from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGETS
 
@@ -44,11 +44,11 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
     Raises
     ------
     LensvitError
-        If a table is absent or broken.
+        If a table is absent or broken, or has no rows.
     """
     labels = read_settings(settings, LabelSettings).labels
-    levels = tables.read_csv(coverage, "model", columns=("state", "target", "level", "coverage", "low", "high"))
-    bins = tables.read_csv(pit, "model", columns=("state", "target", "from", "to", "share", "low", "high"))
+    levels = read_rows(coverage, "model", columns=("state", "target", "level", "coverage", "low", "high"))
+    bins = read_rows(pit, "model", columns=("state", "target", "from", "to", "share", "low", "high"))
     style.save(draw(levels, bins, labels), output)
 
 
@@ -129,7 +129,9 @@ def _select(table: pd.DataFrame, target: str) -> Iterator[tuple[str, str, pd.Dat
     rows = table[table["target"] == target]
     for state in BANDS:
         for model in table["model"].unique():
-            yield model, state, rows[(rows["model"] == model) & (rows["state"] == state)]
+            found = rows[(rows["model"] == model) & (rows["state"] == state)]
+            if len(found):
+                yield model, state, found
 
 
 def _line(look: style.Look) -> dict[str, Any]:

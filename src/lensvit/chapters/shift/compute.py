@@ -83,6 +83,7 @@ def shift_scores(
         raise LensvitError(f"{predictions} has no prediction of {missing.iloc[0]}: delete it and run snakemake again")
     table = table.loc[rows["id"]].reset_index()
     kernels = cameras.read_kernels(psfs, rows["psf"])
+    scores = uncertainties(table, model)  # before what takes long, as a file may be broken
     means = pd.DataFrame(tables.target_values(table, "mean"), rows.index)
     parts = []
     for psf, some in by_psf(rows):
@@ -90,7 +91,7 @@ def shift_scores(
         parts.append(pd.Series(scorer.from_files(some, images, means.loc[some.index].to_numpy()), some.index))
     residual = pd.concat(parts).loc[rows.index].to_numpy()
     with files.atomic(output) as temporary:
-        table.assign(**uncertainties(table, model), residual=residual).to_parquet(temporary, index=False)
+        table.assign(**scores, residual=residual).to_parquet(temporary, index=False)
     files.write_manifest(output)
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 from lensvit.chapters.shift.settings import Figure7Settings
 from lensvit.chapters.shift.table import CONTROL, LEFT_OUT
 from lensvit.figures import style
-from lensvit.io import tables
+from lensvit.io.rows import read_rows
 from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGETS
 
@@ -50,8 +50,8 @@ def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> No
     """
     choice = read_settings(settings, Figure7Settings)
     labels = {LEFT_OUT: f"{choice.left_out} unseen", CONTROL: f"{choice.left_out} seen (control)", **choice.labels}
-    rows = tables.read_csv(table, "case", columns=COLUMNS)
-    points = tables.read_csv(curves, "case", columns=("score", "ordinary", "shifted"))
+    rows = read_rows(table, "case", columns=COLUMNS)
+    points = read_rows(curves, "case", columns=("score", "ordinary", "shifted"))
     style.save(draw(rows, points, labels), output)
 
 
@@ -70,7 +70,7 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, labels: Mapping[str, str]) -
     """
     figure = style.constrained_figure(HEIGHT, w_pad=0.03, h_pad=0.03, space=0.03)
     looks = style.looks(table["case"].unique())
-    names = {case: style.literal(labels[case]) for case in looks}
+    names = {case: style.literal(labels.get(case, case)) for case in looks}
     above, below = figure.subfigures(2, 1, height_ratios=[ROC_SHARE, 1], squeeze=False)[:, 0]
     panels = above.subplots(1, len(SCORE_TITLES), sharex=True, sharey=True)
     for number, (axes, (score, title)) in enumerate(zip(panels, SCORE_TITLES.items(), strict=True)):

@@ -20,7 +20,7 @@ from lensvit.config.schema import (
     system_settings,
     systems_of,
 )
-from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema
+from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, shown
 from lensvit.lensing.settings import PriorChange, PriorChanges, Scene, check_priors
 
 
@@ -98,7 +98,7 @@ class Shift(Section):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in ("scene", *first["loc"]))
-            raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {first['input']!r})") from error
+            raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {shown(first['input'])})") from error
         check_priors(shifted.priors, f"shift.cases.{name}.priors")
         check_imaged(shifted, f"shift.cases.{name}.priors")
 
