@@ -120,7 +120,9 @@ def smoke(case, tmp_path, name, **changes):
 
 @pytest.mark.parametrize(("name", "last"), [("vit", False), ("resnet", True)])
 def test_a_trial_in_bfloat16_gives_the_network_float32(case, tmp_path, name, last):
-    seen = Seen(**trial.answer(smoke(case, tmp_path, name, precision="bf16-mixed", batch_size=6))["seen"])
+    found = trial.answer(smoke(case, tmp_path, name, precision="bf16-mixed", batch_size=6))
+    assert "seen" in found, found
+    seen = Seen(**found["seen"])
     assert (seen.inputs, seen.precision, seen.batch) == (["float32"], "bf16-mixed", 6)
     assert seen.wants_channels_last == last and seen.convolutions > 0
     assert (seen.channels_last == seen.convolutions) or not last

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lensvit.io.files import write_manifest, write_text
-from lensvit.parameters import TARGET_NAMES
+from lensvit.io.tables import CATALOG
+from lensvit.parameters import NAMES, TARGET_NAMES
 
 CAMERAS = {"hst": (120, 0.05), "keck": (300, 0.02)}  # name -> image side [pixel], pixel scale [arcsec]
 SPLITS = ("train", "validation", "test")
@@ -54,4 +55,5 @@ def _chunk(
     rows = pd.DataFrame({"psf": camera, "split": split, "chunk": path.stem, "row": range(count), "sigma_bkg": 1.0})
     rows["id"] = [f"{camera}-{split}-{number}" for number in range(count)]
     rows["seed"] = rng.integers(1 << 40, size=count)
-    return rows.assign(**{name: rng.standard_normal(count) for name in TARGET_NAMES})
+    rows = rows.assign(n_images=4, redraws=0, **{name: rng.standard_normal(count) for name in NAMES})
+    return rows[list(CATALOG)]
