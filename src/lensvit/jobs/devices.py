@@ -85,8 +85,13 @@ def take(count: int) -> Iterator[list[int]]:
     if visible == count and any(name in os.environ for name in SCHEDULERS):
         yield list(range(count))
         return
-    with free_slots([_name(index) for index in range(visible)], count, lock_folder()) as taken:
+    with free_slots(visible_names(), count, lock_folder()) as taken:
         yield taken
+
+
+def visible_names() -> list[str]:
+    """Names of the GPUs that torch sees, by which they are locked."""
+    return [_name(index) for index in range(torch.cuda.device_count())]
 
 
 def _name(index: int) -> str:
@@ -190,18 +195,23 @@ def _lock(path: Path) -> int | None:
     return handle
 
 
-def _wait_message(names: Sequence[str], count: int, folder: Path) -> str:
-    """One line that says which processes hold the slots."""
-    holders = []
+def holders(names: Sequence[str], folder: Path) -> dict[int, str]:
+    """Which slots other processes hold, see :func:`free_slots`: places in ``names`` to the numbers of the processes."""
+    found = {}
     for place, name in enumerate(names):
         handle = _lock(_path(name, folder))
         if handle is None:
-            process = _path(name, folder).read_text(encoding="ascii") or "?"
-            holders.append(f"GPU {place} by process {process}")
+            found[place] = _path(name, folder).read_text(encoding="ascii") or "?"
         else:
             os.close(handle)
+    return found
+
+
+def _wait_message(names: Sequence[str], count: int, folder: Path) -> str:
+    """One line that says which processes hold the slots."""
+    taken = [f"GPU {place} by process {process}" for place, process in holders(names, folder).items()]
     wanted = "a GPU" if count == 1 else f"{count} GPUs"
-    return f"waiting for {wanted} of this machine: taken are {', '.join(holders) or 'none any more'}"
+    return f"waiting for {wanted} of this machine: taken are {', '.join(taken) or 'none any more'}"
 
 
 def send(device: str, *places: Tensor) -> tuple[Tensor, ...]:
