@@ -18,7 +18,6 @@ from lensvit.learning.trainer import Trainer
 from lensvit.lensing.noise import variance
 from lensvit.parameters import TARGET_NAMES
 from lensvit.psf import kernel
-from lensvit.simulation.sampler import imaged
 from lensvit.simulation.simulate import simulate
 
 CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}  # those of the tiny run
@@ -115,8 +114,8 @@ def test_an_image_is_the_one_that_the_simulation_makes(systems, psfs, tmp_path, 
     psf = next(path for path in psfs if path.stem == name)
     simulate(settings, psf, "train", STORED, 4, tmp_path / "more.h5")
     camera = systems().cameras[name]
-    _, images = imaged(camera.sampler, camera.engine, [STORED + 3, STORED])  # in any company and order
-    _, targets = camera.photographed([STORED + 3, STORED])
+    drawn = camera.drawn([0, 1], [STORED + 3, STORED])  # in any company and order
+    images, targets = camera.renderer.exposed(drawn.setup).numpy(), drawn.targets
     with h5py.File(tmp_path / "more.h5") as file:
         for row, found in zip((3, 0), images, strict=True):
             stored = file["image"][row]
@@ -129,9 +128,10 @@ def test_an_image_is_the_one_that_the_simulation_makes(systems, psfs, tmp_path, 
 def test_noise_has_the_variance_of_the_stored_images_noise(systems):
     camera = systems(brightness="per_pixel").cameras["hst_a"]  # 24 pixels: the resize changes nothing
     indices = list(range(STORED, STORED + 12))
-    _, clean = imaged(camera.sampler, camera.engine, indices)
-    noisy, _ = camera.photographed(indices)
-    again, _ = camera.photographed(indices[::-1])
+    drawn, backwards = camera.drawn([*range(12)], indices), camera.drawn([*range(12)], indices[::-1])
+    clean = camera.renderer.exposed(drawn.setup).numpy()
+    noisy, _ = camera.photographed(drawn)
+    again, _ = camera.photographed(backwards)
     assert torch.equal(noisy, again.flip(0))  # one realisation a system, in any company
     sigma = np.array([camera.sampler.sigma_bkg(index) for index in indices])[:, None, None]
     pulls = (noisy.numpy() - clean) / np.sqrt(variance(clean, sigma, SCENE["exposure"]))
@@ -142,12 +142,13 @@ def test_noise_has_the_variance_of_the_stored_images_noise(systems):
 
 def test_brightness_and_resize_are_the_recipes(systems):
     pixel, area = (systems(brightness=kind).cameras["keck_a"] for kind in ("per_pixel", "per_area"))
-    one, other = (camera.photographed([STORED])[0] for camera in (pixel, area))
+    one, other = (camera.photographed(camera.drawn([0], [STORED]))[0] for camera in (pixel, area))
     assert torch.allclose(one * (0.05 / 0.125) ** 2, other)
     assert one.shape == (1, 24, 24)
     native = systems(brightness="per_pixel").cameras["keck_a"]
     native.size = 48
-    assert torch.allclose(resize(native.photographed([STORED])[0], 24, "area"), one, atol=1e-4)
+    image, _ = native.photographed(native.drawn([0], [STORED]))
+    assert torch.allclose(resize(image, 24, "area"), one, atol=1e-4)
 
 
 # ---------------------------------------------------------------- batches
