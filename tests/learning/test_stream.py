@@ -19,41 +19,7 @@ from lensvit.lensing.noise import variance
 from lensvit.parameters import TARGET_NAMES
 from lensvit.psf import kernel
 from lensvit.simulation.simulate import simulate
-
-CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}  # those of the tiny run
-STORED = 48  # training systems of each
-SCENE = {
-    "source_amp": 5000.2, "source_e1": 0.0, "source_e2": 0.5, "lens_amp": 1000.0, "quasar_amp": 1500.0,
-    "max_images": 4, "exposure": 1000.0, "sigma_bkg_low": 0.04, "sigma_bkg_high": 4.0,
-}  # fmt: skip
-
-
-def options(name):
-    pixels, scale = CAMERAS[name]
-    return {
-        "seed": 11, "name": name, "supersampling": 1, "external_shear": True, "priors": {}, "scene": SCENE,
-        "instrument": {"pixels": pixels, "pixel_scale": scale},
-    }  # fmt: skip
-
-
-@pytest.fixture
-def psfs(tmp_path):
-    paths = [tmp_path / "psf" / f"{name}.fits" for name in CAMERAS]
-    for path, (_, scale) in zip(paths, CAMERAS.values(), strict=True):
-        kernel.write_kernel(path, kernel.Kernel(moffat(11, scale, 2 * scale), scale, 1.0), {})
-        files.write_manifest(path)
-    return paths
-
-
-@pytest.fixture
-def stream_settings(train_settings):
-    def write(**changes):
-        path = train_settings(**changes)
-        content = yaml.safe_load(path.read_text()) | {"stream": {"options": {name: options(name) for name in CAMERAS}}}
-        path.write_text(yaml.safe_dump(content))
-        return path
-
-    return write
+from tests.learning.streams import CAMERAS, SCENE, STORED, options
 
 
 @pytest.fixture
