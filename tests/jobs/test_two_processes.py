@@ -35,7 +35,7 @@ def test_an_exception_or_a_kill_in_either_process_ends_both():
 
 
 def test_bf16_trains_in_two_processes_and_both_validate_alike(tiny_run, train_settings, tmp_path):
-    settings = train_settings("resnet", epochs=2, precision="bf16-mixed", noise="fixed", symmetries="none")
+    settings = train_settings(epochs=2, precision="bf16-mixed", noise="fixed", symmetries="none")
     files = [tiny_run / name for name in ("catalog.parquet", "scaler.json", "images")]
     (found,), errors = pairs(["train", settings, *files, tmp_path / "two", tmp_path / "state"])
     assert found["said"].count("trained") == 2, errors
@@ -45,5 +45,4 @@ def test_bf16_trains_in_two_processes_and_both_validate_alike(tiny_run, train_se
     training.train(settings, *files, tmp_path / "one", tmp_path / "other")
     columns = ["train_loss", "validation_loss", "validation_mse"]
     one, two = (pd.read_csv(tmp_path / name / "history.csv")[columns] for name in ("one", "two"))
-    print(one, two)
-    assert two.to_numpy() == pytest.approx(one.to_numpy(), rel=0.05)
+    assert two.to_numpy() == pytest.approx(one.to_numpy(), rel=0.02)

@@ -1,6 +1,7 @@
 """Training on the fly: the systems of a larger data set, none twice, the same after a kill and in any process."""
 
 import json
+import pickle
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from lensvit.bench.simulation import moffat
 from lensvit.io import files, tables
 from lensvit.io.settings import read_settings
+from lensvit.jobs.parcels import Parcel
 from lensvit.learning import stream as stage
 from lensvit.learning.preprocessing import resize
 from lensvit.learning.settings import TrainSettings
@@ -127,6 +129,49 @@ def test_batches_from_anywhere_are_the_same(systems):
     rest = list(systems().batches(7, workers=0))
     for (image, target), (expected, truth) in zip(rest, whole[7:], strict=True):
         assert torch.equal(image, expected) and torch.equal(target, truth)
+
+
+def test_what_is_rendered_as_for_a_gpu_is_the_same(systems):
+    """Drawn apart, packed and opened again, each portion begun before the one before it is used."""
+    made = systems(epochs=1)
+    parcels = (pickle.loads(pickle.dumps(Parcel(systems(epochs=1).drawn(number)))) for number in range(len(made)))
+    expected = [batch for number in range(len(made)) for batch in made[number]]
+    found = [batch for portion in made._rendered(parcels) for batch in portion]
+    for (image, target), (same, truth) in zip(found, expected, strict=True):
+        assert torch.equal(image, same) and torch.equal(target, truth)
+    assert all(camera.sampler.drawn >= STORED for camera in made.cameras.values())
+
+
+def test_a_system_whose_image_is_not_finite_is_drawn_again(systems, monkeypatch, capsys):
+    """As often as it takes; the other systems stay as they are."""
+    made, photographed = systems(epochs=1), stage.CameraStream.photographed
+    others, truths = next(systems(epochs=1).batches(0, workers=0))
+    camera, (name, index) = made.cameras["keck_a"], next(one for one in made.wanted(0) if one[0] == "keck_a")
+    row = made.wanted(0).index((name, index))
+    spoiled = torch.tensor(
+        [camera.sampler.draw(index, attempt).parameters["theta_E"] for attempt in (0, 1)], dtype=torch.float64
+    )
+
+    def overflow(self, drawn):
+        exposed, bad = self.renderer.exposed, torch.isin(drawn.targets[:, TARGET_NAMES.index("theta_E")], spoiled)
+
+        def spoil(setup):
+            images = exposed(setup)
+            images[bad, 3, 4] = torch.inf
+            return images
+
+        with monkeypatch.context() as patch:
+            patch.setattr(self.renderer, "exposed", spoil)
+            return photographed(self, drawn)
+
+    monkeypatch.setattr(stage.CameraStream, "photographed", overflow)
+    images, targets = made[0][0]
+    wanted = camera.sampler.draw(index, 2).parameters
+    assert targets[row].tolist() == [wanted[target] for target in TARGET_NAMES]
+    assert torch.isfinite(images).all() and not torch.equal(images[row], others[row])
+    rest = torch.arange(len(images)) != row
+    assert torch.equal(images[rest], others[rest]) and torch.equal(targets[rest], truths[rest])
+    assert capsys.readouterr().out.count(f"{camera.sampler.id(index)}: drawn again, its image is not finite") == 2
 
 
 @pytest.mark.slow

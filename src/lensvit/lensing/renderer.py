@@ -158,8 +158,8 @@ class BatchedRenderer:
 
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, ny, nx) of systems with these parameters and quasar images [counts/s per pixel]."""
-        given = (part.cpu() for part in (parameters, positions, magnification))
-        return self.exposed(self._setup(*given, torch.arange(len(parameters))))
+        places = torch.arange(len(parameters))
+        return self.exposed(self._setup(parameters.cpu(), positions.cpu(), magnification.cpu(), places))
 
     @torch.no_grad()
     @exact_products()
