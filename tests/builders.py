@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 import torch
 from lenstronomy.LensModel.lens_model import LensModel
 
@@ -23,9 +26,9 @@ SPACE_SEEDS = (3, 5, 6, 7, 8, 10)  # of these systems
 NETWORK_ERRORS = np.array([0.025, 0.075, 0.006, 0.006, 0.028, 0.028, 0.025, 0.095])  # of the demo's networks, by target
 
 __all__ = [
-    "EXACT", "FLATNESS", "NETWORK_ERRORS", "SCENE", "SPACE", "SPACE_SEEDS", "draw_parameters", "follow_images", "light",
-    "lopsided_psf", "near_critical_curve", "nearest", "noisy_posterior", "parameter_tensor", "space_psf",
-    "with_image_at",
+    "EXACT", "FLATNESS", "NETWORK_ERRORS", "SCENE", "SPACE", "SPACE_SEEDS", "draw_parameters", "filled",
+    "follow_images", "light", "lopsided_psf", "near_critical_curve", "nearest", "noisy_posterior", "parameter_tensor",
+    "space_psf", "with_image_at",
 ]  # fmt: skip
 
 
@@ -33,6 +36,11 @@ def draw_parameters(seed: int, **changes: float) -> dict[str, float]:
     """The 14 parameters of one system, drawn from the paper's priors."""
     rng = np.random.default_rng(seed)
     return {name: prior.draw(rng) for name, prior in priors({}).items()} | changes
+
+
+def filled(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The table with those of the columns that it lacks, of ones, for tests in which their values do not matter."""
+    return table.assign(**{name: 1.0 for name in columns if name not in table})
 
 
 def lopsided_psf(side: int, pixel_scale: float) -> Kernel:

@@ -2,9 +2,9 @@
 
 Names are lenstronomy's. The priors are those of the authors' notebook (Huang et al. 2022,
 https://github.com/kuanweih/strong_lensing_vit_resnet); a config changes them under
-``priors``. The bounds are those of the numbers that both engines can image, and generous:
-a mass of slope 1 is a sheet and one of slope 3 a point, a shear of 1 images nothing, and a negative Einstein radius,
-effective radius or Sérsic index is no galaxy.
+``priors``. The bounds are those of the numbers that both engines can image, and in which fits and chains move. They are
+generous: a mass of slope 1 is a sheet and one of slope 3 a point, a shear of 1 images nothing, and a negative Einstein
+radius, effective radius or Sérsic index is no galaxy.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def leading_targets(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
 
 
 PARAMETERS = (
-    Parameter("theta_E", r"\theta_\mathrm{E}", "arcsec", "Einstein radius", 0.01, 60.0, normal(1.25, 0.3, 0.1), True),
+    Parameter("theta_E", r"\theta_\mathrm{E}", "arcsec", "Einstein radius", 0.02, 60.0, normal(1.25, 0.3, 0.1), True),
     Parameter("gamma", r"\gamma'", "", "radial power-law slope of the mass", 1.1, 2.9, normal(2.0, 0.2, 1.85), True),
     Parameter(
         "center_x", r"\theta_1", "arcsec", "centre of mass, first coordinate", -30.0, 30.0, normal(0.0, 0.02), True
@@ -178,7 +178,7 @@ PARAMETERS = (
         r"R_\mathrm{eff}",
         "arcsec",
         "effective radius of the lens light",
-        0.01,
+        0.02,
         30.0,
         normal(1.0, 0.05, 0.1),
         True,
@@ -188,7 +188,7 @@ PARAMETERS = (
         r"n_\mathrm{s\acute{e}rsic}",
         "",
         "Sérsic index of the lens light",
-        0.2,
+        0.3,
         12.0,
         normal(4.0, 0.1, 0.5),
         True,
@@ -210,12 +210,12 @@ PARAMETERS = (
         r"R_\mathrm{src}",
         "arcsec",
         "effective radius of the source",
-        0.001,
+        0.005,
         30.0,
         normal(0.2, 0.01, 0.01),
     ),
     Parameter(
-        "source_n_sersic", r"n_\mathrm{src}", "", "Sérsic index of the source", 0.1, 12.0, normal(0.5, 0.05, 0.2)
+        "source_n_sersic", r"n_\mathrm{src}", "", "Sérsic index of the source", 0.17, 12.0, normal(0.5, 0.05, 0.2)
     ),
 )
 

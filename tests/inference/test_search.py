@@ -7,8 +7,10 @@ from scipy import optimize
 
 from lensvit.inference.coordinates import COORDINATES, start_from
 from lensvit.inference.goodness import explained
-from lensvit.inference.prior import Bounds
+from lensvit.inference.posterior import possible
+from lensvit.inference.prior import Bounds, LogPrior
 from lensvit.inference.search import best_steps, climb
+from lensvit.parameters import NAMES, PARAMETERS, TABLE, priors, uniform
 from tests.builders import noisy_posterior, parameter_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,6 +26,30 @@ def test_what_cannot_be_imaged_has_no_density(space_camera):
     fit = climb(density, wrong[:2], torch.arange(2), 5)
     assert not fit.at_maximum().any() and torch.equal(fit.coordinates, wrong[:2])
     assert not explained(density, wrong[:2], torch.arange(2))[1].any()
+
+
+BOUNDED = [name for name in NAMES if name not in ("e1", "e2", "gamma_ext", "psi_ext")]  # each by itself
+
+
+def _means(count):
+    """Coordinates (count, 14) of the means of the priors."""
+    return start_from(torch.tensor([[row.prior.mean or 0.0 for row in PARAMETERS]] * count))
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_what_is_possible_are_the_bounds_of_the_parameters(name):
+    row, places = TABLE[name], _means(4)
+    around = [row.low - 1e-6, row.low, row.high, row.high + 1e-6]
+    places[:, NAMES.index(name)] = torch.tensor(around, dtype=torch.float64)
+    assert possible(places).tolist() == [False, True, True, False]
+
+
+def test_a_search_may_end_on_a_bound_which_it_meets_within_rounding():
+    row, place, index = TABLE["R_sersic"], _means(1), NAMES.index("R_sersic")
+    place[:, index] = 0.0
+    for high in np.random.default_rng(0).uniform(0.5, 3.0, 40):
+        prior = LogPrior(priors({}) | {"R_sersic": uniform(row.low, high)})
+        assert possible(prior.clamped(place)).all(), high
 
 
 def test_steps_within_bounds_lead_to_the_maximum_of_the_parabola():

@@ -15,7 +15,7 @@ from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.noise import noise
 from lensvit.lensing.renderer import system_tensors
 from lensvit.lensing.system import System
-from lensvit.parameters import NAMES, normal, priors, uniform
+from lensvit.parameters import NAMES, PARAMETERS, normal, priors, uniform
 from tests.builders import SCENE, parameter_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,6 +83,57 @@ def test_errors_are_as_large_as_the_sigmas_of_one_sided_posteriors():
     np.testing.assert_allclose((z**2).mean(0), 1, atol=4 * np.sqrt(2 / cases))
 
 
+# ---------------------------------------------------------------- limits, as a search meets them
+
+
+def _held(prior, best, index, rate):
+    """Moments of posteriors (B, 14) at coordinates, whose gradient along one parameter is ``rate`` and large."""
+    axis = prior.bounds(best).axes[:, index]
+    unit = torch.eye(14, dtype=torch.float64).expand(len(best), -1, -1)
+    mean, spread, cut = posterior_moments(prior, best, Equations(rate * axis, unit))
+    assert cut.all()
+    return ((mean - best) * axis).sum(1), (axis[:, None] @ spread @ axis[..., None])[:, 0, 0].sqrt()
+
+
+@pytest.mark.parametrize("limits", [(1.45, 2.84), (1.20, 2.26), (1.0, 2.0), (0.02, 0.3)])
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("inside", [0.0, 1e-15, 5e-8])
+def test_where_a_search_ends_on_a_limit_the_posterior_is_an_exponential(limits, side, inside):
+    """The limit is met within rounding only, or the search has ended a little before it."""
+    prior = LogPrior(priors({}) | {"theta_E": uniform(*limits)})
+    best = torch.zeros(1, 14, dtype=torch.float64)
+    best[:, NAMES.index("theta_E")] = 100.0 * side
+    best = prior.clamped(best)
+    best[:, NAMES.index("theta_E")] -= side * inside
+    offset, sigma = _held(prior, best, NAMES.index("theta_E"), 5000.0 * side)
+    assert offset.item() == pytest.approx(-side / 5000, abs=1e-7)
+    assert sigma.item() == pytest.approx(1 / 5000, rel=1e-3)
+
+
+def test_where_a_search_ends_on_the_limit_of_a_shear_of_any_angle():
+    prior = LogPrior(priors({}) | {"gamma_ext": uniform(0.0, 0.05)})
+    angle = torch.as_tensor(np.random.default_rng(3).uniform(0, np.pi, 200))
+    best = torch.zeros(len(angle), 14, dtype=torch.float64)
+    best[:, SHEAR[0]], best[:, SHEAR[1]] = torch.cos(2 * angle), torch.sin(2 * angle)
+    best = prior.clamped(best)
+    assert 0 < (prior.bounds(best).high[:, SHEAR[0]] == 0).sum() < len(angle)  # rounding
+    offset, sigma = _held(prior, best, SHEAR[0], 5000.0)
+    np.testing.assert_allclose(offset, -1 / 5000, rtol=1e-3)
+    np.testing.assert_allclose(sigma, 1 / 5000, rtol=1e-3)
+
+
+def test_a_kink_in_what_is_free_moves_no_value():
+    """The gradient does not vanish there, and says nothing of where the mean is."""
+    prior = LogPrior(priors({}) | {"theta_E": uniform(1.0, 2.0)})
+    best = prior.clamped(torch.full((1, 14), 3.0, dtype=torch.float64))
+    gradient = torch.zeros(1, 14, dtype=torch.float64)
+    gradient[0, 0], gradient[0, GAMMA] = 5000.0, 1.5
+    mean = posterior_moments(prior, best, Equations(gradient, torch.eye(14, dtype=torch.float64)[None])).mean
+    expected = best.clone()
+    expected[0, 0] -= 1 / 5000
+    torch.testing.assert_close(mean, expected, rtol=0, atol=1e-7)
+
+
 # ---------------------------------------------------------------- lenses
 
 
@@ -95,7 +146,19 @@ def _posterior(space_camera, images, prior, sigma=1.0):
 
 
 def _moments(posterior, fit):
-    return posterior_moments(posterior.prior, fit.coordinates, Equations(fit.gradient, fit.information))
+    return posterior_moments(posterior.prior, fit.coordinates, Equations(fit.gradient, fit.information))[:2]
+
+
+def test_only_a_near_limit_cuts_a_posterior_off():
+    prior = LogPrior(priors({}) | {"theta_E": uniform(1.0, 21.0)})
+    best = start_from(torch.tensor([[row.prior.mean or 0.0 for row in PARAMETERS]] * 4))
+    best[:, NAMES.index("theta_E")] = torch.tensor([11.0, 3.0, 20.5, torch.nan])
+    flat = Equations(torch.zeros(4, 14, dtype=torch.float64), torch.eye(14, dtype=torch.float64).expand(4, -1, -1))
+    mean, spread, cut = posterior_moments(prior, best, flat)
+    assert cut.tolist() == [False, True, True, False]
+    assert ((mean != best).any(1)[:3] == cut[:3]).all()
+    torch.testing.assert_close(spread[0], torch.eye(14, dtype=torch.float64))
+    assert spread[3].isnan().all()
 
 
 @pytest.mark.parametrize("beyond", [-1.0, 0.0, 1.5, 5.0])

@@ -54,14 +54,13 @@ def test_a_full_disk_under_hdf5_is_said(tmp_path):
         (errno.EAGAIN, "HDF5_USE_FILE_LOCKING"), (errno.EIO, "does not answer"), (errno.EMFILE, "ulimit"),
     ],
 )  # fmt: skip
-def test_what_the_machine_says_is_one_line_that_never_advises_to_delete(tmp_path, number, said):
-    path = tmp_path / "file.txt"
-    for block in (atomic(path), reading(path)):
-        for error in (OSError(number, "no"), OSError(f"Unable to open (errno = {number}, error message = 'no')")):
-            with pytest.raises(LensvitError, match=said) as caught, block if error.errno else reading(path):
-                raise error
-            assert "file.txt" in str(caught.value) and "delete" not in str(caught.value)
-            assert len(str(caught.value).splitlines()) == 1
+@pytest.mark.parametrize("block", [atomic, reading])
+def test_what_the_machine_says_is_one_line_that_never_advises_to_delete(tmp_path, number, said, block):
+    for error in (OSError(number, "no"), OSError(f"Unable to open (errno = {number}, error message = 'no')")):
+        with pytest.raises(LensvitError, match=said) as caught, block(tmp_path / "file.txt"):
+            raise error
+        assert "file.txt" in str(caught.value) and "delete" not in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_full_disk_under_fits_is_said(tmp_path):
@@ -114,6 +113,13 @@ def test_text_is_utf8(tmp_path):
 def test_a_full_disk_under_weights_and_checkpoints_is_said(tmp_path, error):
     """As safetensors and torch report a file system of 1 MB."""
     with pytest.raises(LensvitError, match="disk is full"), atomic(tmp_path / "weights"):
+        raise error
+
+
+def test_a_broken_checkpoint_is_no_full_disk(tmp_path):
+    """As torch reports one that is cut off."""
+    error = RuntimeError("[enforce fail at inline_container.cc:320] . PytorchStreamReader failed reading zip archive")
+    with pytest.raises(LensvitError, match="checkpoint is truncated or broken"), reading(tmp_path / "checkpoint"):
         raise error
 
 

@@ -1,5 +1,6 @@
 """Tables are read whole, or an error names them."""
 
+import numpy as np
 import pytest
 
 from lensvit.errors import LensvitError
@@ -18,3 +19,14 @@ def test_absent_and_empty_tables_are_named(tmp_path):
     for name in ("empty.csv", "absent.csv"):
         with pytest.raises(LensvitError, match=f"there is no file .*{name}|{name} is truncated or broken"):
             tables.read_csv(tmp_path / name)
+
+
+def test_what_a_job_took_stands_in_the_last_row(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t-\n12.5\t0:00:12\tNA\n")
+    took = tables.read_benchmark(path, "s", "max_rss")
+    assert took["s"] == 12.5 and np.isnan(took["max_rss"])
+    for text in ("h:m:s\n0:00:01\n", "s\n", ""):
+        path.write_text(text)
+        with pytest.raises(LensvitError, match=r"train\.tsv is truncated or broken"):
+            tables.read_benchmark(path, "s")

@@ -256,15 +256,16 @@ def test_what_is_kept_is_the_average_of_the_weights(tiny_run, train_settings, tm
     """The recursion by hand, from the weights before and after every step of one epoch."""
     name = "classifier.vit.embeddings.patch_embeddings.projection.weight"
     steps = []
-    follow = stage.Trainer._follow
+    done = stage.Trainer.train_step
 
-    def spy(trainer, step):
+    def spy(trainer, rows, step):
         if not steps:
             steps.append(trainer.averaged.state_dict()[name].clone())
+        loss = done(trainer, rows, step)
         steps.append(trainer.network.state_dict()[name].clone())
-        follow(trainer, step)
+        return loss
 
-    monkeypatch.setattr(stage.Trainer, "_follow", spy)
+    monkeypatch.setattr(stage.Trainer, "train_step", spy)
     model = train(tiny_run, train_settings(average=0.4, epochs=1), tmp_path)
     expected = steps[0]
     for step, weights in enumerate(steps[1:]):

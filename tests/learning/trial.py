@@ -4,13 +4,14 @@ import torch
 from lightning_fabric import Fabric
 
 from lensvit.io.files import write_text
+from lensvit.io.scaler import Scaler
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import build_network, family, load_network, trainable_parameters
 from lensvit.learning.dropout import places
 from lensvit.learning.evaluate import predict, varying
 from lensvit.learning.libraries import save_weights
 from lensvit.learning.mc_dropout import monte_carlo
-from lensvit.learning.settings import Architecture, EvaluateSettings, Recipe, Scaler, TrainedModel
+from lensvit.learning.settings import Architecture, EvaluateSettings, Recipe, TrainedModel
 from lensvit.parameters import TARGET_NAMES
 
 # statistics of the batch, as those of a training of one step are not yet any

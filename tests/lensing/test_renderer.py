@@ -10,7 +10,7 @@ from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.system import System
-from lensvit.parameters import NAMES
+from lensvit.parameters import NAMES, TABLE
 from tests.builders import FLATNESS, SCENE, draw_parameters, follow_images, lopsided_psf
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -131,6 +131,20 @@ def test_a_pixel_at_the_very_centre_of_mass(gamma, dtype, reached):
     assert np.abs(renderer.render(drawn) - theirs).max() <= reached * theirs.max()
     image, derivative = renderer.jacobian(*system_tensors(drawn))
     assert np.abs(image - theirs).max() <= reached * theirs.max()
+    assert torch.isfinite(derivative).all()
+
+
+@pytest.mark.parametrize("name", ["theta_E", "R_sersic", "n_sersic", "source_R_sersic", "source_n_sersic"])
+def test_the_least_value_of_the_light_and_of_the_mass(name):
+    """All three ways to an image agree down to the bounds of the parameters."""
+    parameters = draw_parameters(3, **{name: TABLE[name].low})
+    drawn = [System(parameters, QuasarImages(*np.empty((3, 0))))]
+    arguments = 61, 0.1, lopsided_psf(15, 0.1).native, SCENE
+    theirs = LenstronomyRenderer(*arguments).render(drawn)
+    renderer = BatchedRenderer(*arguments, dtype=torch.float64)
+    image, derivative = renderer.jacobian(*system_tensors(drawn))
+    assert np.abs(renderer.render(drawn) - theirs).max() <= 1e-12 * theirs.max()
+    assert np.abs(image - theirs).max() <= 1e-12 * theirs.max()
     assert torch.isfinite(derivative).all()
 
 

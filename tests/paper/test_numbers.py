@@ -56,6 +56,16 @@ def context():
     return Context(config, pd.DataFrame(), [], {})
 
 
+def test_a_column_that_a_table_of_a_chapter_lacks_is_named(tmp_path):
+    path = limit_table(tmp_path / "limit.csv", 0.1)
+    whole = pd.read_csv(path)
+    for name in whole.columns:
+        whole.drop(columns=name).to_csv(path, index=False)
+        with pytest.raises(LensvitError, match=rf"limit\.csv.*\b{name}\b") as error:
+            chapter_parts({"limit": [path]}, context())
+        assert len(str(error.value).splitlines()) == 1
+
+
 def test_a_chapter_without_tables_is_null(tmp_path):
     parts = chapter_parts({"limit": [limit_table(tmp_path / "limit.csv", 0.1)]}, context())
     assert parts["limit"].overall == 0.1 and parts["limit"].widened.value == 2
@@ -66,19 +76,27 @@ def test_a_chapter_without_tables_is_null(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("0.1", "", r"limit: Extreme\.value: Input should be a finite number \(got nan\), from .*limit\.csv$"),
-        (
-            "2.0",
-            "much",
-            r"limit: LimitRow\.ratios\.a: Input should be a valid number.*\(got 'much'\), from .*limit\.csv$",
-        ),
+        ("0.1", "", r"Extreme\.value: Input should be a finite number \(got nan\)"),
+        ("2.0", "much", r"LimitRow\.ratios\.a: Input should be a valid number.* \(got 'much'\)"),
+        ("overall", "all", "KeyError: overall"),
     ],
 )
 def test_a_number_that_is_none_is_named(tmp_path, before, after, message):
     table = limit_table(tmp_path / "limit.csv", 0.1)
     table.write_text(table.read_text().replace(before, after))
-    with pytest.raises(LensvitError, match=rf"^numbers\.json: {message}"):
+    line = rf"^numbers\.json: the part limit cannot be made from \S+/limit\.csv: {message}: delete it and run snakemake"
+    with pytest.raises(LensvitError, match=f"{line} again$"):
         chapter_parts({"limit": [table]}, context())
+
+
+def test_a_part_of_several_files_names_them_all(tmp_path):
+    files = [tmp_path / "calibration.csv", tmp_path / "joint.csv"]
+    for path in files:
+        path.write_text("model,target\n")
+    with pytest.raises(
+        LensvitError, match=r"from \S+calibration\.csv, \S+joint\.csv: .*: delete the one that is wrong"
+    ):
+        chapter_parts({"calibration": files}, context())
 
 
 @pytest.mark.parametrize("recorded", [[{"kind": "channels", "rate": 0.1, "places": 17}], [], None, "absent"])

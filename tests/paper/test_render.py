@@ -132,7 +132,10 @@ def test_the_engine_that_made_the_images_is_named(tmp_path: Path) -> None:
     assert "computed with lenstronomy" in render(content, tmp_path)
     content["dataset"]["engine"] = "torch"
     text = render(content, tmp_path)
-    assert "computed with lenstronomy" not in text and "own in PyTorch, which agrees with" in text
+    assert "computed with lenstronomy" not in text and "was written for this paper in PyTorch" in text
+    del content["dataset"]["engine"]  # as version 0.1.0 wrote it
+    text = render(content, tmp_path)
+    assert "conventions of lenstronomy" in text and "PyTorch and traces" not in text
 
 
 def test_one_two_many_models(tmp_path: Path) -> None:
@@ -190,6 +193,14 @@ def test_the_refinement_stands_in_table_and_text_unless_it_is_switched_off(tmp_p
     assert r"\section{Refinement with all pixels}" in text and r"{c}{All pixels}" in text
     assert r"From draws of ViT, 60 of 60 fits converged (100\%)" in text
     assert "without any network, 58 of 60 fits converged" in text and "is not needed to find the maximum" in text
+    assert "limit of a uniform prior" not in text and "vanishes and neither" in text
+    cut, old = numbers(), numbers()
+    cut["refine"]["cut"] = True
+    text = " ".join(render(cut, tmp_path).split())
+    assert "vanishes, or points outwards on a limit of a uniform prior, and neither" in text
+    assert "Near such a limit, values and uncertainties are the mean and the scatter" in text
+    del old["refine"]["cut"]  # as version 0.1.0 wrote it
+    assert "limit of a uniform prior" not in render(old, tmp_path)
     failed = without_refined_column(numbers())
     nothing = {"converged": 0, "share": 0.0} | dict.fromkeys(("ratio", "rmse", "z", "network_rmse", "least", "most"))
     for start in failed["refine"]["starts"]:

@@ -74,10 +74,29 @@ def test_an_extension_without_a_scale_has_that_of_the_primary_header(tmp_path, s
     fits.HDUList([primary, fits.ImageHDU(stars(31, 1.5), name="PSF")]).writeto(path)
     psf, cards = user.load_user_kernel(path, 0.04, 1, given)
     assert psf.pixel_scale == 0.04 and cards["TELESCOP"][0] == "HST" and cards["EXTENSN"][0] == "PSF"
-    with pytest.raises(LensvitError, match=r"the header says 0.04 arcsec a pixel, `file_pixel_scale` says 0.05"):
+    says = "the primary header says 0.04 arcsec a pixel, "
+    with pytest.raises(LensvitError, match=f"{says}`file_pixel_scale` says 0.05"):
         user.load_user_kernel(path, 0.05, 1, 0.05)
-    with pytest.raises(LensvitError, match=r"the pixel scale is 0.04 arcsec, the instrument's is 0.05"):
+    with pytest.raises(LensvitError, match=f"{says}the instrument's pixels are 0.05"):
         user.load_user_kernel(path, 0.05, 1)
+
+
+def test_the_scale_of_a_primary_header_with_an_image_is_that_images_alone(tmp_path, stars):
+    primary, path = fits.PrimaryHDU(stars(101, 6.0)), tmp_path / "both.fits"
+    primary.header.update({"PIXSCALE": 0.0125, "TELESCOP": "HST"})
+    fits.HDUList([primary, fits.ImageHDU(stars(31, 1.5), name="PSF")]).writeto(path)
+    psf, cards = user.load_user_kernel(path, 0.05, 1, 0.05)
+    assert psf.pixel_scale == 0.05 and cards["TELESCOP"][0] == "HST"
+    with pytest.raises(LensvitError, match=r"no pixel scale is in the header \(.*set `file_pixel_scale`"):
+        user.load_user_kernel(path, 0.05, 1)
+    with pytest.raises(LensvitError, match=r"the header says 0.0125 arcsec a pixel, the instrument's pixels are 0.05"):
+        user.load_user_kernel(path, 0.05, 0)
+
+
+def test_no_header_has_a_scale(tmp_path, stars):
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(stars(31, 1.5))]).writeto(tmp_path / "none.fits")
+    with pytest.raises(LensvitError, match="no pixel scale is in the header or the primary header "):
+        user.load_user_kernel(tmp_path / "none.fits", 0.05, 1)
 
 
 def test_an_extensions_own_scale_goes_before_that_of_the_primary_header(tmp_path, stars):
@@ -128,9 +147,9 @@ def test_a_shift_of_a_tenth_of_a_pixel_passes(save, stars):
 @pytest.mark.parametrize(
     ("header", "given", "message"),
     [
-        ({}, None, "the header has no pixel scale.*`file_pixel_scale`"),
-        ({"PIXSCALE": 0.03}, None, "the pixel scale is 0.03 arcsec, the instrument's is 0.05"),
-        ({}, 0.06, "the pixel scale is 0.06 arcsec, the instrument's is 0.05"),
+        ({}, None, r"no pixel scale is in the header \(.*`file_pixel_scale`"),
+        ({"PIXSCALE": 0.03}, None, "the header says 0.03 arcsec a pixel, the instrument's pixels are 0.05"),
+        ({}, 0.06, "`file_pixel_scale` says 0.06 arcsec a pixel, the instrument's pixels are 0.05"),
         ({"PIXSCALE": 0.05}, 0.03, "the header says 0.05 arcsec a pixel, `file_pixel_scale` says 0.03"),
     ],
 )
@@ -165,7 +184,7 @@ def test_real_tiny_tim_file_passes(real_file):
     ("name", "scale", "message"),
     [
         ("acs_f814w_cosmos_0.03_galsim_147246.psf.fits", 0.03, r"brightest pixel is \(51, 51\)"),
-        ("acs_f814w_tinytim_x2_paltas_tt1.fits", 0.05, "pixel scale is 0.0247 arcsec"),
+        ("acs_f814w_tinytim_x2_paltas_tt1.fits", 0.05, "the header says 0.0247 arcsec"),
         ("keck2_nirc2_ngs_feii_20130801_n0004.fits", 0.01, "150 x 150 pixels; the side must be odd"),
     ],
 )

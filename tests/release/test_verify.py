@@ -121,6 +121,21 @@ def test_a_run_without_a_table_is_said(tmp_path):
         verify("none", results=tmp_path)
 
 
+@pytest.mark.parametrize("lacks", ["target", "vit", "prior"])
+def test_a_table_that_lacks_a_column_is_said(runs, tmp_path, lacks):
+    path = runs("a") / "tables/table1.csv"
+    pd.read_csv(path).drop(columns=lacks).to_csv(path, index=False)
+    with pytest.raises(LensvitError, match=rf"table1\.csv.*lacks the column {lacks}\b"):
+        verify("a", results=tmp_path)
+
+
+def test_a_table_that_lacks_a_row_is_said(runs, tmp_path):
+    path = runs("a") / "tables/table1_errors.csv"
+    path.write_text("".join(line for line in path.open() if not line.startswith("gamma,")))
+    with pytest.raises(LensvitError, match=r"table1_errors\.csv is truncated or broken: .*lacks the row gamma\)"):
+        verify("a", results=tmp_path)
+
+
 def test_the_exit_code_says_it(runs, tmp_path, capsys):
     runs("a")
     runs("b", factor=2)

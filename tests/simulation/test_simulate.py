@@ -210,7 +210,7 @@ def uniform(low, high):
         ({"e1": uniform(0.8, 1.0), "e2": uniform(0.8, 1.0)}, r"\|e\| = 1"),
         ({"source_x": {"sd": 1e4}}, r"source_x -?[\d.e+]+ is not in -30 to 30 arcsec"),
         ({"e1": {"mean": -3.0}}, "e1: mean -3: ellipticity, first component is possible from -1 to 1"),
-        ({"n_sersic": uniform(-1, 0)}, "n_sersic: low -1: .*from 0.2 to 12"),
+        ({"n_sersic": uniform(-1, 0)}, "n_sersic: low -1: .*from 0.3 to 12"),
     ],
 )
 def test_impossible_priors_are_refused_by_both_engines(run, tmp_path, engine, priors, reason):
@@ -220,7 +220,7 @@ def test_impossible_priors_are_refused_by_both_engines(run, tmp_path, engine, pr
 
 
 @pytest.mark.parametrize(
-    "priors", [{"theta_E": {"mean": 3.0}}, {"n_sersic": {"mean": 0.6, "sd": 0.6, "low": 0.2}}, {"gamma": {"mean": 2.8}}]
+    "priors", [{"theta_E": {"mean": 3.0}}, {"n_sersic": {"mean": 0.6, "sd": 0.6, "low": 0.3}}, {"gamma": {"mean": 2.8}}]
 )
 def test_what_lies_out_of_bounds_or_out_of_view_is_redrawn_alike_by_both_engines(run, priors):
     (_, columns), (_, other) = (content(run(0, 12, engine=name, priors=priors)) for name in ("lenstronomy", "torch"))

@@ -15,12 +15,13 @@ from lensvit.bench.device import forget_memory, operations, row, timed
 from lensvit.bench.table import publish
 from lensvit.config.schema import Run
 from lensvit.config.stages import stage_settings as cut
+from lensvit.io.scaler import Scaler
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import build_network
 from lensvit.learning.evaluate import TargetScale, predict, write_draws
 from lensvit.learning.mc_dropout import monte_carlo
-from lensvit.learning.settings import EvaluateSettings, Scaler, TrainSettings
+from lensvit.learning.settings import EvaluateSettings, TrainSettings
 from lensvit.parameters import TARGET_NAMES
 
 PASSES = 20

@@ -15,16 +15,15 @@ from torch import Tensor
 
 from lensvit.inference.coordinates import sheared, to_parameters
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates
-from lensvit.inference.prior import LogPrior
+from lensvit.inference.prior import ROUNDING, LogPrior
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.power_law import inside
 from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer
-from lensvit.parameters import NAMES
+from lensvit.parameters import NAMES, PARAMETERS
 
 QuasarSolver = Callable[[Tensor, int], tuple[Tensor, Tensor, Tensor]]
-# smallest values that a system is computed for
-LEAST = {"theta_E": 0.02, "R_sersic": 0.02, "n_sersic": 0.3, "source_R_sersic": 0.005, "source_n_sersic": 0.17}
+LOW, HIGH = torch.tensor([[row.low, row.high] for row in PARAMETERS], dtype=torch.float64).unbind(1)
 
 
 class Models(NamedTuple):
@@ -173,11 +172,10 @@ class Posterior:
 
 
 def possible(coordinates: Tensor) -> Tensor:
-    """Whether a system can be computed at all, (B,), for coordinates (B, 14)."""
-    good = inside(to_parameters(coordinates))
-    for name, least in LEAST.items():
-        good = good & (coordinates[:, NAMES.index(name)] >= least)
-    return good
+    """Whether a system can be computed at all, (B,), for coordinates (B, 14): by the bounds of all parameters."""
+    parameters = to_parameters(coordinates)
+    low, high = LOW - ROUNDING * (1 + LOW.abs()), HIGH + ROUNDING * (1 + HIGH.abs())
+    return inside(parameters) & ((parameters >= low) & (parameters <= high)).all(1)
 
 
 def solve_quasar_images(parameters: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:

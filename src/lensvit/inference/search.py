@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lensvit.inference.posterior import Posterior
+from lensvit.inference.posterior import Models, Posterior
 from lensvit.inference.prior import Bounds
 
 ROUGH = 1.0  # squared distance to the maximum that ends a search with a model error, in standard deviations
@@ -90,81 +90,104 @@ def climb(
         Further relative errors of the model image, see :class:`lensvit.inference.likelihood.Likelihood`, one search
         after the other. The results are those of the last.
     """
-    state = _State(posterior, start, rows)
+    places, tried = _Places(posterior, start), torch.zeros(len(start), dtype=torch.long)
     for number, error in enumerate(model_errors):
-        state.begin(error, STILL if number == len(model_errors) - 1 else ROUGH)
-        for _ in range(iterations):
-            state.refresh()
-            going = torch.nonzero(state.going)[:, 0]
-            if not len(going):
-                break
-            state.step(going)
-        else:
-            state.refresh()
+        search = _Search(posterior, places, rows, error, STILL if number == len(model_errors) - 1 else ROUGH)
+        search.run(iterations)
+        tried += search.iterations
     return Fit(
-        state.models.coordinates, state.density, state.gradient, state.information, state.distance, state.stuck,
-        state.iterations,
+        places.models.coordinates, search.density, search.gradient, search.information, search.distance, search.stuck,
+        tried,
     )  # fmt: skip
 
 
-class _State:
-    """The state of b searches: where they are, their equations there, and which go on."""
+class _Places:
+    """Where b searches are: the models there, and their derivatives where they were asked for."""
 
-    def __init__(self, posterior: Posterior, start: Tensor, rows: Tensor) -> None:
-        self.posterior, self.rows = posterior, rows
-        count, size = start.shape
+    def __init__(self, posterior: Posterior, start: Tensor) -> None:
+        self.posterior = posterior
         self.models = posterior.models(start.clone()).spread()
-        self.slopes = self.models.images.new_zeros(count, size, *self.models.images.shape[1:])
+        self.slopes = self.models.images.new_zeros(*start.shape, *self.models.images.shape[1:])
+        self.stale = torch.ones(len(start), dtype=torch.bool)  # whether the slopes are not those of the model
+
+    def move(self, rows: Tensor, models: Models) -> None:
+        """Go on to other models of the searches ``rows`` (r,)."""
+        self.models.replace(rows, models)
+        self.stale[rows] = True
+
+    def derive(self, rows: Tensor) -> None:
+        """Compute the slopes of the searches ``rows`` (r,), where they have moved since."""
+        stale = rows[self.stale[rows]]
+        if len(stale):
+            self.slopes[stale] = self.posterior.slopes(self.models.rows(stale))
+            self.stale[stale] = False
+
+
+class _Search:
+    """Searches from b places on with one error of the model, which end at a squared distance ``still`` from a maximum.
+
+    Where no image can be computed there is no search, and the equations are 0.
+    """
+
+    def __init__(self, posterior: Posterior, places: _Places, rows: Tensor, model_error: float, still: float) -> None:
+        self.posterior, self.places, self.rows = posterior, places, rows
+        self.model_error, self.still = model_error, still
+        self.density = posterior.density_of(places.models, rows, model_error)
+        count, size = places.models.coordinates.shape
         self.gradient = torch.zeros(count, size, dtype=torch.float64)
         self.information = torch.zeros(count, size, size, dtype=torch.float64)
-        self.iterations = torch.zeros(count, dtype=torch.long)
-        self.moved = self.models.good.clone()  # since the derivatives were computed
-
-    def begin(self, model_error: float, still: float) -> None:
-        """Begin a search with another model error, which ends at a squared distance ``still`` from the maximum."""
-        self.model_error, self.still = model_error, still
-        self.density = self.posterior.density_of(self.models, self.rows, model_error)
-        self.damping = torch.full_like(self.density, DAMPING)
         self.distance = torch.full_like(self.density, torch.inf)
+        self.damping = torch.full_like(self.density, DAMPING)
+        self.iterations = torch.zeros(count, dtype=torch.long)
         self.going = self.density.isfinite()
-        self.moved &= self.going
-        self.changed = self.going.clone()  # since the equations were computed
+        self.changed = self.going.clone()  # whether the equations are not those of the place
         self.stuck = torch.zeros_like(self.going)
+
+    def run(self, iterations: int) -> None:
+        """Try at most so many steps in each of the searches."""
+        for _ in range(iterations):
+            self.refresh()
+            going = torch.nonzero(self.going)[:, 0]
+            if not len(going):
+                return
+            self.step(going)
+        self.refresh()
 
     def refresh(self) -> None:
         """Compute the equations again where they have changed, and end a search where the maximum is near."""
-        moved, changed = (torch.nonzero(flags)[:, 0] for flags in (self.moved, self.changed))
-        if len(moved):
-            self.slopes[moved] = self.posterior.slopes(self.models.rows(moved))
+        changed = torch.nonzero(self.changed)[:, 0]
+        if not len(changed):
+            return
+        self.places.derive(changed)
         for row in changed.tolist():
             one = slice(row, row + 1)
             self.gradient[one], self.information[one] = self.posterior.equations(
-                self.models.rows(one), self.rows[one], self.model_error, self.slopes[one]
+                self.places.models.rows(one), self.rows[one], self.model_error, self.places.slopes[one]
             )
-        if len(changed):
-            _, self.distance[changed] = self._steps(changed)
-            self.going[changed] &= self.distance[changed] > self.still
-        self.moved[moved], self.changed[changed] = False, False
+        _, self.distance[changed] = self._steps(changed)
+        self.going[changed] &= self.distance[changed] > self.still
+        self.changed[changed] = False
 
     def step(self, going: Tensor) -> None:
         """Try one step in each of the searches ``going`` (g,)."""
         self.iterations[going] += 1
         step, _ = self._steps(going, self.damping[going])
-        trial = self.posterior.models(self.posterior.prior.clamped(self.models.coordinates[going] + step)).spread()
-        density = self.posterior.density_of(trial, self.rows[going], self.model_error)
+        trial = self.places.models.coordinates[going] + step
+        models = self.posterior.models(self.posterior.prior.clamped(trial)).spread()
+        density = self.posterior.density_of(models, self.rows[going], self.model_error)
         better = density > self.density[going]
         up, down = going[better], going[~better]
-        self.models.replace(up, trial.rows(better))
+        self.places.move(up, models.rows(better))
         self.density[up] = density[better]
         self.damping[up] *= EASIER
-        self.moved[up] = self.changed[up] = True
+        self.changed[up] = True
         self.damping[down] *= HARDER
         self.stuck[down] = self.damping[down] > STRONGEST
         self.going[down] = ~self.stuck[down]
 
     def _steps(self, rows: Tensor, damping: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What :func:`best_steps` gives for some of the searches (r,), with dampings (r,)."""
-        bounds = self.posterior.prior.bounds(self.models.coordinates[rows])
+        bounds = self.posterior.prior.bounds(self.places.models.coordinates[rows])
         return best_steps(self.gradient[rows], self.information[rows], bounds, damping)
 
 

@@ -19,9 +19,14 @@ done by a sum. The other parameters given :math:`x_i` are a Gaussian that does n
 
 For one limit this is exact. For limits on several axes, each is taken in turn with a Gaussian in place of the
 others until nothing changes (expectation propagation, Cunningham, Hennig & Lacoste-Julien 2011, arXiv:1111.6832).
+
+A search ends a little off its maximum, and within rounding of a limit. So what counts is not where it ended, but which
+limits hold the maximum of the parabola there, and with which gradient.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +34,7 @@ from torch import Tensor
 
 from lensvit.inference.likelihood import Equations, covariance
 from lensvit.inference.prior import LogPrior
+from lensvit.inference.search import best_steps
 
 FAR = 8.0  # distance of a limit from the mean at which it changes nothing [standard deviations]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(80)
@@ -100,7 +106,25 @@ def truncated(
     return mean, spread
 
 
-def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> tuple[Tensor, Tensor]:
+class Moments(NamedTuple):
+    """Laplace's approximation of B posteriors, between the limits of the priors.
+
+    Parameters
+    ----------
+    mean
+        (B, 14) the maxima themselves, but for those near a limit.
+    spread
+        (B, 14, 14) covariances, NaN where there is no maximum.
+    cut
+        (B,) whether a limit is so near that it cuts off the posterior.
+    """
+
+    mean: Tensor
+    spread: Tensor
+    cut: Tensor
+
+
+def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> Moments:
     """Mean and covariance of Laplace's approximation, between the limits of the priors.
 
     Parameters
@@ -111,30 +135,24 @@ def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> tu
         Coordinates (B, 14) of maxima of the posterior, NaN where there is none.
     equations
         Gradient and information of the log posterior there.
-
-    Returns
-    -------
-    mean : Tensor
-        (B, 14) the maxima themselves, but for those near a limit.
-    spread : Tensor
-        (B, 14, 14), NaN where there is no maximum.
     """
     mean, spread = best.clone(), torch.full_like(equations.information, torch.nan)
+    near = torch.zeros(len(best), dtype=torch.bool)
     good = torch.nonzero(best.isfinite().all(1))[:, 0]
     if not len(good):
-        return mean, spread
+        return Moments(mean, spread, near)
     spread[good] = covariance(equations.information[good])[0]
     bounds = prior.bounds(best[good])
-    gradient = (bounds.axes @ equations.gradient[good][..., None])[..., 0]
-    outwards = ((bounds.high == 0) & (gradient > 0)) | ((bounds.low == 0) & (gradient < 0))
-    gradient = torch.where(outwards, gradient, 0.0)  # along all other axes it is 0 at a maximum
+    gradient, information = equations.gradient[good], equations.information[good]
+    step, _ = best_steps(gradient, information, bounds)
+    pull = gradient - (information @ step[..., None])[..., 0]  # left where only limits hold the parabola's maximum
     turned = bounds.axes @ spread[good] @ bounds.axes.mT
-    center = (turned @ gradient[..., None])[..., 0]
+    center = (bounds.axes @ spread[good] @ pull[..., None])[..., 0]
     for place, row in enumerate(good.tolist()):
         parts = (center, turned, bounds.low, bounds.high)
         moments = truncated(*(part[place].numpy() for part in parts))
         if moments is not None:
             offset, cut = (torch.as_tensor(part) for part in moments)
             axes = bounds.axes[place]
-            mean[row], spread[row] = best[row] + axes.mT @ offset, axes.mT @ cut @ axes
-    return mean, spread
+            mean[row], spread[row], near[row] = best[row] + axes.mT @ offset, axes.mT @ cut @ axes, True
+    return Moments(mean, spread, near)

@@ -39,7 +39,7 @@ TROUBLES = {  # what the machine says of a path, and what to do; the file itself
     errno.ENAMETOOLONG: "its path is too long for this file system: work in a folder with a shorter name",
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open: raise `ulimit -n`"),
     **dict.fromkeys(
-        (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EHOSTDOWN),
+        (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", errno.EIO), errno.EHOSTDOWN),
         "its disk does not answer: start the same command again when it does",
     ),
 }
@@ -55,13 +55,15 @@ def trouble(error: BaseException) -> str | None:
     error
         An error of any of the libraries that read and write. Its causes are asked too.
     """
+    return next((TROUBLES[number] for number in map(_error_number, _with_causes(error)) if number in TROUBLES), None)
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, its cause, the cause's cause, and so on."""
     seen: BaseException | None = error
     while seen is not None:
-        number = _error_number(seen)
-        if number in TROUBLES:
-            return TROUBLES[number]
+        yield seen
         seen = seen.__cause__ or seen.__context__
-    return None
 
 
 def _error_number(error: BaseException) -> int | None:
@@ -76,12 +78,10 @@ def _error_number(error: BaseException) -> int | None:
             return int(named[1])
         if "Not enough space on disk" in text:
             return errno.ENOSPC
-    # safetensors has a class of its own; torch says no more than that its writer has failed
+    # safetensors has a class of its own
     for number in (*FULL, *DENIED, errno.EROFS, errno.EISDIR):
         if os.strerror(number) in text:
             return number
-    if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "inline_container" in text):
-        return errno.ENOSPC
     return None
 
 
@@ -229,8 +229,8 @@ def _writing(path: Path) -> Iterator[None]:
     except FileExistsError as error:  # of mkdir: where the folder should be there is a file
         raise LensvitError(f"cannot write {path}: {TROUBLES[errno.ENOTDIR]}") from error
     except Exception as error:
-        number, reason = _error_number(error), trouble(error)
-        if number in FULL or reason == TROUBLES[errno.ENOSPC]:
+        reason = TROUBLES[errno.ENOSPC] if _torch_failed(error) else trouble(error)
+        if reason == TROUBLES[errno.ENOSPC]:
             raise LensvitError(
                 f"the disk is full while writing {path}: free some space there "
                 "(or move results/ to another disk) and start the same command again"
@@ -238,6 +238,14 @@ def _writing(path: Path) -> Iterator[None]:
         if reason is not None:
             raise LensvitError(f"cannot write {path}: {reason}") from error
         raise
+
+
+def _torch_failed(error: BaseException) -> bool:
+    """Whether torch's writer has failed, of which it says no more: a full disk is the common reason."""
+    return any(
+        isinstance(seen, RuntimeError) and ("PytorchStreamWriter" in str(seen) or "inline_container" in str(seen))
+        for seen in _with_causes(error)
+    )
 
 
 def write_text(path: Path, text: str) -> None:

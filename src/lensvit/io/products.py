@@ -70,7 +70,7 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
 
 
 def refined_errors(refined: pd.DataFrame) -> np.ndarray:
-    """Errors (n, K) of the converged fits: most probable value minus truth."""
+    """Errors (n, K) of converged fits: most probable value, or mean near a limit of a uniform prior, minus truth."""
     return tables.prediction_errors(refined[refined["converged"]])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,22 @@ from lensvit.io.files import reading
 from lensvit.parameters import NAMES, TARGET_NAMES
 
 CATALOG = ("id", "split", "psf", "chunk", "row", *NAMES, "n_images", "sigma_bkg", "seed", "redraws")
-SYSTEMS = ("split", *TARGET_NAMES)  # what makes a table a catalogue
-PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "mean")))
+PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "mean", "sigma")))
+PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("aleatoric", "epistemic")))
+REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
 
 
 def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
-    """The table in a Parquet file.
+    """Columns of the table in a Parquet file.
+
+    Nobody can use a column without asking for it: what is not asked for is left out.
 
     Parameters
     ----------
     path
         The file.
     columns
-        Columns that it must have; it may have others.
+        The columns, which the file must have; the result has them in the file's order.
 
     Raises
     ------
@@ -33,34 +36,34 @@ def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
         If the file is absent, cannot be read, is broken, or lacks a column.
     """
     with reading(path):
-        return _with_columns(pd.read_parquet(path), columns)
+        return _columns_of(pd.read_parquet(path), columns)
 
 
 def read_catalog(path: Path) -> pd.DataFrame:
     """The catalogue of a run; see :func:`read_parquet`."""
-    return read_parquet(path, *SYSTEMS)
+    return read_parquet(path, *CATALOG)
 
 
 def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
     """The limits of information of a run by id, for one treatment of the amplitudes; see :func:`read_parquet`."""
     columns = [f"{name}_{amplitudes}" for name in ("valid", *TARGET_NAMES)]
-    return read_parquet(path, "id", *columns).set_index("id")
+    return read_parquet(path, "id", "instrument", *columns).set_index("id")
 
 
 def read_refined(path: Path) -> pd.DataFrame:
     """Refined estimates; see :func:`read_parquet`."""
-    return read_parquet(path, "converged", *PREDICTED)
+    return read_parquet(path, *REFINED)
 
 
-def _with_columns(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """The table, or ValueError if it lacks a column."""
+def _columns_of(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """These columns in the table's order, or ValueError if it lacks one."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise ValueError(f"it lacks the column {missing[0]}")
-    return table
+        raise ValueError(f"it lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    return table[[name for name in table.columns if name in columns]]
 
 
-def read_csv(path: Path, *names: str, columns: Iterable[str] = (), sep: str = ",") -> pd.DataFrame:
+def read_csv(path: Path, *names: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The table in a CSV file.
 
     Parameters
@@ -68,11 +71,10 @@ def read_csv(path: Path, *names: str, columns: Iterable[str] = (), sep: str = ",
     path
         The file.
     names
-        Columns of text. They are kept as written: a model may be called ``1`` or ``NA``, and a name may be empty.
+        Columns of text, which the file must have. They are kept as written, also where they look like a number or
+        are empty.
     columns
-        Further columns that it must have; it may have others.
-    sep
-        What stands between two values.
+        The other columns, which the file must have, as in :func:`read_parquet`; None for all that are there.
 
     Raises
     ------
@@ -80,15 +82,43 @@ def read_csv(path: Path, *names: str, columns: Iterable[str] = (), sep: str = ",
         If the file is absent, cannot be read, is empty or broken, or lacks a column.
     """
     with reading(path):
-        content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="", sep=sep)
-        content = _with_columns(content, [*names, *columns])
+        content = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values="")
+        content = _columns_of(content, [*names, *(content.columns if columns is None else columns)])
     return content.fillna(dict.fromkeys(names, ""))
 
 
+def read_benchmark(path: Path, *columns: str) -> dict[str, float]:
+    """What a job took, from the benchmark that Snakemake has written of it.
+
+    Parameters
+    ----------
+    path
+        Snakemake's table, whose last row counts.
+    columns
+        Snakemake's names of what is asked for.
+
+    Returns
+    -------
+    dict[str, float]
+        Column to its value; NaN where it was not measured.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent, cannot be read, is empty or broken, or lacks a column.
+    """
+    with reading(path):
+        last = _columns_of(pd.read_csv(path, sep="\t", na_values=["-", "NA"]), columns).iloc[-1]
+        return {name: float(last[name]) for name in columns}
+
+
 def read_by_target(path: Path) -> pd.DataFrame:
-    """A CSV file of numbers with one row a target, by target; see :func:`read_csv`."""
+    """A CSV file of numbers with a row for "overall" and each target, by target; see :func:`read_csv`."""
     table = read_csv(path, "target").set_index("target")
     with reading(path):
+        for row in ("overall", *TARGET_NAMES):
+            if row not in table.index:
+                raise ValueError(f"it lacks the row {row}")
         return table.astype(float)
 
 
@@ -110,7 +140,7 @@ def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
     LensvitError
         If a file is absent or broken, or the models predict different systems.
     """
-    tables = {Path(path).stem: read_parquet(path, *PREDICTED).set_index("id") for path in paths}
+    tables = {Path(path).stem: read_parquet(path, *PREDICTIONS).set_index("id") for path in paths}
     first, *others = tables
     ids = tables[first].index
     for name in others:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import atomic, write_manifest
+from lensvit.io.scaler import Scaler
 from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, gathered, launch
@@ -33,7 +34,7 @@ from lensvit.learning import gaussian
 from lensvit.learning.architectures import load_network, memory_format
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
-from lensvit.learning.settings import Architecture, EvaluateSettings, Scaler
+from lensvit.learning.settings import Architecture, EvaluateSettings
 from lensvit.parameters import TARGET_NAMES
 
 CHUNK_PASSES = 64  # passes in one chunk of the HDF5 file

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from lensvit.io.scaler import Scaler
 from lensvit.io.settings import Seeded, Settings
 from lensvit.simulation.settings import SystemSettings
 
@@ -124,13 +125,6 @@ class TrainSettings(Settings):
     network: Architecture = Field(description="network that is trained")
     recipe: Recipe = Field(description="how it is trained")
     stream: Stream | None = Field(None, description="systems that are rendered while training; null: stored images")
-
-
-class Scaler(Settings):
-    """Mean and standard deviation of each target over the training split, in physical units."""
-
-    mean: dict[str, float] = Field(description="target to its mean")
-    sd: dict[str, float] = Field(description="target to its standard deviation")
 
 
 class DropoutPlaces(Settings):

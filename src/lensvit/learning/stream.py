@@ -24,13 +24,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import manifest_path
+from lensvit.io.scaler import read_scaler
 from lensvit.io.settings import read_settings
 from lensvit.jobs.parcels import Parcel
 from lensvit.learning.examples import SAMPLE, Batch, StoredImages, epoch_order, share_of
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.preprocessing import add_noise, brightness_factor, stretch, to_input_scale
 from lensvit.learning.settings import Recipe, TrainSettings
-from lensvit.learning.train import checkpoint_key, machine, read_scaler, read_splits
+from lensvit.learning.train import checkpoint_key, machine, read_splits
 from lensvit.learning.trainer import Trainer
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.noise import variance

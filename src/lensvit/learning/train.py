@@ -12,13 +12,14 @@ import torch
 from lightning_fabric import Fabric
 
 from lensvit.io import tables
-from lensvit.io.files import manifest_path, read_bytes, read_model
+from lensvit.io.files import manifest_path, read_bytes
+from lensvit.io.scaler import read_scaler
 from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
 from lensvit.jobs.fabric import arithmetic, launch
 from lensvit.jobs.sources import code
 from lensvit.learning.examples import StoredImages
-from lensvit.learning.settings import Recipe, Scaler, TrainSettings
+from lensvit.learning.settings import Recipe, TrainSettings
 from lensvit.learning.trainer import Trainer
 
 
@@ -111,11 +112,6 @@ def read_splits(catalog: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The catalogue's rows of the training and of the validation split."""
     rows = tables.read_catalog(catalog)
     return rows[rows["split"] == "train"], rows[rows["split"] == "validation"]
-
-
-def read_scaler(path: Path) -> Scaler:
-    """Means and standard deviations of the targets, from a scaler.json."""
-    return read_model(path, Scaler)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import reading, write_manifest, write_text
+from lensvit.io.scaler import Scaler
 from lensvit.jobs.devices import send
 from lensvit.jobs.fabric import agree, gathered
 from lensvit.jobs.provenance import provenance
@@ -39,7 +40,7 @@ from lensvit.learning.examples import SAMPLE, Examples, StoredImages, epoch_orde
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
 from lensvit.learning.libraries import load_weights, save_weights
 from lensvit.learning.pixel_norm import PixelNorm, group_names, joined_state, members
-from lensvit.learning.settings import Recipe, Scaler, TrainedModel, TrainSettings
+from lensvit.learning.settings import Recipe, TrainedModel, TrainSettings
 from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
 from lensvit.parameters import TARGET_NAMES
 

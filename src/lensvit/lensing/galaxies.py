@@ -22,7 +22,7 @@ COLUMNS = NAMES + AMPLITUDES
 LENS_LIGHT = ("center_x", "center_y", "e1", "e2", "R_sersic", "n_sersic", "lens_amp")  # what the lens light depends on
 SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
 TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection by the images' precision
-LARGEST = 1e4  # largest (R / R_sersic)^(1/n); the light beyond is 0 for all n of 0.2 and more
+LARGEST = 1e4  # largest (R / R_sersic)^(1/n); the light beyond is 0 for every n within its bounds
 
 
 class Galaxies(NamedTuple):

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensvit.lensing.shifted_kernel import native_kernel, overlap
+
 GPU_BLOCK = 2**23  # pixels, of all channels, that a GPU computes at once
 
 
@@ -69,9 +71,9 @@ def bilinear(within: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 class PointSources:
     """Point sources by bilinear interpolation of the kernel's pixels, as lenstronomy adds them.
 
-    With a native kernel the sources are pixels that are convolved together with the galaxies. A fine kernel that is
-    centred on a fine pixel and summed over native pixels is one of s x s native kernels, and the weighted sum of four
-    of these is added to the convolved image. Sources at or beyond the border of the image are added like this too.
+    With a native kernel the sources are pixels that are convolved together with the galaxies. With a fine one, and at
+    or beyond the border of the image, they are added to the convolved image as
+    :class:`lensvit.lensing.shifted_kernel.ShiftedKernel` does, all channels at once.
 
     Parameters
     ----------
@@ -157,14 +159,10 @@ class PointSources:
         """Add a source in four pixels, whose lower left one is given, to the channels (C, ny, nx) of an image."""
         (i, phase_i), (j, phase_j) = divmod(row, self.supersampling), divmod(column, self.supersampling)
         side = self.phases.shape[-1]
-        (low_i, high_i), (low_j, high_j) = (
-            (min(max(start, 0), self.pixels), min(max(start + side, 0), self.pixels))
-            for start in (i - self.radius, j - self.radius)
-        )
-        start_i, start_j = low_i - i + self.radius, low_j - j + self.radius
-        kernels = self.phases[phase_i : phase_i + 2, phase_j : phase_j + 2]
-        kernels = kernels[:, :, start_i : start_i + high_i - low_i, start_j : start_j + high_j - low_j].flatten(0, 1)
-        image[:, low_i:high_i, low_j:high_j] += torch.tensordot(weights, kernels, 1)
+        rows, kernel_rows = overlap(i - self.radius, side, self.pixels)
+        columns, kernel_columns = overlap(j - self.radius, side, self.pixels)
+        kernels = self.phases[phase_i : phase_i + 2, phase_j : phase_j + 2, kernel_rows, kernel_columns].flatten(0, 1)
+        image[:, rows, columns] += torch.tensordot(weights, kernels, 1)
 
 
 def _phases(kernel: np.ndarray, s: int, radius: int) -> Tensor:
@@ -175,12 +173,5 @@ def _phases(kernel: np.ndarray, s: int, radius: int) -> Tensor:
     Tensor
         (s + 1, s + 1, side, side) kernels, side being 2 radius + 2; the native pixel is (radius, radius).
     """
-    side = 2 * radius + 2
-    result = np.zeros((s + 1, s + 1, side, side))
-    start = radius * s - len(kernel) // 2
-    for i in range(s + 1):
-        for j in range(s + 1):
-            fine = np.zeros((side * s, side * s))
-            fine[start + i : start + i + len(kernel), start + j : start + j + len(kernel)] = kernel
-            result[i, j] = fine.reshape(side, s, side, s).sum((1, 3))
-    return torch.as_tensor(result)
+    side, phases = 2 * radius + 2, range(s + 1)
+    return torch.as_tensor(np.array([[native_kernel(kernel, s, (i, j), radius, side) for j in phases] for i in phases]))

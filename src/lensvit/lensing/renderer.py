@@ -96,7 +96,7 @@ class BatchedRenderer:
         device: str | torch.device = "cpu",
     ) -> None:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
-        self.arguments = pixels, pixel_scale, kernel, scene, fine_kernel
+        self.kernel, self.fine_kernel = kernel, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
         self.axis = (torch.arange(pixels, dtype=torch.float64) - (pixels - 1) / 2) * pixel_scale  # on the CPU
         self.blur = Convolution(kernel, pixels, dtype, self.device)
@@ -154,7 +154,7 @@ class BatchedRenderer:
         """The same renderer of lenstronomy's, which takes a second or two to import and is seldom asked."""
         from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 
-        return LenstronomyRenderer(*self.arguments)
+        return LenstronomyRenderer(self.pixels, self.pixel_scale, self.kernel, self.scene, self.fine_kernel)
 
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, ny, nx) of systems with these parameters and quasar images [counts/s per pixel]."""

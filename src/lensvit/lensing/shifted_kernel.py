@@ -56,23 +56,47 @@ class ShiftedKernel:
         """Add a source that lies on the fine pixel (row, column)."""
         (i, phase_i), (j, phase_j) = divmod(row, self.supersampling), divmod(column, self.supersampling)
         kernel = self._phase(phase_i, phase_j)
-        rows, kernel_rows = _overlap(i - self.radius, len(kernel), image.shape[0])
-        columns, kernel_columns = _overlap(j - self.radius, len(kernel), image.shape[1])
+        rows, kernel_rows = overlap(i - self.radius, len(kernel), image.shape[0])
+        columns, kernel_columns = overlap(j - self.radius, len(kernel), image.shape[1])
         image[rows, columns] += flux * kernel[kernel_rows, kernel_columns]
 
     def _phase(self, i: int, j: int) -> np.ndarray:
         """The native kernel, of side 2 radius + 1, of a source on the fine pixel (i, j) of the central native pixel."""
         if (i, j) not in self.phases:
-            side, s = 2 * self.radius + 1, self.supersampling
-            fine = np.zeros((side * s, side * s))
-            start = self.radius * s - len(self.kernel) // 2
-            rows, columns = (slice(start + at, start + at + len(self.kernel)) for at in (i, j))
-            fine[rows, columns] = self.kernel
-            self.phases[i, j] = fine.reshape(side, s, side, s).sum((1, 3))
+            side = 2 * self.radius + 1
+            self.phases[i, j] = native_kernel(self.kernel, self.supersampling, (i, j), self.radius, side)
         return self.phases[i, j]
 
 
-def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
+def native_kernel(kernel: np.ndarray, supersampling: int, phase: tuple[int, int], radius: int, side: int) -> np.ndarray:
+    """A fine kernel, centred on a fine pixel and summed over native pixels.
+
+    Parameters
+    ----------
+    kernel
+        (s k, s k) kernel on pixels of a fraction 1/s of the image's, s k being odd.
+    supersampling
+        The number s of fine pixels along the side of a native pixel, odd.
+    phase
+        Row and column of the fine pixel, counted from the first of the native pixel (radius, radius) on.
+    radius
+        Native pixels before this one along an axis.
+    side
+        Native pixels along an axis, which hold the whole kernel.
+
+    Returns
+    -------
+    np.ndarray
+        (side, side) the light in native pixels.
+    """
+    s = supersampling
+    fine, start = np.zeros((side * s, side * s)), radius * s - len(kernel) // 2
+    rows, columns = (slice(start + at, start + at + len(kernel)) for at in phase)
+    fine[rows, columns] = kernel
+    return fine.reshape(side, s, side, s).sum((1, 3))
+
+
+def overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
     """Slices of an image's axis of length ``size`` and of a kernel's axis that begins at ``start``, where they meet."""
     low, high = min(max(start, 0), size), min(max(start + length, 0), size)
     return slice(low, high), slice(low - start, high - start)

@@ -22,7 +22,7 @@ from lensvit.chapters.quoting import Context, Numbers
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import first_line, read_json, read_model, reading, write_text
+from lensvit.io.files import AGAIN, first_line, read_json, read_model, write_text
 from lensvit.io.settings import Settings, read_settings
 from lensvit.jobs.provenance import packages
 from lensvit.learning.settings import TrainedModel
@@ -110,37 +110,58 @@ def numbers(
         data_part = data.numbers(psfs, context)
     with _checked("accuracy", [table, errors, *predictions]):
         accuracy_part = accuracy.numbers([table, errors, *predictions], context)
+    with _checked("run", [settings]):
+        run = RunName(name=config["run"], scale=content.scale, seed=config["seed"])
+    with _checked("evaluation", [settings]):
+        chosen = {key: config["evaluation"][key] for key in EvaluationNumbers.model_fields}
+        evaluation = EvaluationNumbers(**chosen)
+    with _checked("figures", [settings, catalog]):
+        figures = _figures(context, networks)
+    with _checked("provenance", [path.with_name("provenance.json") for path in models]):
+        provenance = _provenance(context)
     parts = {
-        "run": RunName(name=config["run"], scale=content.scale, seed=config["seed"]),
+        "run": run,
         "models": networks,
-        "evaluation": EvaluationNumbers(**{key: config["evaluation"][key] for key in EvaluationNumbers.model_fields}),
+        "evaluation": evaluation,
         **dict(data_part),
         **dict(accuracy_part),
         **chapter_parts(given, context),
-        "figures": _figures(context, networks),
+        "figures": figures,
         "original": Original(**ORIGINAL),
-        "provenance": _provenance(context),
+        "provenance": provenance,
     }
-    with _checked():
-        whole = PaperNumbers(**parts)
+    whole = PaperNumbers(**parts)
     write_text(output, json.dumps(whole.model_dump(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
-def _checked(part: str = "", files: Sequence[Path] = ()) -> Iterator[None]:
-    """Turn what pydantic says of a wrong number of a part into one line that names its key and its files."""
+def _checked(part: str, files: Sequence[Path]) -> Iterator[None]:
+    """Turn what is wrong with a part of numbers.json into one line that names the files it is made of.
+
+    Parameters
+    ----------
+    part
+        Name of the part.
+    files
+        One file or several, whose content the block turns into the part.
+
+    Raises
+    ------
+    LensvitError
+        If a number is not what the schema says, or the content lacks what the part needs.
+    """
     try:
         yield
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(name) for name in ([f"{part}: {error.title}"] if part else []) + list(first["loc"]))
-        source = f", from {', '.join(map(str, files))}" if files else ""
-        raise LensvitError(f"numbers.json: {key}: {first['msg']} (got {first['input']!r}){source}") from error
-    except (KeyError, ValueError, TypeError, IndexError, StopIteration, AttributeError) as error:
-        source = f" with {', '.join(map(str, files))}" if files else ""
-        said = f"{type(error).__name__}: {first_line(error)}"
+    except (ValidationError, KeyError, ValueError, TypeError, IndexError, StopIteration, AttributeError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            key = ".".join(map(str, [error.title, *first["loc"]]))
+            said = f"{key}: {first['msg']} (got {first['input']!r})"
+        else:
+            said = f"{type(error).__name__}: {first_line(error)}"
+        remedy = AGAIN if len(files) == 1 else "delete the one that is wrong and run snakemake again"
         raise LensvitError(
-            f"numbers.json: {part} cannot be filled{source}: delete them and run snakemake again ({said})"
+            f"numbers.json: the part {part} cannot be made from {', '.join(map(str, files))}: {said}: {remedy}"
         ) from error
 
 
@@ -257,14 +278,9 @@ def _durations(benchmarks: Path, models: Sequence[str]) -> dict[str, float]:
     files = {"simulate": sorted(benchmarks.glob("simulate/*/*.tsv"))}
     for stage in ("train", "evaluate"):
         files |= {f"{stage}/{model}": sorted(benchmarks.glob(f"{stage}/{model}.tsv")) for model in models}
-    return {stage: float(sum(_seconds(path) for path in paths)) for stage, paths in files.items() if paths}
-
-
-def _seconds(benchmark: Path) -> float:
-    """Seconds of a job, from Snakemake's benchmark."""
-    table = tables.read_csv(benchmark, columns=["s"], sep="\t")
-    with reading(benchmark):
-        return float(table["s"].iloc[-1])
+    return {
+        stage: sum(tables.read_benchmark(path, "s")["s"] for path in paths) for stage, paths in files.items() if paths
+    }
 
 
 def _provenance(context: Context) -> Provenance:

@@ -10,13 +10,14 @@ from lensvit.io.files import write_text
 from lensvit.io.settings import canonical, read_settings
 from lensvit.psf import hst, keck, kernel, plausible, user
 from lensvit.psf.kernel import Cards, Kernel
+from lensvit.psf.plausible import RADII
 from lensvit.psf.settings import AnyKernel, FitsKernel, HstKernel, KeckKernel, KernelSettings
-
-RADII = plausible.RADII  # of the circles whose share of the light the paper quotes [arcsec]
 
 
 def build_kernel(settings: Path, output: Path) -> None:
     """Build one PSF kernel, write it with its header as FITS, and write what the paper says of it as JSON.
+
+    Measures of the kernel are printed, and a warning of what a star's image cannot be.
 
     Parameters
     ----------
@@ -24,8 +25,6 @@ def build_kernel(settings: Path, output: Path) -> None:
         YAML file of :data:`lensvit.psf.settings.KernelSettings`.
     output
         FITS file; its manifest and the summary (.json) are written beside it.
-
-    Measures of the kernel are printed, and a warning of what a star's image cannot be.
 
     Raises
     ------

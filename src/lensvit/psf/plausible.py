@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from warnings import catch_warnings
 
 import numpy as np
+from astropy import units
 
 from lensvit.psf import kernel as kernels
 from lensvit.psf.kernel import Cards, Kernel
@@ -14,11 +16,28 @@ DIAMETERS = {"HST": 2.4, "KECK": 10.95, "JWST": 6.6, "EUCLID": 1.2}  # of telesc
 BANDS = {"J": 1.25, "H": 1.63, "K": 2.2, "KP": 2.124, "K PRIME": 2.124, "KS": 2.146, "VIS": 0.7}  # wavelengths [um]
 AIRY = 1.03  # full width at half maximum of a circle's diffraction image, in wavelengths over diameters
 NARROWEST = 0.85  # share of that width down to which obstructions and measures may bring a kernel
-WIDEST = 5.0  # full width at half maximum [pixel] above which a kernel is rather sampled finer than the camera
+WIDEST = 2.0  # width, in those of diffraction and pixel in quadrature, of a kernel that is rather sampled too finely
+WIDEST_PIXELS = 5.0  # the same where the diffraction limit is not known [pixel]
 APART = 3.0  # distance from the centre, in full widths at half maximum, where nothing of the star itself is bright
 SECOND_PEAK = 0.05  # brightness there, as a share of the peak, above which it is another star
 RADII = (0.1, 0.25, 0.5)  # of the circles whose share of the light is given [arcsec]
-NO_IMAGE = re.compile(r"^(VAR|ERR|RMS|WHT|WEIGHT|IVAR|SIGMA|DQ|MASK|CON|CTX)", re.IGNORECASE)  # names of extensions
+NO_IMAGE = {  # words in the names of extensions
+    "VAR", "VARIANCE", "IVAR", "INVVAR", "PSFVAR", "ERR", "ERROR", "ERRORS", "RMS", "SIGMA", "STDDEV", "UNCERT",
+    "UNCERTAINTY", "WHT", "WEIGHT", "WEIGHTS", "DQ", "MASK", "CON", "CTX",
+}  # fmt: skip
+LIGHT = (  # units whose square is a variance
+    units.electron, units.count, units.photon, units.adu, units.DN, units.Jy, units.erg, units.W,
+)  # fmt: skip
+SPELLINGS = {  # of these units in headers, beside astropy's own
+    spelling(word): unit
+    for word, unit in {
+        "electron": units.electron, "electrons": units.electron, "count": units.count, "counts": units.count,
+        "photon": units.photon, "photons": units.photon, "adu": units.adu,
+    }.items()
+    for spelling in (str.lower, str.upper, str.capitalize)
+}  # fmt: skip
+# the square of a unit in brackets, which astropy does not read
+SQUARED = re.compile(r"(?:1\s*/\s*)?\((.+)\)\s*(?:\*\*|\^)\s*\(?[+-]?2\)?")
 
 
 def measures(kernel: Kernel, cards: Cards) -> str:
@@ -49,7 +68,7 @@ def warnings(kernel: Kernel, cards: Cards) -> Iterator[str]:
     kernel
         The kernel.
     cards
-        Header cards on its origin, with the ``EXTENSION`` and the ``UNIT`` of a user's image where they are known.
+        Header cards on its origin, with the ``EXTENSN`` and the ``UNIT`` of a user's image where they are known.
     """
     width, limit = kernels.fwhm(kernel.native, kernel.pixel_scale), diffraction_limit(cards)
     if limit is not None and width < NARROWEST * limit:
@@ -57,10 +76,12 @@ def warnings(kernel: Kernel, cards: Cards) -> Iterator[str]:
             f'the kernel is narrower (FWHM {width:.3f}") than the telescope\'s diffraction limit ({limit:.3f}"): is '
             "the pixel scale right, and is it no deconvolved or model image?"
         )
-    if width > WIDEST * kernel.pixel_scale:
+    expected = None if limit is None else float(np.hypot(limit, kernel.pixel_scale))
+    if width > (WIDEST_PIXELS * kernel.pixel_scale if expected is None else WIDEST * expected):
+        beside = "" if expected is None else f', where diffraction and pixels make {expected:.3f}"'
         yield (
-            f"the kernel is {width / kernel.pixel_scale:.1f} pixels wide (FWHM): is it sampled finer than the camera's "
-            "pixels? then bin it to these"
+            f'the kernel is {width / kernel.pixel_scale:.1f} pixels wide (FWHM {width:.3f}"{beside}): is it sampled '
+            "finer than the camera's pixels? then bin it to these, unless the air has blurred it"
         )
     offset = np.arange(len(kernel.native)) - len(kernel.native) // 2
     far = np.hypot(offset[:, None], offset) > APART * max(width / kernel.pixel_scale, 1)
@@ -72,8 +93,23 @@ def warnings(kernel: Kernel, cards: Cards) -> Iterator[str]:
             "centre: is it another star? then mask it"
         )
     name, unit = (str(cards.get(key, ("", ""))[0]) for key in ("EXTENSN", "UNIT"))
-    if NO_IMAGE.match(name) or re.search(r"(\*\*|\^)\(?2", unit):
-        yield f"the extension {name or '0'} (unit {unit or 'not given'}) is rather a map of variance, weight or quality"
+    if NO_IMAGE & set(re.findall("[A-Z]+", name.upper())) or _is_variance(unit):
+        image = f"the image {name}".strip()
+        yield f"{image} (unit {unit or 'not given'}) is rather a map of variance, weight or quality"
+
+
+def _is_variance(text: str) -> bool:
+    """Whether a unit is the square of one of light, or its inverse; what astropy cannot read is not."""
+    squared = SQUARED.fullmatch(text.strip())
+    with catch_warnings(action="ignore"), units.set_enabled_aliases(SPELLINGS):
+        unit = units.Unit(squared[1] if squared else text, parse_strict="silent")
+    if isinstance(unit, units.UnrecognizedUnit):
+        return False
+    power = 1 if squared else 2
+    return any(
+        abs(exponent) == power and any(base.is_equivalent(light) for light in LIGHT)
+        for base, exponent in zip(unit.bases, unit.powers, strict=True)
+    )
 
 
 def diffraction_limit(cards: Cards) -> float | None:

@@ -7,7 +7,7 @@ that says what to do.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def load_user_kernel(
     extension
         Number or name of the image in the file.
     file_pixel_scale
-        Pixel scale of the image where neither its header nor the file's primary one has it [arcsec].
+        Pixel scale of the image where neither its header nor that of a primary unit without an image has it [arcsec].
 
     Returns
     -------
@@ -64,10 +64,10 @@ def load_user_kernel(
     LensvitError
         If the file cannot be used; the message says what was found, what is allowed and what to do.
     """
-    image, header, primary = _open(Path(path), extension)
+    image, header, primary, scaled = _open(Path(path), extension)
     with _naming(path):
         _check_image(image)
-        _check_scale([header, primary], pixel_scale, file_pixel_scale)
+        _check_scale(scaled, pixel_scale, file_pixel_scale)
         image, background = subtract_background(image)
         _check_centre(image)
         clean, clipped = _clip(image)
@@ -98,8 +98,12 @@ def _naming(path: Path) -> Iterator[None]:
         raise LensvitError(f"PSF {path}: {error}") from error
 
 
-def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header, fits.Header]:
-    """The image and the header of an extension of a FITS file, and the file's primary header."""
+def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header, fits.Header, dict[str, fits.Header]]:
+    """The image and the header of an extension of a FITS file, and the file's primary header.
+
+    The last are those of the two that may have the image's pixel scale, by their names: that of a primary header is
+    another one's where it has an image itself.
+    """
     images: list[str] = []
     try:
         with (
@@ -110,7 +114,9 @@ def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header, fi
             unit = units[extension]
             if not _has_image(unit):
                 raise KeyError(extension)
-            return np.array(unit.data, dtype=float), unit.header.copy(), units[0].header.copy()
+            header, primary = unit.header.copy(), units[0].header.copy()
+            scaled = {"header": header} if _has_image(units[0]) else {"header": header, "primary header": primary}
+            return np.array(unit.data, dtype=float), header, primary, scaled
     except FileNotFoundError as error:
         raise LensvitError(
             f"PSF {path}: there is no such file; give `path` as an absolute path, or relative to the folder "
@@ -151,26 +157,26 @@ def _check_image(image: np.ndarray) -> None:
         raise LensvitError(f"{bad} of {image.size} pixels are NaN or infinite; fill them in (interpolate) first")
 
 
-def _check_scale(headers: Sequence[fits.Header], expected: float, given: float | None) -> None:
+def _check_scale(headers: Mapping[str, fits.Header], expected: float, given: float | None) -> None:
     """Raise LensvitError unless the pixel scale is the expected one [arcsec].
 
     It is that of the first header that has one, or else the one given, which must not contradict a header.
     """
-    found = next((scale for scale in map(header_pixel_scale, headers) if scale is not None), None)
-    if found is not None and given is not None and abs(found - given) > SCALE_TOLERANCE * given:
-        raise LensvitError(
-            f"the header says {found:.6g} arcsec a pixel, `file_pixel_scale` says {given:.6g}; "
-            "correct one, or leave `file_pixel_scale` out"
-        )
-    scale = given if found is None else found
+    known = ((f"the {name}", header_pixel_scale(header)) for name, header in headers.items())
+    source, scale = next((pair for pair in known if pair[1] is not None), ("`file_pixel_scale`", given))
     if scale is None:
         raise LensvitError(
-            "the header has no pixel scale (PIXSCALE or PIXELSCL in arcsec, or a WCS); "
-            "set `file_pixel_scale` [arcsec] for this PSF in the config"
+            f"no pixel scale is in {' or '.join(f'the {name}' for name in headers)} (PIXSCALE or PIXELSCL in arcsec, "
+            "or a WCS); set `file_pixel_scale` [arcsec] for this PSF in the config"
+        )
+    if given is not None and abs(scale - given) > SCALE_TOLERANCE * given:
+        raise LensvitError(
+            f"{source} says {scale:.6g} arcsec a pixel, `file_pixel_scale` says {given:.6g}; "
+            "correct one, or leave `file_pixel_scale` out"
         )
     if abs(scale - expected) > SCALE_TOLERANCE * expected:
         raise LensvitError(
-            f"the pixel scale is {scale:.6g} arcsec, the instrument's is {expected:.6g}; they must agree "
+            f"{source} says {scale:.6g} arcsec a pixel, the instrument's pixels are {expected:.6g}; they must agree "
             "within 1%: resample the PSF, or set the instrument's `pixel_scale`"
         )
 

@@ -22,11 +22,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-import pandas as pd
-
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io.files import PUBLICATION_DATE, atomic, manifest_path, read_json, read_text, read_yaml, sha256, trouble
+from lensvit.io.tables import read_benchmark
 from lensvit.release import records
 
 MANIFEST, RECORDS = "MANIFEST.json", "records.json"
@@ -151,7 +150,7 @@ def _provenance(folder: Path, run: str) -> dict[str, Any]:
     config = read_yaml(folder / "settings/numbers.yaml")
     models = {path.parent.name: read_json(path) for path in folder.glob("models/*/provenance.json")}
     durations = {
-        path.relative_to(folder / "benchmarks").with_suffix("").as_posix(): _seconds(path)
+        path.relative_to(folder / "benchmarks").with_suffix("").as_posix(): read_benchmark(path, "s")["s"]
         for path in _found(folder, ["benchmarks/**/*.tsv"])
     }
     absent = {
@@ -167,10 +166,6 @@ def _provenance(folder: Path, run: str) -> dict[str, Any]:
         "seconds": durations,  # wall-clock of every job
         "sha256_of_files_left_out": absent,
     }
-
-
-def _seconds(benchmark: Path) -> float:
-    return float(pd.read_csv(benchmark, sep="\t")["s"].iloc[0])
 
 
 def _hashes(parts: Mapping[str, Path], texts: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from lensvit.parameters import PARAMETERS, TARGET_NAMES, Prior
 
-DRAWS = 400  # systems by which a prior is judged
-CONSTANT = 1e-6  # standard deviation of draws, in the parameter's unit, up to which a target does not vary
+DRAWS = 400  # draws by which a prior is judged
+CONSTANT = 1e-6  # a target is a constant if its draws have this standard deviation or less, in the target's unit
 
 
 def check_targets_vary(priors: Mapping[str, Prior]) -> None:
@@ -49,9 +49,11 @@ def outside_bounds(parameters: Mapping[str, float]) -> str | None:
 
 
 def share_imaged(priors: Mapping[str, Prior], side: float) -> tuple[float, str]:
-    """The share of systems that can be imaged, as far as bounds and geometry tell, and why another one cannot.
+    """The share of systems that can be imaged, and why one cannot, from draws of the parameters alone.
 
-    The quasar's images are taken to lie within the distance of the source from the Einstein ring.
+    A system cannot be imaged if a parameter is beyond its bounds, or if all quasar images are outside of the image.
+    These are taken to be no farther from the Einstein ring than the source is from the lens, as in an isothermal
+    sphere. Ellipticity and shear stretch the ring.
 
     Parameters
     ----------

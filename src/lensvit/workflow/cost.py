@@ -21,7 +21,7 @@ from scipy.optimize import nnls
 
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import reading, write_text
+from lensvit.io.files import write_text
 
 MEASURES = {"s": "seconds", "cpu_time": "cpu_seconds", "max_rss": "memory_mb"}  # Snakemake's names -> ours
 USED = re.compile(r"used: ([\d.]+) s of CPU time, (\d+) MB")  # lensvit's last line in a log
@@ -85,9 +85,8 @@ def _stages(run: Path, images: int) -> pd.DataFrame:
 
 def _job(benchmark: Path, name: Path, logs: Path) -> dict[str, object]:
     """One job: its stage, and what it took."""
-    with reading(benchmark):
-        last = pd.read_csv(benchmark, sep="\t", na_values=["-", "NA"])[list(MEASURES)].iloc[-1]
-    job = {"stage": name.parts[0]} | {ours: last[theirs] for theirs, ours in MEASURES.items()}
+    last = tables.read_benchmark(benchmark, *MEASURES)
+    job: dict[str, object] = {"stage": name.parts[0]} | {ours: last[theirs] for theirs, ours in MEASURES.items()}
     log = logs / f"{name}.log"
     used = USED.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
     if used:

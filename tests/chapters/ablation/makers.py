@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from lensvit.chapters.ablation.table import ablation_table
+from lensvit.io.tables import PREDICTED
 from lensvit.parameters import TARGET_NAMES
+from tests.builders import filled
 
 # model and variant -> overall errors of the seeds
 SCORES = {
@@ -29,7 +31,7 @@ def write_network(folder, name, score, seconds):
     for target in TARGET_NAMES:
         columns |= {f"{target}_truth": np.ones(6), f"{target}_mean": 1 + score / np.sqrt(8) * np.array([1, -1] * 3)}
     (folder / "predictions").mkdir(exist_ok=True)
-    pd.DataFrame(columns).to_parquet(folder / "predictions" / f"{name}.parquet")
+    filled(pd.DataFrame(columns), PREDICTED).to_parquet(folder / "predictions" / f"{name}.parquet")
     model = folder / "models" / name
     model.mkdir(parents=True)
     pd.DataFrame({"seconds": [seconds] * 2, "images_per_second": [40 / seconds] * 2}).to_csv(model / "history.csv")

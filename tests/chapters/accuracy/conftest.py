@@ -2,7 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lensvit.io.tables import PREDICTIONS
 from lensvit.parameters import TARGETS
+from tests.builders import filled
 
 
 @pytest.fixture
@@ -16,5 +18,5 @@ def predictions(tmp_path):
             name, sigma = parameter.name, share * parameter.prior.sd
             columns |= {f"{name}_truth": truth[name], f"{name}_sigma": np.full(120, sigma)}
             columns[f"{name}_mean"] = truth[name] + rng.normal(0, sigma, 120)
-        pd.DataFrame(columns).to_parquet(tmp_path / f"{model}.parquet")
+        filled(pd.DataFrame(columns), PREDICTIONS).to_parquet(tmp_path / f"{model}.parquet")
     return [tmp_path / "vit.parquet", tmp_path / "resnet.parquet"]

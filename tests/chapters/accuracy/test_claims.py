@@ -11,7 +11,9 @@ import pytest
 from lensvit.chapters.accuracy.claims import against_prior, against_published, best, claims, leader, numbers
 from lensvit.chapters.quoting import Context
 from lensvit.errors import LensvitError
+from lensvit.io.tables import PREDICTIONS
 from lensvit.parameters import TARGET_NAMES
+from tests.builders import filled
 
 A = {"key": "a", "label": "A", "kind": "model", "reference": "published_a"}
 B = {"key": "b", "label": "B", "kind": "model", "reference": None}
@@ -83,7 +85,7 @@ def tables(folder: Path, *columns: str) -> list[Path]:
         table.to_csv(path, index=False)
     values = {"truth": [1.0] * 4, "mean": [1.05, 1.2, 0.95, 0.8], "sigma": [0.1] * 4, "epistemic": [0.05] * 4}
     predicted = {f"{name}_{kind}": column for name in TARGET_NAMES for kind, column in values.items()}
-    pd.DataFrame({"id": list("abcd"), **predicted}).to_parquet(folder / "vit.parquet")
+    filled(pd.DataFrame({"id": list("abcd"), **predicted}), PREDICTIONS).to_parquet(folder / "vit.parquet")
     (folder / "vit").mkdir()
     (folder / "vit/config.json").write_text(json.dumps({"family": "transformer"}))
     return [*paths, folder / "vit.parquet"]

@@ -9,8 +9,10 @@ import pytest
 from lensvit.chapters.accuracy.published import PUBLISHED
 from lensvit.chapters.accuracy.table import ROWS, table
 from lensvit.errors import LensvitError
+from lensvit.io.tables import CATALOG, PREDICTIONS
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import overall, rmse, standard_errors, with_overall
+from tests.builders import filled
 
 
 @pytest.mark.parametrize(("model", "printed"), [("published_vit", 0.1232), ("published_resnet", 0.1476)])
@@ -40,15 +42,17 @@ def run(tmp_path):
     truth = rng.normal(size=(400, 8))
     systems = pd.DataFrame(truth, columns=TARGET_NAMES).assign(split="test")
     other = pd.DataFrame(rng.normal(5, 1, size=(50, 8)), columns=TARGET_NAMES).assign(split="train")
-    pd.concat([other, systems]).to_parquet(tmp_path / "catalog.parquet")
-    (tmp_path / "scaler.json").write_text(json.dumps({"mean": dict.fromkeys(TARGET_NAMES, 0.5), "sd": {}}))
+    filled(pd.concat([other, systems]), CATALOG).to_parquet(tmp_path / "catalog.parquet")
+    (tmp_path / "scaler.json").write_text(
+        json.dumps({"mean": dict.fromkeys(TARGET_NAMES, 0.5), "sd": dict.fromkeys(TARGET_NAMES, 1.0)})
+    )
     for model, size in (("a", 0.1), ("b", 0.3)):
         columns = {}
         for number, name in enumerate(TARGET_NAMES):
             columns[f"{name}_truth"] = truth[:, number]
             columns[f"{name}_mean"] = truth[:, number] + size * np.where(np.arange(400) % 2, 1, -1)
         columns["id"] = [f"s{number}" for number in range(400)]
-        pd.DataFrame(columns).to_parquet(tmp_path / f"{model}.parquet")
+        filled(pd.DataFrame(columns), PREDICTIONS).to_parquet(tmp_path / f"{model}.parquet")
     table(
         [tmp_path / "a.parquet", tmp_path / "b.parquet"],
         tmp_path / "catalog.parquet",

@@ -9,7 +9,9 @@ import yaml
 from lensvit.chapters.fermat.compute import fermat
 from lensvit.chapters.fermat.table import fermat_table
 from lensvit.errors import LensvitError
+from lensvit.io.tables import CATALOG, REFINED
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
+from tests.builders import filled
 
 SYSTEMS, DRAWS = 4, 40
 GAMMA = NAMES.index("gamma")
@@ -23,7 +25,7 @@ def run(tmp_path):
     catalog = pd.DataFrame(rows, columns=NAMES).assign(
         id=[f"s{row}" for row in range(SYSTEMS + 1)], psf="a", split=["train"] + ["test"] * SYSTEMS, gamma_ext=0.0
     )
-    catalog.to_parquet(tmp_path / "catalog.parquet")
+    filled(catalog, CATALOG).to_parquet(tmp_path / "catalog.parquet")
     write_draws(tmp_path, catalog, 0.02)
     return tmp_path
 
@@ -68,7 +70,7 @@ def write_posteriors(run, width):
     columns = {f"{name}_{kind}": 0.1 for name in TARGET_NAMES for kind in ("known", "marginalised")}
     limit = test[["id"]].assign(instrument="hst", **columns, valid_known=good, valid_marginalised=good)
     limit.to_parquet(run / "limit.parquet")
-    test[["id"]].assign(converged=good).to_parquet(run / "fit.parquet")
+    filled(test[["id"]].assign(converged=good), REFINED).to_parquet(run / "fit.parquet")
 
 
 def test_a_gaussian_in_the_slope_gives_the_derivatives_answer(run):

@@ -2,7 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lensvit.io.tables import PREDICTIONS
 from lensvit.parameters import TARGET_NAMES
+from tests.builders import filled
 from tests.chapters.limit.makers import SYSTEMS
 
 
@@ -23,5 +25,5 @@ def run(tmp_path):
             worse = 2 if name == "gamma" else 0.5 if name == "n_sersic" else 1
             error = factor * worse * np.where(np.arange(SYSTEMS) < 6, 1e3, size[::-1])  # wild where there is no limit
             columns |= {f"{name}_truth": np.ones(SYSTEMS), f"{name}_mean": 1 + error}
-        pd.DataFrame(columns).to_parquet(tmp_path / f"{model}.parquet")
+        filled(pd.DataFrame(columns), PREDICTIONS).to_parquet(tmp_path / f"{model}.parquet")
     return tmp_path

@@ -15,6 +15,7 @@ from lensvit.inference.coordinates import COORDINATES
 from lensvit.inference.likelihood import Likelihood
 from lensvit.inference.prior import LogPrior
 from lensvit.io.products import NEAREST_CAUSTIC
+from lensvit.io.tables import CATALOG
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.lens_equation import solve as solve_exactly
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
@@ -24,7 +25,7 @@ from lensvit.lensing.settings import LensModel
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from tests.builders import SCENE, draw_parameters, light, lopsided_psf
+from tests.builders import SCENE, draw_parameters, filled, light, lopsided_psf
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -233,7 +234,7 @@ def run(tmp_path):
     for row, system in enumerate(systems(8)):
         rows.append({**system.parameters, "id": f"s{row}", "psf": "ab"[row % 2], "n_images": len(system.quasar_images)})
     catalog = pd.DataFrame(rows).assign(sigma_bkg=0.5, split=["train", "test", "test", "test"] * 2)
-    catalog.to_parquet(tmp_path / "catalog.parquet")
+    filled(catalog, CATALOG).to_parquet(tmp_path / "catalog.parquet")
     for name in "ab":
         kernel.write_kernel(tmp_path / f"{name}.fits", PSF, {})
     return tmp_path

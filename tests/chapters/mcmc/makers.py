@@ -5,7 +5,9 @@ import pandas as pd
 from lensvit.chapters.mcmc import claims
 from lensvit.chapters.mcmc.compute import STARTS
 from lensvit.chapters.mcmc.table import mcmc_table
+from lensvit.io.tables import PREDICTIONS, REFINED
 from lensvit.parameters import TARGET_NAMES
+from tests.builders import filled
 from tests.chapters.quoted import quoted
 
 LABELS = {"vit": "ViT", "resnet": "ResNet"}
@@ -48,10 +50,11 @@ def write_methods(tmp_path):
     ids = [f"s{number}" for number in range(6)]
     columns = {f"{name}_truth": 1.0 for name in TARGET_NAMES} | {f"{name}_sigma": 0.4 for name in TARGET_NAMES}
     network = pd.DataFrame({"id": ids, **columns, **{f"{name}_mean": 1.4 for name in TARGET_NAMES}})
-    network.to_parquet(tmp_path / "vit.parquet")
+    filled(network, PREDICTIONS).to_parquet(tmp_path / "vit.parquet")
     fits = network.assign(converged=[True, True, False, True, True, True], seconds=2.0)
-    fits.to_parquet(tmp_path / "refined.parquet")
+    filled(fits, REFINED).to_parquet(tmp_path / "refined.parquet")
     bound = {f"{name}_known": 0.05 for name in TARGET_NAMES}
-    pd.DataFrame({"id": ids, **bound, "valid_known": [True, False] * 3}).to_parquet(tmp_path / "limit.parquet")
+    valid = {"valid_known": [True, False] * 3}
+    pd.DataFrame({"id": ids, "instrument": "hst", **bound, **valid}).to_parquet(tmp_path / "limit.parquet")
     tables(tmp_path, "t", limit=tmp_path / "limit.parquet", refined=tmp_path / "refined.parquet")
     return network

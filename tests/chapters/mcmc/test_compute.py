@@ -17,13 +17,14 @@ from lensvit.inference.coordinates import SIZE, start_from
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import KNOWN, LogPrior
 from lensvit.inference.search import climb
+from lensvit.io.tables import CATALOG, PREDICTIONS
 from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.noise import noise
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from tests.builders import NETWORK_ERRORS, draw_parameters, light, space_psf
+from tests.builders import NETWORK_ERRORS, draw_parameters, filled, light, space_psf
 from tests.builders import SCENE as BRIGHT
 from tests.chapters.mcmc.makers import numbers_of, tables
 
@@ -62,7 +63,7 @@ def folder(camera, tmp_path_factory):
         id="hst-test-000000", split="test", psf="hst", chunk="test-0000", row=0, n_images=len(system.quasar_images),
         sigma_bkg=SIGMA, seed=0,
     )  # fmt: skip
-    table.to_parquet(folder / "catalog.parquet")
+    filled(table, CATALOG).to_parquet(folder / "catalog.parquet")
     rng, targets = np.random.default_rng(4), table[list(TARGET_NAMES)].to_numpy()
     mean = targets + NETWORK_ERRORS * rng.normal(size=targets.shape)
     with h5py.File(folder / "vit.h5", "w") as file:
@@ -71,7 +72,7 @@ def folder(camera, tmp_path_factory):
     columns = {f"{name}_mean": mean[:, index] for index, name in enumerate(TARGET_NAMES)}
     columns |= {f"{name}_truth": targets[:, index] for index, name in enumerate(TARGET_NAMES)}
     columns |= {f"{name}_sigma": error for name, error in zip(TARGET_NAMES, NETWORK_ERRORS, strict=True)}
-    pd.DataFrame({"id": table["id"], **columns}).to_parquet(folder / "vit.parquet")
+    filled(pd.DataFrame({"id": table["id"], **columns}), PREDICTIONS).to_parquet(folder / "vit.parquet")
     (folder / "mcmc.yaml").write_text(yaml.safe_dump(settings()))
     return folder
 

@@ -7,8 +7,11 @@ import pytest
 import yaml
 
 from lensvit.chapters.mcmc.figure import draw, figure5, read_chain, read_laplace
+from lensvit.chapters.mcmc.table import CHAINS
 from lensvit.errors import LensvitError
+from lensvit.io.tables import REFINED
 from lensvit.parameters import NAMES, TARGET_NAMES
+from tests.builders import filled
 
 TRUTH = np.linspace(0.5, 1.5, len(TARGET_NAMES))
 
@@ -19,14 +22,14 @@ def run(tmp_path):
     rng, ids = np.random.default_rng(1), ["a", "b"]
     rows = [{"id": name, "start": start, "converged": name == "b"} for name in ids for start in ("prior", "network")]
     truths = {f"{name}_truth": value for name, value in zip(TARGET_NAMES, TRUTH, strict=True)}
-    pd.DataFrame(rows).assign(**truths).to_parquet(tmp_path / "mcmc.parquet")
+    filled(pd.DataFrame(rows).assign(**truths), CHAINS).to_parquet(tmp_path / "mcmc.parquet")
     samples = rng.normal(size=(4, 60, len(NAMES))) * 0.01
     samples[..., : len(TARGET_NAMES)] += TRUTH
     with h5py.File(tmp_path / "mcmc.h5", "w") as file:
         file["samples"] = samples
     with h5py.File(tmp_path / "vit.h5", "w") as file:
         file["id"], file["draws"] = ids, TRUTH + rng.normal(size=(40, 2, len(TARGET_NAMES)))
-    pd.DataFrame({"id": ids, "converged": [False, True]}).to_parquet(tmp_path / "refined.parquet")
+    filled(pd.DataFrame({"id": ids, "converged": [False, True]}), REFINED).to_parquet(tmp_path / "refined.parquet")
     with h5py.File(tmp_path / "refined.h5", "w") as file:
         file["id"], file["coordinates"] = ids, samples[:2, 0]
         file["covariance"] = np.tile(np.eye(len(NAMES)) * 1e-4, (2, 1, 1))

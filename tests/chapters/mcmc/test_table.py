@@ -5,6 +5,8 @@ import pytest
 
 from lensvit.chapters.mcmc.table import representative
 from lensvit.errors import LensvitError
+from lensvit.io.tables import PREDICTIONS
+from tests.builders import filled
 from tests.chapters.mcmc.makers import made_up, tables, write_methods
 
 
@@ -22,6 +24,6 @@ def test_methods_are_compared_on_the_systems_with_a_chain(tmp_path):
     assert table.loc["vit", "gamma"][["rmse", "width", "z", "offset"]].tolist() == pytest.approx([0.4, 4, 1, 3])
     assert table.loc["limit", "e1"][["systems", "rmse", "width"]].tolist() == pytest.approx([2, 0.05, 0.5])
     assert table.loc["refined", "overall"][["systems", "seconds"]].tolist() == [2, 2]
-    network.iloc[:2].to_parquet(tmp_path / "vit.parquet")
+    filled(network.iloc[:2], PREDICTIONS).to_parquet(tmp_path / "vit.parquet")
     with pytest.raises(LensvitError, match="different systems"):
         tables(tmp_path, "t")

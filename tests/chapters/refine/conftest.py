@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from lensvit.io.tables import CATALOG, PREDICTIONS
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
-from tests.builders import NETWORK_ERRORS, SCENE, SPACE, light
+from tests.builders import NETWORK_ERRORS, SCENE, SPACE, filled, light
 from tests.chapters.refine.makers import SIGMA, start
 
 
@@ -26,7 +27,7 @@ def run(space_camera, tmp_path_factory):
         row=np.arange(count), n_images=[len(system.quasar_images) for system in systems], sigma_bkg=SIGMA,
         seed=np.arange(count),
     )  # fmt: skip
-    table.to_parquet(folder / "catalog.parquet")
+    filled(table, CATALOG).to_parquet(folder / "catalog.parquet")
     rng = np.random.default_rng(4)
     targets = table[list(TARGET_NAMES)].to_numpy()
     mean = targets + NETWORK_ERRORS * rng.normal(size=targets.shape)
@@ -36,7 +37,8 @@ def run(space_camera, tmp_path_factory):
     columns = {f"{name}_mean": mean[:, index] for index, name in enumerate(TARGET_NAMES)}
     columns |= {f"{name}_truth": targets[:, index] for index, name in enumerate(TARGET_NAMES)}
     (folder / "predictions").mkdir()
-    pd.DataFrame({"id": table["id"], **columns}).to_parquet(folder / "predictions" / "vit.parquet")
+    network = filled(pd.DataFrame({"id": table["id"], **columns}), PREDICTIONS)
+    network.to_parquet(folder / "predictions" / "vit.parquet")
     settings = {
         "seed": 1, "systems": None, "starts": 8, "max_iterations": 60, "priors": {}, "external_shear": True,
         "scene": light(SCENE), "supersampling": 1,

@@ -11,10 +11,11 @@ import yaml
 from lensvit.chapters.shift.compute import ResidualScorer, first_test_systems, shift_scores, uncertainties
 from lensvit.chapters.shift.settings import ShiftSettings
 from lensvit.errors import LensvitError
+from lensvit.io.tables import CATALOG
 from lensvit.lensing.noise import noise
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
-from tests.builders import NETWORK_ERRORS, SCENE, SPACE
+from tests.builders import NETWORK_ERRORS, SCENE, SPACE, filled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,7 +48,7 @@ def run(space_camera, settings, tmp_path_factory):
         id=[f"space-test-{number:06d}" for number in range(len(ROWS))], split="test", psf="space", chunk="test-0000",
         row=range(len(ROWS)), sigma_bkg=SIGMA, seed=range(len(ROWS)), n_images=4,
     )  # fmt: skip
-    table.to_parquet(folder / "catalog.parquet")
+    filled(table, CATALOG).to_parquet(folder / "catalog.parquet")
     write_predictions(folder, table, table[list(TARGET_NAMES)].to_numpy())
     return folder
 

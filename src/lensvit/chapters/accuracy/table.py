@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,9 @@ import pandas as pd
 
 from lensvit.chapters.accuracy.published import PUBLISHED
 from lensvit.io import tables
-from lensvit.io.files import read_json, reading, write_text
+from lensvit.io.files import write_text
 from lensvit.io.products import read_limits, refined_errors
+from lensvit.io.scaler import Scaler, read_scaler
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import standard_errors, with_overall
@@ -60,7 +60,7 @@ def table(
     deviations = {name: tables.prediction_errors(frame) for name, frame in tables.read_predictions(predictions).items()}
     if refined is not None and len(fitted := refined_errors(tables.read_refined(refined))):
         deviations["refined"] = fitted
-    deviations["prior"] = prior_errors(tables.read_catalog(catalog), _read_means(scaler))
+    deviations["prior"] = prior_errors(tables.read_catalog(catalog), read_scaler(scaler))
     index = pd.Index(ROWS, name="target")
     columns = {name: with_overall(error) for name, error in deviations.items()}
     if limit is not None:
@@ -71,14 +71,7 @@ def table(
     write_text(errors, pd.DataFrame(uncertain, index).to_csv(float_format="%.4g"))
 
 
-def _read_means(scaler: Path) -> dict[str, dict[str, float]]:
-    """The part of scaler.json that the prior's mean needs."""
-    content = read_json(scaler, "mean")
-    with reading(scaler):
-        return {"mean": {name: float(content["mean"][name]) for name in TARGET_NAMES}}
-
-
-def prior_errors(systems: pd.DataFrame, scaler: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+def prior_errors(systems: pd.DataFrame, scaler: Scaler) -> np.ndarray:
     """Errors (n, K) of the prior's mean over the test split.
 
     Parameters
@@ -86,7 +79,7 @@ def prior_errors(systems: pd.DataFrame, scaler: Mapping[str, Mapping[str, float]
     systems
         The catalogue.
     scaler
-        Content of scaler.json, whose ``mean`` is that of each target over the training split.
+        Mean of each target over the training split, which stands for the prior's.
     """
     test = systems[systems["split"] == "test"]
-    return np.array([scaler["mean"][name] for name in TARGET_NAMES]) - test[list(TARGET_NAMES)].to_numpy()
+    return np.array([scaler.mean[name] for name in TARGET_NAMES]) - test[list(TARGET_NAMES)].to_numpy()

@@ -105,14 +105,19 @@ def on_patches(attention: np.ndarray, layer: int) -> np.ndarray:
 
 
 def patches_aside(shape: Sequence[int], layer: int) -> int:
-    """The number of patches along a side of the image.
+    """Check by its shape alone that attention can be shown as maps, and count the patches along a side of a map.
 
     Parameters
     ----------
     shape
-        Shape of the attention, (layers, n, heads, tokens, tokens).
+        Shape of the attention, as of :func:`on_patches`.
     layer
-        Index of the layer; -1 is the last.
+        Index of the layer that is to be shown.
+
+    Returns
+    -------
+    int
+        The number of patches along a side.
 
     Raises
     ------

@@ -199,7 +199,7 @@ def of_priors(systems: list[Lens], settings: FermatSettings) -> Iterator[dict[st
 
 def of_laplace(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of the Gaussians of the refinement; a fit that has not converged has no draws."""
-    table = tables.read_parquet(path, "id", "converged").set_index("id")
+    table = tables.read_refined(path).set_index("id")
     ids, center, spread = read_datasets(Path(path).with_suffix(".h5"), "id", "coordinates", "covariance")
     place = {name: number for number, name in enumerate(ids)}
     for system in systems:

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from lensvit.chapters.mcmc.table import representative
+from lensvit.chapters.mcmc.table import read_chains, representative
 from lensvit.chapters.quoting import METHOD_LABELS
 from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
@@ -25,7 +25,7 @@ from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
 MASSES = (0.68, 0.95)  # shares of the probability within the contours
-TRUTHS = tuple(f"{name}_truth" for name in TARGET_NAMES)  # columns that the figure reads
+TRUTHS = tuple(f"{name}_truth" for name in TARGET_NAMES)  # columns
 NEAR, FAR = 4.2, 2.8  # reach of the panels, in sigmas of the chain and of each network
 CHAIN, FIT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, "black"
 
@@ -76,7 +76,7 @@ def figure5(settings: Path, mcmc: Path, draws: list[Path], output: list[Path], r
 
 def read_chain(path: Path) -> tuple[pd.Series, np.ndarray | None]:
     """The row and the targets' samples (S, K) of the first converged chain; without any, the first row and None."""
-    table = tables.read_parquet(path, "id", "start", "converged", *TRUTHS)
+    table = read_chains(path)
     good = representative(table)
     if good.empty:
         return table.iloc[0], None
@@ -92,7 +92,7 @@ def read_network(path: Path, system: str) -> np.ndarray:
 
 def read_laplace(path: Path, system: str) -> TargetGaussian | None:
     """The refined estimate of a system; None if the fit has not converged or was not made."""
-    table = tables.read_parquet(path, "id", "converged").set_index("id")
+    table = tables.read_refined(path).set_index("id")
     if system not in table.index or not table.loc[system, "converged"]:
         return None
     with hdf5.open_hdf5(path.with_suffix(".h5")) as file:

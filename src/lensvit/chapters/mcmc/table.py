@@ -16,8 +16,8 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import with_overall
 
 MCMC, LIMIT, REFINED = "mcmc", "limit", "refined"  # methods beside the models
-CHAINS = (  # columns beside the targets
-    "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "seconds", "calls",
+CHAINS = (  # columns of mcmc.parquet
+    "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "seconds", "calls", *tables.PREDICTED,
 )  # fmt: skip
 FAILURES = ("unexplained", "short", "disagree")  # why chains have not converged
 PREFERRED = "network"  # the start whose chain stands for a system where both have converged
@@ -65,7 +65,7 @@ def mcmc_table(
     LensvitError
         If a file is absent or broken, or predictions lack a system.
     """
-    table = tables.read_parquet(mcmc, *CHAINS, *tables.PREDICTED)
+    table = read_chains(mcmc)
     write_text(chains, _chains(table).to_csv(index=False, float_format="%.6g"))
     reference = representative(table).set_index("id")
     parts = [_compared(MCMC, "chain", reference, reference)]
@@ -79,6 +79,11 @@ def mcmc_table(
     if limit is not None:
         parts.append(_limit(tables.read_limits(limit, amplitudes), amplitudes, reference))
     write_text(output, pd.concat(parts).to_csv(index=False, float_format="%.6g"))
+
+
+def read_chains(path: Path) -> pd.DataFrame:
+    """The table of the chains; see :func:`lensvit.io.tables.read_parquet`."""
+    return tables.read_parquet(path, *CHAINS)
 
 
 def representative(table: pd.DataFrame) -> pd.DataFrame:

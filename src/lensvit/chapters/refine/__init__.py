@@ -1,1 +1,1 @@
-"""Chapter: the most probable parameters given all pixels, from the networks' draws on."""
+"""Chapter: fits to all pixels, from the networks' draws to the maximum of the posterior."""

@@ -42,7 +42,9 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         FitRow(**heading(target), starts={name: _values(parts[name, ALL][target]) for name in names})
         for target in parts[names[0], ALL]
     ]
-    return Part(refine=RefineNumbers(systems=starts[0].systems, needed=_needed(starts), starts=starts, rows=rows))
+    cut = any(parts[name, ALL][OVERALL]["cut"] > 0 for name in names)
+    numbers = RefineNumbers(systems=starts[0].systems, needed=_needed(starts), cut=cut, starts=starts, rows=rows)
+    return Part(refine=numbers)
 
 
 def _start(name: str, parts: Mapping[tuple[str, ...], Rows], context: Context) -> FitStart:

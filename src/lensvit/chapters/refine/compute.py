@@ -68,9 +68,10 @@ def refine(
         psf/{name}.fits of every PSF in the catalogue.
     output
         Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean (the
-        most probable value), sigma (of Laplace's approximation) and limit (the same at the true parameters). Near a
-        limit of a uniform prior, mean and sigma are those of :mod:`lensvit.inference.truncated`. Then come
-        at_maximum, explained, converged (both of these), chi_square (a pixel), tries, iterations, seconds. Values are
+        most probable value), sigma (of Laplace's approximation) and limit (the same at the true parameters). Then come
+        cut (whether a limit of a uniform prior is so near that mean and sigma are those of the posterior that ends
+        there, see :mod:`lensvit.inference.truncated`), at_maximum, explained, converged (both of these),
+        chi_square (a pixel), tries, iterations, seconds. Values are
         NaN where no image could be computed. Beside it (.h5) lie ``id``, ``coordinates`` (n, 14) and ``covariance``
         (n, 14, 14) by the coordinates of :mod:`lensvit.inference.coordinates`.
     draws
@@ -190,12 +191,12 @@ class ImageFitter:
         )
         search = _Search(posterior, self.starter, known, list(rows["id"]), self.settings)
         search.run()
-        mean, spread = posterior_moments(self.prior, search.best, search.equations)
+        mean, spread, cut = posterior_moments(self.prior, search.best, search.equations)
         truth = start_from(torch.tensor(rows[list(NAMES)].to_numpy(dtype=float)))
         bound = covariances(posterior, truth)
         columns = search.columns()
         columns["converged"] &= np.isfinite(spread.diagonal(dim1=1, dim2=2).numpy()).all(1)
-        table = self._table(rows, mean, spread, bound).assign(**columns)
+        table = self._table(rows, mean, spread, bound).assign(cut=cut.numpy(), **columns)
         return Fits(table, mean.numpy(), spread.numpy())
 
     def _table(self, rows: pd.DataFrame, mean: Tensor, spread: Tensor, bound: Tensor) -> pd.DataFrame:

@@ -73,6 +73,9 @@ class RefineNumbers(Numbers):
     needed: bool = Field(
         description="whether clearly more fits converge from the first network's draws than from the priors"
     )
+    cut: bool = Field(
+        description="whether a limit of a uniform prior cuts off the posterior of a converged fit from any start"
+    )
     starts: list[FitStart] = Field(description="one a start, the networks first")
     rows: list[FitRow] = Field(description='one a target, "overall" first')
 

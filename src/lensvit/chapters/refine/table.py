@@ -16,8 +16,6 @@ from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import standard_errors, with_overall
 
-FITTED = ("instrument", "converged", "seconds", *tables.PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
-
 PRIOR = "prior"  # the start at the means of the priors, beside those from draws of a model
 
 
@@ -32,7 +30,8 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
         predictions/{model}.parquet of these models.
     output
         CSV, one row a start, instrument ("all", then each if there are several) and target ("overall" first):
-        systems, converged (their number) and seconds (a system, converged or not). The other columns are of the
+        systems, converged (their number), cut (how many of these a limit of a uniform prior cuts off) and seconds
+        (a system, converged or not). The other columns are of the
         converged systems, and empty where there is none: rmse, rmse_error (its bootstrap standard error), limit (of
         information, root mean square over the same systems), ratio (rmse / limit), sigma (median), z (root mean
         square of error / sigma), and network (the rmse of the model before the fits).
@@ -45,7 +44,7 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
     models = tables.read_predictions(predictions) if predictions else {}
     parts = []
     for path in map(Path, refined):
-        table = tables.read_parquet(path, *FITTED)
+        table = tables.read_refined(path)
         for instrument in with_all(table["instrument"].unique()):
             rows = _rows(of_group(table, "instrument", instrument), models.get(path.stem), path)
             parts.append(rows.assign(start=path.stem, instrument=instrument))
@@ -58,6 +57,7 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     """One row a target, of one start and instrument."""
     good = table[table["converged"]]
     result = pd.DataFrame({"target": ["overall", *TARGET_NAMES], "systems": len(table), "converged": len(good)})
+    result["cut"] = int(good["cut"].sum())
     result["seconds"] = table["seconds"].mean()
     names = ("rmse", "rmse_error", "limit", "ratio", "sigma", "z", "network")
     if good.empty:

@@ -44,8 +44,6 @@ STARTING_DRAWS = 4  # draws of shear and source from which rays are sent back
 STEPS = 4  # of the search on all pixels
 MODEL_ERROR = 0.1  # relative, of the model image in that search, lest quasar images that miss dominate it
 
-EPISTEMIC = tuple(f"{name}_epistemic" for name in TARGET_NAMES)
-
 
 def shift_scores(
     settings: Path, catalog: Path, images: Path, psfs: list[Path], predictions: Path, model: Path, output: Path
@@ -79,7 +77,7 @@ def shift_scores(
     choice = read_settings(settings, ShiftSettings)
     counts = {psf: camera.systems for psf, camera in choice.cameras.items()}
     rows = first_test_systems(tables.read_catalog(catalog), counts)
-    table = tables.read_parquet(predictions, *tables.PREDICTED, *EPISTEMIC).set_index("id")
+    table = tables.read_parquet(predictions, *tables.PREDICTIONS).set_index("id")
     missing = rows["id"][~rows["id"].isin(table.index)]
     if len(missing):
         raise LensvitError(f"{predictions} has no prediction of {missing.iloc[0]}: delete it and run snakemake again")

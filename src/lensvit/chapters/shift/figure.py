@@ -17,6 +17,7 @@ from lensvit.io import tables
 from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGETS
 
+COLUMNS = ("target", "ratio", "ratio_error", "coverage", "coverage_error", "ordinary_coverage")  # of shift.csv
 HEIGHT = 5.0  # inches
 ROC_SHARE = 1.4  # height of the ROC curves, in units of that of the panels below
 ONE_SIGMA = 0.6827  # coverage of a Gaussian
@@ -49,7 +50,7 @@ def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> No
     """
     choice = read_settings(settings, Figure7Settings)
     labels = {LEFT_OUT: f"{choice.left_out} unseen", CONTROL: f"{choice.left_out} seen (control)", **choice.labels}
-    rows = tables.read_csv(table, "case", columns=("target", "ratio", "ratio_error", "coverage", "coverage_error"))
+    rows = tables.read_csv(table, "case", columns=COLUMNS)
     points = tables.read_csv(curves, "case", columns=("score", "ordinary", "shifted"))
     style.save(draw(rows, points, labels), output)
 

@@ -26,6 +26,7 @@ from lensvit.statistics.metrics import bootstrap_weights, overall
 
 ORDINARY, LEFT_OUT, CONTROL = "ordinary", "left_out", "control"
 SCORES = ("epistemic", "predicted", "residual")
+SCORED = ("psf", *SCORES, *tables.PREDICTED)  # columns of scores.parquet
 # with fewer systems an error that is larger by half is not told from an equal one (two standard errors)
 FEWEST = 30
 
@@ -81,8 +82,7 @@ def shift_table(scores: list[Path], output: Path, curves: Path, left_out: str | 
     LensvitError
         If a file is absent or broken, or the systems of a case have no counterparts.
     """
-    scored = (*SCORES, *tables.PREDICTED)
-    samples = {Path(path).parent.name: tables.read_parquet(path, *scored).set_index("id") for path in scores}
+    samples = {Path(path).parent.name: tables.read_parquet(path, *SCORED).set_index("id") for path in scores}
     rows, points = [], []
     for contrast in contrasts(samples, left_out):
         rows += [{"case": contrast.name, **row} for row in compared(contrast)]
