@@ -75,17 +75,16 @@ def break_off(how, rank):
 
 def train_(settings, catalog, scaler, images, output, state):
     torch.set_num_threads(1)
-    end = Trainer.end_epoch
-
-    def end_epoch(self, loss, mse):
-        say(self.fabric.global_rank, self.progress.epoch, self.progress.loss_sum / self.progress.images, loss, mse)
-        end(self, loss, mse)
-
-    Trainer.end_epoch = end_epoch
     train(settings, catalog, scaler, images, output, state, processes=2)
     say("trained")
 
 
+def end_epoch(self, loss, mse):
+    say(self.fabric.global_rank, self.progress.epoch, self.progress.loss_sum / self.progress.images, loss, mse)
+    end_of_trainers(self, loss, mse)
+
+
+end_of_trainers, Trainer.end_epoch = Trainer.end_epoch, end_epoch
 subprocess_script.subprocess = SimpleNamespace(Popen=Forked)
 readers = {}
 for case in json.loads(sys.argv[1]):

@@ -67,7 +67,7 @@ def test_a_compiled_network_trains_to_the_same_losses(tiny_run, train_settings, 
 
 def test_passes_through_a_compiled_resnet_differ(tiny_run, train_settings, compiled):
     settings = read_settings(train_settings("resnet"), TrainSettings)
-    rows = tables.read_parquet(tiny_run / "catalog.parquet").query("split == 'test'").reset_index(drop=True)
+    rows = tables.read_catalog(tiny_run / "catalog.parquet").query("split == 'test'").reset_index(drop=True)
     inputs = Inputs(rows, tiny_run / "images", settings.recipe, 24)
     torch.manual_seed(0)
     network = monte_carlo(build_network(settings.network, 16))

@@ -71,7 +71,7 @@ def test_a_training_step(gpu, network, tiny_run, train_settings, tmp_path):
 def test_a_prediction(gpu, network, tiny_run, train_settings):
     """A batch of systems costs one copy of their places and one of all outputs, for however many passes."""
     settings = read_settings(train_settings(network), TrainSettings)
-    rows = tables.read_parquet(tiny_run / "catalog.parquet").query("split == 'test'").reset_index(drop=True)
+    rows = tables.read_catalog(tiny_run / "catalog.parquet").query("split == 'test'").reset_index(drop=True)
     inputs = Inputs(rows, tiny_run / "images", settings.recipe, 24, device=str(GPU))
     forward = monte_carlo(build_network(settings.network, 16).to(GPU))
     gpu.forget()
@@ -89,7 +89,7 @@ def test_a_portion_of_the_stream(gpu, tiny_run, psfs, stream_settings, monkeypat
     The GPU is waited for once, when it has been given the portion after the one that is waited for.
     """
     monkeypatch.setattr(stream, "PORTION", 4)
-    rows = tables.read_parquet(tiny_run / "catalog.parquet").query("split == 'train'")
+    rows = tables.read_catalog(tiny_run / "catalog.parquet").query("split == 'train'")
     choice = read_settings(stream_settings(epochs=1, batch_size=2, resize="graded"), TrainSettings)
     batches = stream.NewSystems(choice, psfs, rows["psf"], str(GPU)).batches(0, workers=0)
     next(batches)
@@ -117,7 +117,7 @@ def test_convolutions_are_channels_last_in_training_and_evaluation(tiny_run, tra
     network = monte_carlo(build_network(settings.network, 16))
     trained, evaluated = channels_last(trainer.network), channels_last(network)
     trainer.train_step(torch.arange(16), 0)
-    rows = tables.read_parquet(files[0]).query("split == 'test'").reset_index(drop=True)
+    rows = tables.read_catalog(files[0]).query("split == 'test'").reset_index(drop=True)
     next(evaluate.predict(network, Inputs(rows, files[2], settings.recipe, 24), CHOICE, fabric))
     assert len(evaluated) > len(trained) > 4 and all(trained) and all(evaluated)
 

@@ -28,7 +28,7 @@ from tests.learning.streams import CAMERAS, SCENE, STORED, options
 def systems(tiny_run, psfs, stream_settings, monkeypatch):
     """The stream of one of ``size`` processes, in small portions."""
     monkeypatch.setattr(stage, "PORTION", 32)
-    rows = tables.read_parquet(tiny_run / "catalog.parquet").query("split == 'train'")
+    rows = tables.read_catalog(tiny_run / "catalog.parquet").query("split == 'train'")
 
     def make(rank=0, size=1, **changes):
         choice = read_settings(stream_settings(**{"epochs": 2, "batch_size": 20, **changes}), TrainSettings)

@@ -77,7 +77,7 @@ def launch(device: str, processes: int, precision: str = "32-true", nodes: int =
         fabric.launch()
         torch.set_num_threads(threads)  # which Fabric sets where it starts processes
         over = Event()
-        if nodes == 1 and fabric.local_rank > 0:
+        if nodes == 1 and environment.local_rank() > 0:
             Thread(target=_end_with, args=(os.getppid(), over), daemon=True).start()
         yield fabric
         fabric.barrier()
