@@ -31,7 +31,7 @@ def test_an_exception_or_a_kill_in_either_process_ends_both():
     assert len(found) == len(cases)
     for one in found:
         assert sorted(one["said"].split()) == ["0", "1", "begun", "begun"], one
-        assert one["ended"], one
+        assert one["seconds"] is not None and one["seconds"] < 30, one
 
 
 def test_bf16_trains_in_two_processes_and_both_validate_alike(tiny_run, train_settings, tmp_path):

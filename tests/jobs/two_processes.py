@@ -1,7 +1,7 @@
 """Pairs of processes as Fabric starts them, but forked from this one, which has imported all that they need.
 
-The program runs cases at the same time, given as lists of words in JSON, and prints what each has said and whether
-both of its processes have ended within half a minute:
+The program runs cases at the same time, given as lists of words in JSON, and prints what each has said, and in how many
+seconds after both of its processes had begun both had ended (None for never):
 
 - ``raise`` or ``kill``, and the process that does so, while the other waits for what never comes, as NCCL does;
 - ``train`` and the options of ``lensvit train``.
@@ -23,7 +23,7 @@ from lensvit.jobs.fabric import launch
 from lensvit.learning.train import train
 from lensvit.learning.trainer import Trainer
 
-LONG = 30.0  # seconds
+LONG = 200.0  # seconds
 
 
 class Forked:
@@ -70,7 +70,7 @@ def break_off(how, rank):
             if how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise ValueError("broken")
-        time.sleep(10 * LONG)
+        time.sleep(2 * LONG)
 
 
 def train_(settings, catalog, scaler, images, output, state):
@@ -86,20 +86,21 @@ def end_epoch(self, loss, mse):
 
 end_of_trainers, Trainer.end_epoch = Trainer.end_epoch, end_epoch
 subprocess_script.subprocess = SimpleNamespace(Popen=Forked)
-readers = {}
+readers, found = {}, []
 for case in json.loads(sys.argv[1]):
     heard, told = os.pipe()
     if os.fork() == 0:
         run()
     os.close(told)  # the case's processes alone have this end
-    readers[heard] = (case, [])
-deadline, found = time.monotonic() + (LONG if len(readers) > 1 else 10 * LONG), []
+    readers[heard] = found.append({"case": case, "said": "", "seconds": None}) or found[-1]
+deadline, begun = time.monotonic() + LONG, {}
 while readers and (left := deadline - time.monotonic()) > 0:
     for heard in select.select(list(readers), [], [], left)[0]:
-        content = os.read(heard, 65536).decode()
-        readers[heard][1].append(content)
+        content, one = os.read(heard, 65536).decode(), readers[heard]
+        one["said"] += content
+        if one["said"].count("begun") == 2:
+            begun.setdefault(heard, time.monotonic())
         if not content:
-            case, said = readers.pop(heard)
-            found.append({"case": case, "said": "".join(said), "ended": True})
-found += [{"case": case, "said": "".join(said), "ended": False} for case, said in readers.values()]
+            one["seconds"] = time.monotonic() - begun.get(heard, 0)
+            del readers[heard]
 print(json.dumps(found))
