@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Event, Thread
 from typing import Any, cast
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, distributed
 from lensvit.errors import LensvitError
 from lensvit.jobs.devices import known_device, take
 
+LOOK_SECONDS = 1.0  # between two looks at the process that has started this one
 TAKEN = "LENSVIT_GPUS"  # variable by which a process tells those that it starts which GPUs it has taken
 
 
@@ -74,8 +76,19 @@ def launch(device: str, processes: int, precision: str = "32-true", nodes: int =
         threads = torch.get_num_threads()
         fabric.launch()
         torch.set_num_threads(threads)  # which Fabric sets where it starts processes
+        over = Event()
+        if nodes == 1 and environment.local_rank() > 0:
+            Thread(target=_end_with, args=(os.getppid(), over), daemon=True).start()
         yield fabric
         fabric.barrier()
+        over.set()
+
+
+def _end_with(parent: int, over: Event) -> None:
+    """End this process when the one that has started it ends, which Fabric looks after the other way round alone."""
+    while not over.wait(LOOK_SECONDS):
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 @contextmanager

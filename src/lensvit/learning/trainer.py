@@ -244,8 +244,8 @@ class Trainer:
             if len(self.pending) >= self.wait:
                 self.book_losses()
             progress.seconds = before + time.monotonic() - started
-            due = self.fabric.is_global_zero and self.checkpoints.due()
-            due, number = agree(self.fabric, due, self.signals[0] if self.signals else 0)
+            here = self.fabric.is_global_zero and self.checkpoints.due()
+            due, number = agree(self.fabric, here, self.signals[0] if self.signals else 0)
             if number:
                 self.stop(signal.Signals(number))
             if due:
