@@ -59,7 +59,7 @@ cost: .venv/installed
 
 # a worker for each core; the tests of one file, and all that run snakemake, share a worker and what they set up
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
 # what .ci/run calls first: style, formatting, types
 lint: .venv/installed
