@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lensvit.io.files import atomic, reading
+from lensvit.jobs.parcels import mapped
 from lensvit.learning.libraries import save_weights
 
 SECONDS = 60.0  # from the end of one checkpoint to the next, at least
@@ -117,10 +118,4 @@ class Checkpoints:
 
 def on_host(content: Any) -> Any:
     """A copy of something made of mappings, lists and tensors, whose tensors lie in the computer's memory."""
-    if isinstance(content, Tensor):
-        return content.detach().to("cpu", copy=True)
-    if isinstance(content, Mapping):
-        return {key: on_host(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return type(content)(on_host(value) for value in content)
-    return content
+    return mapped(content, lambda tensor: tensor.detach().to("cpu", copy=True))
