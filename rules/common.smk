@@ -19,11 +19,11 @@ MEMORY = sources.Memory(Path(".snakemake/code.json"))
 code = partial(sources.code, memory=MEMORY)
 
 
-
 def gpus_at_once():
     """Snakemake's resource `gpu`; None if it has no bound."""
     bound = workflow.resource_settings.resources.get("gpu")
-    return None if bound is None else int(getattr(bound, "value", bound))
+    bound = getattr(bound, "value", bound)  # newer versions of Snakemake wrap it
+    return None if bound is None else int(bound)
 
 
 try:
@@ -270,6 +270,11 @@ def nodes(wildcards):
 def processes(wildcards):
     """Processes of a job on each node: one for each GPU."""
     return max(1, gpus(wildcards))
+
+
+def process_threads(wildcards, threads):
+    """CPU threads of each process: its share of the job's; on several nodes SLURM counts them for each task."""
+    return threads if nodes(wildcards) > 1 else max(1, threads // processes(wildcards))
 
 
 def over_nodes(name):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lensvit.config.resources import PROCESS, check_gpus, training_memory
+from lensvit.config.resources import DRAWING, PROCESS, check_gpus, training_memory
 from lensvit.config.run import validate
 from lensvit.errors import LensvitError
 from tests.config.configs import changed, content
@@ -41,7 +41,7 @@ def test_memory_is_that_of_the_images_as_they_are_kept():
         PROCESS["gpu"] + (2 * 27_000 + 3_000) * 40**2 * 4 / 1e6, abs=2
     )
     streamed = training_memory(trained_by(training={"stream": True}), "vit")
-    assert streamed == pytest.approx(PROCESS["gpu"] + VALIDATION, abs=2)
+    assert streamed == pytest.approx(PROCESS["gpu"] + VALIDATION + DRAWING, abs=2)
 
 
 @pytest.mark.parametrize(("gpus", "nodes", "bound"), [(4, 1, 1), (2, 2, 3)])

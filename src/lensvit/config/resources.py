@@ -9,6 +9,8 @@ from lensvit.learning.settings import Recipe, prepared_as
 # MB for a process without its images: torch, its libraries and CUDA's; on a CPU activations too
 PROCESS = {"gpu": 7000, "cpu": 6000}
 BYTES = 4  # of a number in float32
+# MB for processes that draw systems ahead where a training streams, one a thread (eight in profiles/slurm): an estimate
+DRAWING = 8 * 500
 
 
 def check_gpus(run: Run, at_once: int | None) -> None:
@@ -55,7 +57,8 @@ def training_memory(run: Run, name: str) -> int:
     splits = ("validation",) if run.training.stream else ("train", "validation")
     images = sum(_images(run, name, split) for split in splits)
     processes = network.gpus if run.device == "gpu" else 1
-    return processes * (PROCESS[run.device] + round(images / 1e6))
+    drawing = DRAWING if run.training.stream else 0
+    return processes * (PROCESS[run.device] + round(images / 1e6)) + drawing
 
 
 def _images(run: Run, name: str, split: str) -> int:
