@@ -11,10 +11,14 @@ SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
 
 COST_SIZES = 1000 4000 16000
 
-.PHONY: paper preview lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
+.PHONY: paper doctor preview lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
 	$(SNAKEMAKE) --cores all --configfile runs/$(RUN).yaml
+
+# what this machine lacks for a run, and how fast it trains the run's networks (docs/paper-scale.md)
+doctor: .venv/installed
+	$(BIN)/lensvit doctor --files config.yaml runs/$(RUN).yaml
 
 # the PSFs and a few systems of a run, in under a minute: results/RUN/preview.png
 preview: .venv/installed
@@ -55,7 +59,7 @@ cost: .venv/installed
 
 # a worker for each core; the tests of one file, and all that run snakemake, share a worker and what they set up
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
 # what .ci/run calls first: style, formatting, types
 lint: .venv/installed

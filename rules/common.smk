@@ -6,6 +6,7 @@ from functools import partial
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.config import products
 from lensvit.config.early import check_early
+from lensvit.config.resources import check_gpus, training_memory
 from lensvit.config.run import read_config, validate
 from lensvit.config.schema import SPLITS, chunks
 from lensvit.config.stages import stage_settings
@@ -17,11 +18,20 @@ from lensvit.workflow.ending import finished
 MEMORY = sources.Memory(Path(".snakemake/code.json"))
 code = partial(sources.code, memory=MEMORY)
 
+
+def gpus_at_once():
+    """Snakemake's resource `gpu`; None if it has no bound."""
+    bound = workflow.resource_settings.resources.get("gpu")
+    bound = getattr(bound, "value", bound)  # newer versions of Snakemake wrap it
+    return None if bound is None else int(bound)
+
+
 try:
     for config_file in workflow.configfiles:  # again, as Snakemake takes the last of several equal keys without a word
         read_config(config_file)
     CONFIG = validate(config)
     if workflow.is_main_process:  # and not in the jobs of a cluster, which read the Snakefile again
+        check_gpus(CONFIG, gpus_at_once())
         check_early(CONFIG, logger.info, code_of=code)
 except LensvitError as error:
     sys.exit(str(error))
@@ -260,6 +270,11 @@ def nodes(wildcards):
 def processes(wildcards):
     """Processes of a job on each node: one for each GPU."""
     return max(1, gpus(wildcards))
+
+
+def process_threads(wildcards, threads):
+    """CPU threads of each process: its share of the job's; on several nodes SLURM counts them for each task."""
+    return threads if nodes(wildcards) > 1 else max(1, threads // processes(wildcards))
 
 
 def over_nodes(name):

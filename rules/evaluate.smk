@@ -17,7 +17,8 @@ rule evaluate:
     resources:
         gpu=gpus,
         processes=processes,
-        mem_mb=16000 if CONFIG.device == "gpu" else 6000,
+        each=process_threads,
+        mem_mb=lambda wildcards: 6000 if CONFIG.device == "cpu" else 8000 + 8000 * processes(wildcards),
         runtime=240,
         device=CONFIG.device,
     params:
@@ -31,7 +32,7 @@ rule evaluate:
         "python -m lensvit evaluate --settings {input.settings} --catalog {input.catalog}"
         " --images {params.images} --model {params.model} --output {output.draws}"
         " --split {params.split}"
-        " --device {resources.device} --threads {threads} --processes {resources.processes} > {log} 2>&1"
+        " --device {resources.device} --threads {resources.each} --processes {resources.processes} > {log} 2>&1"
 
 
 # fewer passes: calibration takes one number a target from them

@@ -18,12 +18,13 @@ rule train:
         gpu=lambda wildcards: nodes(wildcards) * gpus(wildcards),
         nodes=nodes,
         processes=processes,
+        each=process_threads,
         mpi=over_nodes("mpi"),
         tasks=over_nodes("tasks"),
         tasks_per_node=over_nodes("tasks_per_node"),
         tasks_per_gpu=over_nodes("tasks_per_gpu"),
         start=over_nodes("start"),
-        mem_mb=20000 if CONFIG.device == "gpu" else 8000,
+        mem_mb=lambda wildcards: training_memory(CONFIG, wildcards.model),
         runtime=720,
         device=CONFIG.device,
     params:
@@ -40,5 +41,5 @@ rule train:
         "{resources.start}python -m lensvit {params.stage}"
         " --settings {input.settings} --catalog {input.catalog} --scaler {input.scaler}"
         " --images {params.images} {params.psfs} --output {params.output} --state {params.state}"
-        " --device {resources.device} --threads {threads}"
+        " --device {resources.device} --threads {resources.each}"
         " --processes {resources.processes} --nodes {resources.nodes} > {log} 2>&1"

@@ -15,13 +15,21 @@ from tests.networks import TINY_RESNET, TINY_VIT
 LONGEST = ("tests/workflow/", "tests/learning/", "tests/test_broken_inputs.py", "")  # which begin first
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
 def pytest_collection_modifyitems(items):
-    """Tests that share what they set up go to one worker: those of a file, and all that run snakemake."""
-    for item in items:
-        shared = LONGEST[0] if item.nodeid.startswith(LONGEST[0]) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared))
+    """What takes longest comes first, so that no worker ends long after the others."""
     items.sort(key=lambda item: [item.nodeid.startswith(name) for name in LONGEST].index(True))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which a run on one core does without
+def pytest_xdist_make_scheduler(config, log):
+    """Tests that share what they set up go to one worker: those of a file, and all that run snakemake."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySetup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return LONGEST[0] if nodeid.startswith(LONGEST[0]) else nodeid.partition("::")[0]
+
+    return BySetup(config, log)
 
 
 CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}

@@ -30,7 +30,8 @@ WRITTEN = {"output", "errors", "coverage", "pit", "joint", "chains", "curves", "
 READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors")}
 SCALERS = {("catalog", "scaler")}  # written by this one stage
 ELSEWHERE = {  # stages that make no use of a run's files, or whose broken inputs have tests of their own
-    "config", "schema", "settings", "release", "adopt", "verify", "bench", "pdf", "cost", "train_streaming",
+    "config", "schema", "settings", "release", "adopt", "verify", "bench", "doctor", "pdf", "cost",
+    "train_streaming",
 }  # fmt: skip
 PARTS = {"evaluate": "evaluate/vit", "psf": "psf/hst_a", "simulate": "simulate/hst_a", "train": "train/vit",
          "refine": "refine/vit"}  # fmt: skip

@@ -40,6 +40,7 @@ STAGES = {
     "adopt": "lensvit.release.release:adopt",
     "verify": "lensvit.release.verify:verify",
     "bench": "lensvit.bench.run:main",
+    "doctor": "lensvit.doctor.run:main",
     "cost": "lensvit.workflow.cost:cost",
 }
 

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,17 +16,18 @@ import sys, time
 from pathlib import Path
 from lensvit.jobs import devices
 devices.POLL_SECONDS = 0.05
-with devices.free_slot(range(int(sys.argv[1])), Path(sys.argv[2])) as slot:
-    print("got", slot, flush=True)
+names = [f"GPU-{number}" for number in range(int(sys.argv[1]))]
+with devices.free_slots(names, int(sys.argv[3]), Path(sys.argv[2])) as places:
+    print("got", *places, flush=True)
     sys.stdin.readline()
 """
 
 
 @contextmanager
-def job(count, folder):
-    """Another process that holds a slot until it is told to end."""
+def job(count, folder, wanted=1):
+    """Another process that holds some of ``count`` slots until it is told to end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(count), str(folder)],
+        [sys.executable, "-c", HOLD, str(count), str(folder), str(wanted)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -43,19 +45,16 @@ def finish(process):
 
 @pytest.fixture
 def gpus(monkeypatch, tmp_path):
-    """A machine that has ``count`` GPUs as far as lensvit sees."""
+    """A machine of whose GPUs, by their UUIDs, this process sees some."""
 
-    @contextmanager
-    def current(index):
-        yield
-
-    def install(count):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-        monkeypatch.setattr(torch.cuda, "device", current)
+    def install(*visible):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: len(visible) > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=visible[index]))
         monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
         monkeypatch.setattr(devices, "POLL_SECONDS", 0.05)
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        for name in ("CUDA_VISIBLE_DEVICES", *devices.SCHEDULERS):
+            monkeypatch.delenv(name, raising=False)
 
     return install
 
@@ -90,50 +89,107 @@ def test_jobs_queue_for_one_gpu(tmp_path):
             assert second.stdout.readline() == "got 0\n"
 
 
-def test_a_slot_is_free_again_after_an_error(tmp_path):
-    with pytest.raises(KeyError), devices.free_slot([3, 5], tmp_path):
+@pytest.mark.slow
+def test_two_jobs_of_two_get_four_gpus_and_a_third_waits_for_two(tmp_path):
+    with job(4, tmp_path, 2) as first, job(4, tmp_path, 2) as second:
+        lines = {process.stdout.readline(): process for process in (first, second)}
+        assert sorted(lines) == ["got 0 1\n", "got 2 3\n"]
+        with job(4, tmp_path, 2) as third, job(4, tmp_path, 1) as fourth:
+            assert third.stdout.readline().startswith("waiting for 2 GPUs of this machine: taken are GPU 0 by process")
+            assert fourth.stdout.readline().startswith("waiting for a GPU of this machine")
+            finish(lines["got 2 3\n"])
+            finish(lines["got 0 1\n"])
+            places = f"{third.stdout.readline()} {fourth.stdout.readline()}".replace("got", "").split()
+            assert len(places) == len(set(places)) == 3
+            finish(third)
+            finish(fourth)
+
+
+def test_a_job_that_cannot_have_all_its_slots_holds_none(tmp_path):
+    with devices.free_slots(["a", "b", "c"], 2, tmp_path):
+        assert devices._try(["a", "b", "c"], 2, tmp_path) is None
+        with devices.free_slots(["a", "b", "c"], 1, tmp_path) as places:
+            assert places == [2]
+
+
+def test_slots_are_free_again_after_an_error(tmp_path):
+    with pytest.raises(KeyError), devices.free_slots(["a", "b"], 2, tmp_path):
         raise KeyError
-    with devices.free_slot([3, 5], tmp_path) as slot:
-        assert slot == 3
+    with devices.free_slots(["a", "b"], 1, tmp_path) as places:
+        assert places == [0]
 
 
-def test_two_picks_differ(gpus):
-    gpus(2)
-    with devices.pick("gpu") as first, devices.pick("gpu") as second:
-        assert (first, second) == ("cuda:0", "cuda:1")
+def test_jobs_that_see_different_gpus_keep_off_the_same_one(gpus):
+    gpus("A", "B")
+    with devices.take(1) as first, devices.take(1) as second:
+        assert (first, second) == ([0], [1])
+    gpus("A", "B", "C", "D")
+    with devices.take(2) as places:
+        assert places == [0, 1]
+        gpus("C", "B", "D")  # CUDA_VISIBLE_DEVICES=2,1,3
+        with devices.take(2) as others:
+            assert others == [0, 2]
+
+
+def test_parts_of_one_gpu_are_different(gpus, monkeypatch, tmp_path):
+    gpus("A")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1")
+    with devices.take(1):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-2")
+        with devices.take(1) as places:
+            assert places == [0]
+    assert {path.name for path in tmp_path.glob("*/gpu-*")} == {"gpu-MIG-1.lock", "gpu-MIG-2.lock"}
 
 
 def test_the_environment_is_left_alone(gpus):
-    gpus(1)
+    gpus("A")
     before = dict(os.environ)
-    with devices.pick("gpu"):
+    with devices.take(1):
         assert dict(os.environ) == before
 
 
 def test_the_choice_of_a_scheduler_is_taken_without_a_lock(gpus, monkeypatch, tmp_path):
-    gpus(1)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    with devices.pick("gpu") as first, devices.pick("gpu") as second:
-        assert first == second == "cuda"
+    gpus("A", "B")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with devices.take(2) as first, devices.take(2) as second:
+        assert first == second == [0, 1]
     assert not list(tmp_path.iterdir())
+    with devices.take(1) as first, devices.take(1) as second:  # a session of salloc in which jobs share two
+        assert (first, second) == ([0], [1])
 
 
-def test_a_cpu_takes_no_lock(gpus, tmp_path):
-    gpus(1)
-    with devices.pick("cpu") as place:
-        assert place == "cpu"
-    assert not list(tmp_path.iterdir())
+def test_fewer_gpus_than_are_asked_for(gpus):
+    gpus("A", "B")
+    with pytest.raises(LensvitError, match=r"4 GPUs are asked for and torch sees 2 here: .*--gpus-per-node"):
+        devices.take(4).__enter__()
 
 
-def test_no_gpu_is_said_even_where_a_scheduler_names_one(gpus, monkeypatch):
-    gpus(0)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(LensvitError, match=r"device: gpu .* no GPU .* device: cpu"), devices.pick("gpu"):
-        pass
+@pytest.mark.parametrize(
+    ("version", "said", "words"),
+    [
+        (
+            "13.2",
+            "The NVIDIA driver on your system is too old (found version 12040). Please update",
+            "12040.*torch.*580",
+        ),
+        ("12.8", "Found no NVIDIA driver on your system. Please check", "Found no NVIDIA driver on your system;.*525"),
+        (None, "", "is not built for CUDA"),
+    ],
+)
+def test_no_gpu_is_said_with_its_reason(gpus, monkeypatch, version, said, words):
+    gpus()
+
+    def init():
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.setattr(torch.version, "cuda", version)
+    with pytest.raises(LensvitError, match=f"device: gpu is asked for and .*{words}.*device: cpu"):
+        devices.known_device("gpu")
 
 
 def test_a_lock_folder_of_somebody_else_is_refused(gpus, monkeypatch):
-    gpus(1)
+    gpus("A")
     owner = os.getuid()
     answers = iter([owner, owner + 1])  # one for the name, one for the comparison
     monkeypatch.setattr(os, "getuid", lambda: next(answers))
@@ -162,5 +218,5 @@ def test_other_errors_stay_as_they_are():
 
 
 def test_another_device_than_cpu_and_gpu():
-    with pytest.raises(LensvitError, match="no device 'tpu': cpu or gpu"), devices.pick("tpu"):
-        pass
+    with pytest.raises(LensvitError, match="no device 'tpu': cpu or gpu"):
+        devices.known_device("tpu")

@@ -1,10 +1,12 @@
 """Who knows of whom: environments, and what several processes agree on."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import psutil
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from lensvit.errors import LensvitError
+from lensvit.jobs import fabric
 from lensvit.jobs.fabric import agree, launch, slurm_environment
 
 
@@ -31,7 +34,8 @@ def srun(monkeypatch):
 
 
 @pytest.mark.usefixtures("srun")
-def test_a_task_of_srun_knows_its_place():
+def test_a_task_of_srun_knows_its_place(monkeypatch):
+    monkeypatch.setattr(fabric, "check_address", lambda: None)
     found = slurm_environment(processes=2, nodes=2)
     assert (found.world_size(), found.global_rank(), found.node_rank(), found.local_rank()) == (4, 3, 1, 1)
     assert found.main_address == "gpu07" and found.main_port > 10000 and found.creates_processes_externally
@@ -44,6 +48,75 @@ def test_another_number_of_tasks_than_the_model_wants_is_said(processes, nodes):
         LensvitError, match=f"srun has started 4 .*on 2 nodes.*--nodes={nodes} --ntasks-per-node={processes}"
     ):
         slurm_environment(processes, nodes)
+
+
+@pytest.mark.parametrize("address", ["127.0.1.1", None])
+def test_a_node_that_others_cannot_reach_is_refused(monkeypatch, address):
+    def gethostbyname(name):
+        if address is None:
+            raise OSError("Name or service not known")
+        return address
+
+    monkeypatch.setattr(fabric.socket, "gethostname", lambda: "gpu07")
+    monkeypatch.setattr(fabric.socket, "gethostbyname", gethostbyname)
+    for name in ("MASTER_ADDR", "GLOO_SOCKET_IFNAME"):
+        monkeypatch.delenv(name, raising=False)
+    expected = "gpu07 has the address 127.0.1.1.*GLOO_SOCKET_IFNAME" if address else "gpu07 has no address"
+    with pytest.raises(LensvitError, match=expected):
+        fabric.check_address()
+    if address:
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")  # all on one machine
+        fabric.check_address()
+        monkeypatch.delenv("MASTER_ADDR")
+        monkeypatch.setenv("GLOO_SOCKET_IFNAME", "ib0")
+        fabric.check_address()
+
+
+def test_processes_take_the_gpus_that_are_free_and_tell_those_that_they_start(monkeypatch):
+    taken = []
+
+    @contextmanager
+    def take(count):
+        yield [2, 3]
+
+    class Fabric:
+        def __init__(self, **options):
+            taken.append((options["devices"], options["strategy"], os.environ.get(fabric.TAKEN)))
+
+        def launch(self):
+            pass
+
+        def barrier(self):
+            pass
+
+    monkeypatch.delenv(fabric.TAKEN, raising=False)
+    monkeypatch.setattr(fabric, "known_device", lambda device: device)
+    monkeypatch.setattr(fabric, "take", take)
+    monkeypatch.setattr(fabric, "Fabric", Fabric)
+    with launch("gpu", 2):
+        assert taken == [([2, 3], "ddp", "2,3")]
+    assert fabric.TAKEN not in os.environ
+    monkeypatch.setattr(fabric, "take", None)  # a process that was started takes none
+    monkeypatch.setenv(fabric.TAKEN, "2,3")
+    with launch("gpu", 2):
+        assert taken[1] == ([2, 3], "ddp", "2,3")
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_network_is_given_images_in_float32_in_training_as_in_evaluation(precision):
+    seen = []
+
+    class Network(torch.nn.Linear):
+        def forward(self, images):
+            seen.append(images.dtype)
+            return super().forward(images)
+
+    with launch("cpu", 1, precision) as found:
+        parallel = found.setup(Network(4, 2))
+        assert parallel(torch.zeros(1, 4)).dtype == torch.float32
+        with found.autocast():
+            Network(4, 2)(torch.zeros(1, 4))
+    assert seen == [torch.float32, torch.float32]
 
 
 def test_several_nodes_need_slurm(monkeypatch):

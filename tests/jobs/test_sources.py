@@ -85,10 +85,10 @@ def test_a_stage_starts_without_what_it_seldom_needs(imported):
     assert not {"lenstronomy", "numba", "scoringrules"} & set(imported["libraries"])
 
 
-def test_every_command_but_settings_and_config_leaves_the_schema_alone():
+def test_every_stage_but_settings_and_config_leaves_the_schema_alone():
     for target in cli.STAGES.values():
         module = target.split(":")[0]
-        if module != "lensvit.bench.run" and not module.startswith("lensvit.config."):
+        if module not in ("lensvit.bench.run", "lensvit.doctor.run") and not module.startswith("lensvit.config."):
             assert not any(name.startswith("config/") for name in names(module)), module
 
 
@@ -98,7 +98,7 @@ def test_what_is_imported_by_name_is_followed_or_given():
         path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if "import_module(" in path.read_text()
     }
     followed = {f"{name.removeprefix('lensvit.').replace('.', '/')}.py" for name in BY_NAME}
-    no_stages = {"cli.py", "config/run.py", "bench/run.py"}
+    no_stages = {"cli.py", "config/run.py", "bench/run.py", "doctor/run.py"}
     assert found == followed | no_stages | {"paper/numbers.py"}
     assert {"chapters/limit/chapter.py", "chapters/limit/numbers.py"} <= names("lensvit.paper.numbers")
     assert "chapters/limit/claims.py" not in names("lensvit.paper.numbers")

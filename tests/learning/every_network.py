@@ -8,6 +8,7 @@ docs/networks.md what is refused. A number behind it has networks of up to so ma
 
 import contextlib
 import io
+import re
 import sys
 import tempfile
 import time
@@ -68,6 +69,9 @@ def document(rows, most):
     groups = {}
     for library, name, line, way in rows:
         if line is not None:
+            absent = re.search(r"requires the (\w+) library", line)  # of Python, which this environment lacks
+            if absent:
+                line, way = f"needs the package {absent[1]}", f"with {absent[1]}: not tried"
             groups.setdefault((library, line.replace(name, "…").replace("|", "\\|"), way), []).append(name)
     counts = {library: sum(row[0] == library for row in rows) for library in ("torchvision", "transformers")}
     text = f"""{MARK}

@@ -1,6 +1,7 @@
 """Training on the fly: the systems of a larger data set, none twice, the same after a kill and in any process."""
 
 import json
+import pickle
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from lensvit.bench.simulation import moffat
 from lensvit.io import files, tables
 from lensvit.io.settings import read_settings
+from lensvit.jobs.parcels import Parcel
 from lensvit.learning import stream as stage
 from lensvit.learning.preprocessing import resize
 from lensvit.learning.settings import TrainSettings
@@ -18,50 +20,15 @@ from lensvit.learning.trainer import Trainer
 from lensvit.lensing.noise import variance
 from lensvit.parameters import TARGET_NAMES
 from lensvit.psf import kernel
-from lensvit.simulation.sampler import imaged
 from lensvit.simulation.simulate import simulate
-
-CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}  # those of the tiny run
-STORED = 48  # training systems of each
-SCENE = {
-    "source_amp": 5000.2, "source_e1": 0.0, "source_e2": 0.5, "lens_amp": 1000.0, "quasar_amp": 1500.0,
-    "max_images": 4, "exposure": 1000.0, "sigma_bkg_low": 0.04, "sigma_bkg_high": 4.0,
-}  # fmt: skip
-
-
-def options(name):
-    pixels, scale = CAMERAS[name]
-    return {
-        "seed": 11, "name": name, "supersampling": 1, "external_shear": True, "priors": {}, "scene": SCENE,
-        "instrument": {"pixels": pixels, "pixel_scale": scale},
-    }  # fmt: skip
-
-
-@pytest.fixture
-def psfs(tmp_path):
-    paths = [tmp_path / "psf" / f"{name}.fits" for name in CAMERAS]
-    for path, (_, scale) in zip(paths, CAMERAS.values(), strict=True):
-        kernel.write_kernel(path, kernel.Kernel(moffat(11, scale, 2 * scale), scale, 1.0), {})
-        files.write_manifest(path)
-    return paths
-
-
-@pytest.fixture
-def stream_settings(train_settings):
-    def write(**changes):
-        path = train_settings(**changes)
-        content = yaml.safe_load(path.read_text()) | {"stream": {"options": {name: options(name) for name in CAMERAS}}}
-        path.write_text(yaml.safe_dump(content))
-        return path
-
-    return write
+from tests.learning.streams import CAMERAS, SCENE, STORED, options
 
 
 @pytest.fixture
 def systems(tiny_run, psfs, stream_settings, monkeypatch):
     """The stream of one of ``size`` processes, in small portions."""
     monkeypatch.setattr(stage, "PORTION", 32)
-    rows = tables.read_parquet(tiny_run / "catalog.parquet").query("split == 'train'")
+    rows = tables.read_catalog(tiny_run / "catalog.parquet").query("split == 'train'")
 
     def make(rank=0, size=1, **changes):
         choice = read_settings(stream_settings(**{"epochs": 2, "batch_size": 20, **changes}), TrainSettings)
@@ -115,8 +82,8 @@ def test_an_image_is_the_one_that_the_simulation_makes(systems, psfs, tmp_path, 
     psf = next(path for path in psfs if path.stem == name)
     simulate(settings, psf, "train", STORED, 4, tmp_path / "more.h5")
     camera = systems().cameras[name]
-    _, images = imaged(camera.sampler, camera.engine, [STORED + 3, STORED])  # in any company and order
-    _, targets = camera.photographed([STORED + 3, STORED])
+    drawn = camera.drawn([0, 1], [STORED + 3, STORED])  # in any company and order
+    images, targets = camera.renderer.exposed(drawn.setup).numpy(), drawn.targets
     with h5py.File(tmp_path / "more.h5") as file:
         for row, found in zip((3, 0), images, strict=True):
             stored = file["image"][row]
@@ -129,9 +96,10 @@ def test_an_image_is_the_one_that_the_simulation_makes(systems, psfs, tmp_path, 
 def test_noise_has_the_variance_of_the_stored_images_noise(systems):
     camera = systems(brightness="per_pixel").cameras["hst_a"]  # 24 pixels: the resize changes nothing
     indices = list(range(STORED, STORED + 12))
-    _, clean = imaged(camera.sampler, camera.engine, indices)
-    noisy, _ = camera.photographed(indices)
-    again, _ = camera.photographed(indices[::-1])
+    drawn, backwards = camera.drawn([*range(12)], indices), camera.drawn([*range(12)], indices[::-1])
+    clean = camera.renderer.exposed(drawn.setup).numpy()
+    noisy, _ = camera.photographed(drawn)
+    again, _ = camera.photographed(backwards)
     assert torch.equal(noisy, again.flip(0))  # one realisation a system, in any company
     sigma = np.array([camera.sampler.sigma_bkg(index) for index in indices])[:, None, None]
     pulls = (noisy.numpy() - clean) / np.sqrt(variance(clean, sigma, SCENE["exposure"]))
@@ -142,12 +110,13 @@ def test_noise_has_the_variance_of_the_stored_images_noise(systems):
 
 def test_brightness_and_resize_are_the_recipes(systems):
     pixel, area = (systems(brightness=kind).cameras["keck_a"] for kind in ("per_pixel", "per_area"))
-    one, other = (camera.photographed([STORED])[0] for camera in (pixel, area))
+    one, other = (camera.photographed(camera.drawn([0], [STORED]))[0] for camera in (pixel, area))
     assert torch.allclose(one * (0.05 / 0.125) ** 2, other)
     assert one.shape == (1, 24, 24)
     native = systems(brightness="per_pixel").cameras["keck_a"]
     native.size = 48
-    assert torch.allclose(resize(native.photographed([STORED])[0], 24, "area"), one, atol=1e-4)
+    image, _ = native.photographed(native.drawn([0], [STORED]))
+    assert torch.allclose(resize(image, 24, "area"), one, atol=1e-4)
 
 
 # ---------------------------------------------------------------- batches
@@ -160,6 +129,49 @@ def test_batches_from_anywhere_are_the_same(systems):
     rest = list(systems().batches(7, workers=0))
     for (image, target), (expected, truth) in zip(rest, whole[7:], strict=True):
         assert torch.equal(image, expected) and torch.equal(target, truth)
+
+
+def test_what_is_rendered_as_for_a_gpu_is_the_same(systems):
+    """Drawn apart, packed and opened again, each portion begun before the one before it is used."""
+    made = systems(epochs=1)
+    parcels = (pickle.loads(pickle.dumps(Parcel(systems(epochs=1).drawn(number)))) for number in range(len(made)))
+    expected = [batch for number in range(len(made)) for batch in made[number]]
+    found = [batch for portion in made._rendered(parcels) for batch in portion]
+    for (image, target), (same, truth) in zip(found, expected, strict=True):
+        assert torch.equal(image, same) and torch.equal(target, truth)
+    assert all(camera.sampler.drawn >= STORED for camera in made.cameras.values())
+
+
+def test_a_system_whose_image_is_not_finite_is_drawn_again(systems, monkeypatch, capsys):
+    """As often as it takes; the other systems stay as they are."""
+    made, photographed = systems(epochs=1), stage.CameraStream.photographed
+    others, truths = next(systems(epochs=1).batches(0, workers=0))
+    camera, (name, index) = made.cameras["keck_a"], next(one for one in made.wanted(0) if one[0] == "keck_a")
+    row = made.wanted(0).index((name, index))
+    spoiled = torch.tensor(
+        [camera.sampler.draw(index, attempt).parameters["theta_E"] for attempt in (0, 1)], dtype=torch.float64
+    )
+
+    def overflow(self, drawn):
+        exposed, bad = self.renderer.exposed, torch.isin(drawn.targets[:, TARGET_NAMES.index("theta_E")], spoiled)
+
+        def spoil(setup):
+            images = exposed(setup)
+            images[bad, 3, 4] = torch.inf
+            return images
+
+        with monkeypatch.context() as patch:
+            patch.setattr(self.renderer, "exposed", spoil)
+            return photographed(self, drawn)
+
+    monkeypatch.setattr(stage.CameraStream, "photographed", overflow)
+    images, targets = made[0][0]
+    wanted = camera.sampler.draw(index, 2).parameters
+    assert targets[row].tolist() == [wanted[target] for target in TARGET_NAMES]
+    assert torch.isfinite(images).all() and not torch.equal(images[row], others[row])
+    rest = torch.arange(len(images)) != row
+    assert torch.equal(images[rest], others[rest]) and torch.equal(targets[rest], truths[rest])
+    assert capsys.readouterr().out.count(f"{camera.sampler.id(index)}: drawn again, its image is not finite") == 2
 
 
 @pytest.mark.slow
@@ -195,7 +207,7 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
     whole = train(tiny_run, psfs, settings, tmp_path / "whole")
     assert "training with 96 new systems an epoch" in capsys.readouterr().out
     assert json.loads((whole / "config.json").read_text())["systems_seen"] == 192
-    monkeypatch.setattr("lensvit.learning.trainer.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("lensvit.learning.checkpoints.SECONDS", 0.0)
     step, count = Trainer.train_step, [0]
 
     def breaking(self, rows, number):

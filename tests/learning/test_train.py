@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from lensvit.errors import LensvitError
 from lensvit.io.files import sha256
 from lensvit.io.settings import read_settings
+from lensvit.learning import checkpoints
 from lensvit.learning import train as training
 from lensvit.learning import trainer as stage
 from lensvit.learning.architectures import load_network
@@ -65,7 +66,7 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_weights(
     """Broken off three times, with checkpoints every step: in the first epoch, in the second, and after its end."""
     settings = train_settings(network, posterior=posterior, epochs=3)
     whole = train(tiny_run, settings, tmp_path / "whole")
-    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
     step, count = stage.Trainer.train_step, [0]
     for after in (1, 8, 13):
 
@@ -251,15 +252,16 @@ def test_what_is_kept_is_the_average_of_the_weights(tiny_run, train_settings, tm
     """The recursion by hand, from the weights before and after every step of one epoch."""
     name = "classifier.vit.embeddings.patch_embeddings.projection.weight"
     steps = []
-    follow = stage.Trainer._follow
+    done = stage.Trainer.train_step
 
-    def spy(trainer, step):
+    def spy(trainer, rows, step):
         if not steps:
             steps.append(trainer.averaged.state_dict()[name].clone())
+        loss = done(trainer, rows, step)
         steps.append(trainer.network.state_dict()[name].clone())
-        follow(trainer, step)
+        return loss
 
-    monkeypatch.setattr(stage.Trainer, "_follow", spy)
+    monkeypatch.setattr(stage.Trainer, "train_step", spy)
     model = train(tiny_run, train_settings(average=0.4, epochs=1), tmp_path)
     expected = steps[0]
     for step, weights in enumerate(steps[1:]):

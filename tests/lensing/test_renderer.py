@@ -79,12 +79,17 @@ def test_a_system_does_not_depend_on_its_company():
         np.testing.assert_array_equal(renderer.render([system])[0], image)
 
 
-def test_many_systems_at_once_as_on_a_gpu(monkeypatch):
-    drawn, arguments = systems(10, wide=True), (60, 0.1, lopsided_psf(15, 0.1).native, SCENE)
+@pytest.mark.parametrize("supersampling", [1, 5])
+def test_many_systems_at_once_as_on_a_gpu(monkeypatch, supersampling):
+    kernel, drawn = lopsided_psf(15, 0.1), systems(10, wide=True)
+    drawn.append(System(draw_parameters(1, e1=0.6, e2=0.799), drawn[0].quasar_images))  # left to lenstronomy
+    drawn.append(System(draw_parameters(2), QuasarImages(*np.array([[2.94, -3.1], [-2.99, 0.4], [2.0, -1.0]]))))
+    arguments = 60, 0.1, kernel.native, SCENE, kernel.supersampled if supersampling == 5 else None
     renderer, given = BatchedRenderer(*arguments, dtype=torch.float64), with_amplitudes(systems(5))
     images, derivatives = renderer.render(drawn), renderer.jacobian(*given)
-    monkeypatch.setattr(renderer, "_tiles", lambda count, channels: torch.argsort(count).split(3))
+    monkeypatch.setattr(renderer, "_together", lambda channels: 3)
     monkeypatch.setattr(renderer, "blur", renderer.blur._convolved)
+    monkeypatch.setattr(renderer.points, "add_after", renderer.points._add_together)
     np.testing.assert_allclose(renderer.render(drawn), images, rtol=0, atol=1e-12 * images.max())
     for ours, expected in zip(renderer.jacobian(*given), derivatives, strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))

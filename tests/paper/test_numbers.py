@@ -92,7 +92,7 @@ def test_a_number_that_is_none_is_named(tmp_path, before, after, message):
 def test_a_part_of_several_files_names_them_all(tmp_path):
     files = [tmp_path / "calibration.csv", tmp_path / "joint.csv"]
     for path in files:
-        path.write_text("model,target\n")
+        path.write_text("model,state,target\nvit,raw,gamma\n")  # whole, but without its numbers
     with pytest.raises(
         LensvitError, match=r"from \S+calibration\.csv, \S+joint\.csv: .*: delete the one that is wrong"
     ):

@@ -303,3 +303,22 @@ def test_a_node_down_and_resumed_loses_nothing(project, undisturbed):
     assert (again["JobId"], again["JobState"], again["Restarts"]) == (job, "COMPLETED", "1")
     assert resumed_epoch(project) > 1
     same(project / MODEL, undisturbed)
+
+
+def test_the_doctor_knows_the_cluster():
+    doctor = [sys.executable, "-m", "lensvit", "doctor", "--files", "config.yaml", "runs/smoke.yaml", "--device", "gpu"]
+
+    def lines(*before):
+        done = subprocess.run(
+            [*before, *doctor], cwd=HERE.parent.parent, capture_output=True, text=True, timeout=STEP_SECONDS,
+            env={**os.environ, "PYTHONPATH": str(HERE.parent.parent / "src")},
+        )  # fmt: skip
+        assert done.returncode == 1 and "Traceback" not in done.stderr  # as no GPU is one
+        return done.stdout.splitlines()
+
+    outside, inside = lines(), lines("srun", "--gpus=1")
+    for found in (outside, inside):
+        assert {"+ SLURM partitions: right: main*: gpu"} < set(found)
+        assert any(line.startswith("+ profiles/slurm/config.yaml: right") for line in found)
+    assert any(line.startswith("? device: unknown: gpu: none on this node, from which SLURM") for line in outside)
+    assert any(line.startswith("! srun: wrong: torch sees no GPU in a process that it starts") for line in inside)

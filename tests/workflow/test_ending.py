@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from lensvit.parameters import TARGET_NAMES
 from lensvit.workflow.ending import finished, useful_line
 from snakemake_logger_plugin_lensvit import LogHandler, Run, duration
 
@@ -24,7 +25,8 @@ def test_the_useful_line_of_a_log_is_lensvit_s_own(tmp_path):
 
 def test_the_end_names_the_pdf_and_shows_table_1(tmp_path):
     pdf, table = tmp_path / "paper.pdf", tmp_path / "table1.csv"
-    table.write_text("target,vit,prior\noverall,0.051,0.12\ngamma,0.09,\n")
+    rows = "".join(f"{name},0.09,\n" for name in TARGET_NAMES)
+    table.write_text(f"target,vit,prior\noverall,0.051,0.12\n{rows}")
     assert finished([pdf], table) == []  # the run was for something else
     pdf.write_bytes(b"%PDF")
     lines = finished([pdf], table)

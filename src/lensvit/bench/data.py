@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from lensvit.io.files import write_manifest, write_text
-from lensvit.parameters import TARGET_NAMES
+from lensvit.io.tables import CATALOG
+from lensvit.parameters import NAMES, TARGET_NAMES
 
 CAMERAS = {"hst": (120, 0.05), "keck": (300, 0.02)}  # name -> image side [pixel], pixel scale [arcsec]
 SPLITS = ("train", "validation", "test")
 
 
-def write_run(folder: Path, count: int) -> pd.DataFrame:
+def write_run(folder: Path, count: int, cameras: Mapping[str, tuple[int, float]] = CAMERAS) -> pd.DataFrame:
     """Write images, catalog.parquet and scaler.json, and return the catalogue.
 
     Parameters
@@ -25,9 +27,13 @@ def write_run(folder: Path, count: int) -> pd.DataFrame:
         Where the files go.
     count
         Number of systems of each camera and split.
+    cameras
+        Name to image side [pixel] and pixel scale [arcsec].
     """
     rng = np.random.default_rng(0)
-    parts = [_chunk(folder, camera, split, count, rng) for camera in CAMERAS for split in SPLITS]
+    parts = [
+        _chunk(folder, camera, geometry, split, count, rng) for camera, geometry in cameras.items() for split in SPLITS
+    ]
     rows = pd.concat(parts, ignore_index=True)
     rows.to_parquet(folder / "catalog.parquet", index=False)
     write_manifest(folder / "catalog.parquet")
@@ -36,9 +42,11 @@ def write_run(folder: Path, count: int) -> pd.DataFrame:
     return rows
 
 
-def _chunk(folder: Path, camera: str, split: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
+def _chunk(
+    folder: Path, camera: str, geometry: tuple[int, float], split: str, count: int, rng: np.random.Generator
+) -> pd.DataFrame:
     """Write the image file of a camera and a split, and return its rows of the catalogue."""
-    pixels, scale = CAMERAS[camera]
+    pixels, scale = geometry
     path = folder / "images" / camera / f"{split}-0000.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
@@ -47,4 +55,5 @@ def _chunk(folder: Path, camera: str, split: str, count: int, rng: np.random.Gen
     rows = pd.DataFrame({"psf": camera, "split": split, "chunk": path.stem, "row": range(count), "sigma_bkg": 1.0})
     rows["id"] = [f"{camera}-{split}-{number}" for number in range(count)]
     rows["seed"] = rng.integers(1 << 40, size=count)
-    return rows.assign(**{name: rng.standard_normal(count) for name in TARGET_NAMES})
+    rows = rows.assign(n_images=4, redraws=0, **{name: rng.standard_normal(count) for name in NAMES})
+    return rows[list(CATALOG)]

@@ -63,6 +63,13 @@ def timed(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
+def forget_memory(device: str) -> None:
+    """Count the memory of a GPU from here on; that of a process of the CPU cannot be counted anew."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def memory(device: str) -> float:
     """The most memory in use so far [GB]: what torch has used of a GPU, or this process of the computer."""
     if torch.device(device).type == "cuda":

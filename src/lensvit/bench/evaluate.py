@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from lensvit.bench.device import operations, row, timed
+from lensvit.bench.device import forget_memory, operations, row, timed
 from lensvit.bench.table import publish
 from lensvit.config.schema import Run
 from lensvit.config.stages import stage_settings as cut
@@ -69,6 +69,7 @@ def _model(config: Run, model: str, images: int, device: str) -> list[dict[str, 
     precision = arithmetic(choice.precision, device)
     with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
+        forget_memory(place)  # of the model before
         outputs = gaussian.output_count(settings.posterior, len(TARGET_NAMES))
         network = monte_carlo(build_network(settings, outputs).to(place), choice.batch_norm)
         inputs = torch.randn(images, 3, settings.image_size, settings.image_size, device=place)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lensvit.config.run import load
 from lensvit.errors import LensvitError
-from lensvit.jobs.devices import memory_advice, pick
+from lensvit.jobs.devices import known_device, memory_advice
 
 # name -> the module whose `run(images, output)` measures it, or with models `run(images, output, config, device)`
 BENCHMARKS = {"simulate": "lensvit.bench.simulation"}
@@ -49,7 +49,6 @@ def main(
     if what in BENCHMARKS:
         importlib.import_module(BENCHMARKS[what]).run(images, output)
     else:
-        with pick(device):  # before anything is measured
-            pass
+        known_device(device)  # before anything is measured
         with memory_advice("batch_size in the recipe (train) or evaluation (evaluate)"):
             importlib.import_module(MODEL_BENCHMARKS[what]).run(images, output, load(*files), device)

@@ -19,7 +19,7 @@ import torch
 from scipy import ndimage
 
 from lensvit.bench import data
-from lensvit.bench.device import operations, row, timed
+from lensvit.bench.device import forget_memory, operations, row, timed
 from lensvit.bench.table import publish
 from lensvit.config.schema import Run
 from lensvit.config.stages import stage_settings as cut
@@ -140,6 +140,7 @@ def _model(folder: Path, config: Run, model: str, images: int, device: str) -> d
     precision = arithmetic(recipe.precision, device)
     with launch(device, 1, precision) as fabric:
         place = str(fabric.device)
+        forget_memory(place)  # of the model before
         catalog, scaler, images_folder = (folder / name for name in ("catalog.parquet", "scaler.json", "images"))
         trainer = stored_trainer(settings, catalog, scaler, images_folder, fabric, folder / "state")
         trainer.network.train()

@@ -1,4 +1,4 @@
-"""The device that a job computes on, and locks by which two jobs at a time take two GPUs."""
+"""The devices that a job computes on, and locks by which jobs at a time take different GPUs."""
 
 from __future__ import annotations
 
@@ -7,49 +7,99 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lensvit.errors import LensvitError
 
 POLL_SECONDS = 1.0  # between two looks at GPUs that are all taken
+LEAST_DRIVER = {"11": "450", "12": "525", "13": "580"}  # NVIDIA's, by the major version of CUDA
+# the jobs of schedulers, which give each job its own GPUs
+SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 
-@contextmanager
-def pick(device: str) -> Iterator[str]:
-    """Yield the name of a torch device, and keep other jobs of this user off a GPU until the block ends.
-
-    Where a scheduler (or the user) has set CUDA_VISIBLE_DEVICES, the first device that it names is taken without a
-    lock. Otherwise the job takes a free GPU, or prints that it waits for one. The lock is the operating system's, so
-    that a job that is killed frees its GPU.
-
-    Parameters
-    ----------
-    device
-        ``cpu`` or ``gpu``.
+def known_device(device: str) -> str:
+    """The device, ``cpu`` or ``gpu``.
 
     Raises
     ------
     LensvitError
-        If ``device`` is something else, or a GPU is asked for and there is none.
+        If it is something else, or a GPU is asked for and there is none.
     """
     if device not in ("cpu", "gpu"):
         raise LensvitError(f"no device {device!r}: cpu or gpu")
-    if device == "cpu":
-        yield "cpu"
-    elif not torch.cuda.is_available():
-        raise LensvitError(
-            "device: gpu is asked for and torch sees no GPU here (CUDA_VISIBLE_DEVICES, driver): "
-            "start on a node with one, or set device: cpu (runs/demo.yaml is the size for that)"
+    if device == "gpu" and not torch.cuda.is_available():
+        raise LensvitError(f"device: gpu is asked for and {no_gpu()}")
+    return device
+
+
+def no_gpu() -> str:
+    """Why torch sees no GPU, and what to do."""
+    if torch.version.cuda is None:
+        return (
+            f"this torch ({torch.__version__}) is not built for CUDA: install one that is (docs/paper-scale.md), or "
+            "set device: cpu (runs/demo.yaml is the size for that)"
         )
-    elif "CUDA_VISIBLE_DEVICES" in os.environ:
-        yield "cuda"
-    else:
-        with free_slot(range(torch.cuda.device_count()), lock_folder()) as index, torch.cuda.device(index):
-            yield f"cuda:{index}"
+    try:
+        torch.cuda.init()
+        said = "CUDA_VISIBLE_DEVICES hides all GPUs, or there are none"
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0].partition(". ")[0]
+    driver = LEAST_DRIVER.get(torch.version.cuda.partition(".")[0], "of its own time")
+    return (
+        f"torch sees no GPU here: {said}; torch {torch.__version__} needs NVIDIA's driver {driver} or newer "
+        "(nvidia-smi shows yours; docs/paper-scale.md has what to install for an older one): start on a node with a "
+        "GPU, or set device: cpu (runs/demo.yaml is the size for that)"
+    )
+
+
+@contextmanager
+def take(count: int) -> Iterator[list[int]]:
+    """Yield the numbers of so many GPUs, and keep other jobs of this user off them until the block ends.
+
+    GPUs are those that CUDA_VISIBLE_DEVICES lets this process see, and are numbered as torch does. A job waits, with a
+    line that says so, until enough are free at once. The lock is the operating system's, so that a job that is killed
+    frees its GPUs. Where a scheduler has given a job just as many GPUs as it needs, it takes them without a lock, since
+    some schedulers let jobs share a GPU on purpose.
+
+    Parameters
+    ----------
+    count
+        The number of GPUs.
+
+    Raises
+    ------
+    LensvitError
+        If there are fewer.
+    """
+    visible = torch.cuda.device_count()
+    if visible < count:
+        raise LensvitError(
+            f"{count} GPUs are asked for and torch sees {visible} here: lower the model's gpus, or start where there "
+            "are as many (CUDA_VISIBLE_DEVICES; SLURM's --gpus-per-node)"
+        )
+    if visible == count and any(name in os.environ for name in SCHEDULERS):
+        yield list(range(count))
+        return
+    with free_slots(visible_names(), count, lock_folder()) as taken:
+        yield taken
+
+
+def visible_names() -> list[str]:
+    """Names of the GPUs that torch sees, by which they are locked."""
+    return [_name(index) for index in range(torch.cuda.device_count())]
+
+
+def _name(index: int) -> str:
+    """A name of a GPU that is the same for every process of this host, whichever GPUs it sees."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if index < len(shown) and shown[index].startswith("MIG-"):
+        return shown[index].replace("/", "-")  # a part of a GPU, whose other parts have the same UUID
+    return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def lock_folder() -> Path:
@@ -68,39 +118,73 @@ def lock_folder() -> Path:
 
 
 @contextmanager
-def free_slot(slots: Sequence[int], folder: Path) -> Iterator[int]:
-    """Hold the first slot that no other process holds, and wait with a message while all are held.
+def free_slots(names: Sequence[str], count: int, folder: Path) -> Iterator[list[int]]:
+    """Hold the first slots that no other process holds, and wait with a message while too few are free.
 
     A slot is a file under an exclusive lock, which the operating system takes off when the process ends, however it
-    ends. The file has the number of the process.
+    ends. The file has the number of the process. Slots are taken all at once or not at all, by one process at a time,
+    so that no two processes wait for each other.
 
     Parameters
     ----------
-    slots
-        Numbers of the slots.
+    names
+        Names of the slots.
+    count
+        How many of them to hold.
     folder
         Folder of the files.
+
+    Yields
+    ------
+    list of int
+        Places of the slots in ``names``.
     """
-    waiting = False
-    while True:
-        for slot in slots:
-            handle = _lock(folder / f"gpu{slot}.lock")
-            if handle is None:
-                continue
-            try:
-                yield slot
-            finally:
-                os.close(handle)
-            return
-        if not waiting:
-            waiting = True
-            print(_wait_message(slots, folder), flush=True)
+    held = _try(names, count, folder)
+    if held is None:
+        print(_wait_message(names, count, folder), flush=True)
+    while held is None:
         time.sleep(POLL_SECONDS)
+        held = _try(names, count, folder)
+    try:
+        yield list(held)
+    finally:
+        _release(held.values())
+
+
+def _try(names: Sequence[str], count: int, folder: Path) -> dict[int, int] | None:
+    """The first free slots under this process's lock, as places to handles; None if there are too few."""
+    held: dict[int, int] = {}
+    turn = _open(folder / "turn.lock")
+    fcntl.flock(turn, fcntl.LOCK_EX)  # which no process holds for longer than this takes
+    try:
+        for place, name in enumerate(names):
+            handle = _lock(_path(name, folder)) if len(held) < count else None
+            if handle is not None:
+                held[place] = handle
+        if len(held) < count:
+            _release(held.values())
+    finally:
+        os.close(turn)
+    return held if len(held) == count else None
+
+
+def _release(handles: Iterable[int]) -> None:
+    for handle in handles:
+        os.close(handle)
+
+
+def _path(name: str, folder: Path) -> Path:
+    return folder / f"gpu-{name}.lock"
+
+
+def _open(path: Path) -> int:
+    """Handle of a file that processes which this one starts do not inherit."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _lock(path: Path) -> int | None:
     """Handle of a file that is now under this process's lock; None if another process has the lock."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    handle = _open(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -111,11 +195,41 @@ def _lock(path: Path) -> int | None:
     return handle
 
 
-def _wait_message(slots: Sequence[int], folder: Path) -> str:
+def holders(names: Sequence[str], folder: Path) -> dict[int, str]:
+    """Which slots other processes hold, see :func:`free_slots`: places in ``names`` to the numbers of the processes."""
+    found = {}
+    for place, name in enumerate(names):
+        handle = _lock(_path(name, folder))
+        if handle is None:
+            found[place] = _path(name, folder).read_text(encoding="ascii") or "?"
+        else:
+            os.close(handle)
+    return found
+
+
+def _wait_message(names: Sequence[str], count: int, folder: Path) -> str:
     """One line that says which processes hold the slots."""
-    processes = {slot: (folder / f"gpu{slot}.lock").read_text(encoding="ascii") or "?" for slot in slots}
-    holders = [f"GPU {slot} by process {process}" for slot, process in processes.items()]
-    return f"waiting for a GPU of this machine: taken are {', '.join(holders)}"
+    taken = [f"GPU {place} by process {process}" for place, process in holders(names, folder).items()]
+    wanted = "a GPU" if count == 1 else f"{count} GPUs"
+    return f"waiting for {wanted} of this machine: taken are {', '.join(taken) or 'none any more'}"
+
+
+def send(device: str, *places: Tensor) -> tuple[Tensor, ...]:
+    """Send indices to a device, in one piece and without waiting for it.
+
+    Parameters
+    ----------
+    device
+        Torch's name of the device.
+    places
+        Vectors of int64 on the CPU, of any lengths.
+    """
+    if torch.device(device).type == "cpu":
+        return places
+    together = torch.cat(places)
+    if torch.cuda.is_available():
+        together = together.pin_memory()  # from where the GPU fetches it by itself
+    return together.to(device, non_blocking=True).split([len(part) for part in places])
 
 
 @contextmanager

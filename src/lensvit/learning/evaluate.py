@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import h5py
 import numpy as np
@@ -28,7 +28,7 @@ from lensvit.io.files import atomic, write_manifest
 from lensvit.io.scaler import Scaler
 from lensvit.io.settings import read_settings
 from lensvit.jobs.devices import memory_advice
-from lensvit.jobs.fabric import arithmetic, launch
+from lensvit.jobs.fabric import arithmetic, gathered, launch
 from lensvit.jobs.seeds import derive
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import load_network, memory_format
@@ -213,7 +213,7 @@ def varying(batches: Iterator[tuple[Tensor, Tensor]], network: Architecture) -> 
         yield rows, output
 
 
-@torch.inference_mode()
+@torch.no_grad()  # in inference mode autocast would cast the weights again in every pass
 def predict(
     network: nn.Module, inputs: NetworkInputs, settings: EvaluateSettings, fabric: Fabric
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -243,7 +243,7 @@ def predict(
     """
     form = memory_format(network)
     network.to(memory_format=form)
-    forward = torch.compile(network) if settings.compile else network
+    forward = torch.compile(network, dynamic=False) if settings.compile else network
     everything = torch.arange(len(inputs)).split(settings.batch_size)
     share = range(fabric.global_rank, -(-settings.passes // fabric.world_size) * fabric.world_size, fabric.world_size)
     remember = None
@@ -264,7 +264,7 @@ def predict(
                         output = forward(batch)
                 mine.append(output.float())
                 bar.update(fabric.world_size)
-        yield rows, _gathered(torch.stack(mine), fabric)[: settings.passes].double().cpu()
+        yield rows, gathered(fabric, torch.stack(mine))[: settings.passes].double().cpu()
     bar.close()
 
 
@@ -283,14 +283,6 @@ def _safe_to_remember(network: nn.Module, batch: Tensor) -> bool:
     _, known = before_dropout(network, few)
     with remembering(known):
         return torch.equal(output(), plain) and torch.equal(output(), plain)
-
-
-def _gathered(mine: Tensor, fabric: Fabric) -> Tensor:
-    """The outputs of all passes (passes, B, O), in their order, from the passes (share, B, O) of each process."""
-    if fabric.world_size == 1:
-        return mine
-    together = cast(Tensor, fabric.all_gather(mine))  # (processes, share, B, O)
-    return together.transpose(0, 1).flatten(0, 1)
 
 
 def _bar(total: int, fabric: Fabric) -> tqdm:

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lensvit.jobs.devices import send
 from lensvit.jobs.seeds import derive
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.settings import TrainSettings
@@ -115,7 +116,7 @@ class StoredImages:
         """
         generator = torch.Generator(self.device).manual_seed(derive(self.seed, "noise", epoch, step))
         images = self.stored.batch(rows, generator)
-        return images[share], self.targets[rows[share].to(self.device)]
+        return images[share], self.targets[send(self.device, rows[share])[0]]
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> Tensor:

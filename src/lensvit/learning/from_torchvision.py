@@ -96,7 +96,7 @@ def _resnet_of_any_depth(block: str, layers: list[int], weights: None = None, **
 def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module], fetch: bool) -> nn.Module:
     """A classifier with the library's own weights or those of a file, and with its own last layer."""
     if network.weights == "pretrained":
-        best = _best_weights(network)
+        best = best_weights(network)
         if fetch:
             return call_library(network, make, weights=best, **network.options)
         model = call_library(network, make, weights=None, **network.options)
@@ -116,7 +116,7 @@ def _torchvision_pretrained(network: Architecture, make: Callable[..., nn.Module
     return model
 
 
-def _best_weights(network: Architecture) -> Any:
+def best_weights(network: Architecture) -> Any:
     """The library's best weights of a classifier."""
     from torchvision import models
 

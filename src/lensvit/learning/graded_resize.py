@@ -35,19 +35,19 @@ def edges(pixels: int, size: int) -> np.ndarray:
 
 def resize(images: Tensor, size: int) -> Tensor:
     """The mean over each block, (n, size, size), of images (n, P, P)."""
-    mean = _mean(images.shape[-1], size).to(images)
+    mean = _mean(images.shape[-1], size, images.device, images.dtype)
     return mean @ images @ mean.T
 
 
 def mean_variance(variance: Tensor, size: int) -> Tensor:
     """The variance (n, size, size) of each block's mean, from those of independent pixels (n, P, P)."""
-    squared = _mean(variance.shape[-1], size).to(variance) ** 2
+    squared = _mean(variance.shape[-1], size, variance.device, variance.dtype) ** 2
     return squared @ variance @ squared.T
 
 
 @cache
-def _mean(pixels: int, size: int) -> Tensor:
-    """A matrix (size, P) of which each row takes the mean of a block along an axis."""
+def _mean(pixels: int, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A matrix (size, P) of which each row takes the mean of a block along an axis; it is sent to a device once."""
     block = np.repeat(np.arange(size), np.diff(edges(pixels, size)))  # (P,), the block of each pixel
     chosen = torch.as_tensor(block == np.arange(size)[:, None])
-    return chosen / chosen.sum(1, keepdim=True)
+    return (chosen / chosen.sum(1, keepdim=True)).to(device, dtype)

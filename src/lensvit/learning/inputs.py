@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,18 +20,15 @@ import torch
 from torch import Tensor
 
 from lensvit.io.images import ImageChunk, image_geometry, read_chunks
+from lensvit.jobs.devices import send
 from lensvit.jobs.threads import for_each
 from lensvit.learning.pixel_norm import PixelNorm, camera_name
 from lensvit.learning.preprocessing import add_noise, brightness_factor, mean_variance, stretch, to_input_scale
-from lensvit.learning.settings import InputRecipe
+from lensvit.learning.settings import InputRecipe, Preparation, prepared_as
 from lensvit.lensing.noise import noise, noisy, variance
 
 SHARE_OF_GPU = 0.5  # largest share of the GPU's free memory that images may take
 AT_ONCE = 16  # images that are resized together: few, so that the memory for intermediate results stays small
-
-# how far the images of a stack are prepared: at the input's side with noise; at the input's side noise-free, with the
-# variance of the noise; as simulated
-Preparation = Literal["noisy", "resized", "native"]
 
 
 @dataclass
@@ -54,16 +51,6 @@ class Stack:
     images: Tensor
     variance: Tensor | None
     factor: float
-
-    @property
-    def bytes(self) -> int:
-        """Memory that the stack takes [byte]."""
-        return self.images.nbytes + (0 if self.variance is None else self.variance.nbytes)
-
-    def to(self, device: str) -> None:
-        """Move the stack to a device."""
-        self.images = self.images.to(device)
-        self.variance = None if self.variance is None else self.variance.to(device)
 
 
 class StackKind(NamedTuple):
@@ -120,13 +107,17 @@ class Inputs:
     ) -> None:
         self.recipe, self.size, self.fresh, self.device = recipe, size, fresh, device
         self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32))
+        self.sigma_here = self.sigma.to(device)
         geometry = image_geometry(rows, images)
         self.psfs = rows["psf"].astype(str).tolist()
         self.cameras = {psf: camera_name(pixels, scale) for psf, (pixels, scale) in geometry.items()}
         self.norm: PixelNorm | None = None
         kinds = {psf: self._kind(pixels, scale) for psf, (pixels, scale) in geometry.items()}
         counts = Counter(kinds[psf] for psf in rows["psf"])
-        # in one piece each, and filled in place: parts that are joined later would hold all images twice
+        self.bytes = sum(_bytes(kind, count) for kind, count in counts.items())
+        self.home = device if _fits(self.bytes, device) else "cpu"
+        # in one piece each, and filled in place: parts that are joined later would hold all images twice, and so would
+        # images that are sent to a device at the end
         stacks = {kind: self._empty(kind, count) for kind, count in counts.items()}
         # where a row's image is: which stack, and which of its images
         self.stack = torch.zeros(len(rows), dtype=torch.long)
@@ -141,24 +132,18 @@ class Inputs:
             self.member[index] = torch.arange(place.start, place.stop)
             filled[kind] = place.stop
         self.stacks = list(stacks.values())
-        self.bytes = sum(stack.bytes for stack in self.stacks)
-        self.home = device if _fits(self.bytes, device) else "cpu"
-        for stack in self.stacks:
-            stack.to(self.home)
 
     def _kind(self, pixels: int, pixel_scale: float) -> StackKind:
         """The kind of stack for images of ``pixels`` a side, of ``pixel_scale`` [arcsec]."""
-        if not self.fresh:
-            return StackKind("noisy", self.size, 1.0)
-        if not self._whole_blocks(pixels):
-            return StackKind("native", pixels, brightness_factor(self.recipe, pixel_scale))
-        return StackKind("resized", self.size, 1.0)
+        kept = prepared_as(self.recipe, pixels, self.size, fresh=self.fresh)
+        if kept == "native":
+            return StackKind(kept, pixels, brightness_factor(self.recipe, pixel_scale))
+        return StackKind(kept, self.size, 1.0)
 
-    @staticmethod
-    def _empty(kind: StackKind, count: int) -> Stack:
+    def _empty(self, kind: StackKind, count: int) -> Stack:
         shape = count, kind.side, kind.side
-        spread = torch.empty(shape) if kind.preparation == "resized" else None
-        return Stack(kind.preparation, torch.empty(shape), spread, kind.factor)
+        spread = torch.empty(shape, device=self.home) if kind.preparation == "resized" else None
+        return Stack(kind.preparation, torch.empty(shape, device=self.home), spread, kind.factor)
 
     def _fill(self, stack: Stack, place: slice, chunk: ImageChunk, rows: pd.DataFrame) -> None:
         """Put a chunk at its place in its stack."""
@@ -167,7 +152,7 @@ class Inputs:
         if stack.preparation == "native":
             stack.images[place] = torch.as_tensor(chunk.image)
         elif stack.preparation == "noisy":
-            self._fill_noisy(stack.images[place], chunk, picked, factor)
+            stack.images[place] = self._noisy(chunk, picked, factor)
         else:
             assert stack.variance is not None
             sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
@@ -177,8 +162,9 @@ class Inputs:
                 each = variance(images, noise_level, chunk.exposure)
                 spread[:] = mean_variance(each, self.size, self.recipe.resize) * factor**2
 
-    def _fill_noisy(self, small: Tensor, chunk: ImageChunk, rows: pd.DataFrame, factor: float) -> None:
-        """Write the images of a chunk, each with the noise of its seed, into ``small`` (n, S, S)."""
+    def _noisy(self, chunk: ImageChunk, rows: pd.DataFrame, factor: float) -> Tensor:
+        """The inputs (n, S, S) of a chunk, each with the noise of its seed."""
+        small = torch.empty(len(rows), self.size, self.size)
         sigma, seed = rows["sigma_bkg"].tolist(), rows["seed"].tolist()
 
         def one(number: int) -> None:
@@ -186,10 +172,7 @@ class Inputs:
             small[number] = self._to_input_scale(drawn[None], factor)[0]
 
         for_each(one, len(rows))
-
-    def _whole_blocks(self, pixels: int) -> bool:
-        """Whether the resize of images of ``pixels`` a side takes means over whole blocks of pixels."""
-        return self.recipe.resize == "graded" or (self.recipe.resize == "area" and pixels % self.size == 0)
+        return small
 
     def _to_input_scale(self, images: np.ndarray | Tensor, factor: float) -> Tensor:
         images = torch.as_tensor(images, dtype=torch.float32)
@@ -227,32 +210,58 @@ class Inputs:
         """
         images = torch.empty(len(rows), self.size, self.size, device=self.device)
         of = self.stack[rows]
+        parts = [torch.nonzero(of == number)[:, 0] for number in range(len(self.stacks))]
+        members = [self.member[rows[part]] for part in parts]
+        here, *sent = send(self.device, rows, *parts, *members)  # all indices of a batch in one copy
         for number, stack in enumerate(self.stacks):
-            place = torch.nonzero(of == number)[:, 0]
+            place = sent[number]
             if len(place):
-                drawn = self._draw(stack, rows[place], generator)
+                at_home = members[number] if self.home == "cpu" else sent[len(parts) + number]
+                drawn = self._draw(stack, rows[parts[number]], at_home, here[place], generator)
                 if len(place) == len(rows):
                     images = drawn
                 else:
-                    images[place.to(self.device)] = drawn
+                    images[place] = drawn
         shown = stretch(images, self.recipe.stretch)  # (B, S, S) to (B, 3, S, S)
-        return shown if self.norm is None else self.norm(shown, self.groups[rows.to(self.device)])
+        return shown if self.norm is None else self.norm(shown, self.groups[here])
 
-    def _draw(self, stack: Stack, rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The noisy images (b, S, S) of rows of one stack, on the device."""
+    def _draw(
+        self, stack: Stack, rows: Tensor, members: Tensor, here: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """The noisy images (b, S, S) of some rows of one stack, on the device.
+
+        Parameters
+        ----------
+        stack
+            The stack.
+        rows
+            Places (b,) in the split, on the CPU.
+        members
+            Their places in the stack, where the stack is.
+        here
+            ``rows`` on the device.
+        generator
+            Source of fresh noise.
+        """
         if stack.preparation == "native" and self.device == "cpu":
             return self._draw_by_threads(stack, rows, generator)
-        members = self.member[rows].to(self.home)
-        images = stack.images[members].to(self.device, non_blocking=True)  # (b, S, S), or (b, ny, nx) if native
+        images = self._fetched(stack.images, members)  # (b, S, S), or (b, ny, nx) if native
         if stack.preparation == "noisy":
             return images
         normal = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
         if stack.preparation == "resized":
             assert stack.variance is not None
-            return add_noise(images, normal, stack.variance[members].to(self.device, non_blocking=True))
-        sigma = self.sigma[rows].to(self.device)[:, None, None]
+            return add_noise(images, normal, self._fetched(stack.variance, members))
+        sigma = self.sigma_here[here][:, None, None]
         drawn = add_noise(images, normal, variance(images, sigma, self.exposure))
         return self._to_input_scale(drawn, stack.factor)
+
+    def _fetched(self, kept: Tensor, members: Tensor) -> Tensor:
+        """Some of the images (n, y, x) of a stack, on the device."""
+        found = kept[members]
+        if self.home == self.device:
+            return found
+        return (found.pin_memory() if torch.cuda.is_available() else found).to(self.device, non_blocking=True)
 
     def _draw_by_threads(self, stack: Stack, rows: Tensor, generator: torch.Generator | None) -> Tensor:
         """The same for native images on a CPU; each has a random stream of its own, whichever thread draws it."""
@@ -267,6 +276,11 @@ class Inputs:
 
         for_each(one, len(rows))
         return self._to_input_scale(drawn, stack.factor)
+
+
+def _bytes(kind: StackKind, count: int) -> int:
+    """Memory of a stack of ``count`` images in float32 [byte]."""
+    return count * kind.side**2 * 4 * (2 if kind.preparation == "resized" else 1)
 
 
 def _fits(size: int, device: str) -> bool:

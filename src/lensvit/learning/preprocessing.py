@@ -7,6 +7,8 @@ last. :mod:`lensvit.learning.inputs` and :mod:`lensvit.learning.stream` compose 
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
@@ -121,6 +123,13 @@ def stretch(images: Tensor, how: str) -> Tensor:
         return (torch.asinh(images) / 2 - 0.5)[:, None].expand(-1, 3, -1, -1)
     thrice = images[:, None].expand(-1, 3, -1, -1)
     if how == "imagenet":
-        mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None]
-        return (thrice - mean) / torch.tensor(IMAGENET_SD, device=images.device)[:, None, None]
+        mean, sd = _imagenet(images.device)
+        return (thrice - mean) / sd
     return thrice
+
+
+@cache
+def _imagenet(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (3, 1, 1) of ImageNet's colours, which are sent to a device once."""
+    mean, sd = (torch.tensor(values, device=device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_SD))
+    return mean, sd

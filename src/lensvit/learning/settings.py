@@ -179,6 +179,31 @@ class EvaluateSettings(MonteCarloDropout, Seeded):
     """Settings of the stages ``evaluate`` and ``evaluate_validation``."""
 
 
+# how far the images of a split are prepared when they are read: at the input's side with noise; at the input's side
+# noise-free, with the variance of the noise; as simulated
+Preparation = Literal["noisy", "resized", "native"]
+
+
+def prepared_as(recipe: InputRecipe, pixels: int, size: int, *, fresh: bool) -> Preparation:
+    """How images are kept until batches are made of them.
+
+    Parameters
+    ----------
+    recipe
+        How images are made into inputs.
+    pixels
+        Side of the images as simulated [pixel].
+    size
+        Side of the inputs [pixel].
+    fresh
+        Whether noise is drawn anew for each batch.
+    """
+    if not fresh:
+        return "noisy"
+    whole_blocks = recipe.resize == "graded" or (recipe.resize == "area" and pixels % size == 0)
+    return "resized" if whole_blocks else "native"
+
+
 def graded_fits(pixels: int, size: int) -> bool:
     """Whether ``resize: graded`` can make an image of ``pixels`` a side into an input of ``size`` a side.
 

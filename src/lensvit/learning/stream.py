@@ -2,17 +2,20 @@
 
 The systems are those that ``lensvit simulate`` would add to a larger training split: of each PSF,
 epoch e has the n indices from n (e + 1) on, where n systems of the split are stored. So none recurs, none
-is of another split, and a system follows from the epoch and its place in it alone. The torch engine
-renders them on the device that trains; on a CPU, other processes work ahead.
+is of another split, and a system follows from the epoch and its place in it alone.
+
+That is two steps. Systems are drawn, and their lens equations solved, on the CPU; then the torch engine makes their
+images on the device that trains, where they stay. Other processes work ahead. On a CPU they do both steps. On a GPU
+they do the first, and the training's own process the second, which the GPU does while the process goes on.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -23,16 +26,20 @@ from lensvit.errors import LensvitError
 from lensvit.io.files import manifest_path
 from lensvit.io.scaler import read_scaler
 from lensvit.io.settings import read_settings
+from lensvit.jobs.parcels import Parcel
 from lensvit.learning.examples import SAMPLE, Batch, StoredImages, epoch_order, share_of
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.preprocessing import add_noise, brightness_factor, stretch, to_input_scale
 from lensvit.learning.settings import Recipe, TrainSettings
 from lensvit.learning.train import checkpoint_key, machine, read_splits
 from lensvit.learning.trainer import Trainer
+from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.noise import variance
+from lensvit.lensing.renderer import BatchedRenderer, Setup
+from lensvit.lensing.system import System
 from lensvit.parameters import TARGET_NAMES
-from lensvit.simulation.engines import torch_engine
-from lensvit.simulation.sampler import Sampler, imaged
+from lensvit.simulation.engines import torch_renderer
+from lensvit.simulation.sampler import Sampler
 from lensvit.simulation.settings import SystemSettings
 
 PORTION = 256  # systems that are drawn and rendered together, at least: fewer cost more each
@@ -73,7 +80,8 @@ def train_streaming(
     device
         "cpu" or "gpu".
     threads
-        Threads of the CPU for each process; on a CPU so many processes more render, if there are two or more.
+        Threads of the CPU for each process. On a CPU so many processes more draw and render, if there are two or more;
+        on a GPU one fewer draw, at least one.
     processes
         Processes on each node, one for each device. Each takes its share of every batch, so that batch and result are
         those of one device, but for dropout masks and rounding.
@@ -89,7 +97,7 @@ def train_streaming(
     """
     torch.set_num_threads(threads)
     choice = read_settings(settings, TrainSettings)
-    workers = threads if device == "cpu" and threads > 1 else 0
+    workers = max(1, threads - 1) if device == "gpu" else threads if threads > 1 else 0
     with machine(choice.recipe, device, processes, nodes) as fabric:
         manifests = [manifest_path(path) for path in (catalog, *sorted(psfs))]
         key = checkpoint_key("lensvit.learning.stream", settings, scaler, *manifests)
@@ -149,8 +157,9 @@ class StreamedSystems:
         return self.systems.count
 
     def __str__(self) -> str:
+        what = "rendered" if self.systems.device == "cpu" else f"rendered on {self.systems.device}, drawn"
         where = f"by {self.workers} processes beside" if self.workers else "in between"
-        return f"{len(self)} new systems an epoch, rendered {where}"
+        return f"{len(self)} new systems an epoch, {what} {where}"
 
     def systems_seen(self, epochs: int) -> int:
         """The systems of so many epochs, none of which recurs."""
@@ -165,8 +174,79 @@ class StreamedSystems:
         if self.batches is None:
             self.batches = self.systems.batches(epoch * self.systems.steps + step, self.workers)
         images, targets = next(self.batches)
-        device = self.systems.device
-        return stretch(images.to(device), self.systems.recipe.stretch), targets.to(device)
+        return stretch(images, self.systems.recipe.stretch), targets
+
+
+class Drawn(NamedTuple):
+    """Systems of one PSF, and all that their images follow from.
+
+    Parameters
+    ----------
+    rows
+        Places (n,) of the systems in their portion.
+    indices
+        Their indices in the training split.
+    redraws
+        The number of draws before, of each, that could not be imaged.
+    seeds
+        Seeds of their noise.
+    places
+        ``rows`` as a tensor.
+    targets
+        Targets (n, K) in their own units, float64.
+    sigma
+        Standard deviations (n, 1, 1) of the background noise [counts/s per pixel].
+    setup
+        What their images are made of.
+    """
+
+    rows: list[int]
+    indices: list[int]
+    redraws: list[int]
+    seeds: list[int]
+    places: Tensor
+    targets: Tensor
+    sigma: Tensor
+    setup: Setup
+
+
+class Portion(NamedTuple):
+    """Some batches whose systems are drawn.
+
+    Parameters
+    ----------
+    counts
+        The number of systems of each batch.
+    drawn
+        The systems of all batches by their PSF.
+    """
+
+    counts: list[int]
+    drawn: dict[str, Drawn]
+
+
+class Exposure(NamedTuple):
+    """A portion whose images a device computes, or has computed.
+
+    Parameters
+    ----------
+    portion
+        The portion.
+    images
+        Noisy images (n, S, S) in the recipe's brightness, on the device.
+    targets
+        Targets (n, K) in their own units, float64 on the device.
+    finite
+        Whether each image is finite, PSF by PSF, on the CPU once it is ``done``.
+    done
+        What a GPU has done when it has computed all of this; None on a CPU.
+    """
+
+    portion: Portion
+    images: Tensor
+    targets: Tensor
+    finite: Tensor
+    done: torch.cuda.Event | None
 
 
 class NewSystems(Dataset):
@@ -212,13 +292,10 @@ class NewSystems(Dataset):
     def __len__(self) -> int:
         return -(-self.steps * self.recipe.epochs // self.portion)
 
-    def __getitem__(self, number: int) -> list[Batch]:
-        first = number * self.portion
-        batches = range(first, min(first + self.portion, self.steps * self.recipe.epochs))
-        wanted = [self.wanted(batch) for batch in batches]
-        images, targets = self.made([system for systems in wanted for system in systems])
-        counts = [len(systems) for systems in wanted]
-        return list(zip(images.split(counts), targets.split(counts), strict=True))
+    def __getitem__(self, number: int) -> list[Batch] | Parcel[Portion]:
+        """The batches of a portion on a CPU; for a GPU the portion, packed so that one copy brings it there."""
+        portion = self.drawn(number)
+        return self.finished(self.begun(portion)) if self.device == "cpu" else Parcel(portion)
 
     def batches(self, first: int, workers: int) -> Iterator[Batch]:
         """Images (b, S, S) and targets (b, K) of one batch after the other, see :meth:`made`.
@@ -240,10 +317,25 @@ class NewSystems(Dataset):
             multiprocessing_context="spawn" if workers else None,
             worker_init_fn=_ignore_stop_signals,
             generator=torch.Generator(),  # without one it takes random numbers of the training's
+            pin_memory=self.device != "cpu",
         )
-        for portion in loader:
+        for portion in loader if self.device == "cpu" else self._rendered(loader):
             yield from portion[skipped:]
             skipped = 0
+
+    def _rendered(self, parcels: Iterable[Parcel[Portion]]) -> Iterator[list[Batch]]:
+        """The batches of portions, each of which a GPU begins to render before the batches of the last are used."""
+        before: Exposure | None = None
+        for parcel in parcels:
+            portion = parcel.opened(self.device)
+            for name, drawn in portion.drawn.items():
+                self.cameras[name].sampler.drawn += len(drawn.indices)  # by another process, which counts for itself
+            begun = self.begun(portion)
+            if before is not None:
+                yield self.finished(before)
+            before = begun
+        if before is not None:
+            yield self.finished(before)
 
     def wanted(self, batch: int) -> list[tuple[str, int]]:
         """PSF and index of each system of this process's share of a batch."""
@@ -253,28 +345,56 @@ class NewSystems(Dataset):
         share = rows[share_of(len(rows), self.rank, self.size)].tolist()
         return [(self.names[row], self.stored[self.names[row]] * (epoch + 1) + int(self.place[row])) for row in share]
 
-    def made(self, systems: list[tuple[str, int]]) -> Batch:
-        """Draw and render systems of any PSFs.
-
-        Parameters
-        ----------
-        systems
-            PSF and index of each of the n systems.
-
-        Returns
-        -------
-        images : Tensor
-            Noisy images (n, S, S) in the recipe's brightness, on the device.
-        targets : Tensor
-            Targets (n, K) in their own units, float64 on the CPU.
-        """
-        size = self.settings.network.image_size
-        images = torch.empty(len(systems), size, size, device=self.device)
-        targets = torch.empty(len(systems), len(TARGET_NAMES), dtype=torch.float64)
+    def drawn(self, number: int) -> Portion:
+        """The first step for the portion of a number: what is done on the CPU."""
+        first = number * self.portion
+        batches = range(first, min(first + self.portion, self.steps * self.recipe.epochs))
+        wanted = [self.wanted(batch) for batch in batches]
+        systems = [system for batch in wanted for system in batch]
+        drawn = {}
         for name in sorted({name for name, _ in systems}):
             rows = [row for row, (psf, _) in enumerate(systems) if psf == name]
-            images[rows], targets[rows] = self.cameras[name].photographed([systems[row][1] for row in rows])
-        return images, targets
+            drawn[name] = self.cameras[name].drawn(rows, [systems[row][1] for row in rows])
+        return Portion([len(batch) for batch in wanted], drawn)
+
+    def begun(self, portion: Portion) -> Exposure:
+        """Begin the second step: take the images of a portion whose tensors are on the device."""
+        count, size = sum(portion.counts), self.settings.network.image_size
+        images = torch.empty(count, size, size, device=self.device)
+        targets = torch.empty(count, len(TARGET_NAMES), dtype=torch.float64, device=self.device)
+        finite = torch.cat([self._take(name, drawn, images, targets) for name, drawn in portion.drawn.items()])
+        finite = finite.to("cpu", non_blocking=True)
+        done = None if self.device == "cpu" else torch.cuda.Event()
+        if done is not None:
+            done.record()
+        return Exposure(portion, images, targets, finite, done)
+
+    def finished(self, exposure: Exposure) -> list[Batch]:
+        """Images (b, S, S) in the recipe's brightness and targets (b, K) of each batch of a portion, on the device.
+
+        This waits for the GPU until it has computed them. A system whose image is not finite is drawn again.
+
+        Raises
+        ------
+        LensvitError
+            If the priors allow no system that can be imaged.
+        """
+        portion, images, targets, finite, done = exposure
+        if done is not None:
+            done.synchronize()
+        if not bool(finite.all()):
+            parts = finite.split([len(drawn.indices) for drawn in portion.drawn.values()])
+            for (name, drawn), good in zip(portion.drawn.items(), parts, strict=True):
+                while not bool(good.all()):
+                    drawn = self.cameras[name].drawn_again(drawn, torch.nonzero(~good)[:, 0].tolist())
+                    good = self._take(name, Parcel(drawn).opened(self.device), images, targets).cpu()
+        return list(zip(images.split(portion.counts), targets.split(portion.counts), strict=True))
+
+    def _take(self, name: str, drawn: Drawn, images: Tensor, targets: Tensor) -> Tensor:
+        """Put images and targets of systems of one PSF at their places; whether each image is finite, (n,)."""
+        images[drawn.places], finite = self.cameras[name].photographed(drawn)
+        targets[drawn.places] = drawn.targets
+        return finite
 
     @cached_property
     def cameras(self) -> Mapping[str, CameraStream]:
@@ -316,38 +436,88 @@ class CameraStream:
     """
 
     def __init__(self, settings: SystemSettings, psf: Path, recipe: Recipe, size: int, device: str) -> None:
-        self.settings, self.recipe, self.size, self.device = settings, recipe, size, device
-        self.engine = torch_engine(settings, psf, device)
-        self.sampler = Sampler(settings, SPLIT, self.engine.solve)
+        self.settings, self.psf, self.recipe, self.size, self.device = settings, psf, recipe, size, device
+        self.sampler = Sampler(settings, SPLIT, solve)
+        self.host = torch_renderer(settings, psf)
 
-    def photographed(self, indices: list[int]) -> Batch:
-        """The systems of some indices, each with the one realisation of the noise that it ever has.
+    @cached_property
+    def renderer(self) -> BatchedRenderer:
+        """The renderer on the device, which processes that only draw do without."""
+        return self.host if self.device == "cpu" else torch_renderer(self.settings, self.psf, self.device)
+
+    def drawn(self, rows: list[int], indices: list[int]) -> Drawn:
+        """Draw systems.
 
         Parameters
         ----------
+        rows
+            Places of n systems in their portion.
         indices
-            Indices of n systems in the training split.
+            Their indices in the training split.
+
+        Raises
+        ------
+        LensvitError
+            If the priors allow no system that can be imaged.
+        """
+        return self._drawn(rows, indices, self.sampler.draws(indices))
+
+    def drawn_again(self, drawn: Drawn, which: list[int]) -> Drawn:
+        """Draw some of the systems again, whose images are not finite.
+
+        Parameters
+        ----------
+        drawn
+            The systems.
+        which
+            Which of them.
+
+        Raises
+        ------
+        LensvitError
+            If the priors allow no system that can be imaged.
+        """
+        rows, indices = ([numbers[number] for number in which] for numbers in (drawn.rows, drawn.indices))
+        redraws = [drawn.redraws[number] for number in which]
+        systems = [self.sampler.draw_again(*one) for one in zip(indices, redraws, strict=True)]
+        return self._drawn(rows, indices, systems)
+
+    def _drawn(self, rows: list[int], indices: list[int], systems: list[System]) -> Drawn:
+        targets = [[system.parameters[name] for name in TARGET_NAMES] for system in systems]
+        return Drawn(
+            rows,
+            indices,
+            [system.redraws for system in systems],
+            [self.sampler.noise_seed(index) for index in indices],
+            torch.tensor(rows),
+            torch.tensor(targets, dtype=torch.float64),
+            torch.tensor([self.sampler.sigma_bkg(index) for index in indices])[:, None, None],
+            self.host.setup(systems),
+        )
+
+    def photographed(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """Take images, each with the one realisation of the noise that its system ever has.
+
+        Parameters
+        ----------
+        drawn
+            The n systems, with their tensors on the device.
 
         Returns
         -------
         images : Tensor
-            Noisy images (n, S, S) in the recipe's brightness, on the device.
-        targets : Tensor
-            Targets (n, K) in their own units, float64 on the CPU.
+            Noisy images (n, S, S) in the recipe's brightness.
+        finite : Tensor
+            Whether each was finite before the noise, (n,).
         """
-        systems, rendered = imaged(self.sampler, self.engine, indices)
-        images = torch.as_tensor(rendered, device=self.device)  # (n, ny, nx)
-        noisy = torch.stack([self._noisy(image, index) for image, index in zip(images, indices, strict=True)])
+        images = self.renderer.exposed(drawn.setup)  # (n, ny, nx)
+        normal, generator = torch.empty_like(images), torch.Generator(self.device)
+        for image, seed in zip(normal, drawn.seeds, strict=True):
+            image.normal_(generator=generator.manual_seed(seed))
+        noisy = add_noise(images, normal, variance(images, drawn.sigma, self.settings.scene.exposure))
         factor = brightness_factor(self.recipe, self.settings.instrument.pixel_scale)
-        targets = [[system.parameters[name] for name in TARGET_NAMES] for system in systems]
-        small = to_input_scale(noisy, self.size, self.recipe.resize, factor)  # (n, S, S)
-        return small, torch.tensor(targets, dtype=torch.float64)
-
-    def _noisy(self, image: Tensor, index: int) -> Tensor:
-        generator = torch.Generator(self.device).manual_seed(self.sampler.noise_seed(index))
-        normal = torch.randn(image.shape, generator=generator, device=self.device)
-        spread = variance(image, self.sampler.sigma_bkg(index), self.settings.scene.exposure)
-        return add_noise(image, normal, spread)
+        finite = torch.isfinite(images).flatten(1).all(1)
+        return to_input_scale(noisy, self.size, self.recipe.resize, factor), finite
 
 
 def _ignore_stop_signals(worker: int) -> None:

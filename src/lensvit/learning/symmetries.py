@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from lensvit.jobs.devices import send
+
 # name of an augmentation -> the symmetries that it draws from
 GROUPS = {"none": (0,), "half_turn": (0, 1), "source": (0, 1, 2, 3)}
 IDENTITY, HALF_TURN, DIAGONAL, ANTIDIAGONAL = range(4)
@@ -98,8 +100,9 @@ def augment(images: Tensor, targets: Tensor, chosen: Tensor, matrices: Tensor) -
         New tensors of the same shapes.
     """
     images, targets = images.clone(), targets.clone()
-    for symmetry in (HALF_TURN, DIAGONAL, ANTIDIAGONAL):
-        rows = torch.nonzero(chosen == symmetry)[:, 0].to(images.device)
+    turns = (HALF_TURN, DIAGONAL, ANTIDIAGONAL)
+    places = send(str(images.device), *(torch.nonzero(chosen == symmetry)[:, 0] for symmetry in turns))
+    for symmetry, rows in zip(turns, places, strict=True):
         if len(rows):
             images[rows] = turn_image(images[rows], symmetry)
             targets[rows] = targets[rows] @ matrices[symmetry].T

@@ -22,18 +22,19 @@ from typing import Any, NoReturn, cast
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import atomic, reading, write_manifest, write_text
+from lensvit.io.files import reading, write_manifest, write_text
 from lensvit.io.scaler import Scaler
-from lensvit.jobs.fabric import agree
+from lensvit.jobs.devices import send
+from lensvit.jobs.fabric import agree, gathered
 from lensvit.jobs.provenance import provenance
 from lensvit.jobs.seeds import derive
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import build_network, family, memory_format, trainable_parameters
+from lensvit.learning.checkpoints import FRESH, Checkpoints, on_host
 from lensvit.learning.dropout import places
 from lensvit.learning.examples import SAMPLE, Examples, StoredImages, epoch_order, share_of
 from lensvit.learning.gaussian import gaussian_nll, mean_squared_error
@@ -43,7 +44,6 @@ from lensvit.learning.settings import Recipe, TrainedModel, TrainSettings
 from lensvit.learning.symmetries import GROUPS, IDENTITY, augment, target_matrices, turn_image
 from lensvit.parameters import TARGET_NAMES
 
-CHECKPOINT_SECONDS = 60.0  # between checkpoints inside an epoch
 DIVERGED_MSE = 100.0  # validation MSE of standardised targets; the prior's mean has 1
 DIVERGED_EPOCHS = 3  # in a row
 VALIDATION_BATCH = 256  # images that are validated together
@@ -121,8 +121,13 @@ class Trainer:
         state: Path,
     ) -> None:
         self.settings, self.recipe, self.seed = settings, settings.recipe, settings.seed
-        self.fabric, self.device, self.state = fabric, str(fabric.device), state
+        self.fabric, self.device, self.checkpoints = fabric, str(fabric.device), Checkpoints(state)
+        self.best: dict[str, Tensor] | None = None  # weights of the best epoch, until a checkpoint takes them
         self.scaler, self.examples, self.validation = scaler, examples, validation
+        self.mean, self.sd = (
+            torch.tensor([values[name] for name in TARGET_NAMES]).to(self.device, torch.float64)
+            for values in (scaler.mean, scaler.sd)
+        )
         self.validation_targets = self._standardised(validation.targets)
 
         torch.manual_seed(derive(self.seed, "weights"))
@@ -135,6 +140,7 @@ class Trainer:
         if fabric.world_size > 1 and self.device != "cpu":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         self.averaged = copy.deepcopy(self.network) if self.recipe.average > 0 else self.network
+        self.followers = Followers(self.averaged, self.network)
         self.matrices = target_matrices(TARGET_NAMES).to(self.device, torch.float64)
         self.parallel, self.optimizer = self._set_up()
         self.steps = math.ceil(len(examples) / self.recipe.batch_size)  # an epoch
@@ -145,7 +151,7 @@ class Trainer:
 
     def _set_up(self) -> tuple[nn.Module, torch.optim.Optimizer]:
         """The network and its optimiser as Fabric runs them."""
-        forward = cast(nn.Module, torch.compile(self.network)) if self.recipe.compile else self.network
+        forward = cast(nn.Module, torch.compile(self.network, dynamic=False)) if self.recipe.compile else self.network
         return self.fabric.setup(forward, _optimizer(self.network, self.recipe))
 
     def _fitted_norm(self) -> PixelNorm | None:
@@ -172,10 +178,7 @@ class Trainer:
 
     def _standardised(self, targets: Tensor) -> Tensor:
         """Targets (B, K) in their own units to standardised ones, float32."""
-        mean, sd = (
-            torch.tensor([values[name] for name in TARGET_NAMES]) for values in (self.scaler.mean, self.scaler.sd)
-        )
-        return ((targets - mean.to(targets)) / sd.to(targets)).float()
+        return ((targets - self.mean) / self.sd).float()
 
     def say(self, line: str) -> None:
         """Print a line, once for all processes (Fabric's own print does it once a node)."""
@@ -207,17 +210,22 @@ class Trainer:
             f"{self.recipe.precision} on {self.fabric.world_size} x {self.device}, training with {self.examples}, "
             f"from epoch {self.progress.epoch}"
         )
-        with _stop_signals() as self.signals:
-            while self.progress.epoch < self.recipe.epochs:
-                self.train_epoch()
-                self.end_epoch(*self.validate())
-                self.save()
+        try:
+            with _stop_signals() as self.signals:
+                while self.progress.epoch < self.recipe.epochs:
+                    self.train_epoch()
+                    self.end_epoch(*self.validate())
+                    last = self.progress.epoch == self.recipe.epochs
+                    if last or self.checkpoints.none_yet or self.checkpoints.due():
+                        self.save()
+        finally:
+            self.checkpoints.wait()
 
     def train_epoch(self) -> None:
         """Do the remaining steps of the present epoch."""
         progress = self.progress
         order = epoch_order(self.seed, progress.epoch, len(self.examples))
-        started = saved = time.monotonic()
+        started = time.monotonic()
         before = progress.seconds
         self.parallel.train()
         bar = tqdm(
@@ -236,13 +244,12 @@ class Trainer:
             if len(self.pending) >= self.wait:
                 self.book_losses()
             progress.seconds = before + time.monotonic() - started
-            late = time.monotonic() - saved > CHECKPOINT_SECONDS
-            anyone_late, number = agree(self.fabric, late, self.signals[0] if self.signals else 0)
+            here = self.fabric.is_global_zero and self.checkpoints.due()
+            due, number = agree(self.fabric, here, self.signals[0] if self.signals else 0)
             if number:
                 self.stop(signal.Signals(number))
-            if anyone_late:
+            if due:
                 self.save()
-                saved = time.monotonic()
         self.book_losses()
         progress.seconds = before + time.monotonic() - started
 
@@ -291,7 +298,7 @@ class Trainer:
         images, targets = self.examples.batch(epoch, step, rows, share)
         images, targets = augment(images, targets, self._symmetries(len(rows), step)[share], self.matrices)
         if self.norm is not None:
-            images = self.norm(images, self.groups[rows[share].to(self.device)])
+            images = self.norm(images, self.groups[send(self.device, rows[share])[0]])
         images = images.contiguous(memory_format=self.format)
         loss = weight * gaussian_nll(self.parallel(images).float(), self._standardised(targets))
         self.optimizer.zero_grad(set_to_none=True)
@@ -300,25 +307,9 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         if self.recipe.average > 0:
-            self._follow(epoch * self.steps + step)
+            done = epoch * self.steps + step
+            self.followers.follow(1 - min(self.recipe.average, (1 + done) / (10 + done)))
         return loss.detach()
-
-    @torch.no_grad()
-    def _follow(self, step: int) -> None:
-        """Move the averaged weights towards the present ones (Polyak & Juditsky 1992), faster in the first steps.
-
-        Parameters
-        ----------
-        step
-            Number of the step, counted over the whole training.
-        """
-        decay = min(self.recipe.average, (1 + step) / (10 + step))
-        theirs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
-        for average, present in theirs:
-            if average.dtype.is_floating_point:
-                average.lerp_(present, 1 - decay)
-            else:
-                average.copy_(present)
 
     def _symmetries(self, count: int, step: int) -> Tensor:
         """The symmetry of each image of a batch, (count,)."""
@@ -339,19 +330,29 @@ class Trainer:
         share = max(0.0, (step - warmup) / max(1.0, total - warmup))
         return self.recipe.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * share))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def validate(self) -> tuple[float, float]:
-        """The loss and the mean squared error on the validation split, with dropout off."""
+        """The loss and the mean squared error on the validation split, with dropout off, the same for all processes.
+
+        Each process predicts every n-th image, with the statistics that the first process has in its batch norms.
+        """
         self.averaged.eval()
-        inputs = self.validation.stored
-        everything = torch.arange(len(inputs)).split(VALIDATION_BATCH)
+        inputs, rank, size = self.validation.stored, self.fabric.global_rank, self.fabric.world_size
+        if size > 1:
+            for buffer in self.averaged.buffers():
+                distributed.broadcast(buffer, 0)
+        share = torch.arange(rank, size * math.ceil(len(inputs) / size), size) % len(inputs)
         with self.fabric.autocast():
-            batches = (inputs.batch(rows).contiguous(memory_format=self.format) for rows in everything)
-            output = torch.cat([self.averaged(batch).float() for batch in batches])
-        return (
+            batches = (
+                inputs.batch(rows).contiguous(memory_format=self.format) for rows in share.split(VALIDATION_BATCH)
+            )
+            mine = torch.cat([self.averaged(batch).float() for batch in batches])
+        output = gathered(self.fabric, mine)[: len(inputs)]
+        scores = (
             gaussian_nll(output, self.validation_targets).item(),
             mean_squared_error(output, self.validation_targets).item(),
         )
+        return self.fabric.broadcast(scores)  # so that no rounding lets processes decide differently
 
     def end_epoch(self, validation_loss: float, validation_mse: float) -> None:
         """Add the epoch to the history, keep its weights if they are the best, and go on to the next epoch.
@@ -385,26 +386,24 @@ class Trainer:
         if score < progress.best:
             progress.best, progress.best_epoch = score, progress.epoch
             if self.fabric.is_global_zero:
-                save_weights(self.averaged.state_dict(), self.state / "best.safetensors")
+                self.best = on_host(self.averaged.state_dict())
         _stop_if_diverged(progress.history, self.recipe)
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.images, progress.seconds = 0, 0.0, 0, 0.0
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all; the first process does it for all."""
+        """Begin to write the checkpoint; the first process does it for all."""
         self.book_losses()
         if not self.fabric.is_global_zero:
             return
-        with atomic(self.state / "checkpoint.pt") as path:
-            torch.save(
-                {
-                    "network": self.network.state_dict(),
-                    "averaged": self.averaged.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "progress": asdict(self.progress),
-                },
-                path,
-            )
+        content = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+        }
+        self.checkpoints.write(content, self.progress.best_epoch, self.best)
+        self.best = None
 
     def stop(self, number: signal.Signals) -> NoReturn:
         """Write the checkpoint and end, as a scheduler's signal asks.
@@ -415,6 +414,7 @@ class Trainer:
             Always.
         """
         self.save()
+        self.checkpoints.wait()
         self.fabric.barrier()  # where one process ends, SLURM ends the others
         raise LensvitError(
             f"stopped by {number.name} in epoch {self.progress.epoch + 1} after step "
@@ -429,9 +429,9 @@ class Trainer:
         LensvitError
             If the checkpoint is broken, or the nodes do not see the same one.
         """
-        path = self.state / "checkpoint.pt"
+        path = self.checkpoints.path
         if path.exists():
-            self._load(path)
+            self._load()
         done = self.progress.epoch * self.steps + self.progress.step
         most, least = agree(self.fabric, done, -done)
         if most != -least:
@@ -439,9 +439,9 @@ class Trainer:
         if done:
             self.say(f"resumed from {path}: epoch {self.progress.epoch + 1}, step {self.progress.step}")
 
-    def _load(self, path: Path) -> None:
-        with reading(path, "checkpoint", f"delete {self.state} to start afresh"):
-            saved = torch.load(path, map_location=self.device, weights_only=True)
+    def _load(self) -> None:
+        saved = self.checkpoints.read(self.device)
+        with reading(self.checkpoints.path, "checkpoint", FRESH.format(folder=self.checkpoints.folder)):
             self.network.load_state_dict(saved["network"])
             self.averaged.load_state_dict(saved["averaged"])
             self.optimizer.load_state_dict(saved["optimizer"])
@@ -457,7 +457,7 @@ class Trainer:
         """
         progress = self.progress
         best = progress.history[progress.best_epoch]
-        load_weights(self.network, load_file(self.state / "best.safetensors"))
+        load_weights(self.network, self.checkpoints.read_best(progress.best_epoch))
         content = TrainedModel(
             network=self.settings.network,
             recipe=self.recipe,
@@ -482,6 +482,32 @@ class Trainer:
     def _provenance(self) -> str:
         gpu = None if self.device == "cpu" else torch.cuda.get_device_name(self.device)
         return provenance(self.device, gpu, sum(row["seconds"] for row in self.progress.history))
+
+
+class Followers:
+    """Weights that follow those of a network slowly, as an average over its last steps (Polyak & Juditsky 1992).
+
+    Parameters
+    ----------
+    averaged
+        A copy of the network, whose weights and statistics are changed.
+    network
+        The network.
+    """
+
+    def __init__(self, averaged: nn.Module, network: nn.Module) -> None:
+        pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
+        self.moved = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        self.copied = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+
+    @torch.no_grad()
+    def follow(self, share: float) -> None:
+        """Go a share of the way to the present weights; counts become the present ones."""
+        if self.moved:
+            averages, present = (list(one) for one in zip(*self.moved, strict=True))
+            torch._foreach_lerp_(averages, present, share)
+        for average, now in self.copied:
+            average.copy_(now)
 
 
 @contextmanager

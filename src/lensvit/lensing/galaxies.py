@@ -24,86 +24,74 @@ SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
 TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection by the images' precision
 LARGEST = 1e4  # largest (R / R_sersic)^(1/n); the light beyond is 0 for every n within its bounds
 
-Rows = slice | Tensor  # rows of some of the systems
 
-
-class Galaxies:
-    """Light of the lens and source galaxies of B systems before the PSF, in real arithmetic.
+class Galaxies(NamedTuple):
+    r"""Light of the lens and source galaxies of B systems before the PSF, in real arithmetic.
 
     All coordinates are sums of a term of the pixel's column and one of its row. Scales and exponents are factors of
     these terms, so that a pixel costs five exponentials, two logarithms and a few small matrix products.
 
     Parameters
     ----------
-    parameters
-        (B, 17) parameters in the order of :data:`COLUMNS`, float64.
-    axis
-        (n,) coordinates of the columns and of the rows of pixels [arcsec].
-    scene
-        What is the same in all systems.
-    dtype
-        Precision of the light.
+    terms
+        The number of terms of the deflection of each lens, B of them.
+    lens_columns, lens_rows
+        (B, 2, 1, n) and (B, 2, n, 1) terms of W of :mod:`lensvit.lensing.power_law`.
+    forms
+        (B, 1 + n, 2) R^2 and the \|V_j\|^2 as quadratic forms of W.
+    factors
+        (B, 2, n) see :class:`lensvit.lensing.power_law.PowerLaw`.
+    mass_power
+        (B, 1) exponent of R^2 in the deflection.
+    power, floor, shift
+        (B, 2, 1) of both Sersic profiles, the source's first: p, least value of ln R^2, and c in
+        a exp(-exp(p ln R^2 + c)).
+    amplitude
+        (B, 1, 2) the a of both.
+    source_columns, source_rows
+        (B, 2, 1, n) and (B, 2, n, 1) terms of scaled elliptical coordinates in the source plane without deflection.
+    bend
+        (B, 2, 2) effect of the deflection on them.
     """
 
-    def __init__(self, parameters: Tensor, axis: Tensor, scene: Light, dtype: torch.dtype) -> None:
-        law = PowerLaw(parameters, TOLERANCE[dtype], slopes=False)
-        of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))  # (B, 1)
-        self.count = law.count
-        self._lens_plane(law, axis)
-        size = self._profiles(of)
-        self._source_plane(law, of, axis, scene, size)
-        for name, value in vars(self).items():
-            if value.is_floating_point():
-                setattr(self, name, value.to(dtype))
+    terms: list[int]
+    lens_columns: Tensor
+    lens_rows: Tensor
+    forms: Tensor
+    factors: Tensor
+    mass_power: Tensor
+    power: Tensor
+    floor: Tensor
+    shift: Tensor
+    amplitude: Tensor
+    source_columns: Tensor
+    source_rows: Tensor
+    bend: Tensor
 
-    def _lens_plane(self, law: PowerLaw, axis: Tensor) -> None:
-        r"""Set up W of :mod:`lensvit.lensing.power_law`, and R^2 and \|V_j\|^2 as quadratic forms of W."""
-        x, y = axis - law.center.real, axis - law.center.imag  # (B, n)
-        cos, sin, low, high = law.axis.real, law.axis.imag, 1 - law.size, 1 + law.size
-        self.lens_columns = torch.stack([low * cos * x, -high * sin * x], 1)[:, :, None]  # (B, 2, 1, n)
-        self.lens_rows = torch.stack([low * sin * y, high * cos * y], 1)[..., None]  # (B, 2, n, 1)
-        self.forms = torch.cat([(1 / law.squash)[..., None].expand(-1, 1, 2), law.forms], 1)  # (B, 1 + n, 2)
-        self.factors = law.factors  # (B, 2, n)
-        self.mass_power = 1 - law.t / 2
+    @classmethod
+    def of(cls, parameters: Tensor, axis: Tensor, scene: Light, dtype: torch.dtype) -> Galaxies:
+        """The galaxies of systems.
 
-    def _profiles(self, of: Mapping[str, Tensor]) -> Tensor:
-        """Set up both Sersic profiles, the source's first, as a exp(-exp(p ln R^2 + c)).
-
-        Returns
-        -------
-        Tensor
-            (B, 1) scale of the coordinates in the source plane that makes c = 0 for the source.
+        Parameters
+        ----------
+        parameters
+            (B, 17) parameters in the order of :data:`COLUMNS`, float64, on the CPU.
+        axis
+            (n,) coordinates of the columns and of the rows of pixels [arcsec], on the CPU.
+        scene
+            What is the same in all systems.
+        dtype
+            Precision of the light.
         """
-        index = torch.stack([of["source_n_sersic"], of["n_sersic"]], 1)  # (B, 2, 1)
-        radius = torch.stack([of["source_R_sersic"], of["R_sersic"]], 1).clamp_min(SMOOTHING)
-        amplitude = torch.cat([of["source_amp"], of["lens_amp"]], 1)
-        b = _b_n(index)
-        self.power = 0.5 / index
-        shift = torch.log(b) - torch.log(radius) / index
-        size = torch.exp(shift[:, 0] * of["source_n_sersic"])
-        floor = torch.full_like(size, 2 * math.log(SMOOTHING))
-        self.floor = torch.stack([floor + 2 * torch.log(size), floor], 1)  # of ln R^2
-        self.shift = torch.stack([torch.zeros_like(size), shift[:, 1]], 1)
-        self.amplitude = (amplitude * torch.exp(b[..., 0]))[:, None]  # (B, 1, 2)
-        return size
+        law = PowerLaw(parameters, TOLERANCE[dtype], slopes=False)
+        column = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))  # (B, 1)
+        profiles, size = _profiles(column)
+        parts = {**_lens_plane(law, axis), **profiles, **_source_plane(law, column, axis, scene, size)}
+        return cls(law.count.tolist(), **{name: value.to(dtype) for name, value in parts.items()})
 
-    def _source_plane(self, law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: Light, size: Tensor) -> None:
-        """Set up scaled elliptical coordinates in the source plane: those without deflection, and its effect."""
-        e1, e2 = scene.source_e1, scene.source_e2
-        flatten = size.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
-        flatten = flatten * size[..., None]  # (B, 2, 2)
-        shear = law.shear_size * law.shear_turn
-        sheared = _matrix(1 - shear.real, -shear.imag, -shear.imag, 1 + shear.real)
-        columns = sheared[:, :, :1] * axis - torch.stack([of["source_x"], of["source_y"]], 1)  # (B, 2, n)
-        self.source_columns = (flatten @ columns)[:, :, None]
-        self.source_rows = (flatten @ (sheared[:, :, 1:] * axis))[..., None]
-        turn = _matrix(law.axis.real, -law.axis.imag, law.axis.imag, law.axis.real)
-        strength = law.squash * law.theta_E**law.t
-        self.bend = -strength[..., None] * flatten @ turn  # (B, 2, 2)
-
-    def light(self, rows: Rows) -> Tensor:
+    def light(self, rows: slice) -> Tensor:
         """Surface brightness (b, 1, ny nx) of the galaxies of some systems [counts/s/arcsec^2]."""
-        count = int(self.count[rows].max())
+        count = max(self.terms[rows])
         along = (self.lens_columns[rows] + self.lens_rows[rows]).flatten(2)  # (b, 2, P)
         forms = (self.forms[rows, : 1 + count] @ (along * along)).clamp_min_(CENTRE**2)  # (b, 1 + n, P)
         squares = torch.empty_like(along)  # ln R^2 of the source, of the lens
@@ -117,6 +105,56 @@ class Galaxies:
         torch.add(source[:, 0], source[:, 1], out=squares[:, 0]).log_()
         squares = torch.maximum(squares, self.floor[rows]).mul_(self.power[rows]).add_(self.shift[rows])
         return self.amplitude[rows] @ squares.exp_().neg_().exp_()
+
+
+def _lens_plane(law: PowerLaw, axis: Tensor) -> dict[str, Tensor]:
+    """What :class:`Galaxies` has of the lens plane."""
+    x, y = axis - law.center.real, axis - law.center.imag  # (B, n)
+    cos, sin, low, high = law.axis.real, law.axis.imag, 1 - law.size, 1 + law.size
+    return {
+        "lens_columns": torch.stack([low * cos * x, -high * sin * x], 1)[:, :, None],
+        "lens_rows": torch.stack([low * sin * y, high * cos * y], 1)[..., None],
+        "forms": torch.cat([(1 / law.squash)[..., None].expand(-1, 1, 2), law.forms], 1),
+        "factors": law.factors,
+        "mass_power": 1 - law.t / 2,
+    }
+
+
+def _profiles(of: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """What :class:`Galaxies` has of both profiles, and the scale (B, 1) in the source plane that makes c = 0 there."""
+    index = torch.stack([of["source_n_sersic"], of["n_sersic"]], 1)  # (B, 2, 1)
+    radius = torch.stack([of["source_R_sersic"], of["R_sersic"]], 1).clamp_min(SMOOTHING)
+    amplitude = torch.cat([of["source_amp"], of["lens_amp"]], 1)
+    b = _b_n(index)
+    shift = torch.log(b) - torch.log(radius) / index
+    size = torch.exp(shift[:, 0] * of["source_n_sersic"])
+    floor = torch.full_like(size, 2 * math.log(SMOOTHING))
+    parts = {
+        "power": 0.5 / index,
+        "floor": torch.stack([floor + 2 * torch.log(size), floor], 1),
+        "shift": torch.stack([torch.zeros_like(size), shift[:, 1]], 1),
+        "amplitude": (amplitude * torch.exp(b[..., 0]))[:, None],
+    }
+    return parts, size
+
+
+def _source_plane(
+    law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: Light, size: Tensor
+) -> dict[str, Tensor]:
+    """What :class:`Galaxies` has of the source plane."""
+    e1, e2 = scene.source_e1, scene.source_e2
+    flatten = size.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
+    flatten = flatten * size[..., None]  # (B, 2, 2)
+    shear = law.shear_size * law.shear_turn
+    sheared = _matrix(1 - shear.real, -shear.imag, -shear.imag, 1 + shear.real)
+    columns = sheared[:, :, :1] * axis - torch.stack([of["source_x"], of["source_y"]], 1)  # (B, 2, n)
+    turn = _matrix(law.axis.real, -law.axis.imag, law.axis.imag, law.axis.real)
+    strength = law.squash * law.theta_E**law.t
+    return {
+        "source_columns": (flatten @ columns)[:, :, None],
+        "source_rows": (flatten @ (sheared[:, :, 1:] * axis))[..., None],
+        "bend": -strength[..., None] * flatten @ turn,
+    }
 
 
 def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:

@@ -7,25 +7,25 @@ computed in the chosen precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lensvit.jobs.parcels import mapped
 from lensvit.lensing.convolution import Convolution, exact_products
 from lensvit.lensing.galaxies import (
     AMPLITUDES,
     COLUMNS,
     TOLERANCE,
     Galaxies,
-    Rows,
     galaxy_derivatives,
     lens_derivatives,
 )
-from lensvit.lensing.point_sources import PointSources, Stencil, bilinear
+from lensvit.lensing.point_sources import GPU_BLOCK, PointSources, Stencil, bilinear
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
@@ -34,7 +34,29 @@ from lensvit.parameters import NAMES
 if TYPE_CHECKING:
     from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 
-GPU_BLOCK = 2**23  # pixels, of all channels, that a GPU computes at once
+
+class Setup(NamedTuple):
+    """All that the images of n systems follow from but the camera; small, so that it is sent to a device quickly.
+
+    Parameters
+    ----------
+    galaxies
+        The galaxies of the B systems that are computed here, those with the fewest terms first.
+    stencil
+        Their quasar images.
+    places
+        (B,) places of these systems among the n.
+    exact
+        (n - B, ny, nx) images of the others, by lenstronomy.
+    exact_places
+        (n - B,) their places among the n.
+    """
+
+    galaxies: Galaxies
+    stencil: Stencil
+    places: Tensor
+    exact: Tensor
+    exact_places: Tensor
 
 
 class BatchedRenderer:
@@ -76,7 +98,7 @@ class BatchedRenderer:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
         self.kernel, self.fine_kernel = kernel, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
-        self.axis = (torch.arange(pixels, dtype=torch.float64, device=self.device) - (pixels - 1) / 2) * pixel_scale
+        self.axis = (torch.arange(pixels, dtype=torch.float64) - (pixels - 1) / 2) * pixel_scale  # on the CPU
         self.blur = Convolution(kernel, pixels, dtype, self.device)
         fine = kernel if fine_kernel is None else fine_kernel
         self.points = PointSources(fine, len(fine) // len(kernel), pixels, dtype, self.device)
@@ -86,16 +108,46 @@ class BatchedRenderer:
 
         lenstronomy renders the systems that are not :func:`lensvit.lensing.power_law.inside`.
         """
-        parameters, positions, magnification = system_tensors(systems, self.device)
+        return self.exposed(self.setup(systems)).cpu().numpy()
+
+    def setup(self, systems: Sequence[System]) -> Setup:
+        """What :meth:`exposed` makes images of, on the CPU, wherever the renderer computes images."""
+        parameters, positions, magnification = system_tensors(systems)
         fit = inside(parameters)
-        images = self.images(parameters[fit], positions[fit], magnification[fit]).cpu().numpy()
-        if len(images) == len(systems):
-            return images
-        here = fit.cpu().numpy()
-        result = np.empty((len(systems), *images.shape[1:]), images.dtype)
-        result[here] = images
-        result[~here] = self._exact.render([system for system, fits in zip(systems, here, strict=True) if not fits])
-        return result
+        places = torch.nonzero(fit)[:, 0]
+        others = torch.nonzero(~fit)[:, 0]
+        exact = torch.empty(len(others), self.pixels, self.pixels, dtype=self.dtype)
+        if len(others):
+            exact[:] = torch.as_tensor(self._exact.render([systems[place] for place in others.tolist()]))
+        return self._setup(parameters, positions, magnification, places)._replace(exact=exact, exact_places=others)
+
+    def _setup(self, parameters: Tensor, positions: Tensor, magnification: Tensor, places: Tensor) -> Setup:
+        """The setup of the systems at some places, without the images of the others."""
+        places = places[_flattest_last(parameters[places])]
+        parameters = self._complete(parameters[places])
+        positions, magnification = positions[places], magnification[places]
+        galaxies = Galaxies.of(parameters, self.axis, self.scene, self.dtype)
+        flux = (parameters[:, -1:] * magnification.abs())[..., None]  # (B, M, 1)
+        stencil = self.points.stencil(self._pixel(positions), lambda within: (flux * bilinear(within)[0])[:, None])
+        return Setup(galaxies, stencil, places, self._empty(0, device="cpu"), places[:0])
+
+    @torch.no_grad()
+    @exact_products()
+    def exposed(self, setup: Setup) -> Tensor:
+        """Images (n, ny, nx) on the device, in the renderer's precision [counts/s per pixel].
+
+        A GPU is not waited for where the setup's tensors are on it.
+
+        Parameters
+        ----------
+        setup
+            What :meth:`setup` gives, with its tensors on the CPU or on the device.
+        """
+        galaxies, stencil, places, exact, exact_places = mapped(setup, lambda tensor: tensor.to(self.device))
+        result = self._empty(len(places) + len(exact), 1)
+        self._compute(result, places, stencil, galaxies.light)
+        result[exact_places] = exact[:, None]
+        return result[:, 0]
 
     @cached_property
     def _exact(self) -> LenstronomyRenderer:
@@ -104,16 +156,10 @@ class BatchedRenderer:
 
         return LenstronomyRenderer(self.pixels, self.pixel_scale, self.kernel, self.scene, self.fine_kernel)
 
-    @torch.no_grad()
-    @exact_products()
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, ny, nx) of systems with these parameters and quasar images [counts/s per pixel]."""
-        parameters = self._complete(parameters)
-        positions, magnification = positions.to(self.device), magnification.to(self.device)
-        galaxies = Galaxies(parameters, self.axis, self.scene, self.dtype)
-        flux = (parameters[:, -1:] * magnification.abs())[..., None]  # (B, M, 1)
-        stencil = self.points.stencil(self._pixel(positions), lambda within: (flux * bilinear(within)[0])[:, None])
-        return self._computed(1, galaxies.count, stencil, galaxies.light)[:, 0]
+        places = torch.arange(len(parameters))
+        return self.exposed(self._setup(parameters.cpu(), positions.cpu(), magnification.cpu(), places))
 
     @torch.no_grad()
     @exact_products()
@@ -124,17 +170,19 @@ class BatchedRenderer:
         point source is a bilinear shift of the kernel, so that the derivative jumps where a quasar image crosses the
         centre of a (fine) pixel. Elsewhere it is exactly that of the image.
         """
-        channels, parameters = 1 + parameters.shape[1], self._complete(parameters)
-        positions, magnification = positions.to(self.device), magnification.to(self.device)
+        places, channels = _flattest_last(parameters), 1 + parameters.shape[1]
+        given = (part[places] for part in (self._complete(parameters), positions, magnification))
+        places, parameters, positions, magnification = (part.to(self.device) for part in (places, *given))
         law = PowerLaw(parameters, TOLERANCE[self.dtype]).to(self.dtype)
         moving = self._moving_points(parameters, positions, magnification)
         stencil = self.points.stencil(self._pixel(positions), lambda within: moving(within)[:, :channels])
         position, single = self._positions(), parameters.to(self.dtype)
 
-        def light(rows: Rows) -> Tensor:
+        def light(rows: slice) -> Tensor:
             return galaxy_derivatives(law[rows], single[rows], position, self.scene)[:, :channels]
 
-        result = self._computed(channels, law.count, stencil, light)
+        result = self._empty(len(parameters), channels)
+        self._compute(result, places, stencil, light)
         return result[:, 0], result[:, 1:]
 
     @torch.no_grad()
@@ -157,49 +205,49 @@ class BatchedRenderer:
 
     def _positions(self) -> Tensor:
         """Positions (1, ny nx) of the pixels, complex [arcsec], in the images' precision."""
-        axis = self.axis.to(self.dtype)
+        axis = self.axis.to(self.device, self.dtype)
         return torch.complex(axis.expand(len(axis), -1), axis[:, None].expand(-1, len(axis))).view(1, -1)
 
-    def _computed(self, channels: int, count: Tensor, stencil: Stencil, light: Callable[[Rows], Tensor]) -> Tensor:
-        """Images (B, C, ny, nx) of galaxies and point sources.
+    def _empty(self, *shape: int, device: torch.device | str | None = None) -> Tensor:
+        """Memory for images (..., ny, nx)."""
+        return torch.empty(*shape, self.pixels, self.pixels, dtype=self.dtype, device=device or self.device)
+
+    def _compute(self, result: Tensor, places: Tensor, stencil: Stencil, light: Callable[[slice], Tensor]) -> None:
+        """Write images of galaxies and point sources.
+
+        On a CPU each system is computed by itself, so that no image depends on the other systems. On a GPU systems with
+        about equally many terms are computed together, so that a flat lens takes no time of the others.
 
         Parameters
         ----------
-        channels
-            The number C of channels.
-        count
-            (B,) number of terms of the deflection of each lens.
+        result
+            (n, C, ny, nx), of which B images are written.
+        places
+            (B,) places of the systems among the n, those with the fewest terms first.
         stencil
-            The point sources.
+            The point sources of the B systems.
         light
-            From some of the systems to the light (b, C, ny nx) of their galaxies before the PSF.
+            From some of the B systems to the light (b, C, ny nx) of their galaxies before the PSF.
         """
-        result = torch.empty(len(count), channels, self.pixels, self.pixels, dtype=self.dtype, device=self.device)
-        for rows in self._tiles(count, channels):
+        together = self._together(result.shape[1])
+        for start in range(0, len(places), together):
+            rows = slice(start, start + together)
             image = light(rows).unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
             self.points.add_before(image, stencil, rows)
-            result[rows] = self.blur(image)
-        self.points.add_after(result, stencil)
-        return result
+            result[places[rows]] = self.blur(image)
+        self.points.add_after(result, stencil.after._replace(system=places[stencil.after.system]))
+
+    def _together(self, channels: int) -> int:
+        """How many systems are computed together."""
+        return 1 if self.device.type == "cpu" else max(1, GPU_BLOCK // (self.pixels**2 * channels))
 
     def _complete(self, parameters: Tensor) -> Tensor:
         """Parameters (B, 17), float64, to which the scene's amplitudes are added where they are not given."""
-        parameters = parameters.to(self.device, torch.float64)
+        parameters = parameters.double()
         if parameters.shape[1] == len(COLUMNS):
             return parameters
         amplitudes = [getattr(self.scene, name) for name in AMPLITUDES]
         return torch.cat([parameters, parameters.new_tensor(amplitudes).expand(len(parameters), -1)], 1)
-
-    def _tiles(self, count: Tensor, channels: int) -> Iterator[Rows]:
-        """Groups of systems that are computed together.
-
-        On a CPU each system is computed by itself, so that no image depends on the other systems. On a GPU a group
-        has systems with about equally many terms, so that a flat lens takes no time of the others.
-        """
-        if self.device.type == "cpu":
-            yield from (slice(row, row + 1) for row in range(len(count)))
-        else:
-            yield from torch.argsort(count).split(max(1, GPU_BLOCK // (self.pixels**2 * channels)))
 
     def _pixel(self, positions: Tensor) -> Tensor:
         """Column and row [pixel] of positions [arcsec]."""
@@ -226,7 +274,13 @@ class BatchedRenderer:
         return channels
 
 
-def system_tensors(systems: Sequence[System], device: str | torch.device = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+def _flattest_last(parameters: Tensor) -> Tensor:
+    """The order (B,) of systems by their ellipticity, with which the number of terms rises, on the CPU."""
+    e1, e2 = (parameters[:, NAMES.index(name)].cpu() for name in ("e1", "e2"))
+    return torch.argsort(torch.hypot(e1, e2), stable=True)
+
+
+def system_tensors(systems: Sequence[System]) -> tuple[Tensor, Tensor, Tensor]:
     """Parameters (n, 14), positions (n, M, 2) [arcsec] and magnifications (n, M) of systems, float64."""
     parameters = np.array([[system.parameters[name] for name in NAMES] for system in systems])
     most = max(1, *(len(system.quasar_images) for system in systems))
@@ -234,5 +288,5 @@ def system_tensors(systems: Sequence[System], device: str | torch.device = "cpu"
     for row, system in enumerate(systems):
         images = system.quasar_images
         columns[row, : len(images)] = np.stack([images.x, images.y, images.magnification], 1)
-    quasars = torch.as_tensor(columns, device=device)
-    return torch.as_tensor(parameters, device=device), quasars[..., :2], quasars[..., 2]
+    quasars = torch.as_tensor(columns)
+    return torch.as_tensor(parameters), quasars[..., :2], quasars[..., 2]

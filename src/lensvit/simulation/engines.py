@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
 from lensvit.psf import kernel
 from lensvit.simulation.settings import SystemSettings
+
+if TYPE_CHECKING:
+    from lensvit.lensing.renderer import BatchedRenderer
 
 Solver = Callable[[Sequence[Mapping[str, float]]], Sequence[QuasarImages | NoSolution]]
 
@@ -55,8 +59,28 @@ def lenstronomy_engine(settings: SystemSettings, psf: Path) -> Engine:
     return Engine(LenstronomyRenderer(*_camera(settings, psf)).render, solve_each)
 
 
-def torch_engine(settings: SystemSettings, psf: Path, device: str = "cpu") -> Engine:
+def torch_engine(settings: SystemSettings, psf: Path) -> Engine:
     """The engine that computes with this package's own code.
+
+    Parameters
+    ----------
+    settings
+        What the systems are drawn from.
+    psf
+        FITS file of their PSF.
+
+    Raises
+    ------
+    LensvitError
+        If the PSF is absent or broken, or does not suit the settings.
+    """
+    from lensvit.lensing import batched_lens_equation  # torch takes a second or two to import
+
+    return Engine(torch_renderer(settings, psf).render, batched_lens_equation.solve)
+
+
+def torch_renderer(settings: SystemSettings, psf: Path, device: str = "cpu") -> BatchedRenderer:
+    """The renderer of :func:`torch_engine`, which can leave images on a device.
 
     Parameters
     ----------
@@ -72,10 +96,9 @@ def torch_engine(settings: SystemSettings, psf: Path, device: str = "cpu") -> En
     LensvitError
         If the PSF is absent or broken, or does not suit the settings.
     """
-    from lensvit.lensing import batched_lens_equation  # torch takes a second or two to import
     from lensvit.lensing.renderer import BatchedRenderer
 
-    return Engine(BatchedRenderer(*_camera(settings, psf), device=device).render, batched_lens_equation.solve)
+    return BatchedRenderer(*_camera(settings, psf), device=device)
 
 
 def _camera(settings: SystemSettings, psf: Path) -> tuple[int, float, np.ndarray, Light, np.ndarray | None]:

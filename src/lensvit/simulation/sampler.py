@@ -122,6 +122,24 @@ class Sampler:
                 "change `priors`, or the camera"
             )
 
+    def draw_again(self, index: int, redraws: int) -> System:
+        """Another draw of a system whose image is not finite.
+
+        Parameters
+        ----------
+        index
+            Index of the system.
+        redraws
+            What its draw that has this image says: the number of draws before.
+
+        Raises
+        ------
+        LensvitError
+            If the priors allow no system that can be imaged.
+        """
+        self.reject(index, "its image is not finite")
+        return self.draw(index, redraws + 1)
+
     def _images(self, drawn: Sequence[Mapping[str, float]]) -> list[QuasarImages | NoSolution]:
         """The brightest images of the quasar of each draw, or why it cannot be imaged; the same for all engines."""
         reasons = [outside_bounds(parameters) for parameters in drawn]
@@ -171,7 +189,6 @@ def imaged(sampler: Sampler, engine: Engine, indices: Sequence[int]) -> tuple[li
         images = engine.render(systems).astype(np.float32)
         for row, index in enumerate(indices):
             while not np.isfinite(images[row]).all():
-                sampler.reject(index, "its image is not finite")
-                systems[row] = sampler.draw(index, systems[row].redraws + 1)
+                systems[row] = sampler.draw_again(index, systems[row].redraws)
                 images[row] = engine.render([systems[row]])[0]
     return systems, images
