@@ -272,9 +272,14 @@ def processes(wildcards):
     return max(1, gpus(wildcards))
 
 
-def process_threads(wildcards, threads):
-    """CPU threads of each process: its share of the job's; on several nodes SLURM counts them for each task."""
-    return threads if nodes(wildcards) > 1 else max(1, threads // processes(wildcards))
+def shared_threads(wildcards, threads):
+    """CPU threads of each process of a job on one node: its share of the job's."""
+    return max(1, threads // processes(wildcards))
+
+
+def training_threads(wildcards, threads):
+    """CPU threads of each process of a training; on several nodes SLURM counts them for each task."""
+    return threads if nodes(wildcards) > 1 else shared_threads(wildcards, threads)
 
 
 def over_nodes(name):

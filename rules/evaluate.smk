@@ -17,7 +17,7 @@ rule evaluate:
     resources:
         gpu=gpus,
         processes=processes,
-        each=process_threads,
+        process_threads=shared_threads,
         mem_mb=lambda wildcards: 6000 if CONFIG.device == "cpu" else 8000 + 8000 * processes(wildcards),
         runtime=240,
         device=CONFIG.device,
@@ -32,7 +32,7 @@ rule evaluate:
         "python -m lensvit evaluate --settings {input.settings} --catalog {input.catalog}"
         " --images {params.images} --model {params.model} --output {output.draws}"
         " --split {params.split}"
-        " --device {resources.device} --threads {resources.each} --processes {resources.processes} > {log} 2>&1"
+        " --device {resources.device} --threads {resources.process_threads} --processes {resources.processes} > {log} 2>&1"
 
 
 # fewer passes: calibration takes one number a target from them

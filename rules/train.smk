@@ -18,7 +18,7 @@ rule train:
         gpu=lambda wildcards: nodes(wildcards) * gpus(wildcards),
         nodes=nodes,
         processes=processes,
-        each=process_threads,
+        process_threads=training_threads,
         mpi=over_nodes("mpi"),
         tasks=over_nodes("tasks"),
         tasks_per_node=over_nodes("tasks_per_node"),
@@ -41,5 +41,5 @@ rule train:
         "{resources.start}python -m lensvit {params.stage}"
         " --settings {input.settings} --catalog {input.catalog} --scaler {input.scaler}"
         " --images {params.images} {params.psfs} --output {params.output} --state {params.state}"
-        " --device {resources.device} --threads {resources.each}"
+        " --device {resources.device} --threads {resources.process_threads}"
         " --processes {resources.processes} --nodes {resources.nodes} > {log} 2>&1"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from lensvit.config.schema import Run, systems_of
 from lensvit.errors import LensvitError
-from lensvit.learning.settings import Recipe, prepared_as
+from lensvit.learning.settings import Recipe, kept_bytes, prepared_as
 
 # MB for a process without its images: torch, its libraries and CUDA's; on a CPU activations too
 PROCESS = {"gpu": 7000, "cpu": 6000}
-BYTES = 4  # of a number in float32
 # MB for processes that draw systems ahead where a training streams, one a thread (eight in profiles/slurm): an estimate
 DRAWING = 8 * 500
 
@@ -73,4 +72,4 @@ def _images(run: Run, name: str, split: str) -> int:
 def _image(recipe: Recipe, pixels: int, size: int, split: str) -> int:
     fresh = split == "train" and recipe.noise == "fresh"
     kept = prepared_as(recipe, pixels, size, fresh=fresh)
-    return BYTES * {"noisy": size**2, "resized": 2 * size**2, "native": pixels**2}[kept]
+    return kept_bytes(kept, pixels if kept == "native" else size)

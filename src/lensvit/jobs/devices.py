@@ -19,7 +19,7 @@ from lensvit.errors import LensvitError
 POLL_SECONDS = 1.0  # between two looks at GPUs that are all taken
 LEAST_DRIVER = {"11": "450", "12": "525", "13": "580"}  # NVIDIA's, by the major version of CUDA
 # the jobs of schedulers, which give each job its own GPUs
-SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID")
 
 
 def known_device(device: str) -> str:

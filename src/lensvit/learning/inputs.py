@@ -24,7 +24,7 @@ from lensvit.jobs.devices import send
 from lensvit.jobs.threads import for_each
 from lensvit.learning.pixel_norm import PixelNorm, camera_name
 from lensvit.learning.preprocessing import add_noise, brightness_factor, mean_variance, stretch, to_input_scale
-from lensvit.learning.settings import InputRecipe, Preparation, prepared_as
+from lensvit.learning.settings import InputRecipe, Preparation, kept_bytes, prepared_as
 from lensvit.lensing.noise import noise, noisy, variance
 
 SHARE_OF_GPU = 0.5  # largest share of the GPU's free memory that images may take
@@ -114,7 +114,7 @@ class Inputs:
         self.norm: PixelNorm | None = None
         kinds = {psf: self._kind(pixels, scale) for psf, (pixels, scale) in geometry.items()}
         counts = Counter(kinds[psf] for psf in rows["psf"])
-        self.bytes = sum(_bytes(kind, count) for kind, count in counts.items())
+        self.bytes = sum(count * kept_bytes(kind.preparation, kind.side) for kind, count in counts.items())
         self.home = device if _fits(self.bytes, device) else "cpu"
         # in one piece each, and filled in place: parts that are joined later would hold all images twice, and so would
         # images that are sent to a device at the end
@@ -276,11 +276,6 @@ class Inputs:
 
         for_each(one, len(rows))
         return self._to_input_scale(drawn, stack.factor)
-
-
-def _bytes(kind: StackKind, count: int) -> int:
-    """Memory of a stack of ``count`` images in float32 [byte]."""
-    return count * kind.side**2 * 4 * (2 if kind.preparation == "resized" else 1)
 
 
 def _fits(size: int, device: str) -> bool:

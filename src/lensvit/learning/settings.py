@@ -204,6 +204,11 @@ def prepared_as(recipe: InputRecipe, pixels: int, size: int, *, fresh: bool) -> 
     return "resized" if whole_blocks else "native"
 
 
+def kept_bytes(kept: Preparation, side: int) -> int:
+    """Memory of one image of ``side`` pixels, in float32 and with its variance where that is kept too [byte]."""
+    return 4 * side**2 * (2 if kept == "resized" else 1)
+
+
 def graded_fits(pixels: int, size: int) -> bool:
     """Whether ``resize: graded`` can make an image of ``pixels`` a side into an input of ``size`` a side.
 

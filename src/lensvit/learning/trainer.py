@@ -244,11 +244,11 @@ class Trainer:
             if len(self.pending) >= self.wait:
                 self.book_losses()
             progress.seconds = before + time.monotonic() - started
-            here = self.fabric.is_global_zero and self.checkpoints.due()
-            due, number = agree(self.fabric, here, self.signals[0] if self.signals else 0)
+            due = self.fabric.is_global_zero and self.checkpoints.due()
+            anyone_due, number = agree(self.fabric, due, self.signals[0] if self.signals else 0)
             if number:
                 self.stop(signal.Signals(number))
-            if due:
+            if anyone_due:
                 self.save()
         self.book_losses()
         progress.seconds = before + time.monotonic() - started
