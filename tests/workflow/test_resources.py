@@ -19,6 +19,14 @@ WANTED = {
     "m12": "--nodes=2 --gpus=2 --ntasks=2 --cpus-per-task=8",
     "m42": "--nodes=2 --gpus=8 --ntasks-per-node=4 --cpus-per-task=8",
 }
+# of each process: a node's are shared, but srun gives each task its own
+THREADS = {
+    "train .*models/m11": (8, "1 --nodes 1"),
+    "train .*models/m41": (2, "4 --nodes 1"),
+    "train .*models/m42": (8, "4 --nodes 2"),
+    "evaluate .*models/m41": (1, "4"),
+    "evaluate .*models/m42": (1, "4"),
+}
 OVERLAY = """
 device: gpu
 models: {{vit: null, resnet: null, {networks}}}
@@ -67,6 +75,12 @@ def test_trainings_ask_slurm_for_the_gpus_nodes_and_memory_that_they_take(smoke,
         for name, options in WANTED.items():
             assert set(options.split()) <= set(asked[name].split()), asked[name]
             assert ("ntasks" in asked[name]) == ("ntasks" in options)  # one node's processes start each other
+        shown = smoke.snakemake(
+            "-n", "-p", "--cores", "8", "--until", "evaluate", "--resources", "gpu=8", configs=configs
+        )
+        for stage, (threads, rest) in THREADS.items():
+            line = next(line for line in shown.stdout.splitlines() if re.search(rf" lensvit {stage}\b", line))
+            assert f"--threads {threads} --processes {rest}" in line, line
         refused = smoke.snakemake("-n", "--resources", "gpu=4", configs=configs)
         assert refused.returncode == 1
         assert "models.m42 is trained by 8 GPUs, and Snakemake may use 4 at once" in refused.stdout + refused.stderr
