@@ -12,6 +12,7 @@ from lenstronomy.LensModel.lens_model import LensModel
 from lensvit.bench.simulation import SCENE
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import LogPrior
+from lensvit.io.tables import FLAGS, TEXT
 from lensvit.lensing.lens_equation import lens_kwargs
 from lensvit.lensing.noise import noise
 from lensvit.lensing.power_law import PowerLaw
@@ -39,8 +40,9 @@ def draw_parameters(seed: int, **changes: float) -> dict[str, float]:
 
 
 def filled(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with those of the columns that it lacks, of ones, for tests in which their values do not matter."""
-    return table.assign(**{name: 1.0 for name in columns if name not in table})
+    """The table with those of the columns that it lacks, for tests in which their values do not matter."""
+    made = {**dict.fromkeys(TEXT, "x"), **dict.fromkeys(FLAGS, True)}
+    return table.assign(**{name: made.get(name, 1.0) for name in columns if name not in table})
 
 
 def lopsided_psf(side: int, pixel_scale: float) -> Kernel:

@@ -17,7 +17,7 @@ from lensvit.config.run import load
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.figures import style
-from lensvit.io.tables import CATALOG, read_catalog, read_csv, read_parquet
+from lensvit.io.tables import CATALOG, FLAGS, read_catalog, read_csv, read_parquet
 from lensvit.learning.train import read_splits
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.statistics.calibration import BINS, LEVELS
@@ -60,7 +60,7 @@ def write(path, columns):
     table = pd.DataFrame({"x": np.ones(len(keys))})
     for name in columns:
         made = np.linspace(0.1, 0.9, len(keys)) + 0.05 * name.endswith("_mean")  # no mean is the truth
-        table[name] = keys.get(name, made)
+        table[name] = keys.get(name, made > 0 if name in FLAGS else made)
     if path.suffix == ".csv":
         table.to_csv(path, index=False)
     else:

@@ -44,6 +44,12 @@ def test_memory_is_that_of_the_images_as_they_are_kept():
     assert streamed == pytest.approx(PROCESS["gpu"] + VALIDATION + DRAWING, abs=2)
 
 
+@pytest.mark.parametrize(("gpus", "nodes", "drawing"), [(1, 1, 1), (4, 1, 1), (4, 2, 4), (1, 2, 1)])
+def test_processes_that_draw_ahead_are_as_many_as_threads(gpus, nodes, drawing):
+    asked = training_memory(trained_by(gpus, nodes, training={"stream": True}), "vit")
+    assert asked == pytest.approx(gpus * (PROCESS["gpu"] + VALIDATION) + drawing * DRAWING, abs=1 + gpus)
+
+
 @pytest.mark.parametrize(("gpus", "nodes", "bound"), [(4, 1, 1), (2, 2, 3)])
 def test_more_gpus_than_snakemake_may_use_are_refused(gpus, nodes, bound):
     run = trained_by(gpus, nodes)

@@ -13,6 +13,9 @@ UNIFORM = {"kind": "uniform"}
 OWN = {"kind": "fits", "instrument": "hst", "path": "mine.fits"}
 
 
+FOUR = dict.fromkeys(("hst_b", "keck_a"))
+
+
 def by(normalise):
     """All networks have statistics of the inputs for each PSF or each camera."""
     return {"recipes": {"improved": {"normalise": normalise}, "paper": {"normalise": normalise}}}
@@ -131,13 +134,16 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
             {"figures": {"examples": ["jwst-test-000000"]}},
             ["figures.examples", "jwst", "hst_a-test-000000"],
         ),
+        ({"seed": 16**5000}, ["seed", "too long to show"]),
         ({"evaluation": {"passes": 3}}, ["evaluation.passes", "3", "4"]),
         ({"scene": {"max_images": 1}}, ["scene.max_images", "1", "fermat.enabled: false"]),
         ({"psfs": {"mine": OWN}, "simulation": {"supersampling": 5}}, ["simulation.supersampling", "5", "psfs.mine"]),
         ({"psfs": {"hst_a": {"pixels": 1001}}}, ["psfs.hst_a.pixels", "1001", "50.1 arcsec", "25"]),
         ({"data": {"train": 2, "validation": 2, "test": 2}, "psfs": TWO}, ["shift.left_out", "keck_c", "one training"]),
-        ({"psfs": TWO, **by("psf")}, ["shift.left_out", "keck_c", "the only PSF of keck", "normalise: pixel"]),
-        ({"psfs": TWO, **by("camera")}, ["shift.left_out", "keck_c", "the only PSF of keck", "normalise: pixel"]),
+        ({"psfs": TWO, **by("psf")}, ["data.train", "0 training", "without keck_c", "normalise: pixel"]),
+        ({"psfs": TWO, **by("camera")}, ["data.train", "0 training", "without keck_c", "normalise: pixel"]),
+        ({"data": {"train": 6}, **by("psf")}, ["data.train", "6 makes 1", "normalise: psf"]),
+        ({"data": {"train": 4}, "psfs": FOUR, **by("camera")}, ["data.train", "4 makes 1", "without keck_c"]),
         ({"data": {"train": 11}, **by("psf")}, ["data.train", "11", "keck_c", "normalise: psf", "models.vit"]),
         ({"data": {"train": 3}, "psfs": TWO, "shift": {"enabled": False}, **by("camera")}, ["data.train", "of keck_c"]),
     ],
@@ -177,9 +183,12 @@ def test_a_config_file_that_is_not_clear_is_one_line(tmp_path, text, words):
 
 
 def test_anchors_and_merged_keys_are_no_duplicates(tmp_path):
-    (tmp_path / "mine.yaml").write_text("a: &a {x: 1, y: &y {z: 1}}\nb: {<<: *a, y: {z: 2}}\nc: [*y, *y]\n")
+    (tmp_path / "mine.yaml").write_text(
+        "a: &a {x: 1, y: &y {z: 1}}\nb: {<<: *a, y: {z: 2}}\nc: [*y, *y]\nd: {<<: *a, <<: *y}\n"
+    )
     content = read_config(tmp_path / "mine.yaml")
     assert content["b"] == {"x": 1, "y": {"z": 2}} and content["c"] == [{"z": 1}, {"z": 1}]
+    assert content["d"] == {"x": 1, "y": {"z": 1}, "z": 1}
 
 
 def test_a_config_file_without_text_has_no_keys(tmp_path):

@@ -1,10 +1,12 @@
 """Tables are read whole, or an error names them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lensvit.errors import LensvitError
 from lensvit.io import tables
+from tests.builders import filled
 
 
 def test_names_stay_text_and_only_numbers_may_lack(tmp_path):
@@ -30,3 +32,28 @@ def test_what_a_job_took_stands_in_the_last_row(tmp_path):
         path.write_text(text)
         with pytest.raises(LensvitError, match=r"train\.tsv is truncated or broken"):
             tables.read_benchmark(path, "s")
+
+
+def test_a_benchmark_without_a_time_is_named(tmp_path):
+    path = tmp_path / "vit.tsv"
+    path.write_text("s\tmax_rss\n-\t1\n")
+    with pytest.raises(LensvitError, match=r"vit\.tsv is truncated or broken: .*\(it has no time in its column s\)"):
+        tables.read_seconds(path)
+    path.write_text("s\tmax_rss\n2\t1\n3\t-\n")  # a job that was tried again
+    assert tables.read_seconds(path) == 3
+
+
+def test_a_system_that_stands_twice_is_said(tmp_path):
+    path = tmp_path / "vit.parquet"
+    table = filled(pd.DataFrame({"id": ["a", "a"]}), tables.PREDICTIONS)
+    table.to_parquet(path)
+    with pytest.raises(LensvitError, match=r"vit\.parquet is truncated or broken: .*Index has duplicate"):
+        tables.read_predictions([path])
+
+
+@pytest.mark.parametrize(("column", "words"), [("converged", "more than true and false"), ("seconds", "no numbers")])
+def test_a_column_of_another_kind_is_named(tmp_path, column, words):
+    path = tmp_path / "vit.parquet"
+    filled(pd.DataFrame({"id": ["a", "b"]}), tables.REFINED).assign(**{column: "x"}).to_parquet(path)
+    with pytest.raises(LensvitError, match=rf"its column {column} holds {words}"):
+        tables.read_refined(path)

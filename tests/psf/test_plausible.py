@@ -111,7 +111,8 @@ def test_a_name_of_an_image(stars, name):
 @pytest.mark.parametrize(
     "unit",
     ["electron2/s2", "count2 s-2", "(electron/s)**2", "counts^2/s^2", "ELECTRONS**2", "adu2", "DN^(2)", "(ADU)^-2",
-     "MJy2/sr2", "photon-2", "1/(electron/s)**2", "erg2/s2/cm4", "(1E-17 erg/s/cm^2/Angstrom)^2"],
+     "MJy2/sr2", "photon-2", "1/(electron/s)**2", "erg2/s2/cm4",
+     "(e-/s)**2", "(e/s)^2", "e-**2", "cps^2", "(1E-17 erg/s/cm^2/Angstrom)^2"],
 )  # fmt: skip
 def test_a_unit_of_a_map_of_variance(stars, unit):
     (warning,) = said(stars(51, 1.0), {"UNIT": (unit, "")})

@@ -129,6 +129,13 @@ def test_a_table_that_lacks_a_column_is_said(runs, tmp_path, lacks):
         verify("a", results=tmp_path)
 
 
+def test_errors_that_lack_a_model_are_said(runs, tmp_path):
+    path = runs("a") / "tables/table1_errors.csv"
+    pd.read_csv(path).drop(columns="vit").to_csv(path, index=False)
+    with pytest.raises(LensvitError, match=r"table1_errors\.csv lacks the column vit\b"):
+        verify("a", results=tmp_path)
+
+
 def test_a_table_that_lacks_a_row_is_said(runs, tmp_path):
     path = runs("a") / "tables/table1_errors.csv"
     path.write_text("".join(line for line in path.open() if not line.startswith("gamma,")))

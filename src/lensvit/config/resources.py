@@ -36,7 +36,7 @@ def check_gpus(run: Run, at_once: int | None) -> None:
         if wanted > at_once:
             raise LensvitError(
                 f"config: models.{name} is trained by {wanted} GPUs, and Snakemake may use {at_once} at once: "
-                f"--resources gpu={wanted} (in profiles/default and profiles/gpu too), or lower its gpus"
+                f"--resources gpu={wanted} (in profiles/default and profiles/gpu too), or lower its gpus or nodes"
             )
 
 
@@ -56,7 +56,8 @@ def training_memory(run: Run, name: str) -> int:
     splits = ("validation",) if run.training.stream else ("train", "validation")
     images = sum(_images(run, name, split) for split in splits)
     processes = network.gpus if run.device == "gpu" else 1
-    drawing = DRAWING if run.training.stream else 0
+    # on one node its processes share the job's threads; on several, each has as many
+    drawing = DRAWING * (processes if network.nodes > 1 else 1) if run.training.stream else 0
     return processes * (PROCESS[run.device] + round(images / 1e6)) + drawing
 
 

@@ -98,6 +98,9 @@ def load(*paths: Path) -> Run:
     return validate(merged)
 
 
+MERGE = "tag:yaml.org,2002:merge"  # of the key <<, which may stand twice
+
+
 class _Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a class at run time alone
     """A loader of YAML that refuses a key which stands twice in a mapping, where YAML's keeps the last one."""
 
@@ -119,6 +122,8 @@ def _check_keys(node: yaml.Node | None, around: list[yaml.Node], seen: set[int])
                 raise LensvitError(f"line {part.start_mark.line + 1}: what stands there contains itself by an alias")
             _check_keys(part, [*around, node], seen)
         if not isinstance(node, yaml.MappingNode) or not isinstance(entry[0], yaml.ScalarNode):
+            continue
+        if entry[0].tag == MERGE:
             continue
         key, line = entry[0].value, entry[0].start_mark.line + 1
         if key in lines:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, shown
-from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, graded_fits
+from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, camera_name, graded_fits
 from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, check_priors, full_priors
 from lensvit.paper import latex
 from lensvit.parameters import NAMES
@@ -227,7 +227,7 @@ class Run(Settings):
             if not known or int(index) >= systems_of(self, psf, "test"):
                 ids = (f"{system_id(psf, 'test', 0)} to {systems_of(self, psf, 'test') - 1:06d}" for psf in self.psfs)
                 raise ValueError(
-                    f"figures.examples: {name!r} is no test system of this run; there are {', '.join(ids)}"
+                    f"figures.examples: {shown(name)} is no test system of this run; there are {', '.join(ids)}"
                 )
 
     def _check_input(self, name: str) -> None:
@@ -248,25 +248,41 @@ class Run(Settings):
                         f"models.{name}.image_size: {model.image_size}; resize: graded needs an even number, at most "
                         f"half the pixels of an image, which must be even too ({psf.instrument} has {pixels})"
                     )
-        self._check_groups(name, recipe)
+        self.check_groups(name)
 
-    def _check_groups(self, name: str, recipe: Recipe) -> None:
-        """Raise a ValueError if a group of images that are normalised together has one training image."""
-        if recipe.normalise not in ("camera", "psf"):
+    def check_groups(self, model: str, left_out: str | None = None) -> None:
+        """Check that each group of images that are normalised together has two training images.
+
+        Parameters
+        ----------
+        model
+            Key of the network in ``networks``.
+        left_out
+            A PSF without which it is trained; its images are then normalised by those of its camera.
+
+        Raises
+        ------
+        ValueError
+            If a group has fewer.
+        """
+        recipe = self.recipe(model)
+        if not recipe.normalises_by_camera:
             return
-        groups = [self.same_camera(psf) if recipe.normalise == "camera" else [psf] for psf in self.psfs]
-        for group in groups:
-            if sum(systems_of(self, psf, "train") for psf in group) < 2:
-                raise ValueError(
-                    f"data.train: {self.data.train} makes one image of {group[0]}, but normalise: {recipe.normalise} "
-                    f"of models.{name} needs two or more: raise it, or choose normalise: pixel"
-                )
-
-    def same_camera(self, psf: str) -> list[str]:
-        """The PSFs whose images have as many pixels, of the same size, as those of one PSF, itself among them."""
         cameras = {name: self.instruments[entry.instrument] for name, entry in self.psfs.items()}
-        geometry = {name: (camera.pixels, camera.pixel_scale) for name, camera in cameras.items()}
-        return [name for name in self.psfs if geometry[name] == geometry[psf]]
+        names = {name: camera_name(camera.pixels, camera.pixel_scale) for name, camera in cameras.items()}
+        for psf in self.psfs:
+            alone = recipe.normalise == "psf" and psf != left_out
+            group = [
+                name for name in self.psfs if name != left_out and (name == psf if alone else names[name] == names[psf])
+            ]
+            count = sum(systems_of(self, name, "train") for name in group)
+            if count < 2:
+                without = "" if left_out is None else f" without {left_out}"
+                raise ValueError(
+                    f"data.train: {self.data.train} makes {count} training images{without} by which those of {psf} are "
+                    f"normalised, and normalise: {recipe.normalise} of models.{model} needs two or more: raise it, or "
+                    "choose normalise: pixel"
+                )
 
     @property
     def sections(self) -> dict[str, Section]:

@@ -172,7 +172,7 @@ class Posterior:
 
 
 def possible(coordinates: Tensor) -> Tensor:
-    """Whether a system can be computed at all, (B,), for coordinates (B, 14): by the bounds of all parameters."""
+    """Whether a system can be computed at all, (B,), by the bounds of the parameters and of the ellipticity."""
     parameters = to_parameters(coordinates)
     low, high = LOW - ROUNDING * (1 + LOW.abs()), HIGH + ROUNDING * (1 + HIGH.abs())
     return inside(parameters) & ((parameters >= low) & (parameters <= high)).all(1)

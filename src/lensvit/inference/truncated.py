@@ -36,6 +36,7 @@ from lensvit.inference.likelihood import Equations, covariance
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.search import best_steps
 
+HELD = 1e-6  # gradient at the parabola's maximum, in standard deviations of its axis, above which a limit holds it
 FAR = 8.0  # distance of a limit from the mean at which it changes nothing [standard deviations]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(80)
 DEPTH = 40.0  # fall of the log density at which an integral ends
@@ -137,22 +138,25 @@ def posterior_moments(prior: LogPrior, best: Tensor, equations: Equations) -> Mo
         Gradient and information of the log posterior there.
     """
     mean, spread = best.clone(), torch.full_like(equations.information, torch.nan)
-    near = torch.zeros(len(best), dtype=torch.bool)
+    cut = torch.zeros(len(best), dtype=torch.bool)
     good = torch.nonzero(best.isfinite().all(1))[:, 0]
     if not len(good):
-        return Moments(mean, spread, near)
+        return Moments(mean, spread, cut)
     spread[good] = covariance(equations.information[good])[0]
     bounds = prior.bounds(best[good])
     gradient, information = equations.gradient[good], equations.information[good]
     step, _ = best_steps(gradient, information, bounds)
     pull = gradient - (information @ step[..., None])[..., 0]  # left where only limits hold the parabola's maximum
     turned = bounds.axes @ spread[good] @ bounds.axes.mT
-    center = (bounds.axes @ spread[good] @ pull[..., None])[..., 0]
+    held = (bounds.axes @ pull[..., None])[..., 0].abs() * turned.diagonal(dim1=1, dim2=2).sqrt() > HELD
+    # along the axes that are free the search has ended, and what is left of the gradient is its tolerance
+    along = torch.where(held, (bounds.axes @ gradient[..., None])[..., 0], 0.0)
+    center = (turned @ along[..., None])[..., 0]
     for place, row in enumerate(good.tolist()):
         parts = (center, turned, bounds.low, bounds.high)
         moments = truncated(*(part[place].numpy() for part in parts))
         if moments is not None:
-            offset, cut = (torch.as_tensor(part) for part in moments)
+            offset, narrowed = (torch.as_tensor(part) for part in moments)
             axes = bounds.axes[place]
-            mean[row], spread[row], near[row] = best[row] + axes.mT @ offset, axes.mT @ cut @ axes, True
-    return Moments(mean, spread, near)
+            mean[row], spread[row], cut[row] = best[row] + axes.mT @ offset, axes.mT @ narrowed @ axes, True
+    return Moments(mean, spread, cut)

@@ -126,7 +126,10 @@ def read_settings(path: Path, kind: type[Read]) -> Read:
 
 def shown(value: object) -> str:
     """A value as a message of one line shows it: cut, where it is long."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return f"a {type(value).__name__} that is too long to show"
     return text if len(text) <= 100 else f"{text[:100]} ..."
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import reading
@@ -15,6 +16,9 @@ from lensvit.parameters import NAMES, TARGET_NAMES
 CATALOG = ("id", "split", "psf", "chunk", "row", *NAMES, "n_images", "sigma_bkg", "seed", "redraws")
 PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "mean", "sigma")))
 PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("aleatoric", "epistemic")))
+# columns of Parquet files with text, and with true and false; all others hold numbers
+TEXT = ("id", "split", "psf", "chunk", "instrument", "start", "reason", "method", "treatment")
+FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "valid_known", "valid_marginalised")
 REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
 
 
@@ -36,7 +40,13 @@ def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
         If the file is absent, cannot be read, is broken, lacks a column, or has no rows.
     """
     with reading(path):
-        return _columns_of(pd.read_parquet(path), columns)
+        table = _columns_of(pd.read_parquet(path), columns)
+        for name, column in table.items():
+            if name in FLAGS and not is_bool_dtype(column):
+                raise ValueError(f"its column {name} holds more than true and false")
+            if name not in TEXT and not is_numeric_dtype(column):
+                raise ValueError(f"its column {name} holds no numbers")
+        return table
 
 
 def read_catalog(path: Path) -> pd.DataFrame:
@@ -44,10 +54,22 @@ def read_catalog(path: Path) -> pd.DataFrame:
     return read_parquet(path, *CATALOG)
 
 
+def by_id(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """A table that was read from a file, by the ids of its systems.
+
+    Raises
+    ------
+    LensvitError
+        If a system stands in it twice.
+    """
+    with reading(path):
+        return table.set_index("id", verify_integrity=True)
+
+
 def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
     """The limits of information of a run by id, for one treatment of the amplitudes; see :func:`read_parquet`."""
     columns = [f"{name}_{amplitudes}" for name in ("valid", *TARGET_NAMES)]
-    return read_parquet(path, "id", "instrument", *columns).set_index("id")
+    return by_id(path, read_parquet(path, "id", "instrument", *columns))
 
 
 def read_refined(path: Path) -> pd.DataFrame:
@@ -114,10 +136,20 @@ def read_benchmark(path: Path, *columns: str) -> dict[str, float]:
         return {name: float(last[name]) for name in columns}
 
 
+def read_seconds(path: Path) -> float:
+    """The time that a job took [s], from its benchmark; see :func:`read_benchmark`. It must be there."""
+    seconds = read_benchmark(path, "s")["s"]
+    with reading(path):
+        if not np.isfinite(seconds):
+            raise ValueError("it has no time in its column s")
+    return seconds
+
+
 def read_by_target(path: Path) -> pd.DataFrame:
     """A CSV file of numbers with a row for "overall" and each target, by target; see :func:`read_csv`."""
-    table = read_csv(path, "target").set_index("target")
+    table = read_csv(path, "target")
     with reading(path):
+        table = table.set_index("target", verify_integrity=True)
         for row in ("overall", *TARGET_NAMES):
             if row not in table.index:
                 raise ValueError(f"it lacks the row {row}")
@@ -142,7 +174,7 @@ def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
     LensvitError
         If a file is absent or broken, or the models predict different systems.
     """
-    tables = {Path(path).stem: read_parquet(path, *PREDICTIONS).set_index("id") for path in paths}
+    tables = {Path(path).stem: by_id(path, read_parquet(path, *PREDICTIONS)) for path in paths}
     first, *others = tables
     ids = tables[first].index
     for name in others:

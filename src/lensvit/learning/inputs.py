@@ -22,9 +22,9 @@ from torch import Tensor
 from lensvit.io.images import ImageChunk, image_geometry, read_chunks
 from lensvit.jobs.devices import send
 from lensvit.jobs.threads import for_each
-from lensvit.learning.pixel_norm import PixelNorm, camera_name
+from lensvit.learning.pixel_norm import PixelNorm
 from lensvit.learning.preprocessing import add_noise, brightness_factor, mean_variance, stretch, to_input_scale
-from lensvit.learning.settings import InputRecipe, Preparation, kept_bytes, prepared_as
+from lensvit.learning.settings import InputRecipe, Preparation, camera_name, kept_bytes, prepared_as
 from lensvit.lensing.noise import noise, noisy, variance
 
 SHARE_OF_GPU = 0.5  # largest share of the GPU's free memory that images may take

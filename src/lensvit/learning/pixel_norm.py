@@ -13,11 +13,6 @@ from lensvit.learning.settings import Normalise
 ALL = "all"  # name of the group of all images
 
 
-def camera_name(pixels: int, pixel_scale: float) -> str:
-    """A camera by the side of its images [pixel] and of a pixel [arcsec]."""
-    return f"{pixels} x {pixel_scale:g} arcsec"
-
-
 def group_names(normalise: Normalise, cameras: Mapping[str, str]) -> list[str]:
     """The groups of images that have statistics of their own.
 

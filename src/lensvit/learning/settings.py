@@ -79,6 +79,16 @@ class Recipe(InputRecipe):
     precision: Precision
     compile: Compile
 
+    @property
+    def normalises_by_camera(self) -> bool:
+        """Whether inputs of different cameras are normalised by statistics of their own."""
+        return self.normalise in ("camera", "psf")
+
+
+def camera_name(pixels: int, pixel_scale: float) -> str:
+    """A camera by the side of its images [pixel] and of a pixel [arcsec]."""
+    return f"{pixels} x {pixel_scale:g} arcsec"
+
 
 class Architecture(Settings):
     """A network of transformers or torchvision, by its name there."""

@@ -126,7 +126,7 @@ def stored_sample(settings: TrainSettings, rows: pd.DataFrame, images: Path, dev
         Where batches go.
     """
     chosen = rows.iloc[epoch_order(settings.seed, -1, len(rows)).numpy()]
-    by_psf = settings.recipe.normalise in ("camera", "psf")
+    by_psf = settings.recipe.normalises_by_camera
     chosen = chosen.groupby("psf", observed=True).head(SAMPLE) if by_psf else chosen.head(SAMPLE)
     return StoredImages(settings, chosen, images, device, fresh=settings.recipe.noise == "fresh").stored
 

@@ -23,7 +23,7 @@ from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import AGAIN, first_line, read_json, read_model, write_text
-from lensvit.io.settings import Settings, read_settings
+from lensvit.io.settings import Settings, read_settings, shown
 from lensvit.jobs.provenance import packages
 from lensvit.learning.settings import TrainedModel
 from lensvit.paper.schema import (
@@ -156,7 +156,7 @@ def _checked(part: str, files: Sequence[Path]) -> Iterator[None]:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             key = ".".join(map(str, [error.title, *first["loc"]]))
-            said = f"{key}: {first['msg']} (got {first['input']!r})"
+            said = f"{key}: {first['msg']} (got {shown(first['input'])})"
         else:
             said = f"{type(error).__name__}: {first_line(error)}"
         remedy = AGAIN if len(files) == 1 else "delete the one that is wrong and run snakemake again"
@@ -278,9 +278,7 @@ def _durations(benchmarks: Path, models: Sequence[str]) -> dict[str, float]:
     files = {"simulate": sorted(benchmarks.glob("simulate/*/*.tsv"))}
     for stage in ("train", "evaluate"):
         files |= {f"{stage}/{model}": sorted(benchmarks.glob(f"{stage}/{model}.tsv")) for model in models}
-    return {
-        stage: sum(tables.read_benchmark(path, "s")["s"] for path in paths) for stage, paths in files.items() if paths
-    }
+    return {stage: sum(map(tables.read_seconds, paths)) for stage, paths in files.items() if paths}
 
 
 def _provenance(context: Context) -> Provenance:

@@ -32,10 +32,11 @@ SPELLINGS = {  # of these units in headers, beside astropy's own
     spelling(word): unit
     for word, unit in {
         "electron": units.electron, "electrons": units.electron, "count": units.count, "counts": units.count,
-        "photon": units.photon, "photons": units.photon, "adu": units.adu,
+        "photon": units.photon, "photons": units.photon, "adu": units.adu, "cps": units.count / units.s,
     }.items()
     for spelling in (str.lower, str.upper, str.capitalize)
 }  # fmt: skip
+ELECTRONS = re.compile(r"\be-?(?![\w+.-])")  # as "e-" in "e-/s", but not in "1e-17"
 # the square of a unit in brackets, which astropy does not read
 SQUARED = re.compile(r"(?:1\s*/\s*)?\((.+)\)\s*(?:\*\*|\^)\s*\(?[+-]?2\)?")
 
@@ -100,7 +101,8 @@ def warnings(kernel: Kernel, cards: Cards) -> Iterator[str]:
 
 def _is_variance(text: str) -> bool:
     """Whether a unit is the square of one of light, or its inverse; what astropy cannot read is not."""
-    squared = SQUARED.fullmatch(text.strip())
+    text = ELECTRONS.sub("electron", text.strip())
+    squared = SQUARED.fullmatch(text)
     with catch_warnings(action="ignore"), units.set_enabled_aliases(SPELLINGS):
         unit = units.Unit(squared[1] if squared else text, parse_strict="silent")
     if isinstance(unit, units.UnrecognizedUnit):

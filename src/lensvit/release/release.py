@@ -25,7 +25,7 @@ from typing import IO, Any
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io.files import PUBLICATION_DATE, atomic, manifest_path, read_json, read_text, read_yaml, sha256, trouble
-from lensvit.io.tables import read_benchmark
+from lensvit.io.tables import read_seconds
 from lensvit.release import records
 
 MANIFEST, RECORDS = "MANIFEST.json", "records.json"
@@ -150,7 +150,7 @@ def _provenance(folder: Path, run: str) -> dict[str, Any]:
     config = read_yaml(folder / "settings/numbers.yaml")
     models = {path.parent.name: read_json(path) for path in folder.glob("models/*/provenance.json")}
     durations = {
-        path.relative_to(folder / "benchmarks").with_suffix("").as_posix(): read_benchmark(path, "s")["s"]
+        path.relative_to(folder / "benchmarks").with_suffix("").as_posix(): read_seconds(path)
         for path in _found(folder, ["benchmarks/**/*.tsv"])
     }
     absent = {

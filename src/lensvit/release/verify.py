@@ -223,9 +223,10 @@ def read_folder(folder: Path, name: str | None = None) -> Table:
         raise LensvitError(f"no {table}: make paper RUN={folder.name} makes it")
     values, errors = (_columns(path) for path in (table, table.with_name("table1_errors.csv")))
     settings = read_yaml(folder / "settings/numbers.yaml", "scale")
-    missing = [column for column in errors if column not in values]
-    if missing:
-        raise LensvitError(f"{table} lacks the column {missing[0]}: delete it and run snakemake again")
+    for path, found, other in ((table, values, errors), (table.with_name("table1_errors.csv"), errors, values)):
+        missing = [name for name in other if name not in found and name != "limit" and not name.startswith("published")]
+        if missing:
+            raise LensvitError(f"{path} lacks the column {missing[0]}: delete it and run snakemake again")
     models = [column for column in errors if column not in BESIDE]
     families = {model: _family(folder / "models" / model / "config.json") for model in models}
     return Table(name or folder.name, values, errors, families, settings["scale"])

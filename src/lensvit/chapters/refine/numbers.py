@@ -74,7 +74,7 @@ class RefineNumbers(Numbers):
         description="whether clearly more fits converge from the first network's draws than from the priors"
     )
     cut: bool = Field(
-        description="whether a limit of a uniform prior cuts off the posterior of a converged fit from any start"
+        description="whether a limit of a uniform prior cuts off the posterior of at least one converged fit"
     )
     starts: list[FitStart] = Field(description="one a start, the networks first")
     rows: list[FitRow] = Field(description='one a target, "overall" first')

@@ -77,7 +77,7 @@ def shift_scores(
     choice = read_settings(settings, ShiftSettings)
     counts = {psf: camera.systems for psf, camera in choice.cameras.items()}
     rows = first_test_systems(tables.read_catalog(catalog), counts)
-    table = tables.read_parquet(predictions, *tables.PREDICTIONS).set_index("id")
+    table = tables.by_id(predictions, tables.read_parquet(predictions, *tables.PREDICTIONS))
     missing = rows["id"][~rows["id"].isin(table.index)]
     if len(missing):
         raise LensvitError(f"{predictions} has no prediction of {missing.iloc[0]}: delete it and run snakemake again")

@@ -64,7 +64,7 @@ class Shift(Section):
                 f"({run.data.train}): raise that, or set left_out to null"
             )
         if self.left_out is not None:
-            self._check_normalised(run, self.left_out)
+            run.check_groups(self.tested(run), self.left_out)
         if self.left_out is None and not self.cases:
             raise ValueError("shift: has no case and leaves no PSF out; set shift.enabled to false")
         if self.systems is not None and not len(run.psfs) <= self.systems <= run.data.test:
@@ -81,16 +81,6 @@ class Shift(Section):
             if not case.priors and not case.scene:
                 raise ValueError(f"shift.cases.{name}: changes neither priors nor scene")
             self._check_case(run, name)
-
-    def _check_normalised(self, run: Run, left_out: str) -> None:
-        """Raise a ValueError if images of the PSF that is left out could not be normalised."""
-        by_camera = run.recipe(self.tested(run)).normalise in ("camera", "psf")
-        if by_camera and run.same_camera(left_out) == [left_out]:
-            raise ValueError(
-                f"shift.left_out: {left_out} is the only PSF of {run.psfs[left_out].instrument}, so that a network "
-                "trained without it cannot normalise its images: choose another PSF, or normalise: pixel for "
-                f"models.{self.tested(run)}"
-            )
 
     def _check_case(self, run: Run, name: str) -> None:
         try:

@@ -82,7 +82,7 @@ def shift_table(scores: list[Path], output: Path, curves: Path, left_out: str | 
     LensvitError
         If a file is absent or broken, or the systems of a case have no counterparts.
     """
-    samples = {Path(path).parent.name: tables.read_parquet(path, *SCORED).set_index("id") for path in scores}
+    samples = {Path(path).parent.name: tables.by_id(path, tables.read_parquet(path, *SCORED)) for path in scores}
     rows, points = [], []
     for contrast in contrasts(samples, left_out):
         rows += [{"case": contrast.name, **row} for row in compared(contrast)]
