@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lensvit.config.products import is_shown
 from lensvit.doctor.answers import Answer, Case, right, unknown, wrong
 from lensvit.doctor.programs import NoAnswerError, ask, found
 from lensvit.errors import LensvitError
@@ -99,7 +100,7 @@ def _profile(case: Case, partitions: Mapping[str, set[str]], stops: bool) -> Ans
         return unknown(what, f"{' or '.join(LISTS)} is a list, which is not read: write key: value")
     common = _mapping(content.get("default-resources"))
     rules = {name: common | _mapping(values) for name, values in _mapping(content.get("set-resources")).items()}
-    on_gpus = (*ON_GPUS, *(ON_GPUS_OF_SHIFT if case.run.shift.enabled else ())) if case.run.device == "gpu" else ()
+    on_gpus = (*ON_GPUS, *(ON_GPUS_OF_SHIFT if is_shown(case.run, "shift") else ())) if case.run.device == "gpu" else ()
     kinds = {name.rstrip("*"): kinds for name, kinds in partitions.items()}
     default = next((name.rstrip("*") for name in partitions if name.endswith("*")), None)
     for rule, values in {"default-resources": common, **dict.fromkeys(on_gpus, common), **rules}.items():
