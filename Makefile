@@ -57,7 +57,8 @@ cost: .venv/installed
 	  --config run=cost_$$n "data={train: $$((n*3/4)), validation: $$((n/8)), test: $$((n/8))}" || exit 1; done
 	$(BIN)/lensvit cost --runs $(COST_SIZES:%=results/cost_%) --output results/cost.csv
 
-# a worker for each core; the tests of one file, and all that run snakemake, share a worker and what they set up
+# a worker for each core, four at most; the tests of one file, and all that run snakemake, share a worker and what they
+# set up
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 

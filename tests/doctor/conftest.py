@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from lensvit.config.run import validate
+from lensvit.doctor import slurm
 from lensvit.doctor.answers import Case
+from lensvit.jobs import devices
 from tests.config.configs import changed
 
 SMALL_RESNET = {  # for the smoke run
@@ -19,8 +21,8 @@ SMALL_RESNET = {  # for the smoke run
 def case(tmp_path):
     """What is asked of the paper's run; keywords are keys of the config that differ."""
 
-    def make(choice="auto", steps=1, **changes):
-        return Case(validate(changed(changes)), choice, steps, tmp_path / "results")
+    def make(steps=1, **changes):
+        return Case(validate(changed(changes)), steps, tmp_path / "results")
 
     return make
 
@@ -31,7 +33,7 @@ def programs(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "CUDA_VISIBLE_DEVICES"):
+    for name in (*devices.SCHEDULERS, "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 
     def install(name, script):
@@ -47,8 +49,6 @@ def gpus(monkeypatch, tmp_path):
     """GPUs that torch sees, by their UUIDs."""
     import torch
 
-    from lensvit.jobs import devices
-
     def install(*uuids, major=9, cuda="13.2"):
         card = {"name": "a card", "total_memory": 80e9, "major": major, "minor": 0}
         monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(uuids))
@@ -59,6 +59,17 @@ def gpus(monkeypatch, tmp_path):
         monkeypatch.setattr(torch.version, "cuda", cuda)
         monkeypatch.setattr(devices, "lock_folder", lambda: tmp_path)
 
+    return install
+
+
+@pytest.fixture
+def login_node(monkeypatch):
+    """Whether this is a login node of SLURM, which it is not until it is said."""
+
+    def install(is_one):
+        monkeypatch.setattr(slurm, "is_login_node", lambda: is_one)
+
+    install(False)
     return install
 
 

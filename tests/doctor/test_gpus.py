@@ -57,13 +57,12 @@ def test_the_driver(case, gpus, programs, driver, cuda, seen, verdict, stops):
     [
         (None, "there is no nvidia-smi here"),
         ("echo NVIDIA-SMI has failed >&2; exit 9", "nvidia-smi ends with status 9 (NVIDIA-SMI has failed)"),
-        ("exec sleep 20", "no answer within"),
+        ("exec /bin/sleep 20", "no answer within"),
         ("echo No devices were found", "nvidia-smi shows no GPU"),
     ],
 )
 def test_a_driver_that_does_not_tell(case, gpus, programs, monkeypatch, script, said):
     gpus()
-    monkeypatch.setenv("PATH", "/bin:/usr/bin", prepend=":")
     monkeypatch.setattr(looks, "SECONDS", 0.5)
     if script:
         programs("nvidia-smi", script)
@@ -80,8 +79,28 @@ def test_each_card_has_a_line(case, gpus, programs):
     assert second.verdict == "right" and "0.0 in use" in second.said
     gpus("A", major=7)
     assert "no bfloat16: set precision: 32-true" in one(looks.cards, case()).said
-    recipes = {name: {"precision": "32-true"} for name in ("paper", "improved")}
-    assert one(looks.cards, case(recipes=recipes)).verdict == "right"
+
+
+@pytest.mark.parametrize(
+    ("device", "recipes", "evaluation", "verdict"),
+    [
+        ("gpu", "auto", "32-true", "wrong"),
+        ("gpu", "32-true", "auto", "wrong"),
+        ("gpu", "32-true", "32-true", "right"),
+        ("cpu", "bf16-mixed", "bf16-mixed", "right"),
+    ],
+)
+def test_a_card_without_bfloat16_for_what_wants_it(case, gpus, programs, device, recipes, evaluation, verdict):
+    gpus("A", major=7)
+    precision = {name: {"precision": recipes} for name in ("paper", "improved")}
+    answer = one(looks.cards, case(device=device, recipes=precision, evaluation={"precision": evaluation}))
+    assert answer.verdict == verdict
+
+
+def test_gpus_without_nvidia_smi(case, gpus, programs):
+    gpus("A")  # as in a container
+    answer = one(looks.driver, case())
+    assert answer.verdict == "right" and answer.said == "there is no nvidia-smi here; torch sees GPUs all the same"
 
 
 def test_no_gpu(case, gpus, programs, root):

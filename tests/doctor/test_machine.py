@@ -40,13 +40,26 @@ def test_the_least_of_a_group_and_of_those_around_it_counts(groups):
 
 def test_groups_of_the_first_version(groups):
     groups(
-        "4:cpu,cpuacct:/box\n3:memory:/box\n1:name=systemd:/\n",
-        **{"cpu,cpuacct__box__cpu_dot_cfs_quota_us": "50000", "cpu,cpuacct__box__cpu_dot_cfs_period_us": "100000",
-           "cpu,cpuacct__cpu_dot_cfs_quota_us": "-1", "cpu,cpuacct__cpu_dot_cfs_period_us": "100000",
+        "4:cpu:/box\n3:memory:/box\n1:name=systemd:/\n",
+        **{"cpu__box__cpu_dot_cfs_quota_us": "50000", "cpu__box__cpu_dot_cfs_period_us": "100000",
+           "cpu__cpu_dot_cfs_quota_us": "-1", "cpu__cpu_dot_cfs_period_us": "100000",
            "memory__box__memory_dot_limit_in_bytes": "2000"},
     )  # fmt: skip
     assert machine.cgroup_cores() == 0.5
     assert machine.cgroup_memory() == 2000
+
+
+@pytest.mark.parametrize("both", ["cpu,cpuacct", "cpuacct,cpu"])
+@pytest.mark.parametrize("shown", ["cpu,cpuacct", "cpuacct,cpu"])
+def test_groups_of_two_controllers_are_found_in_either_order(groups, tmp_path, both, shown):
+    """As the folder has one order, the list of groups may have the other; links have the single names."""
+    groups(
+        f"4:{shown}:/box\n",
+        **{f"{both}__box__cpu_dot_cfs_quota_us": "150000", f"{both}__box__cpu_dot_cfs_period_us": "100000"},
+    )
+    for name in ("cpu", "cpuacct"):
+        (tmp_path / "groups" / name).symlink_to(both)
+    assert machine.cgroup_cores() == 1.5
 
 
 def test_in_a_container_only_the_top_is_seen(groups):
@@ -89,9 +102,17 @@ def test_two_cores_are_enough_for_a_cpu(case, groups, processor):
     ("there", "bound", "verdict", "stops"),
     [(64e9, "max", "right", False), (64e9, "8000000000", "wrong", False), (4e9, "max", "wrong", True)],
 )
-def test_memory(case, groups, monkeypatch, there, bound, verdict, stops):
+def test_memory(case, groups, monkeypatch, login_node, there, bound, verdict, stops):
     groups("0::/\n", memory_dot_max=bound)
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(total=there, available=there / 2))
     (answer,) = machine.memory(case())
     assert (answer.verdict, answer.stops) == (verdict, stops)
     assert ("its control group allows 8.0" in answer.said) == (bound != "max")
+
+
+def test_the_memory_of_a_login_node_does_not_stop_the_run(case, groups, monkeypatch, login_node):
+    groups("0::/\n")
+    login_node(True)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(total=4e9, available=2e9))
+    (answer,) = machine.memory(case())
+    assert answer.verdict == "wrong" and not answer.stops

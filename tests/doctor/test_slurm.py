@@ -2,9 +2,11 @@ import re
 import socket
 
 import pytest
+import yaml
 
 from lensvit.doctor import slurm
 
+TAKERS = [*slurm.ON_GPUS, *slurm.ON_GPUS_OF_SHIFT]
 GPUS = "echo 'cpu* (null)'; echo 'gpu gpu:a100:4(S:0-1)'; echo 'gpu gpu:2'; echo 'parts gpu:1g.5gb:7,shard:4'"
 
 
@@ -28,6 +30,11 @@ def profile(tmp_path):
     return write
 
 
+def sent(*rules):
+    """A profile that sends rules to the partition with GPUs."""
+    return yaml.safe_dump({"set-resources": {rule: {"slurm_partition": "gpu"} for rule in rules}})
+
+
 def test_no_slurm(case):
     assert found(case())["SLURM"].verdict == "right"
     answer = found(case(models={"vit": {"nodes": 2}}))["SLURM"]
@@ -36,7 +43,7 @@ def test_no_slurm(case):
 
 def test_a_login_node(case, programs, profile):
     programs("sinfo", GPUS)
-    profile("set-resources: {train: {slurm_partition: gpu}}")
+    profile(sent(*TAKERS))
     answers = found(case())
     assert answers["SLURM partitions"].said == "cpu*: no GPUs; gpu: a100, gpu; parts: 1g.5gb"
     assert answers["srun"].verdict == "unknown" and answers[str(slurm.PROFILE)].verdict == "right"
@@ -79,8 +86,9 @@ def test_a_profile_that_the_cluster_does_not_fit(case, programs, profile, text, 
     "text",
     [
         "default-resources: {slurm_partition: gpu}",
-        "set-resources: {train: {slurm_partition: 'cpu,gpu', gpu_model: A100}}",
-        "set-resources: {train: {slurm_partition: gpu}, psf: {slurm_partition: cpu}}",
+        "{default-resources: {slurm_partition: 'cpu,gpu'}, set-resources: {train: {gpu_model: A100}}}",
+        "{default-resources: {slurm_partition: gpu}, set-resources: {psf: {slurm_partition: cpu}}}",
+        sent(*TAKERS),
     ],
 )
 def test_a_profile_that_fits(case, programs, profile, text):
@@ -88,6 +96,51 @@ def test_a_profile_that_fits(case, programs, profile, text):
     profile(text)
     answer = found(case())[str(slurm.PROFILE)]
     assert answer.verdict == "right", answer.said
+
+
+@pytest.mark.parametrize("rule", TAKERS)
+def test_every_rule_that_takes_a_gpu_needs_a_partition_with_some(case, programs, profile, rule):
+    programs("sinfo", GPUS)
+    profile(sent(*(name for name in TAKERS if name != rule)))
+    answer = found(case())[str(slurm.PROFILE)]
+    assert answer.stops and f"{rule} goes to the partition cpu, which has no GPUs" in answer.said
+    assert found(case(device="cpu"))[str(slurm.PROFILE)].verdict == "right"
+
+
+def test_only_a_run_with_the_part_shift_has_its_rules(case, programs, profile):
+    programs("sinfo", GPUS)
+    profile(sent(*slurm.ON_GPUS))
+    assert found(case())[str(slurm.PROFILE)].stops
+    assert found(case(shift={"enabled": False}))[str(slurm.PROFILE)].verdict == "right"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["default-resources: ['slurm_partition=gpu']", "set-resources: ['train:slurm_partition=gpu']"],
+)
+def test_a_profile_of_lists_is_not_judged(case, programs, profile, text):
+    programs("sinfo", GPUS)
+    profile(text)
+    answer = found(case())[str(slurm.PROFILE)]
+    assert answer.verdict == "unknown"
+    assert answer.said == "default-resources or set-resources is a list, which is not read: write key: value"
+
+
+def test_a_profile_with_keys_and_nothing_behind_them(case, programs, profile):
+    programs("sinfo", GPUS)
+    profile("default-resources:\nset-resources:\n")
+    assert "train goes to the partition cpu" in found(case())[str(slurm.PROFILE)].said
+
+
+def test_within_an_allocation_a_profile_does_not_stop_the_run(case, programs, profile, monkeypatch):
+    programs("sinfo", GPUS)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    for text in ("default-resources: {mem_mb: 1}", "default-resources: {slurm_partition: big}",
+                 "default-resources: {slurm_partition: gpu, gpu_model: h100}"):  # fmt: skip
+        profile(text)
+        answer = found(case(device="gpu"))[str(slurm.PROFILE)]
+        assert answer.verdict == "wrong" and not answer.stops
 
 
 def test_a_profile_that_cannot_be_read(case, programs, profile):
@@ -103,9 +156,9 @@ def test_a_profile_that_cannot_be_read(case, programs, profile):
         ("echo a line of a module; echo 4", "right", False, "sees 4"),
         ("echo 2", "wrong", False, "sees 2 GPUs, and models.vit asks for 4"),
         ("echo 0", "wrong", True, "no GPU"),
-        ("echo execve: No such file >&2; exit 2", "wrong", True, "No such file"),
+        ("echo execve: No such file >&2; exit 2", "wrong", False, "No such file"),
         ("echo nothing", "unknown", False, "does not say"),
-        (None, "wrong", True, "there is no srun"),
+        (None, "wrong", False, "there is no srun here; a model with nodes above 1 would need it"),
     ],
 )
 def test_what_srun_sees_in_an_allocation(case, programs, monkeypatch, script, verdict, stops, said):
@@ -116,6 +169,13 @@ def test_what_srun_sees_in_an_allocation(case, programs, monkeypatch, script, ve
     answer = found(case(models={"vit": {"gpus": 4}}))["srun"]
     assert (answer.verdict, answer.stops) == (verdict, stops) and said in answer.said
     assert "srun" not in found(case(device="cpu"))
+
+
+def test_a_model_over_nodes_needs_srun(case, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    answer = found(case(models={"vit": {"nodes": 2}}))["srun"]
+    assert answer.stops and "there is no srun here; models.vit needs it" in answer.said
 
 
 @pytest.mark.parametrize(

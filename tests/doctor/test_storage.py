@@ -17,7 +17,22 @@ def locks(case):
 
 def test_locks_of_a_good_disk(case, tmp_path):
     assert locks(case()).verdict == "right"
+    assert not (tmp_path / "results").exists()
+
+
+def test_results_that_were_there_stay(case, tmp_path):
+    (tmp_path / "results").mkdir()
+    assert locks(case()).verdict == "right"
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_results_in_which_somebody_else_begins_to_write_stay(tmp_path):
+    with storage.scratch(tmp_path / "far/results"):
+        (tmp_path / "far/results/run").mkdir()
+    assert list((tmp_path / "far/results").iterdir()) == [tmp_path / "far/results/run"]
+    with storage.scratch(tmp_path / "other/results"):
+        pass
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_disk_that_lets_two_have_a_lock(case, monkeypatch):

@@ -13,6 +13,8 @@ from lensvit.learning import trainer
 from lensvit.learning.libraries import NotHereError
 from tests.config.configs import content
 
+pytestmark = pytest.mark.usefixtures("login_node")
+
 SEEN = {
     "place": "a card", "precision": "bf16-mixed", "batch": 20, "images_per_second": 912.3, "memory": 9.5,
     "inputs": ["float32"], "convolutions": 310, "channels_last": 310, "wants_channels_last": True,
@@ -23,7 +25,7 @@ SEEN = {
 def said(case, monkeypatch, found):
     """The lines of the ViT for what its process answers."""
     monkeypatch.setattr(training, "_in_a_process", lambda trial: found)
-    return list(training.models(case(models={"resnet": None}, shift={"model": "vit"}, choice="cpu")))
+    return list(training.models(case(models={"resnet": None}, shift={"model": "vit"}, device="cpu")))
 
 
 def test_what_is_said_of_a_network(case, monkeypatch):
@@ -188,11 +190,31 @@ def test_a_gpu_that_is_not_there_and_gpus_that_are_taken(case, tmp_path, gpus):
         assert "taken by other jobs" in trial.answer(asked)["unknown"]
 
 
+def test_a_gpu_that_a_scheduler_has_given_is_tried_whoever_has_it(case, tmp_path, gpus, monkeypatch):
+    asked = smoke(case, tmp_path, "vit").model_copy(update={"device": "gpu"})
+    gpus("A")
+    monkeypatch.setattr(trial, "try_training", lambda asked: asked)
+    monkeypatch.setenv("PBS_JOBID", "12")
+    with devices.free_slots(["A"], 1, tmp_path):
+        assert list(trial.answer(asked)) == ["seen"]
+
+
 def test_where_networks_are_tried(case, gpus):
     gpus("A")
-    assert training._place(case()) == "gpu" and training._place(case(choice="cpu")) == "cpu"
+    assert training._place(case()) == "gpu" and training._place(case(device="cpu")) == "cpu"
     gpus()
     assert training._place(case()) == "cpu"
+
+
+def test_nothing_is_tried_on_the_cpu_of_a_login_node(case, gpus, login_node, monkeypatch, tmp_path):
+    login_node(True)
+    monkeypatch.setattr(training, "_in_a_process", lambda trial: {"error": "tried"})
+    gpus()
+    for asked in (case(), case(device="cpu")):
+        (answer,) = training.models(asked)
+        assert answer.verdict == "unknown" and "srun --gpus=1" in answer.said
+    gpus("A")
+    assert "tried" in next(iter(training.models(case()))).said
 
 
 @pytest.mark.slow

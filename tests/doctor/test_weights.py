@@ -6,8 +6,11 @@ import pytest
 import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.file_download import try_to_load_from_cache
 
 from lensvit.doctor import weights as looks
+
+pytestmark = pytest.mark.usefixtures("login_node")
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +122,26 @@ def test_weights_of_torchvision(case, monkeypatch, tmp_path):
     (tmp_path / "checkpoints/resnet152-394f9c45.pth").write_text("")
     answer = resnet(case)
     assert answer.verdict == "right" and "is there" in answer.said and len(asked) == 1
+
+
+def test_a_model_without_weights_keeps_the_lines_of_the_others(case, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", try_to_load_from_cache)
+    stages = {"architecture": "ResNet", "options": {"block": "BasicBlock", "layers": [1]}, "image_size": 64}
+    first, second = looks.weights(case(models={"vit": {"architecture": "./models/my/vit"}, "resnet": stages}))
+    assert first.stops and "Repo id must be in the form" in first.said and "'./models/my/vit'" in first.said
+    assert second.stops and "torchvision has no pretrained weights of ResNet" in second.said
+    bad, good = {"architecture": "./models/my/vit"}, {"weights": "scratch"}
+    first, second = looks.weights(case(models={"vit": bad, "resnet": good}))
+    assert (first.verdict, second.verdict) == ("wrong", "right")
+
+
+def test_on_a_login_node_weights_that_are_fetched_are_unknown(case, monkeypatch, login_node):
+    login_node(True)
+    for answer in looks.weights(case()):  # the hub and the server do not answer
+        assert answer.verdict == "unknown" and "no route" in answer.said and "srun --gpus=1" in answer.said
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url, timeout: None)
+    answer = vit(case)
+    assert answer.verdict == "unknown" and "the hub has it" in answer.said
+    assert vit(case, weights="scratch").verdict == "right"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert vit(case).stops

@@ -158,6 +158,13 @@ def test_the_choice_of_a_scheduler_is_taken_without_a_lock(gpus, monkeypatch, tm
         assert (first, second) == ([0], [1])
 
 
+def test_what_a_scheduler_has_given_is_just_as_many_gpus(gpus, monkeypatch):
+    gpus("A", "B")
+    assert not devices.given(2)
+    monkeypatch.setenv("LSB_JOBID", "12")
+    assert devices.given(2) and not devices.given(1) and not devices.given(3)
+
+
 def test_fewer_gpus_than_are_asked_for(gpus):
     gpus("A", "B")
     with pytest.raises(LensvitError, match=r"4 GPUs are asked for and torch sees 2 here: .*--gpus-per-node"):

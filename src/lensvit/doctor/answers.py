@@ -61,8 +61,6 @@ class Case:
     ----------
     run
         The run that the machine is for, with the device that it is to compute on.
-    choice
-        Where networks are tried: ``cpu``, ``gpu``, or ``auto`` for a GPU where there is one.
     steps
         Training steps that are timed.
     results
@@ -75,7 +73,6 @@ class Case:
     """
 
     run: Run
-    choice: str
     steps: int
     results: Path
     written: dict[str, int] = field(default_factory=dict)

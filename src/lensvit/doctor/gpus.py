@@ -50,7 +50,9 @@ def driver(case: Case) -> Iterator[Answer]:
     try:
         cards = _cards()
     except NoAnswerError as reason:
-        if needed:
+        if _available():
+            yield right("driver", f"{reason}; torch sees GPUs all the same")
+        elif needed:
             yield unknown("driver", f"{reason}: no driver of NVIDIA, or its programs are not on the PATH")
         else:
             yield right("driver", f"{reason}, and the CPU needs none")
@@ -81,7 +83,8 @@ def cards(case: Case) -> Iterator[Answer]:
         used = {uuid: card.used for uuid, card in _cards().items()}
     except NoAnswerError:
         used = {}
-    wants_bf16 = any(arithmetic(case.run.recipe(name).precision, "gpu") == "bf16-mixed" for name in case.run.networks)
+    asked = (case.run.evaluation.precision, *(case.run.recipe(name).precision for name in case.run.networks))
+    wants_bf16 = case.run.device == "gpu" and "bf16-mixed" in {arithmetic(precision, "gpu") for precision in asked}
     for number in range(_count()):
         card = torch.cuda.get_device_properties(number)
         busy = used.get(str(card.uuid))
@@ -120,7 +123,7 @@ def device(case: Case) -> Iterator[Answer]:
             f"{said}; models.{model} asks for {wanted}: lower its gpus, or start where there are as many",
             stops=is_asked,
         )
-    elif visible == wanted and any(name in os.environ for name in devices.SCHEDULERS):
+    elif devices.given(wanted):
         yield right("device", f"{said}; a model with gpus: {wanted} takes those that the scheduler has given")
     else:
         yield _taken(said, visible, wanted)

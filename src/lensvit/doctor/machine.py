@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from lensvit.config.resources import training_memory
+from lensvit.doctor import slurm
 from lensvit.doctor.answers import Answer, Case, right, wrong
 
 GROUPS = Path("/sys/fs/cgroup")
@@ -52,7 +53,8 @@ def memory(case: Case) -> Iterator[Answer]:
         yield wrong(
             "memory",
             f"{said}, with all of its images: take a machine with more, or lower data.train or the model's gpus",
-            stops=need[largest] > 2 * most,  # what is given is more than what is needed
+            # what is given is more than what is needed; and trainings are not for a login node
+            stops=need[largest] > 2 * most and not slurm.is_login_node(),
         )
     else:
         yield right("memory", said)
@@ -109,6 +111,6 @@ def _folders(controller: str) -> Iterator[Path]:
         _, controllers, place = [*line.split(":", 2), "", ""][:3]
         if controllers and controller not in controllers.split(","):
             continue
-        top = GROUPS / controllers if controllers else GROUPS
+        top = GROUPS / controller if controllers else GROUPS  # a link to the folder of several, in their order
         own = top / place.lstrip("/")
         yield from (folder for folder in (own, *own.parents) if folder == top or top in folder.parents)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from lensvit.io.files import first_line
 
@@ -19,7 +18,7 @@ def found(name: str) -> bool:
     return shutil.which(name) is not None
 
 
-def ask(command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None) -> list[str]:
+def ask(command: Sequence[str], seconds: float) -> list[str]:
     """The lines that a program writes, without those that are empty.
 
     Parameters
@@ -28,8 +27,6 @@ def ask(command: Sequence[str], seconds: float, environment: Mapping[str, str] |
         The program and its arguments.
     seconds
         After which it is given up.
-    environment
-        Variables beside those of this process.
 
     Raises
     ------
@@ -43,7 +40,6 @@ def ask(command: Sequence[str], seconds: float, environment: Mapping[str, str] |
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
-            env={**os.environ, **(environment or {})},
             encoding="utf-8",
             errors="replace",
         )

@@ -43,8 +43,8 @@ def main(files: list[Path] = PAPER, device: str = "auto", steps: int = 2) -> Non
     files
         The config, later files over earlier ones.
     device
-        cpu or gpu, as if the config had this ``device``; auto: the config's, and models are tried on a GPU if there is
-        one.
+        cpu or gpu, as if the config had this ``device``; auto: the config's. Models are tried on a GPU if it is gpu and
+        there is one.
     steps
         Training steps that are timed.
 
@@ -81,7 +81,7 @@ def answers(files: list[Path], device: str, steps: int) -> Iterator[Answer]:
     chosen = run if device == "auto" else run.model_copy(update={"device": device})
     names = ", ".join(run.models)
     yield right("config", f"{' and '.join(map(str, files))}: run {run.run}, models {names}, device: {chosen.device}")
-    case = Case(chosen, device, steps, Path("results"))
+    case = Case(chosen, steps, Path("results"))
     for what, where in CHECKS.items():
         yield from guarded(what, where, case)
 

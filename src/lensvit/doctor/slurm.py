@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lensvit.config.products import is_shown
 from lensvit.doctor.answers import Answer, Case, right, unknown, wrong
 from lensvit.doctor.programs import NoAnswerError, ask, found
 from lensvit.errors import LensvitError
@@ -20,6 +21,10 @@ SRUN_SECONDS = 180.0  # for srun, with a Python that imports torch from a shared
 GPUS = re.compile(r"gpu:(?:([^:,(]+):)?(\d+)")  # in a GRES: gpu:4, gpu:a100:4(S:0-1)
 ON_A_NODE = "srun --gpus=1 --cpus-per-task=8 --mem=20G .venv/bin/lensvit doctor"
 COUNT = "import torch; print(torch.cuda.device_count())"
+# the rules that take a GPU under device: gpu; the second ones where there is a part `shift`
+ON_GPUS = ("train", "evaluate", "evaluate_validation")
+ON_GPUS_OF_SHIFT = ("left_out_train", "left_out_evaluate", "shift_evaluate")
+LISTS = ("default-resources", "set-resources")  # which Snakemake takes as lists too
 
 
 def is_login_node() -> bool:
@@ -44,7 +49,7 @@ def slurm(case: Case) -> Iterator[Answer]:
         yield unknown("SLURM partitions", f"{reason}; a run on this machine alone needs none")
     else:
         yield _known(case, partitions)
-        yield _profile(case, partitions)
+        yield _profile(case, partitions, stops=not inside)  # within, a run of its own needs no profile
         if case.run.device == "gpu" and not inside:
             yield unknown("srun", f"whether it sees GPUs shows within an allocation: {ON_A_NODE}")
     if inside:
@@ -84,22 +89,29 @@ def _known(case: Case, partitions: Mapping[str, set[str]]) -> Answer:
     return right("SLURM partitions", said)
 
 
-def _profile(case: Case, partitions: Mapping[str, set[str]]) -> Answer:
-    """Whether partitions and GPU models of the profile are those of the cluster."""
+def _profile(case: Case, partitions: Mapping[str, set[str]], stops: bool) -> Answer:
+    """Whether partitions and GPU models of the profile are those of the cluster; ``stops`` if they have to be."""
     what = f"{PROFILE}"
     try:
         content = read_yaml(PROFILE)
     except LensvitError as error:
         return unknown(what, str(error))
+    if not all(isinstance(content.get(key) or {}, dict) for key in LISTS):
+        return unknown(what, f"{' or '.join(LISTS)} is a list, which is not read: write key: value")
     common = _mapping(content.get("default-resources"))
     rules = {name: common | _mapping(values) for name, values in _mapping(content.get("set-resources")).items()}
+    on_gpus = (*ON_GPUS, *(ON_GPUS_OF_SHIFT if is_shown(case.run, "shift") else ())) if case.run.device == "gpu" else ()
     kinds = {name.rstrip("*"): kinds for name, kinds in partitions.items()}
     default = next((name.rstrip("*") for name in partitions if name.endswith("*")), None)
-    for rule, values in {"default-resources": common, "train": common, **rules}.items():
+    for rule, values in {"default-resources": common, **dict.fromkeys(on_gpus, common), **rules}.items():
         asked = str(values.get("slurm_partition") or default or "").split(",")
         strange = [name for name in asked if name and name not in kinds]
         if strange:
-            return wrong(what, f"{rule} asks for the partition {strange[0]}; sinfo shows {', '.join(kinds)}: name one")
+            return wrong(
+                what,
+                f"{rule} asks for the partition {strange[0]}; sinfo shows {', '.join(kinds)}: name one",
+                stops=stops,
+            )
         there = set().union(*(kinds.get(name, set()) for name in asked))
         model = values.get("gpu_model")
         if model is not None and str(model).lower() not in {kind.lower() for kind in there}:
@@ -107,12 +119,14 @@ def _profile(case: Case, partitions: Mapping[str, set[str]]) -> Answer:
                 what,
                 f"{rule} asks for gpu_model: {model} of the partition {','.join(asked) or '?'}, which has "
                 f"{', '.join(sorted(there)) or 'no GPUs'}: name one of these, or leave gpu_model out",
+                stops=stops,
             )
-        if rule == "train" and case.run.device == "gpu" and any(asked) and not there:
+        if rule in on_gpus and any(asked) and not there:
             return wrong(
                 what,
-                f"train goes to the partition {','.join(asked)}, which has no GPUs: "
-                "set-resources: {train: {slurm_partition: ...}}, and likewise the other rules that take a GPU",
+                f"{rule} goes to the partition {','.join(asked)}, which has no GPUs: "
+                f"set-resources: {{{rule}: {{slurm_partition: ...}}}}, and likewise the other rules that take a GPU",
+                stops=stops,
             )
     return right(what, "its partitions and GPU models are there")
 
@@ -129,7 +143,13 @@ def _srun(case: Case) -> Answer:
         lines = ask(["srun", "--nodes=1", "--ntasks=1", "--overlap", sys.executable, "-c", COUNT], SRUN_SECONDS)
         seen = int(lines[-1])
     except NoAnswerError as reason:
-        return wrong("srun", f"{reason}: srun must start this Python on the allocation's nodes (a shared disk)")
+        models = _over_nodes(case)
+        needed = f"models.{models[0]} needs it" if models else "a model with nodes above 1 would need it"
+        return wrong(
+            "srun",
+            f"{reason}; {needed}: srun must start this Python on the allocation's nodes (a shared disk)",
+            stops=bool(models),
+        )
     except (IndexError, ValueError):
         return unknown("srun", "the process that it starts does not say how many GPUs it sees")
     if seen == 0:

@@ -6,11 +6,11 @@ import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
 
-from lensvit.config.products import run_folder
 from lensvit.config.schema import SPLITS, systems_of
 from lensvit.doctor.answers import Answer, Case, right, unknown, wrong
 from lensvit.io.files import first_line, trouble
@@ -39,10 +39,18 @@ def locks(case: Case) -> Iterator[Answer]:
         yield right(what, "flock keeps a second one out, an HDF5 file is written and read")
 
 
-def scratch(results: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder on the disk of the results, which is made with its parents and removed when it is left."""
+@contextmanager
+def scratch(results: Path) -> Iterator[str]:
+    """A folder on the disk of the results; it, and what was made around it, is removed when it is left."""
+    absent = [folder for folder in (results, *results.parents) if not folder.exists()]
     results.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=".doctor-", dir=results, ignore_cleanup_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=results, ignore_cleanup_errors=True) as name:
+            yield name
+    finally:
+        with suppress(OSError):  # somebody else has begun to write there
+            for folder in absent:
+                folder.rmdir()
 
 
 def _flock(path: Path) -> str | None:
@@ -80,7 +88,7 @@ def space(case: Case) -> Iterator[Answer]:
     usage = shutil.disk_usage(place)
     images, draws, checkpoints = _images(case), _draws(case), _checkpoints(case)
     need = images + draws + checkpoints + OTHER
-    there = sum(path.stat().st_size for path in _files(case.results.parent / run_folder(case.run)))
+    there = sum(path.stat().st_size for path in _files(case.results / case.run.run))
     said = (
         f"{usage.free / 1e9:.1f} GB free of {usage.total / 1e9:.1f} (a quota is not seen); the run needs about "
         f"{need / 1e9:.1f}: images {images / 1e9:.1f}, draws {draws / 1e9:.1f}, checkpoints {checkpoints / 1e9:.1f}"

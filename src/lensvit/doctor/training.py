@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lensvit.config.stages import stage_settings as cut
+from lensvit.doctor import slurm
 from lensvit.doctor.answers import Answer, Case, right, unknown, wrong
 from lensvit.doctor.machine import cores_allowed
 from lensvit.doctor.storage import scratch
@@ -27,6 +28,9 @@ KILL_WAIT = 30.0  # seconds that SLURM gives a job after SIGTERM, if the cluster
 def models(case: Case) -> Iterator[Answer]:
     """Speed and memory of every model, what it is given, and its checkpoint."""
     device = _place(case)
+    if device == "cpu" and slurm.is_login_node():
+        yield unknown("training", f"networks are not tried on a login node's CPU: {slurm.ON_A_NODE}")
+        return
     for name in case.run.models:
         with scratch(case.results) as folder:
             trial = _trial(case, name, device, folder)
@@ -40,19 +44,17 @@ def models(case: Case) -> Iterator[Answer]:
             continue
         seen = Seen(**found["seen"])
         case.written[name] = seen.size
-        yield _speed(what, case, trial, seen)
+        yield _speed(name, case, trial, seen)
         yield _inputs(f"inputs of {name}", seen)
         yield _layout(f"layout of {name}", seen)
         yield _checkpoint(f"checkpoint of {name}", seen)
 
 
 def _place(case: Case) -> str:
-    """Where networks are tried, cpu or gpu."""
-    if case.choice != "auto":
-        return case.choice
+    """Where networks are tried, cpu or gpu: where the run computes, as far as that is there."""
     import torch
 
-    return "gpu" if torch.cuda.is_available() else "cpu"
+    return "gpu" if case.run.device == "gpu" and torch.cuda.is_available() else "cpu"
 
 
 def _trial(case: Case, name: str, device: str, folder: str) -> Trial:
@@ -96,20 +98,20 @@ def _in_a_process(trial: Trial) -> dict[str, Any]:
         return {"unknown": f"its process ended with status {done.returncode} ({said[-1] if said else 'no word'})"}
 
 
-def _speed(what: str, case: Case, trial: Trial, seen: Seen) -> Answer:
+def _speed(name: str, case: Case, trial: Trial, seen: Seen) -> Answer:
     recipe, size = trial.training.recipe, trial.training.network.image_size
-    gpus = case.run.models[what.rpartition(" ")[2]].gpus
+    gpus = case.run.models[name].gpus
     beside = [
         f"batch {seen.batch}" + ("" if seen.batch == recipe.batch_size else f" of {recipe.batch_size}"),
         f"{size} px",
         f"{seen.precision} on {seen.place}",
         f"{case.steps} steps after one",
         *(["one GPU"] if gpus > 1 and trial.device == "gpu" else []),
-        *(["not compiled"] if case.run.recipe(what.rpartition(" ")[2]).compile else []),
+        *(["not compiled"] if case.run.recipe(name).compile else []),
         *(["stored images, not a stream"] if case.run.training.stream else []),
     ]
     return right(
-        what,
+        f"training {name}",
         f"{seen.images_per_second:.3g} images/s ({', '.join(beside)}), {seen.memory:.1f} GB of memory, "
         f"{seen.parameters:,} weights",
     )

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lensvit.bench import data
-from lensvit.bench.device import forget_memory, memory, timed
+from lensvit.bench.device import memory, timed
 from lensvit.errors import LensvitError
 from lensvit.io.files import first_line
 from lensvit.io.settings import Settings, canonical
@@ -92,7 +92,6 @@ def try_training(trial: Trial) -> Seen:
     data.write_run(folder, IMAGES, trial.cameras)
     with machine(recipe, trial.device, 1, 1) as fabric:
         place = str(fabric.device)
-        forget_memory(place)
         catalog, scaler, images = (folder / name for name in ("catalog.parquet", "scaler.json", "images"))
         trainer = stored_trainer(settings, catalog, scaler, images, fabric, folder / "state")
         batch, rate, looks = _steps(trainer, recipe.batch_size, trial.steps, place)
@@ -189,7 +188,7 @@ def answer(trial: Trial) -> dict[str, Any]:
     try:
         if trial.device == "gpu":
             names = devices.visible_names()
-            if names and len(devices.holders(names, devices.lock_folder())) == len(names):
+            if names and not devices.given(1) and len(devices.holders(names, devices.lock_folder())) == len(names):
                 return {"unknown": "all GPUs are taken by other jobs; again when one is free"}
         return {"seen": canonical(try_training(trial))}
     except LensvitError as error:

@@ -7,7 +7,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from lensvit.doctor.answers import Answer, Case, right, wrong
+from lensvit.doctor import slurm
+from lensvit.doctor.answers import Answer, Case, right, unknown, wrong
+from lensvit.errors import LensvitError
 from lensvit.io.files import first_line
 from lensvit.learning.settings import Architecture
 
@@ -32,7 +34,11 @@ def weights(case: Case) -> Iterator[Answer]:
                 yield wrong(what, f"there is no file or folder {network.weights}: mend models.{name}.weights")
         else:
             look = _of_transformers if network.library == "transformers" else _of_torchvision
-            yield look(what, network, shown or f"none of {', '.join(VARIABLES)} is set")
+            try:
+                answer = look(what, network, shown or f"none of {', '.join(VARIABLES)} is set")
+            except (LensvitError, ValueError) as error:  # HFValidationError, for what is no name of the hub, is one
+                answer = wrong(what, first_line(error))
+            yield answer
 
 
 def _of_transformers(what: str, network: Architecture, shown: str) -> Answer:
@@ -54,11 +60,11 @@ def _of_transformers(what: str, network: Architecture, shown: str) -> Answer:
                 get_hf_file_metadata(hf_hub_url(source, name), timeout=SECONDS)
             except EntryNotFoundError:
                 continue
-            return right(what, f"{absent}; the hub has it, and a training fetches it")
+            return _far(right(what, f"{absent}; the hub has it, and a training fetches it"))
     except (RepositoryNotFoundError, GatedRepoError) as error:
         return wrong(what, f"{absent}, and the hub does not give it ({first_line(error)}): {FILL}")
     except Exception as error:  # of whichever library makes the connection
-        return wrong(what, f"{absent}, and the hub does not answer ({first_line(error)}): {FILL}")
+        return _far(wrong(what, f"{absent}, and the hub does not answer ({first_line(error)}): {FILL}"))
     return wrong(what, f"{absent}, and the hub has no weights of it: set weights: scratch, or another architecture")
 
 
@@ -75,6 +81,14 @@ def _of_torchvision(what: str, network: Architecture, shown: str) -> Answer:
     absent = f"{name} is not in {folder} ({shown})"
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=SECONDS):
-            return right(what, f"{absent}; torchvision's server has it, and a training fetches it")
+            return _far(right(what, f"{absent}; torchvision's server has it, and a training fetches it"))
     except OSError as error:
-        return wrong(what, f"{absent}, and torchvision's server does not give it ({first_line(error)}): {FILL}")
+        return _far(wrong(what, f"{absent}, and torchvision's server does not give it ({first_line(error)}): {FILL}"))
+
+
+def _far(answer: Answer) -> Answer:
+    """A line on what is fetched, of which a login node knows nothing for the nodes where trainings run."""
+    if not slurm.is_login_node():
+        return answer
+    there = f"this is a login node; what the others reach shows there: {slurm.ON_A_NODE}"
+    return unknown(answer.what, f"{answer.said}; {there}")

@@ -82,11 +82,16 @@ def take(count: int) -> Iterator[list[int]]:
             f"{count} GPUs are asked for and torch sees {visible} here: lower the model's gpus, or start where there "
             "are as many (CUDA_VISIBLE_DEVICES; SLURM's --gpus-per-node)"
         )
-    if visible == count and any(name in os.environ for name in SCHEDULERS):
+    if given(count):
         yield list(range(count))
         return
     with free_slots(visible_names(), count, lock_folder()) as taken:
         yield taken
+
+
+def given(count: int) -> bool:
+    """Whether a scheduler has given this job just as many GPUs, which it then takes without a lock."""
+    return torch.cuda.device_count() == count and any(name in os.environ for name in SCHEDULERS)
 
 
 def visible_names() -> list[str]:
