@@ -1,4 +1,4 @@
-"""Every input of every stage, broken in seven ways: one line that says what is so, never a traceback."""
+"""Inputs of all stages, but for those in LATER, broken in seven ways: one line that says what is so, never a traceback."""
 
 import errno
 import inspect
