@@ -1,4 +1,4 @@
-"""Inputs of all stages, but for those in LATER, broken in seven ways: one line that says what is so, never a traceback."""
+"""Inputs of all stages, but for those in LATER, broken in seven ways: each is one line, never a traceback."""
 
 import errno
 import inspect
