@@ -8,7 +8,7 @@ import pytest
 
 @contextmanager
 def offline():
-    """Let every connection fail, and fail at the end where one was tried, even if that was made no error."""
+    """Refuse every connection. At the end, fail if one was tried, also where that error was caught."""
     asked = []
 
     def refuse(function):

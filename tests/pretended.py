@@ -122,7 +122,7 @@ def tensor_caches():
 
 
 def _apply(module, function, recurse=True):
-    """What nn.Module does, whose own way exchanges the content of real and fake tensors, which cannot be."""
+    """What nn.Module does, but always with new parameters: torch's own switch for this does not hold for fake ones."""
     for child in module.children():
         _apply(child, function)
     for name, parameter in module._parameters.items():

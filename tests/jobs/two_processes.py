@@ -1,7 +1,7 @@
 """Pairs of processes as Fabric starts them, but forked from this one, which has imported all that they need.
 
 The program runs cases at the same time, given as lists of words in JSON, and prints what each has said, and in how many
-seconds after both of its processes had begun both had ended (None for never):
+seconds after both of its processes had begun both had ended (None for never, and for a training):
 
 - ``raise`` or ``kill``, and the process that does so, while the other waits for what never comes, as NCCL does;
 - ``train`` and the options of ``lensvit train``.
@@ -92,7 +92,8 @@ for case in json.loads(sys.argv[1]):
     if os.fork() == 0:
         run()
     os.close(told)  # the case's processes alone have this end
-    readers[heard] = found.append({"case": case, "said": "", "seconds": None}) or found[-1]
+    readers[heard] = {"case": case, "said": "", "seconds": None}
+    found.append(readers[heard])
 deadline, begun = time.monotonic() + LONG, {}
 while readers and (left := deadline - time.monotonic()) > 0:
     for heard in select.select(list(readers), [], [], left)[0]:
@@ -101,6 +102,6 @@ while readers and (left := deadline - time.monotonic()) > 0:
         if one["said"].count("begun") == 2:
             begun.setdefault(heard, time.monotonic())
         if not content:
-            one["seconds"] = time.monotonic() - begun.get(heard, 0)
+            one["seconds"] = time.monotonic() - begun[heard] if heard in begun else None
             del readers[heard]
 print(json.dumps(found))

@@ -1,6 +1,7 @@
 """A network is tried on the meta device as it would be trained, and on the CPU where that device cannot say."""
 
 import contextlib
+import socket
 import urllib.request
 
 import pytest
@@ -114,10 +115,18 @@ def test_nothing_is_downloaded():
                 rehearse(vit("nobody/has-this", weights=weights))
 
 
-@pytest.mark.parametrize("address", ["http://example.org", "http://127.0.0.1:9"])
-def test_a_download_that_a_library_keeps_to_itself_would_be_noticed(address):
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: urllib.request.urlopen("http://example.org"),
+        lambda: socket.socket().connect(("127.0.0.1", 9)),
+        lambda: socket.socket().connect_ex(("127.0.0.1", 9)),
+    ],
+    ids=["getaddrinfo", "connect", "connect_ex"],
+)
+def test_a_download_that_a_library_keeps_to_itself_would_be_noticed(ask):
     with pytest.raises(AssertionError, match="connections were tried"), offline(), contextlib.suppress(OSError):
-        urllib.request.urlopen(address)
+        ask()
 
 
 def test_weights_of_a_file_are_read_and_must_fit(tmp_path):

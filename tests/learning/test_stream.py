@@ -82,7 +82,7 @@ def test_an_image_is_the_one_that_the_simulation_makes(systems, psfs, tmp_path, 
     psf = next(path for path in psfs if path.stem == name)
     simulate(settings, psf, "train", STORED, 4, tmp_path / "more.h5")
     camera = systems().cameras[name]
-    drawn = camera.drawn([0, 1], [STORED + 3, STORED])  # in any company and order
+    drawn = camera.draw([0, 1], [STORED + 3, STORED])  # in any company and order
     images, targets = camera.renderer.exposed(drawn.setup).numpy(), drawn.targets
     with h5py.File(tmp_path / "more.h5") as file:
         for row, found in zip((3, 0), images, strict=True):
@@ -96,7 +96,7 @@ def test_an_image_is_the_one_that_the_simulation_makes(systems, psfs, tmp_path, 
 def test_noise_has_the_variance_of_the_stored_images_noise(systems):
     camera = systems(brightness="per_pixel").cameras["hst_a"]  # 24 pixels: the resize changes nothing
     indices = list(range(STORED, STORED + 12))
-    drawn, backwards = camera.drawn([*range(12)], indices), camera.drawn([*range(12)], indices[::-1])
+    drawn, backwards = camera.draw([*range(12)], indices), camera.draw([*range(12)], indices[::-1])
     clean = camera.renderer.exposed(drawn.setup).numpy()
     noisy, _ = camera.photographed(drawn)
     again, _ = camera.photographed(backwards)
@@ -110,12 +110,12 @@ def test_noise_has_the_variance_of_the_stored_images_noise(systems):
 
 def test_brightness_and_resize_are_the_recipes(systems):
     pixel, area = (systems(brightness=kind).cameras["keck_a"] for kind in ("per_pixel", "per_area"))
-    one, other = (camera.photographed(camera.drawn([0], [STORED]))[0] for camera in (pixel, area))
+    one, other = (camera.photographed(camera.draw([0], [STORED]))[0] for camera in (pixel, area))
     assert torch.allclose(one * (0.05 / 0.125) ** 2, other)
     assert one.shape == (1, 24, 24)
     native = systems(brightness="per_pixel").cameras["keck_a"]
     native.size = 48
-    image, _ = native.photographed(native.drawn([0], [STORED]))
+    image, _ = native.photographed(native.draw([0], [STORED]))
     assert torch.allclose(resize(image, 24, "area"), one, atol=1e-4)
 
 
@@ -135,11 +135,11 @@ def test_what_is_rendered_as_for_a_gpu_is_the_same(systems):
     """Drawn apart, packed and opened again, each portion begun before the one before it is used."""
     made = systems(epochs=1)
     parcels = (pickle.loads(pickle.dumps(Parcel(systems(epochs=1).drawn(number)))) for number in range(len(made)))
-    expected = [batch for number in range(len(made)) for batch in made[number]]
+    expected = systems(epochs=1).batches(0, workers=0)
     found = [batch for portion in made._rendered(parcels) for batch in portion]
     for (image, target), (same, truth) in zip(found, expected, strict=True):
         assert torch.equal(image, same) and torch.equal(target, truth)
-    assert all(camera.sampler.drawn >= STORED for camera in made.cameras.values())
+    assert [camera.sampler.draw_count for camera in made.cameras.values()] == [STORED, STORED]
 
 
 def test_a_system_whose_image_is_not_finite_is_drawn_again(systems, monkeypatch, capsys):

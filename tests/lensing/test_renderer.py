@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lensvit.lensing import point_sources
 from lensvit.lensing.galaxies import AMPLITUDES
 from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
@@ -89,10 +90,31 @@ def test_many_systems_at_once_as_on_a_gpu(monkeypatch, supersampling):
     images, derivatives = renderer.render(drawn), renderer.jacobian(*given)
     monkeypatch.setattr(renderer, "_together", lambda channels: 3)
     monkeypatch.setattr(renderer, "blur", renderer.blur._convolved)
-    monkeypatch.setattr(renderer.points, "add_after", renderer.points._add_together)
+    monkeypatch.setattr(renderer.points, "add_after", renderer.points._add_in_blocks)
     np.testing.assert_allclose(renderer.render(drawn), images, rtol=0, atol=1e-12 * images.max())
     for ours, expected in zip(renderer.jacobian(*given), derivatives, strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
+
+
+def test_a_gpu_adds_fewer_quasar_images_at_once_where_there_are_more_channels(monkeypatch):
+    kernel, given = lopsided_psf(15, 0.1), with_amplitudes(systems(5))
+    renderer = BatchedRenderer(60, 0.1, kernel.native, SCENE, kernel.supersampled, dtype=torch.float64)
+    points, add, counts, sources = renderer.points, renderer.points._add_together, [], int((given[2] != 0).sum())
+
+    def count(images, patches):
+        counts.append(len(patches.system))
+        add(images, patches)
+
+    expected = renderer.jacobian(*given)
+    monkeypatch.setattr(point_sources, "GPU_BLOCK", 3 * 18 * points.phases.shape[-1] ** 2)
+    monkeypatch.setattr(points, "add_after", points._add_in_blocks)
+    monkeypatch.setattr(points, "_add_together", count)
+    for ours, one in zip(renderer.jacobian(*given), expected, strict=True):
+        torch.testing.assert_close(ours, one, rtol=0, atol=1e-10 * float(one.abs().max()))
+    assert sum(counts) == sources and len(counts) > 2 and max(counts) == 3
+    counts.clear()
+    renderer.images(*given)
+    assert counts == [sources]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -134,10 +156,11 @@ def test_a_pixel_at_the_very_centre_of_mass(gamma, dtype, reached):
     assert torch.isfinite(derivative).all()
 
 
+@pytest.mark.parametrize("bound", ["low", "high"])
 @pytest.mark.parametrize("name", ["theta_E", "R_sersic", "n_sersic", "source_R_sersic", "source_n_sersic"])
-def test_the_least_value_of_the_light_and_of_the_mass(name):
-    """All three ways to an image agree down to the bounds of the parameters."""
-    parameters = draw_parameters(3, **{name: TABLE[name].low})
+def test_the_bounds_of_the_light_and_of_the_mass(name, bound):
+    """All three ways to an image agree as far as the bounds of the parameters."""
+    parameters = draw_parameters(3, **{name: getattr(TABLE[name], bound)})
     drawn = [System(parameters, QuasarImages(*np.empty((3, 0))))]
     arguments = 61, 0.1, lopsided_psf(15, 0.1).native, SCENE
     theirs = LenstronomyRenderer(*arguments).render(drawn)

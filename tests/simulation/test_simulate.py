@@ -229,7 +229,7 @@ def test_draws_that_fail_are_counted():
     """Where a share of draws fails that is no more than half, the rest is taken as it is."""
     ours = sampler(priors={"theta_E": {"mean": 3.2, "sd": 0.4}})
     ours.draws(range(40))
-    assert 0 < ours.failed < ours.drawn / 2 and ours.drawn == 40 + ours.failed
+    assert 0 < ours.failed < ours.draw_count / 2 and ours.draw_count == 40 + ours.failed
 
 
 def test_a_psf_of_another_pixel_scale(run):

@@ -182,16 +182,12 @@ class Drawn(NamedTuple):
 
     Parameters
     ----------
-    rows
-        Places (n,) of the systems in their portion.
     indices
-        Their indices in the training split.
+        Indices of n systems in the training split.
     redraws
         The number of draws before, of each, that could not be imaged.
-    seeds
-        Seeds of their noise.
     places
-        ``rows`` as a tensor.
+        Their places (n,) in the portion.
     targets
         Targets (n, K) in their own units, float64.
     sigma
@@ -200,10 +196,8 @@ class Drawn(NamedTuple):
         What their images are made of.
     """
 
-    rows: list[int]
     indices: list[int]
     redraws: list[int]
-    seeds: list[int]
     places: Tensor
     targets: Tensor
     sigma: Tensor
@@ -225,7 +219,7 @@ class Portion(NamedTuple):
     drawn: dict[str, Drawn]
 
 
-class Exposure(NamedTuple):
+class Rendering(NamedTuple):
     """A portion whose images a device computes, or has computed.
 
     Parameters
@@ -298,7 +292,7 @@ class NewSystems(Dataset):
         return self.finished(self.begun(portion)) if self.device == "cpu" else Parcel(portion)
 
     def batches(self, first: int, workers: int) -> Iterator[Batch]:
-        """Images (b, S, S) and targets (b, K) of one batch after the other, see :meth:`made`.
+        """Images (b, S, S) and targets (b, K) of one batch after the other, see :meth:`finished`.
 
         Parameters
         ----------
@@ -324,12 +318,13 @@ class NewSystems(Dataset):
             skipped = 0
 
     def _rendered(self, parcels: Iterable[Parcel[Portion]]) -> Iterator[list[Batch]]:
-        """The batches of portions, each of which a GPU begins to render before the batches of the last are used."""
-        before: Exposure | None = None
+        """The batches of portions. A GPU begins each portion before the one before it is used."""
+        before: Rendering | None = None
         for parcel in parcels:
             portion = parcel.opened(self.device)
             for name, drawn in portion.drawn.items():
-                self.cameras[name].sampler.drawn += len(drawn.indices)  # by another process, which counts for itself
+                # by another process, which counts for itself
+                self.cameras[name].sampler.draw_count += len(drawn.indices)
             begun = self.begun(portion)
             if before is not None:
                 yield self.finished(before)
@@ -354,10 +349,10 @@ class NewSystems(Dataset):
         drawn = {}
         for name in sorted({name for name, _ in systems}):
             rows = [row for row, (psf, _) in enumerate(systems) if psf == name]
-            drawn[name] = self.cameras[name].drawn(rows, [systems[row][1] for row in rows])
+            drawn[name] = self.cameras[name].draw(rows, [systems[row][1] for row in rows])
         return Portion([len(batch) for batch in wanted], drawn)
 
-    def begun(self, portion: Portion) -> Exposure:
+    def begun(self, portion: Portion) -> Rendering:
         """Begin the second step: take the images of a portion whose tensors are on the device."""
         count, size = sum(portion.counts), self.settings.network.image_size
         images = torch.empty(count, size, size, device=self.device)
@@ -367,9 +362,9 @@ class NewSystems(Dataset):
         done = None if self.device == "cpu" else torch.cuda.Event()
         if done is not None:
             done.record()
-        return Exposure(portion, images, targets, finite, done)
+        return Rendering(portion, images, targets, finite, done)
 
-    def finished(self, exposure: Exposure) -> list[Batch]:
+    def finished(self, rendering: Rendering) -> list[Batch]:
         """Images (b, S, S) in the recipe's brightness and targets (b, K) of each batch of a portion, on the device.
 
         This waits for the GPU until it has computed them. A system whose image is not finite is drawn again.
@@ -379,7 +374,7 @@ class NewSystems(Dataset):
         LensvitError
             If the priors allow no system that can be imaged.
         """
-        portion, images, targets, finite, done = exposure
+        portion, images, targets, finite, done = rendering
         if done is not None:
             done.synchronize()
         if not bool(finite.all()):
@@ -438,19 +433,19 @@ class CameraStream:
     def __init__(self, settings: SystemSettings, psf: Path, recipe: Recipe, size: int, device: str) -> None:
         self.settings, self.psf, self.recipe, self.size, self.device = settings, psf, recipe, size, device
         self.sampler = Sampler(settings, SPLIT, solve)
-        self.host = torch_renderer(settings, psf)
+        self.cpu_renderer = torch_renderer(settings, psf)
 
     @cached_property
     def renderer(self) -> BatchedRenderer:
         """The renderer on the device, which processes that only draw do without."""
-        return self.host if self.device == "cpu" else torch_renderer(self.settings, self.psf, self.device)
+        return self.cpu_renderer if self.device == "cpu" else torch_renderer(self.settings, self.psf, self.device)
 
-    def drawn(self, rows: list[int], indices: list[int]) -> Drawn:
+    def draw(self, places: list[int], indices: list[int]) -> Drawn:
         """Draw systems.
 
         Parameters
         ----------
-        rows
+        places
             Places of n systems in their portion.
         indices
             Their indices in the training split.
@@ -460,7 +455,7 @@ class CameraStream:
         LensvitError
             If the priors allow no system that can be imaged.
         """
-        return self._drawn(rows, indices, self.sampler.draws(indices))
+        return self._drawn(places, indices, self.sampler.draws(indices))
 
     def drawn_again(self, drawn: Drawn, which: list[int]) -> Drawn:
         """Draw some of the systems again, whose images are not finite.
@@ -477,22 +472,20 @@ class CameraStream:
         LensvitError
             If the priors allow no system that can be imaged.
         """
-        rows, indices = ([numbers[number] for number in which] for numbers in (drawn.rows, drawn.indices))
+        places, indices = ([numbers[number] for number in which] for numbers in (drawn.places.tolist(), drawn.indices))
         redraws = [drawn.redraws[number] for number in which]
         systems = [self.sampler.draw_again(*one) for one in zip(indices, redraws, strict=True)]
-        return self._drawn(rows, indices, systems)
+        return self._drawn(places, indices, systems)
 
-    def _drawn(self, rows: list[int], indices: list[int], systems: list[System]) -> Drawn:
+    def _drawn(self, places: list[int], indices: list[int], systems: list[System]) -> Drawn:
         targets = [[system.parameters[name] for name in TARGET_NAMES] for system in systems]
         return Drawn(
-            rows,
             indices,
             [system.redraws for system in systems],
-            [self.sampler.noise_seed(index) for index in indices],
-            torch.tensor(rows),
+            torch.tensor(places),
             torch.tensor(targets, dtype=torch.float64),
             torch.tensor([self.sampler.sigma_bkg(index) for index in indices])[:, None, None],
-            self.host.setup(systems),
+            self.cpu_renderer.setup(systems),
         )
 
     def photographed(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
@@ -512,8 +505,8 @@ class CameraStream:
         """
         images = self.renderer.exposed(drawn.setup)  # (n, ny, nx)
         normal, generator = torch.empty_like(images), torch.Generator(self.device)
-        for image, seed in zip(normal, drawn.seeds, strict=True):
-            image.normal_(generator=generator.manual_seed(seed))
+        for image, index in zip(normal, drawn.indices, strict=True):
+            image.normal_(generator=generator.manual_seed(self.sampler.noise_seed(index)))
         noisy = add_noise(images, normal, variance(images, drawn.sigma, self.settings.scene.exposure))
         factor = brightness_factor(self.recipe, self.settings.instrument.pixel_scale)
         finite = torch.isfinite(images).flatten(1).all(1)

@@ -34,13 +34,13 @@ class Galaxies(NamedTuple):
     Parameters
     ----------
     terms
-        The number of terms of the deflection of each lens, B of them.
+        The number of terms of the deflection of each lens, B of them; T is the largest.
     lens_columns, lens_rows
         (B, 2, 1, n) and (B, 2, n, 1) terms of W of :mod:`lensvit.lensing.power_law`.
     forms
-        (B, 1 + n, 2) R^2 and the \|V_j\|^2 as quadratic forms of W.
+        (B, 1 + T, 2) R^2 and the \|V_j\|^2 as quadratic forms of W.
     factors
-        (B, 2, n) see :class:`lensvit.lensing.power_law.PowerLaw`.
+        (B, 2, T) see :class:`lensvit.lensing.power_law.PowerLaw`.
     mass_power
         (B, 1) exponent of R^2 in the deflection.
     power, floor, shift
@@ -93,7 +93,7 @@ class Galaxies(NamedTuple):
         """Surface brightness (b, 1, ny nx) of the galaxies of some systems [counts/s/arcsec^2]."""
         count = max(self.terms[rows])
         along = (self.lens_columns[rows] + self.lens_rows[rows]).flatten(2)  # (b, 2, P)
-        forms = (self.forms[rows, : 1 + count] @ (along * along)).clamp_min_(CENTRE**2)  # (b, 1 + n, P)
+        forms = (self.forms[rows, : 1 + count] @ (along * along)).clamp_min_(CENTRE**2)  # (b, 1 + count, P)
         squares = torch.empty_like(along)  # ln R^2 of the source, of the lens
         lens = torch.log(forms[:, 0], out=squares[:, 1])
         bent = self.factors[rows, :, :count] @ forms[:, 1:].reciprocal_()  # (b, 2, P)

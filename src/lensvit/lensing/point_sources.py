@@ -95,7 +95,6 @@ class PointSources:
         self.supersampling, self.pixels, self.dtype = supersampling, pixels, dtype
         self.radius = len(kernel) // supersampling // 2 + 1
         self.phases = _phases(kernel, supersampling, self.radius).to(device, dtype)
-        self.at_once = max(1, GPU_BLOCK // self.phases.shape[-1] ** 2)  # sources that a GPU adds together
 
     def stencil(self, pixel: Tensor, channels: Callable[[Tensor], Tensor]) -> Stencil:
         """Where the light of sources goes.
@@ -129,12 +128,17 @@ class PointSources:
     def add_after(self, images: Tensor, patches: Patches) -> None:
         """Add the other sources to the convolved images (B, C, ny, nx) of all systems, in place."""
         if images.device.type != "cpu":
-            for part in zip(*(tensor.split(self.at_once) for tensor in patches), strict=True):
-                self._add_together(images, Patches(*part))
+            self._add_in_blocks(images, patches)
             return
         places = zip(patches.system.tolist(), patches.corner.tolist(), patches.weights, strict=True)
         for system, (column, row), weights in places:
             self._add(images[system], column, row, weights)
+
+    def _add_in_blocks(self, images: Tensor, patches: Patches) -> None:
+        """Add as many sources at once as a GPU has memory for."""
+        at_once = max(1, GPU_BLOCK // (self.phases.shape[-1] ** 2 * images.shape[1]))
+        for block in zip(*(tensor.split(at_once) for tensor in patches), strict=True):
+            self._add_together(images, Patches(*block))
 
     def _add_together(self, images: Tensor, patches: Patches) -> None:
         """Add sources to images all at once, as is fastest on a GPU, which is not waited for."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Setup(NamedTuple):
-    """All that the images of n systems follow from but the camera; small, so that it is sent to a device quickly.
+    """What the images of n systems are computed from, apart from the camera's own.
 
     Parameters
     ----------

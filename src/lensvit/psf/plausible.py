@@ -16,8 +16,9 @@ DIAMETERS = {"HST": 2.4, "KECK": 10.95, "JWST": 6.6, "EUCLID": 1.2}  # of telesc
 BANDS = {"J": 1.25, "H": 1.63, "K": 2.2, "KP": 2.124, "K PRIME": 2.124, "KS": 2.146, "VIS": 0.7}  # wavelengths [um]
 AIRY = 1.03  # full width at half maximum of a circle's diffraction image, in wavelengths over diameters
 NARROWEST = 0.85  # share of that width down to which obstructions and measures may bring a kernel
-WIDEST = 2.0  # width, in those of diffraction and pixel in quadrature, of a kernel that is rather sampled too finely
-WIDEST_PIXELS = 5.0  # the same where the diffraction limit is not known [pixel]
+# a kernel wider than this many times hypot(diffraction limit, pixel) is probably sampled too finely
+WIDEST = 2.0
+WIDEST_PIXELS = 5.0  # or wider than this many pixels, where the diffraction limit is not known
 APART = 3.0  # distance from the centre, in full widths at half maximum, where nothing of the star itself is bright
 SECOND_PEAK = 0.05  # brightness there, as a share of the peak, above which it is another star
 RADII = (0.1, 0.25, 0.5)  # of the circles whose share of the light is given [arcsec]

@@ -99,10 +99,10 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header, fits.Header, dict[str, fits.Header]]:
-    """The image and the header of an extension of a FITS file, and the file's primary header.
+    """Of a FITS file: an extension's image, its header, the primary header, and where the pixel scale may be.
 
-    The last are those of the two that may have the image's pixel scale, by their names: that of a primary header is
-    another one's where it has an image itself.
+    This is a mapping from names to headers: the extension's, and the primary one unless it has an image of its own,
+    whose pixel scale it would give.
     """
     images: list[str] = []
     try:

@@ -38,49 +38,23 @@ class Engine:
     solve: Solver
 
 
-def lenstronomy_engine(settings: SystemSettings, psf: Path) -> Engine:
-    """The engine that computes with lenstronomy.
-
-    Parameters
-    ----------
-    settings
-        What the systems are drawn from.
-    psf
-        FITS file of their PSF.
-
-    Raises
-    ------
-    LensvitError
-        If the PSF is absent or broken, or does not suit the settings.
-    """
+def _lenstronomy_engine(settings: SystemSettings, psf: Path) -> Engine:
+    """The engine that computes with lenstronomy."""
     from lensvit.lensing.lens_equation import solve_each  # lenstronomy takes a second or two to import
     from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 
     return Engine(LenstronomyRenderer(*_camera(settings, psf)).render, solve_each)
 
 
-def torch_engine(settings: SystemSettings, psf: Path) -> Engine:
-    """The engine that computes with this package's own code.
-
-    Parameters
-    ----------
-    settings
-        What the systems are drawn from.
-    psf
-        FITS file of their PSF.
-
-    Raises
-    ------
-    LensvitError
-        If the PSF is absent or broken, or does not suit the settings.
-    """
+def _torch_engine(settings: SystemSettings, psf: Path) -> Engine:
+    """The engine that computes with this package's own code."""
     from lensvit.lensing import batched_lens_equation  # torch takes a second or two to import
 
     return Engine(torch_renderer(settings, psf).render, batched_lens_equation.solve)
 
 
 def torch_renderer(settings: SystemSettings, psf: Path, device: str = "cpu") -> BatchedRenderer:
-    """The renderer of :func:`torch_engine`, which can leave images on a device.
+    """The renderer of this package's own code, which can leave images on a device.
 
     Parameters
     ----------
@@ -118,8 +92,8 @@ def _camera(settings: SystemSettings, psf: Path) -> tuple[int, float, np.ndarray
     return instrument.pixels, instrument.pixel_scale, loaded.native, settings.scene, fine
 
 
-# name of an engine in the config to a function that makes it from the settings and the PSF's path
+# name of an engine in the config to a function that makes it; arguments and errors are those of torch_renderer
 ENGINES: dict[str, Callable[[SystemSettings, Path], Engine]] = {
-    "lenstronomy": lenstronomy_engine,
-    "torch": torch_engine,
+    "lenstronomy": _lenstronomy_engine,
+    "torch": _torch_engine,
 }

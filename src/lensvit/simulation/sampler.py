@@ -39,7 +39,7 @@ class Sampler:
         self.settings, self.solve = settings, solve
         self.split, self.psf = split, settings.name
         self.priors = full_priors(settings.priors)
-        self.drawn, self.failed = 0, 0  # draws of all systems so far, and those that could not be imaged
+        self.draw_count, self.failed = 0, 0  # draws of all systems so far, and those that could not be imaged
 
     def id(self, index: int) -> str:
         """The id of a system, made of the PSF, the split and the index."""
@@ -86,7 +86,7 @@ class Sampler:
             waiting = [index for index in indices if index not in found]
             drawn = [self.parameters(index, redraws) for index in waiting]
             for index, parameters, images in zip(waiting, drawn, self._images(drawn), strict=True):
-                self.drawn += 1
+                self.draw_count += 1
                 if isinstance(images, NoSolution):
                     self.reject(index, str(images))
                 else:
@@ -116,10 +116,10 @@ class Sampler:
         """
         print(f"{self.id(index)}: drawn again, {reason}", flush=True)
         self.failed += 1
-        if self.drawn >= ENOUGH and self.failed - self.drawn / 2 > SURE * np.sqrt(self.drawn) / 2:
+        if self.draw_count >= ENOUGH and self.failed - self.draw_count / 2 > SURE * np.sqrt(self.draw_count) / 2:
             raise LensvitError(
-                f"{self.id(index)}: {self.failed} of {self.drawn} draws cannot be imaged, the last one as {reason}: "
-                "change `priors`, or the camera"
+                f"{self.id(index)}: {self.failed} of {self.draw_count} draws cannot be imaged, the last one as "
+                f"{reason}: change `priors`, or the camera"
             )
 
     def draw_again(self, index: int, redraws: int) -> System:
@@ -130,7 +130,7 @@ class Sampler:
         index
             Index of the system.
         redraws
-            What its draw that has this image says: the number of draws before.
+            The number of draws before the one whose image is not finite.
 
         Raises
         ------

@@ -59,7 +59,7 @@ class Row:
 def preview(settings: Path, psfs: list[Path], output: list[Path]) -> None:
     """Draw the contact sheet: the kernels, and the first five test systems of each.
 
-    They are those of the run; of a run with fewer, those that it would have next.
+    They are those of the run. A run with fewer than five has only the first of them.
 
     Parameters
     ----------

@@ -21,11 +21,10 @@ from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
 from lensvit.io import hdf5, tables
 from lensvit.io.settings import read_settings
-from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, TARGETS, Parameter
+from lensvit.parameters import TARGET_COLUMNS, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
 MASSES = (0.68, 0.95)  # shares of the probability within the contours
-TRUTHS = tuple(f"{name}_truth" for name in TARGET_NAMES)  # columns
 NEAR, FAR = 4.2, 2.8  # reach of the panels, in sigmas of the chain and of each network
 CHAIN, FIT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, "black"
 
@@ -70,7 +69,7 @@ def figure5(settings: Path, mcmc: Path, draws: list[Path], output: list[Path], r
     row, samples = read_chain(Path(mcmc))
     networks = {Path(path).stem: read_network(path, row["id"]) for path in draws}
     fit = None if refined is None else read_laplace(Path(refined), row["id"])
-    truth = row[list(TRUTHS)].to_numpy(dtype=float)
+    truth = tables.target_values(row.to_frame().T, "truth")[0]
     style.save(draw(truth, networks, samples, fit, labels), output)
 
 
