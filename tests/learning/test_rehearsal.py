@@ -11,6 +11,7 @@ from lensvit.errors import LensvitError
 from lensvit.learning import rehearsal
 from lensvit.learning.libraries import NotHereError
 from lensvit.learning.rehearsal import attention_shape, rehearse
+from lensvit.workflow import checks
 from tests.networks import TINY_VIT, resnet, vit
 from tests.offline import offline
 
@@ -106,7 +107,9 @@ def test_options_that_pretrained_weights_do_not_fit_are_said(choice):
         rehearse(choice)
 
 
-def test_nothing_is_downloaded():
+def test_nothing_is_downloaded(monkeypatch):
+    # as in the process that tries networks; the hub's library asks the hub of its own clients otherwise
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", checks.ENVIRONMENT["HF_HUB_OFFLINE"] == "1")
     with offline():
         rehearse(resnet("alexnet", weights="pretrained", image_size=64))
         rehearse(vit("google/vit-base-patch16-224", weights="pretrained", image_size=224))
