@@ -47,7 +47,7 @@ def test_a_system_that_stands_twice_is_said(tmp_path):
     path = tmp_path / "vit.parquet"
     table = filled(pd.DataFrame({"id": ["a", "a"]}), tables.PREDICTIONS)
     table.to_parquet(path)
-    with pytest.raises(LensvitError, match=r"vit\.parquet is truncated or broken: .*Index has duplicate"):
+    with pytest.raises(LensvitError, match=r"vit\.parquet is truncated or broken: .*a stands in its column id twice"):
         tables.read_predictions([path])
 
 

@@ -63,7 +63,7 @@ def by_id(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         If a system stands in it twice.
     """
     with reading(path):
-        return table.set_index("id", verify_integrity=True)
+        return _indexed(table, "id")
 
 
 def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
@@ -75,6 +75,14 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
 def read_refined(path: Path) -> pd.DataFrame:
     """Refined estimates; see :func:`read_parquet`."""
     return read_parquet(path, *REFINED)
+
+
+def _indexed(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table by one of its columns, or ValueError if a value stands in it twice."""
+    twice = table[name][table[name].duplicated()]
+    if len(twice):
+        raise ValueError(f"{twice.iloc[0]} stands in its column {name} twice")
+    return table.set_index(name)
 
 
 def _columns_of(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -149,7 +157,7 @@ def read_by_target(path: Path) -> pd.DataFrame:
     """A CSV file of numbers with a row for "overall" and each target, by target; see :func:`read_csv`."""
     table = read_csv(path, "target")
     with reading(path):
-        table = table.set_index("target", verify_integrity=True)
+        table = _indexed(table, "target")
         for row in ("overall", *TARGET_NAMES):
             if row not in table.index:
                 raise ValueError(f"it lacks the row {row}")
