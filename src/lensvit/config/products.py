@@ -57,6 +57,16 @@ def refined_file(run: Run, start: str) -> str:
     return f"{run_folder(run)}/refined/{start}.parquet"
 
 
+def importance_file(run: Run) -> str:
+    """The exact posteriors by importance sampling."""
+    return f"{run_folder(run)}/importance.parquet"
+
+
+def importance_samples_file(run: Run) -> str:
+    """The samples of the exact posteriors."""
+    return f"{run_folder(run)}/importance.h5"
+
+
 def samples_file(run: Run) -> str:
     """The samples of the Markov chains."""
     return f"{run_folder(run)}/mcmc.h5"
@@ -81,6 +91,14 @@ def refined_shown(run: Run) -> Shown:
     if not networks:
         return Shown([], "")
     return Shown([refined_file(run, networks[0])], f"--refined {refined_file(run, networks[0])}")
+
+
+def importance_shown(run: Run) -> Shown:
+    """The exact posteriors, for the stages that show errors beside them."""
+    section = run.sections.get("importance")
+    if section is None or not getattr(section, "enabled", True) or not refined_shown(run).files:
+        return Shown([], "")
+    return Shown([importance_file(run)], f"--importance {importance_file(run)}")
 
 
 def posteriors_shown(run: Run) -> Shown:

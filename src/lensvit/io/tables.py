@@ -18,8 +18,9 @@ PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("tru
 PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("aleatoric", "epistemic")))
 # columns of Parquet files with text, and with true and false; all others hold numbers
 TEXT = ("id", "split", "psf", "chunk", "instrument", "start", "reason", "method", "treatment")
-FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "valid_known", "valid_marginalised")
+FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "certified", "valid_known", "valid_marginalised")
 REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
+IMPORTANCE = ("instrument", "certified", "reason", "k", "ess", "calls", "seconds", *PREDICTED)
 
 
 def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
@@ -75,6 +76,11 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
 def read_refined(path: Path) -> pd.DataFrame:
     """Refined estimates; see :func:`read_parquet`."""
     return read_parquet(path, *REFINED)
+
+
+def read_importance(path: Path) -> pd.DataFrame:
+    """Exact posteriors by importance sampling; see :func:`read_parquet`."""
+    return read_parquet(path, *IMPORTANCE)
 
 
 def _indexed(table: pd.DataFrame, name: str) -> pd.DataFrame:

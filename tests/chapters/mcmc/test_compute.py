@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from lensvit.chapters.mcmc import compute as stage
-from lensvit.chapters.mcmc.compute import ChainOutcome, LensTarget, mcmc, starting
+from lensvit.chapters.mcmc.compute import ChainOutcome, mcmc, starting
 from lensvit.chapters.mcmc.settings import McmcSettings
 from lensvit.chapters.refine.compute import covariances
 from lensvit.errors import LensvitError
