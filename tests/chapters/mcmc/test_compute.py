@@ -17,6 +17,7 @@ from lensvit.inference.coordinates import SIZE, start_from
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import KNOWN, LogPrior
 from lensvit.inference.search import climb
+from lensvit.inference.target import LensTarget
 from lensvit.io.tables import CATALOG, PREDICTIONS
 from lensvit.lensing.lens_equation import solve
 from lensvit.lensing.noise import noise
