@@ -162,7 +162,7 @@ def file_of(stage, name, folder):
     arrays |= (stage, name) == ("fermat", "mcmc")
     default = "rows.csv" if name == "table" else "vit.h5" if arrays else "vit.parquet"
     path = folder / names.get(name, default)
-    if name in ("validation", "refined", "limit", "mcmc"):  # a file of its own, read beside the predictions
+    if name in ("validation", "refined", "importance", "limit", "mcmc"):  # a file of its own, read beside the predictions
         path = folder / name / path.name
     return path, path
 
@@ -234,7 +234,7 @@ def test_a_broken_input_is_one_line(whole, tmp_path, monkeypatch, stage, name):
     for way in WAYS:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(whole, folder)
-        for other in ("validation", "refined", "limit", "mcmc"):
+        for other in ("validation", "refined", "importance", "limit", "mcmc"):
             (folder / other).mkdir()
             for suffix in (".h5", ".parquet"):
                 shutil.copy(folder / f"vit{suffix}", folder / other / f"vit{suffix}")

@@ -215,6 +215,20 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
     text = " ".join(render(numbers(), tmp_path).split())
     assert r"\section{The standard method: Markov chains}" in text and "Of four chains, three converged." in text
     assert "Failures: one did not explain the image." in text and "3.2 orders of magnitude" in text
+    assert "must not exceed 1.01" in text and "a size of 200 would have taken 25{,}100 calls" in text
+    assert "samples of the exact posterior" not in text.split(r"\label{sec:mcmc}")[1]
+    exact = numbers()
+    exact["mcmc"]["starts"][1] |= {"key": "importance", "burn_in": 2100.0}
+    text = " ".join(render(exact, tmp_path).split())
+    assert "one at samples of the exact posterior" in text and "Any other start is far wider" in text
+    assert "samples of the exact posterior need 0.10 times the calls of a start from the priors" in text
+    old = numbers()  # as version 0.1.0 wrote it
+    del old["mcmc"]["agree"], old["mcmc"]["enough"]
+    for entry in (*old["mcmc"]["starts"], *old["mcmc"]["methods"]):
+        for key in ("burn_in", "ess_bulk", "ess_tail", "calls_enough", *(["calls"] if "kind" in entry else [])):
+            entry.pop(key, None)
+    text = " ".join(render(old, tmp_path).split())
+    assert "calls of the likelihood in the mean (autocorrelation time 12 steps" in text and "Calls a system" not in text
     failed = numbers()
     failed["mcmc"] |= {"systems": 0, "widths": None, "speed": []}
     for start in failed["mcmc"]["starts"]:
