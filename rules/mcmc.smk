@@ -74,6 +74,7 @@ rule figure5:
             samples=rules.mcmc.output.samples,
             draws=of_models(rules.evaluate.output.draws),
             refined=[*FITS.files, *map(products.covariance_file, FITS.files)],
+            importance=[*EXACT.files, *map(products.covariance_file, EXACT.files)],
         ),
         settings=settings_file("figure5"),
     output:
@@ -89,8 +90,9 @@ rule figure5:
     params:
         code=code("lensvit.chapters.mcmc.figure"),
         refined=FITS.options,
+        importance=EXACT.options,
     message:
         "Figure 5: a posterior by every method"
     shell:
         "python -m lensvit figure5 --settings {input.settings} --mcmc {input.mcmc} --draws {input.draws}"
-        " {params.refined} --output {output} > {log} 2>&1"
+        " {params.refined} {params.importance} --output {output} > {log} 2>&1"

@@ -107,7 +107,7 @@ def write_arrays(path, ids):
     """One HDF5 file with the datasets of draws, fits, limits and chains."""
     count, size, rng = len(ids), len(NAMES), np.random.default_rng(0)
     with h5py.File(path, "w") as file:
-        file["id"], file["converged"] = ids, np.ones(count, bool)
+        file["id"], file["converged"], file["certified"] = ids, np.ones(count, bool), np.ones(count, bool)
         file["draws"] = rng.uniform(1, 2, (64, count, len(TARGET_NAMES)))
         file["samples"] = rng.uniform(1, 2, (count, 20, size))
         file["coordinates"] = np.ones((count, size))
@@ -159,10 +159,16 @@ def file_of(stage, name, folder):
              "tex": "paper.tex", "coverage": "rows.csv", "pit": "rows2.csv", "curves": "rows2.csv",
              "references": "references.bib", "errors": "rows2.csv"}  # fmt: skip
     arrays = name == "draws" or (stage, name) in {("calibrate", "predictions"), ("calibrate", "validation")}
-    arrays |= (stage, name) == ("fermat", "mcmc")
+    arrays |= stage == "fermat" and name in ("importance", "mcmc")
     default = "rows.csv" if name == "table" else "vit.h5" if arrays else "vit.parquet"
     path = folder / names.get(name, default)
-    if name in ("validation", "refined", "importance", "limit", "mcmc"):  # a file of its own, read beside the predictions
+    if name in (
+        "validation",
+        "refined",
+        "importance",
+        "limit",
+        "mcmc",
+    ):  # read beside the predictions
         path = folder / name / path.name
     return path, path
 

@@ -120,10 +120,9 @@ def posteriors_shown(run: Run) -> Shown:
         tables += fits.files
         options.append(fits.options)
     files = tables + [covariance_file(table) for table in tables]
-    exact = importance_shown(run)
-    if exact.files:
-        files += [*exact.files, importance_samples_file(run)]
-        options.append(exact.options)
+    if importance_shown(run).files:
+        files.append(importance_samples_file(run))
+        options.append(f"--importance {importance_samples_file(run)}")
     if run.section(Mcmc).enabled:
         files.append(samples_file(run))
         options.append(f"--mcmc {samples_file(run)}")
