@@ -93,10 +93,12 @@ def write_table(path, systems):
     """One table with the columns of predictions, limits, fits, chains, scores and delays."""
     kinds = ("truth", "mean", "sigma", "aleatoric", "epistemic", "limit", "known", "marginalised")
     values = {f"{name}_{kind}": np.linspace(1, 2, len(systems)) for name in TARGET_NAMES for kind in kinds}
-    flags = dict.fromkeys(("valid_known", "valid_marginalised", "converged", "used", "cut"), True)
+    values |= {f"{name}_truth": systems[name].to_numpy() for name in TARGET_NAMES}
+    flags = dict.fromkeys(("valid_known", "valid_marginalised", "converged", "certified", "used", "cut"), True)
     ones = dict.fromkeys(
-        ("attempts", "tau", "steps", "seconds", "calls", "predicted", "epistemic", "residual", "draws", "unphysical",
-         "error", "sigma", "z", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear"), 1.0
+        ("attempts", "tau", "steps", "ess_bulk", "ess_tail", "burn_in", "k", "ess", "seconds", "calls", "predicted",
+         "epistemic", "residual", "draws", "unphysical", "error", "sigma", "z", "share_gamma", "share_theta_E",
+         "sigma_gamma", "sigma_theta_E", "sigma_shear"), 1.0
     )  # fmt: skip
     words = {"instrument": "HST", "start": "network", "reason": "", "method": "vit", "treatment": "images"}
     table = systems[["id", "psf", "n_images", "sigma_bkg"]].assign(**flags, **ones, **words)

@@ -152,7 +152,7 @@ def draw(
     figure.subplots_adjust(left=0.1, right=0.93, bottom=0.085, top=0.91)
     figure.text(0.01, 0.40, "networks' scale, units of the targets", rotation=90, va="center", fontsize=8)
     if pixels:
-        scale = f"around the mean of {pixels[0].label}, in units of its sigma"
+        scale = f"{pixels[0].label}: from its mean, in units of its sigma"
         figure.text(0.99, 0.60, scale, rotation=270, va="center", ha="right", fontsize=8)
     ranges = _ranges(networks, truth)
     for row in range(count):
