@@ -130,6 +130,17 @@ def test_walkers_start_from_samples_without_an_annealing(chains):
     np.testing.assert_allclose(ratio, 1, atol=0.1)
 
 
+def test_wrong_samples_cost_time_and_nothing_else(chains):
+    samples = chains[0][1].thinned(400)
+    off = samples.mean(0) + 0.5 * (samples - samples.mean(0)) + np.sqrt(np.diag(POSTERIOR))  # narrow, and beside
+    ensemble = Ensemble(target, SETTINGS, 8)
+    chain = ensemble.chain(*ensemble.tuned(ensemble.sampled(off), off))
+    assert chain.long_enough
+    values, scale = chain.values.reshape(-1, SIZE), np.sqrt(np.diag(POSTERIOR))
+    np.testing.assert_allclose((values.mean(0) - POSTERIOR @ PRECISION @ CENTRE) / scale, 0, atol=0.15)
+    np.testing.assert_allclose(values.std(0) / scale, 1, atol=0.15)
+
+
 def test_too_few_samples_are_no_start():
     ensemble = Ensemble(target, SETTINGS, 7)
     assert ensemble.sampled(np.repeat(np.eye(SIZE), 9, axis=0)) is None and ensemble.calls == 0

@@ -372,6 +372,25 @@ def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switc
     assert "Out of distribution" not in off and "figure7" not in off
 
 
+def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert "Bayes error" not in text and "Exact posterior" not in text
+    content = numbers()
+    for key, kind, label in (("importance", "exact", "Exact posterior"), ("bayes", "bayes", "Bayes error")):
+        content["columns"].append({"key": key, "label": label, "kind": kind, "reference": None, "systems": 37})
+        for row in content["table"]:
+            row["values"][key], row["errors"][key] = 0.0123, 0.001
+    text = " ".join(render(content, tmp_path).split())
+    assert "Exact posterior: means of the posteriors of the 37 systems where it is certified" in text
+    assert r"\multicolumn{2}{c}{All pixels}" in text and r"\multicolumn{2}{c}{Information}" in text
+    labels = ["ViT", "ResNet", "Refined", "Exact posterior", "Prior mean", "Limit", "Bayes error", "ViT", "ResNet"]
+    assert "Target & " + " & ".join(labels) in text
+    old = numbers()  # as version 0.1.0 wrote it
+    for column in old["columns"]:
+        del column["systems"]
+    assert r"\label{tab:rmse}" in render(old, tmp_path)
+
+
 def without_refined_column(content: Numbers) -> Numbers:
     content["columns"] = [column for column in content["columns"] if column["kind"] != "refined"]
     for row in content["table"]:
