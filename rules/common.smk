@@ -39,6 +39,7 @@ except LensvitError as error:
 RUN = products.run_folder(CONFIG)
 # Errors that stages of other chapters show beside those of the models, where the run has them.
 LIMIT, FITS = products.limit_shown(CONFIG), products.refined_shown(CONFIG)
+EXACT = products.importance_shown(CONFIG)
 
 # What a release leaves out and the settings give again, byte for byte; each file of rules adds its part.
 RESTORED = []
