@@ -46,6 +46,8 @@ def test_the_runs_of_the_project_have_one_job_for_each_start(names):
 
 
 def test_what_is_merged():
+    assert list(merged_tables(run(1200, limit={"systems_per_job": 999}))) == ["limit"]
+    assert not merged_tables(run(1200, limit={"systems_per_job": 999, "enabled": False}))
     config = run(refine={"systems_per_job": 1000})
     assert {stage: len(shards) for stage, shards in stage_shards(config).items()}["refine"] == 3
     assert merged_tables(config) == {f"refined/{name}": ["0000", "0001", "0002"] for name in ("vit", "resnet")}

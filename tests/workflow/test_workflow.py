@@ -104,6 +104,12 @@ def test_a_refinement_that_jobs_share_runs_again_in_shards_and_the_one_from_the_
     assert "--psfs results/smoke/psf/keck_b.fits --draws" in command and "--chunks keck_b/test-0000 --" in command
 
 
+def test_a_limit_that_jobs_share_is_computed_again_in_shards(smoke):
+    shown = {"limit_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER}
+    planned = smoke.planned(overlay="limit: {systems_per_job: 8}")
+    assert planned == {"settings": 1, "limit": 2, "merge_shards": 1, **shown}
+
+
 def test_chains_switched_off_leave_what_does_not_show_them(smoke, fresh):
     assert smoke.planned(overlay="mcmc: {enabled: false}") == {"settings": 1, **FERMAT, **PAPER}
     planned = fresh.planned(overlay="mcmc: {enabled: false}")
