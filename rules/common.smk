@@ -239,9 +239,9 @@ def chunks_option(stage):
     return lambda wildcards: f"--chunks {' '.join(shard_chunks(stage, wildcards))}"
 
 
-def shard_said(stage):
-    """The end of the message of a stage that jobs may share."""
-    return ", shard {wildcards.shard}" if SHARDS.get(stage) else ""
+def shard_message(text, stage):
+    """The message of a stage that jobs may share."""
+    return f"{text}, shard {{wildcards.shard}}" if SHARDS.get(stage) else text
 
 
 def merged_files(suffix):

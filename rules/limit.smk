@@ -22,7 +22,7 @@ rule limit:
         code=code("lensvit.chapters.limit.compute"),
         chunks=chunks_option("limit"),
     message:
-        "the limit of information of the test systems" + shard_said("limit")
+        shard_message("the limit of information of the test systems", "limit")
     shell:
         "python -m lensvit limit --settings {input.settings} --catalog {input.catalog} --psfs {input.psfs}"
         " {params.chunks} --output {output.limit} > {log} 2>&1"

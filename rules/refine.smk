@@ -25,7 +25,7 @@ rule refine:
         chunks=chunks_option("refine"),
         draws=lambda wildcards, input: f"--draws {input.draws}",
     message:
-        "refining the draws of {wildcards.model} with all pixels of the images" + shard_said("refine")
+        shard_message("refining the draws of {wildcards.model} with all pixels of the images", "refine")
     shell:
         "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m lensvit refine"
         " --settings {input.settings} --catalog {input.catalog} --images {params.images} --psfs {input.psfs}"
@@ -46,7 +46,7 @@ use rule refine as refine_prior with:
         chunks=chunks_option("refine_prior"),
         draws="",
     message:
-        "refining the means of the priors with all pixels of the images" + shard_said("refine_prior")
+        shard_message("refining the means of the priors with all pixels of the images", "refine_prior")
 
 
 rule refined_table:

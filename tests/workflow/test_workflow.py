@@ -476,25 +476,27 @@ def test_a_job_that_fails_says_its_message_and_leaves_no_half_output(smoke, othe
 
 def test_a_shard_that_was_killed_is_made_again_alone(smoke):
     """kill -9 of the one job; what it left, and the result, are as if nothing had happened."""
-    (smoke.path / "shared.yaml").write_text(f"run: shared\n{SHARED}\n")
-    configs, target = [SMOKE, "shared.yaml"], "results/shared/refined/vit.parquet"
+    (smoke.path / "shared.yaml").write_text("{run: shared, refine: {systems_per_job: 1}}")  # of two from the priors
+    configs, target = [SMOKE, "shared.yaml"], "results/shared/refined/prior.parquet"
     run, before = smoke.path / "results" / "shared", smoke.path / "results" / "smoke"
     shutil.copytree(before, run, ignore=shutil.ignore_patterns("models", "state", "refined"))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", target, "--configfile", *configs]
     with subprocess.Popen(command, cwd=smoke.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not (found := [job for job in psutil.Process(process.pid).children(True) if makes(job, "vit/0001")]):
+        while not (
+            found := [job for job in psutil.Process(process.pid).children(True) if makes(job, "prior/0001.parquet")]
+        ):
             assert process.poll() is None
             time.sleep(0.02)
         found[-1].kill()
     assert process.returncode and {path.stem for path in run.glob("refined/*/*.parquet")} == {"0000"}
-    again = {"refine": 1, "merge_shards": 1}
+    again = {"refine_prior": 1, "merge_shards": 1}
     assert smoke.planned(target, configs=configs) == again
     smoke.run(target, configs=configs)
-    one, merged = (folder / "refined" / "vit.parquet" for folder in (before, run))
+    one, merged = (folder / "refined" / "prior.parquet" for folder in (before, run))
     tables = [pd.read_parquet(path).drop(columns="seconds") for path in (one, merged)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     assert same_arrays(one, merged) and smoke.planned(target, configs=configs) == {}
-    for path in (merged, run / "refined" / "vit" / "0000.h5"):
+    for path in (merged, run / "refined" / "prior" / "0000.h5"):
         path.unlink()
     assert smoke.planned(target, configs=configs) == again
     shutil.rmtree(run)
