@@ -20,6 +20,7 @@ from lensvit.chapters.registry import CHAPTERS
 from lensvit.config.run import load
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
+from lensvit.io.shards import write_part
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf.kernel import write_kernel
 from tests.builders import lopsided_psf
@@ -74,6 +75,9 @@ def whole(tmp_path_factory, tiny_run):
     systems = catalog.query("split == 'test'").reset_index(drop=True)
     write_table(folder / "vit.parquet", systems)
     write_arrays(folder / "vit.h5", list(systems["id"]))
+    for number, (psf, _) in enumerate(CAMERAS.items()):
+        rows = systems[systems["psf"] == psf]
+        write_part(folder / f"shards/{number:04d}.parquet", rows, {"id": list(rows["id"])}, NAMES, systems["id"])
     row = dict.fromkeys(COLUMNS, "1") | {"target": "overall"}
     (folder / "rows.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
     (folder / "paper").mkdir()
@@ -145,6 +149,9 @@ def file_of(stage, name, folder):
         return (sorted(folder.glob("images/*/*.h5")) if stage == "catalog" else folder / "images"), (
             folder / "images/hst_a/train-0000.h5" if stage == "train" else chunk
         )
+    if name == "shards":
+        files = sorted(folder.glob("shards/*.parquet"))
+        return files, files[0]
     if name == "psfs":
         files = sorted(folder.glob("*.fits"))
         return files, folder / f"{psf}.fits"

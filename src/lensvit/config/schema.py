@@ -65,6 +65,25 @@ class Sample(NamedTuple):
     is_trained_on: bool = False
 
 
+class Sharing(NamedTuple):
+    """How a stage that works on each test system by itself is shared among jobs, see :mod:`lensvit.config.shards`.
+
+    Parameters
+    ----------
+    tables
+        What it makes: paths under the run's folder without suffix, for example ``refined/vit``; one job, or one
+        shard, makes one of them.
+    systems
+        Number of test systems that it works on; None for all.
+    per_job
+        Most systems of one job; None for all.
+    """
+
+    tables: list[str]
+    systems: int | None
+    per_job: int | None
+
+
 class Section(Settings):
     """The key of a chapter in the config."""
 
@@ -87,6 +106,10 @@ class Section(Settings):
 
     def stages(self, run: Run) -> Stages:
         """The settings of the chapter's stages."""
+        return {}
+
+    def sharing(self, run: Run) -> dict[str, Sharing]:
+        """The chapter's stages that several jobs may share, by name."""
         return {}
 
     def resolved(self, run: Run) -> dict[str, Any]:
