@@ -7,22 +7,19 @@ It is the product of the likelihood (:mod:`lensvit.inference.likelihood`) of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lensvit.inference.coordinates import sheared, to_parameters
+from lensvit.inference.following import Follower, QuasarSolver, solve_quasar_images
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates
 from lensvit.inference.prior import ROUNDING, LogPrior
-from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.power_law import inside
-from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer
-from lensvit.parameters import NAMES, PARAMETERS
+from lensvit.parameters import PARAMETERS
 
-QuasarSolver = Callable[[Tensor, int], tuple[Tensor, Tensor, Tensor]]
 LOW, HIGH = torch.tensor([[row.low, row.high] for row in PARAMETERS], dtype=torch.float64).unbind(1)
 
 
@@ -88,7 +85,8 @@ class Posterior:
     max_images
         Number of the brightest quasar images that an image shows.
     quasars
-        Function of parameters (b, 14) and ``max_images`` in place of :func:`solve_quasar_images`.
+        Function of parameters (b, 14) and ``max_images`` in place of
+        :func:`lensvit.inference.following.solve_quasar_images`.
     """
 
     def __init__(
@@ -107,6 +105,25 @@ class Posterior:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def near(self, coordinates: Tensor, row: int = 0) -> Posterior:
+        """The posterior of one system, faster near some places such as its maxima.
+
+        Quasar images are followed from there, see :class:`lensvit.inference.following.Follower`. The densities are the
+        same but for rounding, everywhere.
+
+        Parameters
+        ----------
+        coordinates
+            Coordinates (m, 14) of the places.
+        row
+            The system.
+        """
+        one = slice(row, row + 1)
+        return Posterior(
+            self.renderer, self.data[one], self.sigma_bkg[one], self.exposure, self.prior, self.max_images,
+            Follower(to_parameters(coordinates)),
+        )  # fmt: skip
 
     def likelihood(self, rows: Tensor, model_error: float = 0.0) -> Likelihood:
         """The likelihood of some systems, see :class:`lensvit.inference.likelihood.Likelihood`."""
@@ -176,37 +193,3 @@ def possible(coordinates: Tensor) -> Tensor:
     parameters = to_parameters(coordinates)
     low, high = LOW - ROUNDING * (1 + LOW.abs()), HIGH + ROUNDING * (1 + HIGH.abs())
     return inside(parameters) & ((parameters >= low) & (parameters <= high)).all(1)
-
-
-def solve_quasar_images(parameters: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The brightest quasar images of systems.
-
-    Parameters
-    ----------
-    parameters
-        Parameters (B, 14).
-    most
-        Largest number of images of a system.
-
-    Returns
-    -------
-    positions : Tensor
-        Positions (B, most, 2) [arcsec].
-    magnification : Tensor
-        Magnifications (B, most); 0 where a system has fewer images.
-    solved : Tensor
-        Whether a system's images were found, (B,).
-    """
-    positions = parameters.new_zeros(len(parameters), most, 2)
-    magnification = parameters.new_zeros(len(parameters), most)
-    solved = torch.ones(len(parameters), dtype=torch.bool)
-    systems = [dict(zip(NAMES, values, strict=True)) for values in parameters.tolist()]
-    for row, images in enumerate(solve(systems)):
-        if not isinstance(images, QuasarImages):
-            solved[row] = False
-            continue
-        images = images.brightest(most)
-        positions[row, : len(images), 0] = torch.as_tensor(images.x)
-        positions[row, : len(images), 1] = torch.as_tensor(images.y)
-        magnification[row, : len(images)] = torch.as_tensor(images.magnification)
-    return positions, magnification, solved

@@ -1,0 +1,52 @@
+"""A posterior near its maximum has the density of the posterior."""
+
+import pytest
+import torch
+
+from lensvit.inference.coordinates import start_from
+from lensvit.inference.following import Follower, solve_quasar_images
+from lensvit.lensing import batched_lens_equation
+from lensvit.parameters import NAMES
+from tests.builders import noisy_posterior, parameter_tensor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def spread(places, count, size):
+    generator = torch.Generator().manual_seed(1)
+    return places + size * torch.randn(count, places.shape[-1], generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [1e-3, 3e-2])
+def test_the_density_is_that_of_the_posterior(space_camera, size):
+    posterior, places = noisy_posterior(space_camera), start_from(parameter_tensor(space_camera[2]))
+    for row in (0, 3):
+        near = spread(places[row], 40, size)
+        rows = torch.full((40,), row)
+        one = posterior.near(places[row : row + 1], row)
+        assert len(one) == 1
+        expected = posterior.log_density(near, rows)
+        torch.testing.assert_close(one.log_density(near, torch.zeros_like(rows)), expected, rtol=1e-9, atol=2e-5)
+
+
+def test_the_search_is_asked_where_images_may_have_changed_alone(space_camera, monkeypatch):
+    system = parameter_tensor(space_camera[2])[:1]
+    asked, real = [], batched_lens_equation.find
+    follower = Follower(system)
+    monkeypatch.setattr(batched_lens_equation, "find", lambda some: asked.append(len(some)) or real(some))
+    near = system.repeat(5, 1)
+    near[2, NAMES.index("source_x")] += 3.0
+    near[3, NAMES.index("e1")] = 2.0  # no lens
+    for most in (1, 3, 6):
+        found = follower(near, most)
+        assert asked == [1]
+        expected = solve_quasar_images(near, most)
+        assert found[2].tolist() == expected[2].tolist() == [True, True, True, False, True]
+        for ours, theirs in zip(found[:2], expected[:2], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+        asked.clear()
+
+
+def test_no_systems():
+    follower = Follower(torch.zeros(0, len(NAMES), dtype=torch.float64))
+    assert [len(part) for part in follower(torch.zeros(0, len(NAMES), dtype=torch.float64), 4)] == [0, 0, 0]
