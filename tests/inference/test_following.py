@@ -5,7 +5,9 @@ import torch
 
 from lensvit.inference.coordinates import start_from
 from lensvit.inference.following import Follower, solve_quasar_images
+from lensvit.inference.posterior import Posterior
 from lensvit.lensing import batched_lens_equation
+from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.parameters import NAMES
 from tests.builders import noisy_posterior, parameter_tensor
 
@@ -20,13 +22,22 @@ def spread(places, count, size):
 @pytest.mark.parametrize("size", [1e-3, 3e-2])
 def test_the_density_is_that_of_the_posterior(space_camera, size):
     posterior, places = noisy_posterior(space_camera), start_from(parameter_tensor(space_camera[2]))
+    camera = posterior.renderer
+    exact = Posterior(
+        BatchedRenderer(camera.pixels, camera.pixel_scale, camera.kernel, camera.scene, dtype=torch.float64),
+        posterior.data, posterior.sigma_bkg, posterior.exposure, posterior.prior, 4,
+    )  # fmt: skip
     for row in (0, 3):
         near = spread(places[row], 40, size)
-        rows = torch.full((40,), row)
-        one = posterior.near(places[row : row + 1], row)
-        assert len(one) == 1
-        expected = posterior.log_density(near, rows)
-        torch.testing.assert_close(one.log_density(near, torch.zeros_like(rows)), expected, rtol=1e-9, atol=2e-5)
+        near[7, NAMES.index("gamma")] = 5.0  # no image
+        rows, alone = torch.full((40,), row), posterior.near(places[row : row + 1], row)
+        assert len(alone) == 1
+        for error in (0.0, 0.1):
+            expected, density = exact.log_density(near, rows, error), alone.log_density(near, 0 * rows, error)
+            assert density[7].isinf()
+            torch.testing.assert_close(density, expected, rtol=1e-6, atol=5e-3)  # of single precision
+    assert alone.log_density(near[7:8], rows[:1] * 0).tolist() == [-torch.inf]
+    assert alone.log_density(near[:0], rows[:0]).tolist() == []
 
 
 def test_the_search_is_asked_where_images_may_have_changed_alone(space_camera, monkeypatch):

@@ -107,10 +107,9 @@ class Posterior:
         return len(self.data)
 
     def near(self, coordinates: Tensor, row: int = 0) -> Posterior:
-        """The posterior of one system, faster near some places such as its maxima.
+        """The posterior of one system, faster for many draws near some places such as its maxima.
 
-        Quasar images are followed from there, see :class:`lensvit.inference.following.Follower`. The densities are the
-        same but for rounding, everywhere.
+        Its densities are the same but for rounding, everywhere; see :class:`NearPosterior`.
 
         Parameters
         ----------
@@ -120,8 +119,8 @@ class Posterior:
             The system.
         """
         one = slice(row, row + 1)
-        return Posterior(
-            self.renderer, self.data[one], self.sigma_bkg[one], self.exposure, self.prior, self.max_images,
+        return NearPosterior(
+            self.renderer.compiled(), self.data[one], self.sigma_bkg[one], self.exposure, self.prior, self.max_images,
             Follower(to_parameters(coordinates)),
         )  # fmt: skip
 
@@ -135,16 +134,19 @@ class Posterior:
 
     def models(self, coordinates: Tensor) -> Models:
         """The model images of coordinates (b, 14), where they can be computed."""
+        good, parameters, positions, magnification = self._systems(coordinates)
+        images = self.renderer.images(parameters, positions, magnification) if good.any() else self.data[:0]
+        return Models(coordinates, good, images, positions, magnification)
+
+    def _systems(self, coordinates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Which of the coordinates have an image, and their parameters, quasar images and magnifications of these."""
         good = possible(coordinates)
         parameters = to_parameters(coordinates[good])
         positions, magnification, solved = self.quasars(parameters, self.max_images)
         good[good.clone()] = solved
         if not solved.all():
             parameters, positions, magnification = parameters[solved], positions[solved], magnification[solved]
-        if not len(parameters):
-            return Models(coordinates, good, self.data[:0], positions, magnification)
-        images = self.renderer.images(parameters, positions, magnification)
-        return Models(coordinates, good, images, positions, magnification)
+        return good, parameters, positions, magnification
 
     def density_of(self, models: Models, rows: Tensor, model_error: float = 0.0) -> Tensor:
         """Log posterior (b,) of models without a constant; minus infinity where there is no image."""
@@ -186,6 +188,30 @@ class Posterior:
             parts.append(self.likelihood(rows[row : row + 1], model_error).equations(one.images, by))
         whole = Equations(*(torch.cat(part) for part in zip(*parts, strict=True)))
         return by_coordinates(whole + self.prior.equations(parameters), parameters)
+
+
+class NearPosterior(Posterior):
+    """The posterior density of one system, whose densities cost less.
+
+    Quasar images are followed, see :class:`lensvit.inference.following.Follower`. On a CPU compiled loops compute the
+    light of galaxies and the sum over pixels, and one image after the other is kept no longer than for its sum.
+    """
+
+    def log_density(self, coordinates: Tensor, rows: Tensor, model_error: float = 0.0) -> Tensor:
+        """Log posterior (b,) without a constant; minus infinity where no image can be computed."""
+        if self.renderer.device.type != "cpu" or self.renderer.dtype != torch.float32:
+            return super().log_density(coordinates, rows, model_error)
+        good, parameters, positions, magnification = self._systems(coordinates)
+        likelihood, sums = self.likelihood(torch.arange(1), model_error).compiled(), [0.0] * int(good.sum())
+
+        def visit(place: int, image: Tensor) -> None:
+            sums[place] = likelihood(image)
+
+        self.renderer.visit(parameters, positions, magnification, visit)
+        density = torch.tensor(sums, dtype=torch.float64) + self.prior.log_density(parameters)
+        result = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
+        result[good] = torch.where(density.isfinite(), density, -torch.inf)
+        return result
 
 
 def possible(coordinates: Tensor) -> Tensor:
