@@ -44,13 +44,14 @@ LEAST = 0.01  # smallest share of a component
 LARGEST_K = 0.7
 AGREE = 4.0  # largest difference of two rounds in units of its error
 OUTSIDE = 0.03  # largest share of the mass where the wide part is denser than the others
-EVEN = 0.3  # efficiency of a round below which the proposal is refitted
+POOR = 0.1  # effective over all draws below which the proposal is refitted
 NEW, APART = 4, 1.5  # new components at once, and their least distance from others [standard deviations]
 AHEAD = 2.0  # width of a new component along a ridge, in units of the posterior's there
 MOST = 40  # components
 PRIOR_DRAWS = 3.0  # weight of a component's shape in a refit, in draws for each dimension
-PATIENCE = 4.0  # most further draws before a refit, in units of those of the first round
 GROWTH = 1.5  # of a round after a refit
+ENOUGH = 1.1  # further draws over those that seem to be missing
+SMALLEST, LONGEST = 0.5, 3.0  # further draws, in units of those that there are
 PASSES = 3  # steps of the expectation maximisation
 LOOKS, REACH = 64, 3.0  # places that are looked at, and how far out [standard deviations]
 EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
@@ -339,6 +340,8 @@ class ImportanceSample(NamedTuple):
         All draws (n, d).
     weights
         Their weights (n,), of sum 1.
+    most_probable
+        Row of the draw of the largest density.
     k
         Pareto's k.
     effective
@@ -357,6 +360,7 @@ class ImportanceSample(NamedTuple):
 
     places: np.ndarray
     weights: np.ndarray
+    most_probable: int
     k: float
     effective: float
     log_evidence: float
@@ -441,7 +445,7 @@ class _Sampler:
 
     def run(self) -> ImportanceSample | None:
         """Draw rounds until the sample is certified or the budget is spent."""
-        count = self.settings.draws
+        count = first = self.settings.draws
         while True:
             self._round(max(self.settings.draws // 2, min(count, self.settings.max_calls - self.calls)))
             result = self._result()
@@ -449,7 +453,10 @@ class _Sampler:
                 return result
             if result is None or self._is_poor(result):
                 self._refit()
-                count = int(count * GROWTH)
+                count = first = int(first * GROWTH)
+            else:
+                missing = self.settings.effective / result.effective - 1
+                count = int(len(result.weights) * min(max(ENOUGH * missing, SMALLEST), LONGEST))
 
     def _round(self, count: int) -> None:
         places = self.proposal.draw(count, self.random)
@@ -466,16 +473,16 @@ class _Sampler:
         if every is None:
             return None
         return ImportanceSample(
-            np.concatenate([part.places for part in rounds]), every.weights, every.k, every.effective,
+            np.concatenate([part.places for part in rounds]), every.weights,
+            int(np.concatenate([part.density for part in rounds]).argmax()), every.k, every.effective,
             every.log_evidence, every.error, self.calls, len(self.rounds), self._reason(rounds, every),
         )  # fmt: skip
 
     def _is_poor(self, result: ImportanceSample) -> bool:
         """Whether a better proposal promises more than further draws of this one."""
-        if len(self._now()) < 2:
-            return result.effective < EVEN * len(result.weights)
-        missing = max(self.settings.effective - result.effective, 0) * len(result.weights) / result.effective
-        return result.reason != FEW or missing > self.settings.draws * PATIENCE
+        if result.effective < POOR * len(result.weights):
+            return True
+        return result.k > LARGEST_K if len(self._now()) < 2 else result.reason != FEW
 
     def _refit(self) -> None:
         """Fit the proposal to all draws so far."""
