@@ -40,6 +40,7 @@ except LensvitError as error:
 RUN = products.run_folder(CONFIG)
 # Errors that stages of other chapters show beside those of the models, where the run has them.
 LIMIT, FITS = products.limit_shown(CONFIG), products.refined_shown(CONFIG)
+EXACT = products.importance_shown(CONFIG)
 
 # Stages that several jobs share, and the tables that are merged from what these make.
 SHARDS, MERGED = stage_shards(CONFIG), merged_tables(CONFIG)

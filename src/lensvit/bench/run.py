@@ -10,7 +10,7 @@ from lensvit.errors import LensvitError
 from lensvit.jobs.devices import known_device, memory_advice
 
 # name -> the module whose `run(images, output)` measures it, or with models `run(images, output, config, device)`
-BENCHMARKS = {"simulate": "lensvit.bench.simulation"}
+BENCHMARKS = {"simulate": "lensvit.bench.simulation", "posterior": "lensvit.bench.posterior"}
 MODEL_BENCHMARKS = {"train": "lensvit.bench.train", "evaluate": "lensvit.bench.evaluate"}
 DEMO = [Path("config.yaml"), Path("runs/demo.yaml")]
 
@@ -21,15 +21,15 @@ def main(
     """Measure one stage: images/s, share of the device's peak where that is known, and memory.
 
     ``simulate`` and the input pipeline of ``train`` are compared with the original's way, Monte-Carlo dropout
-    (``evaluate``) with the bare forward passes. Training and evaluation are measured for every
-    model of a config.
+    (``evaluate``) with the bare forward passes, a likelihood call near a maximum with one anywhere (``posterior``).
+    Training and evaluation are measured for every model of a config.
 
     Parameters
     ----------
     what
-        simulate, train or evaluate.
+        simulate, posterior, train or evaluate.
     images
-        Number of images that each way handles.
+        Number of images that each way handles; of likelihood calls for posterior.
     output
         The CSV file; nothing is written without it.
     files

@@ -101,8 +101,16 @@ def importance_shown(run: Run) -> Shown:
     return Shown([importance_file(run)], f"--importance {importance_file(run)}")
 
 
+def chain_starts(run: Run) -> Shown:
+    """The exact posteriors from whose samples the second Markov chain of a system starts, if it does."""
+    table = importance_shown(run)
+    if run.section(Mcmc).second_start != "importance" or not table.files:
+        return Shown([], "")
+    return Shown([*table.files, importance_samples_file(run)], table.options)
+
+
 def posteriors_shown(run: Run) -> Shown:
-    """All posteriors from pixels that the run has: the limit, the fits and the chains."""
+    """All posteriors from pixels that the run has: the limit, the fits, the exact ones and the chains."""
     tables, options = [], []
     if run.section(Limit).enabled:
         tables.append(limit_file(run))
@@ -112,6 +120,9 @@ def posteriors_shown(run: Run) -> Shown:
         tables += fits.files
         options.append(fits.options)
     files = tables + [covariance_file(table) for table in tables]
+    if importance_shown(run).files:
+        files.append(importance_samples_file(run))
+        options.append(f"--importance {importance_samples_file(run)}")
     if run.section(Mcmc).enabled:
         files.append(samples_file(run))
         options.append(f"--mcmc {samples_file(run)}")

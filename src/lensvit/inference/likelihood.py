@@ -17,8 +17,10 @@ which equations are solved. Everything is batched, B systems at once, and sums a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,6 +83,14 @@ class Likelihood:
         spread = self.variance(model)
         terms = (self.data - model) ** 2 / spread + spread.log()
         return -terms.sum((1, 2), dtype=torch.float64) / 2
+
+    def compiled(self) -> Callable[[Tensor], float]:
+        """The function :meth:`log_density` of one float32 image (ny, nx) of the only system, on a CPU, by a loop."""
+        from lensvit.lensing import compiled  # numba takes a second to import
+
+        [data], background = self.data.numpy(), np.float32(self.sigma_bkg.item()) ** 2
+        share, error = np.float32(1 / self.exposure), np.float32(self.model_error)
+        return lambda model: -compiled.misfit(model.numpy(), data, background, share, error) / 2
 
     def equations(self, model: Tensor, jacobian: Tensor) -> Equations:
         """Gradient and Fisher information by the parameters.

@@ -31,6 +31,7 @@ INNER, OUTER = 128, 32  # angles in the middle of an arc and towards each of its
 END = 0.1  # share of the arc that counts as its end
 NEAREST = 1e-3  # distance of the grid's nearest angle from an end, as a share of the gap between the arcs
 ROUGH = 1e-10  # relative error of deflections until the last steps
+EXACT = 1e-15  # the same in the last steps
 GOLDEN = (math.sqrt(5) - 1) / 2  # share of an interval that is left by a step of the golden section
 CLOSE = 24  # steps of the search for an extremum
 STEPS, CLOSE_ENOUGH = 30, 1e-11  # most steps of the search for a root, and the size of its last step [rad]
@@ -117,7 +118,39 @@ def _nearest(position: Tensor, present: Tensor) -> Tensor:
     return torch.where(present[:, :, None] & present[:, None], distance, torch.inf).amin((1, 2))
 
 
-class _Search:
+class LensEquation:
+    """The lens equations of B systems.
+
+    Parameters
+    ----------
+    parameters
+        (B, 14) parameters in the order of :data:`lensvit.parameters.NAMES`, float64.
+    tolerance
+        Relative error of deflections.
+    """
+
+    def __init__(self, parameters: Tensor, tolerance: float = EXACT) -> None:
+        self.law = PowerLaw(parameters, tolerance, slopes=False)
+        source_x, source_y = (parameters[:, NAMES.index(name), None] for name in ("source_x", "source_y"))
+        self.source = torch.complex(source_x, source_y)  # (B, 1)
+        self.shear = self.law.shear_size * self.law.shear_turn
+        self.y = self.source - self.law.center + self.shear * self.law.center.conj()
+
+    def step(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Distance of the ray from the source [arcsec], 1 / magnification, and the step of Newton's method [arcsec].
+
+        Parameters
+        ----------
+        position
+            (B, P) positions, complex [arcsec].
+        """
+        alpha, kappa, gamma = self.law.focusing(position)
+        determinant = (1 - kappa) ** 2 - gamma.abs() ** 2
+        off = self.source - position + alpha
+        return off.abs(), determinant, ((1 - kappa) * off + gamma * off.conj()) / determinant
+
+
+class _Search(LensEquation):
     """The search for the images of B systems.
 
     Parameters
@@ -129,11 +162,7 @@ class _Search:
     """
 
     def __init__(self, parameters: Tensor, tolerance: float = ROUGH) -> None:
-        self.law = PowerLaw(parameters, tolerance, slopes=False)
-        source_x, source_y = (parameters[:, NAMES.index(name), None] for name in ("source_x", "source_y"))
-        self.source = torch.complex(source_x, source_y)  # (B, 1)
-        self.shear = self.law.shear_size * self.law.shear_turn
-        self.y = self.source - self.law.center + self.shear * self.law.center.conj()
+        super().__init__(parameters, tolerance)
         self.start = (self.y + self.shear * self.y.conj()).angle()  # the angle at which m is along y
 
     def rows(self, rows: Tensor) -> _Search:
@@ -155,7 +184,7 @@ class _Search:
         magnification = 1 / determinant[:, 0]
         sure = self._obeys_sum_rule(system, magnification, central)
         slots, filled = self._gathered(system, position[:, 0], magnification, residual[:, 0], sure)
-        exact = _Search(parameters, tolerance=1e-15)
+        exact = _Search(parameters, EXACT)
         return exact._finished(slots, filled, sure)
 
     def _obeys_sum_rule(self, system: Tensor, magnification: Tensor, central: Tensor) -> Tensor:
@@ -293,23 +322,16 @@ class _Search:
         tuple[Tensor, Tensor, Tensor]
             (B, P) positions, 1 / magnification and distance of the ray from the source [arcsec].
         """
-        off, determinant, step = self._step(position)
+        off, determinant, step = self.step(position)
         for _ in range(steps):
             moved = position + step
-            new_off, new_determinant, new_step = self._step(moved)
+            new_off, new_determinant, new_step = self.step(moved)
             nearer = new_off < off
             position = torch.where(nearer, moved, position)
             step = torch.where(nearer, new_step, 0.25 * step)
             determinant = torch.where(nearer, new_determinant, determinant)
             off = torch.where(nearer, new_off, off)
         return position, determinant, off
-
-    def _step(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Distance of the ray from the source [arcsec], 1 / magnification, and the step of Newton's method [arcsec]."""
-        alpha, kappa, gamma = self.law.focusing(position)
-        determinant = (1 - kappa) ** 2 - gamma.abs() ** 2
-        off = self.source - position + alpha
-        return off.abs(), determinant, ((1 - kappa) * off + gamma * off.conj()) / determinant
 
     def _gathered(
         self, system: Tensor, position: Tensor, magnification: Tensor, residual: Tensor, sure: Tensor

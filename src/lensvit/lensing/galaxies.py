@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,6 +106,29 @@ class Galaxies(NamedTuple):
         torch.add(source[:, 0], source[:, 1], out=squares[:, 0]).log_()
         squares = torch.maximum(squares, self.floor[rows]).mul_(self.power[rows]).add_(self.shift[rows])
         return self.amplitude[rows] @ squares.exp_().neg_().exp_()
+
+
+class CompiledGalaxies:
+    """The light of galaxies by a compiled loop over pixels, in float32 on a CPU.
+
+    Parameters
+    ----------
+    galaxies
+        The galaxies of B systems.
+    """
+
+    def __init__(self, galaxies: Galaxies) -> None:
+        self._terms = np.array(galaxies.terms)
+        self._parts = [part.contiguous().numpy() for part in galaxies[1:]]
+
+    def light(self, rows: slice) -> Tensor:
+        """Surface brightness (b, 1, ny nx) of the galaxies of some systems, as of :meth:`Galaxies.light`."""
+        from lensvit.lensing import compiled  # numba takes a second to import
+
+        terms, side = self._terms[rows], self._parts[0].shape[3]
+        result = torch.empty(len(terms), 1, side * side)
+        compiled.light(result.numpy().reshape(-1, side, side), rows.start, terms, *self._parts)
+        return result
 
 
 def _lens_plane(law: PowerLaw, axis: Tensor) -> dict[str, Tensor]:

@@ -202,13 +202,16 @@ class PowerLaw:
 
     def focusing(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Deflection (complex) [arcsec], convergence and shear (complex), (B, P) each, at positions (B, P) complex."""
-        offset = position - self.center
+        alpha, kappa, gamma = self.mass_focusing(position - self.center)
+        shear = self.shear_size * self.shear_turn
+        return alpha + shear * position.conj(), kappa, gamma + shear
+
+    def mass_focusing(self, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same without the external shear, at offsets (B, P) from the centre."""
         alpha = self.mass_deflection(offset)
         norm = (offset - self.ellipticity * offset.conj()).abs() ** 2
         kappa = (1 - self.t / 2) * (self.theta_E**2 * self.squash / norm) ** (self.t / 2)
-        gamma = ((1 - self.t) * alpha - kappa * offset) / offset.conj()  # see moving_images
-        shear = self.shear_size * self.shear_turn
-        return alpha + shear * position.conj(), kappa, gamma + shear
+        return alpha, kappa, ((1 - self.t) * alpha - kappa * offset) / offset.conj()  # see moving_images
 
     def mass_deflection(self, offset: Tensor) -> Tensor:
         """Deflection (B, P) complex [arcsec] without that of the external shear, at offsets (B, P) from the centre."""

@@ -7,6 +7,7 @@ computed in the chosen precision.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,11 +22,12 @@ from lensvit.lensing.galaxies import (
     AMPLITUDES,
     COLUMNS,
     TOLERANCE,
+    CompiledGalaxies,
     Galaxies,
     galaxy_derivatives,
     lens_derivatives,
 )
-from lensvit.lensing.point_sources import GPU_BLOCK, PointSources, Stencil, bilinear
+from lensvit.lensing.point_sources import GPU_BLOCK, Patches, PointSources, Stencil, bilinear
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
@@ -99,6 +101,7 @@ class BatchedRenderer:
         self.kernel, self.fine_kernel = kernel, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
         self.axis = (torch.arange(pixels, dtype=torch.float64) - (pixels - 1) / 2) * pixel_scale  # on the CPU
+        self._loops = False
         self.blur = Convolution(kernel, pixels, dtype, self.device)
         fine = kernel if fine_kernel is None else fine_kernel
         self.points = PointSources(fine, len(fine) // len(kernel), pixels, dtype, self.device)
@@ -145,7 +148,7 @@ class BatchedRenderer:
         """
         galaxies, stencil, places, exact, exact_places = mapped(setup, lambda tensor: tensor.to(self.device))
         result = self._empty(len(places) + len(exact), 1)
-        self._compute(result, places, stencil, galaxies.light)
+        self._compute(result, places, stencil, self._light(galaxies))
         result[exact_places] = exact[:, None]
         return result[:, 0]
 
@@ -160,6 +163,44 @@ class BatchedRenderer:
         """Images (B, ny, nx) of systems with these parameters and quasar images [counts/s per pixel]."""
         places = torch.arange(len(parameters))
         return self.exposed(self._setup(parameters.cpu(), positions.cpu(), magnification.cpu(), places))
+
+    @torch.no_grad()
+    @exact_products()
+    def visit(
+        self, parameters: Tensor, positions: Tensor, magnification: Tensor, visitor: Callable[[int, Tensor], None]
+    ) -> None:
+        """Compute the images one after the other, for a visitor who sees each while it is in a CPU's cache.
+
+        Parameters
+        ----------
+        parameters
+            Parameters of the systems.
+        positions
+            Positions of their quasar images.
+        magnification
+            Magnifications of these.
+        visitor
+            Takes the place of a system and its image (ny, nx), in any order.
+        """
+        setup = self._setup(parameters, positions, magnification, torch.arange(len(parameters)))
+        stencil, light = setup.stencil, self._light(setup.galaxies)
+        after = set(stencil.after.system.tolist())
+        for number, place in enumerate(setup.places.tolist()):
+            image = self._blurred(stencil, light, slice(number, number + 1))
+            if number in after:
+                patches = Patches(*(part[stencil.after.system == number] for part in stencil.after))
+                self.points.add_after(image, patches._replace(system=torch.zeros_like(patches.system)))
+            visitor(place, image[0, 0])
+
+    def compiled(self) -> BatchedRenderer:
+        """A renderer of the same images, to float32 rounding, by compiled loops where there are some for it.
+
+        Loading them takes a process a second, and compiling them, once on a machine, some more.
+        """
+        other = copy.copy(self)
+        if self.device.type == "cpu" and self.dtype == torch.float32:
+            other._loops = True
+        return other
 
     @torch.no_grad()
     @exact_products()
@@ -232,10 +273,18 @@ class BatchedRenderer:
         together = self._together(result.shape[1])
         for start in range(0, len(places), together):
             rows = slice(start, start + together)
-            image = light(rows).unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
-            self.points.add_before(image, stencil, rows)
-            result[places[rows]] = self.blur(image)
+            result[places[rows]] = self._blurred(stencil, light, rows)
         self.points.add_after(result, stencil.after._replace(system=places[stencil.after.system]))
+
+    def _light(self, galaxies: Galaxies) -> Callable[[slice], Tensor]:
+        """From some of B systems to the light (b, 1, ny nx) of their galaxies."""
+        return CompiledGalaxies(galaxies).light if self._loops else galaxies.light
+
+    def _blurred(self, stencil: Stencil, light: Callable[[slice], Tensor], rows: slice) -> Tensor:
+        """Images (b, C, ny, nx) of some systems, without the sources that are added after the convolution."""
+        image = light(rows).unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
+        self.points.add_before(image, stencil, rows)
+        return self.blur(image)
 
     def _together(self, channels: int) -> int:
         """How many systems are computed together."""

@@ -1,0 +1,17 @@
+"""The benchmark measures a likelihood call and its parts, and both ways give the same densities."""
+
+import pandas as pd
+
+from lensvit.bench import posterior
+from lensvit.bench.run import main
+
+
+def test_both_ways_agree_and_are_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(posterior, "ROUNDS", 1)
+    main("posterior", images=32, output=tmp_path / "bench.csv")
+    table = pd.read_csv(tmp_path / "bench.csv").set_index("case")
+    assert (table["milliseconds"] > 0).all() and len(table) == 14
+    calls = table[table.index.str.contains("likelihood call")]
+    assert len(calls) == 2 and (calls["max_difference"] < 0.02).all()
+    assert (calls["ratio"] > 1).all()  # twice this and more is reached (docs/cost.md), which a busy machine can spoil
+    assert "Keck AO, derivatives by 14 parameters" in capsys.readouterr().out
