@@ -17,7 +17,7 @@ class Limit(Section):
         description="amplitudes of the scene: known or marginalised (unknown too)"
     )
     systems_per_job: int | None = Field(
-        ge=1, description="most systems that one job computes, if no image file holds more; null: one job computes all"
+        ge=1, description="most systems of one job, if no image file holds more; null: one job has all"
     )
 
     def sharing(self, run: Run) -> dict[str, Sharing]:
