@@ -88,7 +88,7 @@ rule figure8:
         " {params.refined} --output {output} > {log} 2>&1"
 
 
-use rule figure8 as figure9 with:
+rule figure9:
     input:
         **large(
             importance=[*EXACT.files, *map(products.covariance_file, EXACT.files)],
@@ -102,6 +102,10 @@ use rule figure8 as figure9 with:
         log_file("figure9"),
     benchmark:
         benchmark_file("figure9")
+    conda:
+        "../envs/paper.yaml"
+    resources:
+        **SMALL_JOB,
     params:
         code=code("lensvit.chapters.importance.coverage_figure"),
         importance=EXACT.options,
