@@ -273,18 +273,23 @@ class BatchedRenderer:
         together = self._together(result.shape[1])
         for start in range(0, len(places), together):
             rows = slice(start, start + together)
-            result[places[rows]] = self._blurred(stencil, light, rows)
+            if self.device.type == "cpu" and together == 1:
+                self._blurred(stencil, light, rows, result[places[start]][None])
+            else:
+                result[places[rows]] = self._blurred(stencil, light, rows)
         self.points.add_after(result, stencil.after._replace(system=places[stencil.after.system]))
 
     def _light(self, galaxies: Galaxies) -> Callable[[slice], Tensor]:
         """From some of B systems to the light (b, 1, ny nx) of their galaxies."""
         return CompiledGalaxies(galaxies).light if self._loops else galaxies.light
 
-    def _blurred(self, stencil: Stencil, light: Callable[[slice], Tensor], rows: slice) -> Tensor:
+    def _blurred(
+        self, stencil: Stencil, light: Callable[[slice], Tensor], rows: slice, out: Tensor | None = None
+    ) -> Tensor:
         """Images (b, C, ny, nx) of some systems, without the sources that are added after the convolution."""
         image = light(rows).unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
         self.points.add_before(image, stencil, rows)
-        return self.blur(image)
+        return self.blur(image, out)
 
     def _together(self, channels: int) -> int:
         """How many systems are computed together."""
