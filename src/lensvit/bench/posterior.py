@@ -1,4 +1,4 @@
-"""CPU time of a likelihood call, everywhere and near a maximum of the posterior, for draws from Laplace's approximation.
+"""CPU time of a likelihood call, anywhere and near a maximum of the posterior, for draws from Laplace's approximation.
 
 Both ways compute the same draws in turn, one thread each, so that whatever else the machine does slows both alike; a
 first round warms up and is not counted.
@@ -20,6 +20,7 @@ from lensvit.inference.coordinates import start_from, to_parameters
 from lensvit.inference.likelihood import covariance
 from lensvit.inference.posterior import Posterior, possible
 from lensvit.inference.prior import LogPrior
+from lensvit.jobs.processes import share_work
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.galaxies import AMPLITUDES, CompiledGalaxies, Galaxies
 from lensvit.lensing.noise import noise
@@ -45,32 +46,32 @@ def run(images: int, output: Path | None) -> None:
     output
         The CSV file; nothing is written without it.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        publish([row for name in CAMERAS for row in _camera(name, max(2, images // 2))], output)
-    finally:
-        torch.set_num_threads(threads)
+    cameras = [(name, max(2, images // 2)) for name in CAMERAS]
+    publish([row for rows in share_work(_camera, cameras, 1) for row in rows], output)
 
 
-def _camera(name: str, count: int) -> Iterator[dict[str, object]]:
+def _camera(name: str, count: int) -> list[dict[str, object]]:
     """The rows of one camera: a whole call, its parts, and the derivatives."""
     posterior, maximum = _posterior(name)
     near, draws = posterior.near(maximum), _draws(posterior, maximum, count)
     rows = torch.zeros(len(draws), dtype=torch.long)
     batches = list(zip(draws.split(BATCH), rows.split(BATCH), strict=True))
     found, followed = (torch.cat([some.log_density(*batch) for batch in batches]) for some in (posterior, near))
-    yield _row(
+    call = _row(
         f"{name}, likelihood call, batches of {BATCH}", len(draws),
         lambda: [posterior.log_density(*batch) for batch in batches],
         lambda: [near.log_density(*batch) for batch in batches],
     ) | {"max_difference": float((found - followed).abs().max())}  # fmt: skip
-    for part, full, close in _parts(posterior, near, draws[:BATCH]):
-        yield _row(f"{name}, {part}", min(BATCH, len(draws)), full, close)
+    few = draws[:BATCH]
+    parts = [_row(f"{name}, {part}", len(few), *ways) for part, *ways in _parts(posterior, near, few)]
     models = posterior.models(maximum)
-    yield _row(f"{name}, derivatives by {len(NAMES)} parameters", 1, lambda: posterior.slopes(models))
     slopes = posterior.slopes(models)
-    yield _row(f"{name}, gradient and information", 1, lambda: posterior.equations(models, rows[:1], slopes=slopes))
+    return [
+        call,
+        *parts,
+        _row(f"{name}, derivatives by {len(NAMES)} parameters", 1, lambda: posterior.slopes(models)),
+        _row(f"{name}, gradient and information", 1, lambda: posterior.equations(models, rows[:1], slopes=slopes)),
+    ]
 
 
 def _parts(posterior: Posterior, near: Posterior, draws: Tensor) -> Iterator[tuple[str, Way, Way]]:
