@@ -25,6 +25,7 @@ include: "rules/psf.smk"
 include: "rules/simulate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/shards.smk"
 
 
 # what is made of it, in any order

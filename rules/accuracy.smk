@@ -6,7 +6,7 @@ rule table:
         **large(
             predictions=of_models(rules.evaluate.output.summary),
             catalog=rules.catalog.output.catalog,
-            others=LIMIT.files + FITS.files,
+            others=LIMIT.files + FITS.files + EXACT.files,
         ),
         scaler=rules.catalog.output.scaler,
     output:
@@ -24,11 +24,12 @@ rule table:
         code=code("lensvit.chapters.accuracy.table"),
         limit=LIMIT.options,
         refined=FITS.options,
+        importance=EXACT.options,
     message:
         "Table 1"
     shell:
         "python -m lensvit table --predictions {input.predictions} --catalog {input.catalog}"
-        " --scaler {input.scaler} {params.limit} {params.refined}"
+        " --scaler {input.scaler} {params.limit} {params.refined} {params.importance}"
         " --output {output.table} --errors {output.errors} > {log} 2>&1"
 
 

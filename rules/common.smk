@@ -9,6 +9,7 @@ from lensvit.config.early import check_early
 from lensvit.config.resources import check_gpus, training_memory
 from lensvit.config.run import read_config, validate
 from lensvit.config.schema import SPLITS, chunks
+from lensvit.config.shards import merged_tables, stage_shards
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.jobs import sources
@@ -39,6 +40,10 @@ except LensvitError as error:
 RUN = products.run_folder(CONFIG)
 # Errors that stages of other chapters show beside those of the models, where the run has them.
 LIMIT, FITS = products.limit_shown(CONFIG), products.refined_shown(CONFIG)
+EXACT = products.importance_shown(CONFIG)
+
+# Stages that several jobs share, and the tables that are merged from what these make.
+SHARDS, MERGED = stage_shards(CONFIG), merged_tables(CONFIG)
 
 # What a release leaves out and the settings give again, byte for byte; each file of rules adds its part.
 RESTORED = []
@@ -48,6 +53,8 @@ wildcard_constraints:
     psf="|".join(CONFIG.psfs),
     model="|".join(CONFIG.networks),
     chunk=r"(train|validation|test)-\d+",
+    shard=r"\d+",
+    merged="|".join(MERGED) or "none",
     part=r"[\w/-]+",
 
 
@@ -202,17 +209,64 @@ def prediction_files(folder):
     return with_manifests(draws=f"{folder}/{{model}}.h5", summary=f"{folder}/{{model}}.parquet")
 
 
-def image_inputs(settings, **more):
-    """Inputs of a stage that computes the test images again, and ``more`` large ones."""
+def image_inputs(settings, stage="", **more):
+    """Inputs of a stage that computes the test images again, or a shard of them, and ``more`` large ones."""
     return {
         "settings": settings_file(settings),
-        **large(
-            catalog=rules.catalog.output.catalog,
-            images=chunk_files(["test"]),
-            psfs=of_psfs(rules.psf.output.kernel),
-            **more,
-        ),
+        **large(catalog=rules.catalog.output.catalog, images=test_images(stage), psfs=test_psfs(stage), **more),
     }
+
+
+# ---------------------------------------------------------------- stages that jobs share
+
+
+def in_shards(path, stage):
+    """A path, with or without a suffix; that of each shard, in a folder of this name, where jobs share the stage."""
+    whole = Path(path)
+    return str(whole.with_name(whole.stem) / f"{{shard}}{whole.suffix}") if SHARDS.get(stage) else str(path)
+
+
+def shard_chunks(stage, wildcards):
+    """The image files of a shard, as {psf}/{chunk}."""
+    if wildcards.shard not in SHARDS[stage]:
+        raise LensvitError(f"the config has no shard {wildcards.shard} of {stage}")
+    return SHARDS[stage][wildcards.shard]
+
+
+def chunks_option(stage):
+    """The parameter by which a shard is told of its image files; empty where one job does all."""
+    if not SHARDS.get(stage):
+        return ""
+    return lambda wildcards: f"--chunks {' '.join(shard_chunks(stage, wildcards))}"
+
+
+def shard_message(text, stage):
+    """The message of a stage that jobs may share."""
+    return f"{text}, shard {{wildcards.shard}}" if SHARDS.get(stage) else text
+
+
+def merged_files(suffix):
+    """The files of all shards of a table."""
+    return lambda wildcards: [f"{RUN}/{wildcards.merged}/{shard}{suffix}" for shard in MERGED[wildcards.merged]]
+
+
+def test_images(stage):
+    """The test images of a shard, or all of them where one job does all."""
+    if not SHARDS.get(stage):
+        return chunk_files(["test"])
+    return lambda wildcards: [f"{RUN}/images/{chunk}.h5" for chunk in shard_chunks(stage, wildcards)]
+
+
+def test_psfs(stage):
+    """The kernels of a shard's test images, or all of them where one job does all."""
+    if not SHARDS.get(stage):
+        return of_psfs(rules.psf.output.kernel)
+
+    def kernels(wildcards):
+        psfs = dict.fromkeys(chunk.partition("/")[0] for chunk in shard_chunks(stage, wildcards))
+        return expand(rules.psf.output.kernel, psf=psfs)
+
+    return kernels
 
 
 # ---------------------------------------------------------------- parameters

@@ -1,18 +1,18 @@
 # catalog.parquet, psf/{psf}.fits -> limit.parquet -> tables/limit.csv, and into Table 1 and figure 3
 
+LIMITS = in_shards(products.limit_file(CONFIG), "limit")
+
 
 rule limit:
     input:
-        **large(catalog=rules.catalog.output.catalog, psfs=of_psfs(rules.psf.output.kernel)),
+        **large(catalog=rules.catalog.output.catalog, psfs=test_psfs("limit")),
         settings=settings_file("limit"),
     output:
-        **with_manifests(
-            limit=products.limit_file(CONFIG), covariance=products.covariance_file(products.limit_file(CONFIG))
-        ),
+        **with_manifests(limit=LIMITS, covariance=products.covariance_file(LIMITS)),
     log:
-        log_file("limit"),
+        log_file(in_shards("limit", "limit")),
     benchmark:
-        benchmark_file("limit")
+        benchmark_file(in_shards("limit", "limit"))
     conda:
         "../envs/simulate.yaml"
     resources:
@@ -20,16 +20,17 @@ rule limit:
         runtime=60,
     params:
         code=code("lensvit.chapters.limit.compute"),
+        chunks=chunks_option("limit"),
     message:
-        "the limit of information of the test systems"
+        shard_message("the limit of information of the test systems", "limit")
     shell:
         "python -m lensvit limit --settings {input.settings} --catalog {input.catalog} --psfs {input.psfs}"
-        " --output {output.limit} > {log} 2>&1"
+        " {params.chunks} --output {output.limit} > {log} 2>&1"
 
 
 rule limit_table:
     input:
-        **large(limit=rules.limit.output.limit, predictions=of_models(rules.evaluate.output.summary)),
+        **large(limit=products.limit_file(CONFIG), predictions=of_models(rules.evaluate.output.summary)),
     output:
         reported_table("limit"),
     log:

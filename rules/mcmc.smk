@@ -2,11 +2,16 @@
 
 # from whose draws the second chain of a system starts
 STARTING = CONFIG.mcmc.model or list(CONFIG.models)[0]
+EXACT_STARTS = products.chain_starts(CONFIG)
 
 
 rule mcmc:
     input:
-        **image_inputs("mcmc", draws=expand(rules.evaluate.output.draws, model=STARTING)),
+        **image_inputs(
+            "mcmc",
+            draws=expand(rules.evaluate.output.draws, model=STARTING),
+            importance=EXACT_STARTS.files,
+        ),
     output:
         **with_manifests(table=f"{RUN}/mcmc.parquet", samples=products.samples_file(CONFIG)),
     log:
@@ -23,12 +28,13 @@ rule mcmc:
     params:
         code=code("lensvit.chapters.mcmc.compute"),
         images=images_folder,
+        importance=EXACT_STARTS.options,
     message:
         "Markov chains of some test systems"
     shell:
         "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m lensvit mcmc"
         " --settings {input.settings} --catalog {input.catalog} --images {params.images} --psfs {input.psfs}"
-        " --draws {input.draws} --threads {threads} --output {output.table} > {log} 2>&1"
+        " --draws {input.draws} {params.importance} --threads {threads} --output {output.table} > {log} 2>&1"
 
 
 rule mcmc_table:
@@ -36,7 +42,7 @@ rule mcmc_table:
         **large(
             mcmc=rules.mcmc.output.table,
             predictions=of_models(rules.evaluate.output.summary),
-            others=LIMIT.files + FITS.files,
+            others=LIMIT.files + FITS.files + EXACT.files,
         ),
     output:
         table=reported_table("mcmc"),
@@ -53,11 +59,12 @@ rule mcmc_table:
         code=code("lensvit.chapters.mcmc.table"),
         limit=LIMIT.options,
         refined=FITS.options,
+        importance=EXACT.options,
     message:
         "Markov chains beside the networks, the limit and the refinement"
     shell:
         "python -m lensvit mcmc_table --mcmc {input.mcmc} --predictions {input.predictions} {params.limit}"
-        " {params.refined} --output {output.table} --chains {output.chains} > {log} 2>&1"
+        " {params.refined} {params.importance} --output {output.table} --chains {output.chains} > {log} 2>&1"
 
 
 rule figure5:
@@ -67,6 +74,7 @@ rule figure5:
             samples=rules.mcmc.output.samples,
             draws=of_models(rules.evaluate.output.draws),
             refined=[*FITS.files, *map(products.covariance_file, FITS.files)],
+            importance=[*EXACT.files, *map(products.covariance_file, EXACT.files)],
         ),
         settings=settings_file("figure5"),
     output:
@@ -82,8 +90,9 @@ rule figure5:
     params:
         code=code("lensvit.chapters.mcmc.figure"),
         refined=FITS.options,
+        importance=EXACT.options,
     message:
         "Figure 5: a posterior by every method"
     shell:
         "python -m lensvit figure5 --settings {input.settings} --mcmc {input.mcmc} --draws {input.draws}"
-        " {params.refined} --output {output} > {log} 2>&1"
+        " {params.refined} {params.importance} --output {output} > {log} 2>&1"

@@ -1,17 +1,18 @@
 # predictions/{model}.h5, images -> refined/{model}.parquet -> tables/refined.csv
 
-FROM_NETWORK, FROM_PRIOR = products.refined_file(CONFIG, "{model}"), products.refined_file(CONFIG, "prior")
+FROM_NETWORK = in_shards(products.refined_file(CONFIG, "{model}"), "refine")
+FROM_PRIOR = in_shards(products.refined_file(CONFIG, "prior"), "refine_prior")
 
 
 rule refine:
     input:
-        **image_inputs("refine/{model}", draws=rules.evaluate.output.draws),
+        **image_inputs("refine/{model}", "refine", draws=rules.evaluate.output.draws),
     output:
         **with_manifests(table=FROM_NETWORK, covariance=products.covariance_file(FROM_NETWORK)),
     log:
-        log_file("refine/{model}"),
+        log_file(in_shards("refine/{model}", "refine")),
     benchmark:
-        benchmark_file("refine/{model}")
+        benchmark_file(in_shards("refine/{model}", "refine"))
     conda:
         "../envs/simulate.yaml"
     threads: fit_threads(4)  # a process each
@@ -21,29 +22,31 @@ rule refine:
     params:
         code=code("lensvit.chapters.refine.compute"),
         images=images_folder,
+        chunks=chunks_option("refine"),
         draws=lambda wildcards, input: f"--draws {input.draws}",
     message:
-        "refining the draws of {wildcards.model} with all pixels of the images"
+        shard_message("refining the draws of {wildcards.model} with all pixels of the images", "refine")
     shell:
         "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m lensvit refine"
         " --settings {input.settings} --catalog {input.catalog} --images {params.images} --psfs {input.psfs}"
-        " {params.draws} --threads {threads} --output {output.table} > {log} 2>&1"
+        " {params.draws} {params.chunks} --threads {threads} --output {output.table} > {log} 2>&1"
 
 
 # the same without a network: what is its start worth?
 use rule refine as refine_prior with:
     input:
-        **image_inputs("refine_prior"),
+        **image_inputs("refine_prior", "refine_prior"),
     output:
         **with_manifests(table=FROM_PRIOR, covariance=products.covariance_file(FROM_PRIOR)),
     log:
-        log_file("refine_prior"),
+        log_file(in_shards("refine_prior", "refine_prior")),
     benchmark:
-        benchmark_file("refine_prior")
+        benchmark_file(in_shards("refine_prior", "refine_prior"))
     params:
+        chunks=chunks_option("refine_prior"),
         draws="",
     message:
-        "refining the means of the priors with all pixels of the images"
+        shard_message("refining the means of the priors with all pixels of the images", "refine_prior")
 
 
 rule refined_table:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -29,7 +31,7 @@ NETWORK_ERRORS = np.array([0.025, 0.075, 0.006, 0.006, 0.028, 0.028, 0.025, 0.09
 __all__ = [
     "EXACT", "FLATNESS", "NETWORK_ERRORS", "SCENE", "SPACE", "SPACE_SEEDS", "draw_parameters", "filled",
     "follow_images", "light", "lopsided_psf", "near_critical_curve", "nearest", "noisy_posterior", "parameter_tensor",
-    "space_psf", "with_image_at",
+    "same_arrays", "space_psf", "with_image_at",
 ]  # fmt: skip
 
 
@@ -58,6 +60,19 @@ def space_psf(side: int) -> Kernel:
     offset = (np.arange(side * OVERSAMPLING) - (side * OVERSAMPLING - 1) / 2) / OVERSAMPLING
     square = offset**2 + offset[:, None] ** 2
     return from_supersampled(np.exp(-square / 1.3) + 0.01 * (1 + square / 9) ** -1.5, SPACE.pixel_scale)
+
+
+def same_arrays(one: Path, other: Path) -> bool:
+    """Whether the HDF5 files beside two tables hold the same, bit for bit."""
+    with h5py.File(one.with_suffix(".h5")) as left, h5py.File(other.with_suffix(".h5")) as right:
+        return (
+            list(left) == list(right)
+            and all(left[name].dtype == right[name].dtype and left[name].shape == right[name].shape for name in left)
+            and all(left[name][()].tobytes() == right[name][()].tobytes() for name in left if name != "id")
+            and list(left["id"].asstr()) == list(right["id"].asstr())
+            and list(left.attrs) == list(right.attrs)
+            and all(list(left.attrs[name]) == list(right.attrs[name]) for name in left.attrs)
+        )
 
 
 def light(scene: Light) -> dict[str, float]:

@@ -20,6 +20,7 @@ from lensvit.chapters.registry import CHAPTERS
 from lensvit.config.run import load
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
+from lensvit.io.shards import write_part
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf.kernel import write_kernel
 from tests.builders import lopsided_psf
@@ -74,6 +75,9 @@ def whole(tmp_path_factory, tiny_run):
     systems = catalog.query("split == 'test'").reset_index(drop=True)
     write_table(folder / "vit.parquet", systems)
     write_arrays(folder / "vit.h5", list(systems["id"]))
+    for number, (psf, _) in enumerate(CAMERAS.items()):
+        rows = systems[systems["psf"] == psf]
+        write_part(folder / f"shards/{number:04d}.parquet", rows, {"id": list(rows["id"])}, NAMES, systems["id"])
     row = dict.fromkeys(COLUMNS, "1") | {"target": "overall"}
     (folder / "rows.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
     (folder / "paper").mkdir()
@@ -93,10 +97,12 @@ def write_table(path, systems):
     """One table with the columns of predictions, limits, fits, chains, scores and delays."""
     kinds = ("truth", "mean", "sigma", "aleatoric", "epistemic", "limit", "known", "marginalised")
     values = {f"{name}_{kind}": np.linspace(1, 2, len(systems)) for name in TARGET_NAMES for kind in kinds}
-    flags = dict.fromkeys(("valid_known", "valid_marginalised", "converged", "used", "cut"), True)
+    values |= {f"{name}_truth": systems[name].to_numpy() for name in TARGET_NAMES}
+    flags = dict.fromkeys(("valid_known", "valid_marginalised", "converged", "certified", "used", "cut"), True)
     ones = dict.fromkeys(
-        ("attempts", "tau", "steps", "seconds", "calls", "predicted", "epistemic", "residual", "draws", "unphysical",
-         "error", "sigma", "z", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear"), 1.0
+        ("attempts", "tau", "steps", "ess_bulk", "ess_tail", "burn_in", "k", "ess", "seconds", "calls", "predicted",
+         "epistemic", "residual", "draws", "unphysical", "error", "sigma", "z", "share_gamma", "share_theta_E",
+         "sigma_gamma", "sigma_theta_E", "sigma_shear"), 1.0
     )  # fmt: skip
     words = {"instrument": "HST", "start": "network", "reason": "", "method": "vit", "treatment": "images"}
     table = systems[["id", "psf", "n_images", "sigma_bkg"]].assign(**flags, **ones, **words)
@@ -107,7 +113,7 @@ def write_arrays(path, ids):
     """One HDF5 file with the datasets of draws, fits, limits and chains."""
     count, size, rng = len(ids), len(NAMES), np.random.default_rng(0)
     with h5py.File(path, "w") as file:
-        file["id"], file["converged"] = ids, np.ones(count, bool)
+        file["id"], file["converged"], file["certified"] = ids, np.ones(count, bool), np.ones(count, bool)
         file["draws"] = rng.uniform(1, 2, (64, count, len(TARGET_NAMES)))
         file["samples"] = rng.uniform(1, 2, (count, 20, size))
         file["coordinates"] = np.ones((count, size))
@@ -143,6 +149,9 @@ def file_of(stage, name, folder):
         return (sorted(folder.glob("images/*/*.h5")) if stage == "catalog" else folder / "images"), (
             folder / "images/hst_a/train-0000.h5" if stage == "train" else chunk
         )
+    if name == "shards":
+        files = sorted(folder.glob("shards/*.parquet"))
+        return files, files[0]
     if name == "psfs":
         files = sorted(folder.glob("*.fits"))
         return files, folder / f"{psf}.fits"
@@ -159,10 +168,16 @@ def file_of(stage, name, folder):
              "tex": "paper.tex", "coverage": "rows.csv", "pit": "rows2.csv", "curves": "rows2.csv",
              "references": "references.bib", "errors": "rows2.csv"}  # fmt: skip
     arrays = name == "draws" or (stage, name) in {("calibrate", "predictions"), ("calibrate", "validation")}
-    arrays |= (stage, name) == ("fermat", "mcmc")
+    arrays |= stage == "fermat" and name in ("importance", "mcmc")
     default = "rows.csv" if name == "table" else "vit.h5" if arrays else "vit.parquet"
     path = folder / names.get(name, default)
-    if name in ("validation", "refined", "limit", "mcmc"):  # a file of its own, read beside the predictions
+    if name in (
+        "validation",
+        "refined",
+        "importance",
+        "limit",
+        "mcmc",
+    ):  # read beside the predictions
         path = folder / name / path.name
     return path, path
 
@@ -234,7 +249,7 @@ def test_a_broken_input_is_one_line(whole, tmp_path, monkeypatch, stage, name):
     for way in WAYS:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(whole, folder)
-        for other in ("validation", "refined", "limit", "mcmc"):
+        for other in ("validation", "refined", "importance", "limit", "mcmc"):
             (folder / other).mkdir()
             for suffix in (".h5", ".parquet"):
                 shutil.copy(folder / f"vit{suffix}", folder / other / f"vit{suffix}")

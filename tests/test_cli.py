@@ -21,15 +21,21 @@ def test_options_become_typed_arguments(monkeypatch):
 
     seen = {}
 
-    def stage(settings: Path, first: int, images: list[Path], weights: Path | None = None, report: bool = False):
+    def stage(
+        settings: Path, first: int, images: list[Path], weights: Path | None = None, report: bool = False,
+        chunks: list[str] | None = None, parts: list[str] | None = None,
+    ):  # fmt: skip
         """A stage."""
         seen.update(locals())
 
     monkeypatch.setitem(cli.STAGES, "psf", "x:y")
     monkeypatch.setattr(cli, "_function", lambda target: stage)
-    assert cli.main(["psf", "--settings", "a", "--first", "3", "--images", "b", "c", "--report"]) == 0
+    assert (
+        cli.main(["psf", "--settings", "a", "--first", "3", "--images", "b", "c", "--report", "--parts", "d", "e"]) == 0
+    )
     assert seen["settings"] == Path("a") and seen["first"] == 3 and seen["report"] is True
     assert seen["images"] == [Path("b"), Path("c")] and seen["weights"] is None
+    assert seen["chunks"] is None and seen["parts"] == ["d", "e"]
 
 
 def run(*arguments):

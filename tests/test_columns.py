@@ -113,15 +113,16 @@ PREDICTIONS = {"predictions": ["vit.parquet"]}
 LIMIT = {"limit": "limit.parquet"}
 REFINED = {"refined": "refined/vit.parquet"}
 CHAINS = {"mcmc": "mcmc.parquet"}
+EXACT = {"importance": "importance.parquet"}
 INPUTS = {  # of the stages that make tables and figures
-    "table": PREDICTIONS | LIMIT | REFINED | {"catalog": "catalog.parquet", "scaler": "scaler.json"},
+    "table": PREDICTIONS | LIMIT | REFINED | EXACT | {"catalog": "catalog.parquet", "scaler": "scaler.json"},
     "figure2": PREDICTIONS,
     "figure3": PREDICTIONS | LIMIT,
     "figure4": {"coverage": "coverage.csv", "pit": "pit.csv"},
     "calibrate": {"predictions": ["vit.h5"], "validation": ["validation/vit.h5"]},
     "limit_table": PREDICTIONS | LIMIT,
-    "mcmc_table": PREDICTIONS | LIMIT | REFINED | CHAINS,
-    "figure5": {"draws": ["vit.h5"]} | REFINED | CHAINS,
+    "mcmc_table": PREDICTIONS | LIMIT | REFINED | EXACT | CHAINS,
+    "figure5": {"draws": ["vit.h5"]} | REFINED | EXACT | CHAINS,
     "refined_table": PREDICTIONS | {"refined": ["refined/vit.parquet"]},
     "fermat_table": {"fermat": "fermat.parquet"},
     "figure6": {"fermat": "fermat.parquet"},
@@ -145,6 +146,7 @@ def files(tmp_path):
         "vit.h5": {"id": list(SYSTEMS["id"]), "draws": rng.uniform(0.1, 0.9, (64, COUNT, targets))},
         "validation/vit.h5": {"id": OTHERS, "draws": rng.uniform(0.1, 0.9, (64, COUNT, targets))},
         "refined/vit.h5": {"id": list(SYSTEMS["id"]), "coordinates": spread[:, 0], "covariance": spread},
+        "importance.h5": {"id": list(SYSTEMS["id"]), "samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
         "mcmc.h5": {"samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
     }.items():
         with h5py.File(tmp_path / path, "w") as file:

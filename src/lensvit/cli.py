@@ -9,7 +9,7 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from lensvit import __version__
 from lensvit.chapters.registry import CHAPTERS
@@ -32,6 +32,7 @@ STAGES = {
         for name, chapter in CHAPTERS.items()
         for stage, target in chapter.stages.items()
     },
+    "merge_shards": "lensvit.io.shards:merge_shards",
     "numbers": "lensvit.paper.numbers:numbers",
     "tex": "lensvit.paper.render:tex",
     "pdf": "lensvit.paper.compile:pdf",
@@ -101,7 +102,7 @@ def _parser(stage: str, function: Callable[..., None]) -> argparse.ArgumentParse
     )
     hints = get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
-        hint = hints[name]
+        hint = _without_none(hints[name])
         many = get_origin(hint) is list
         kind = get_args(hint)[0] if many else hint
         required = parameter.default is inspect.Parameter.empty
@@ -114,11 +115,16 @@ def _parser(stage: str, function: Callable[..., None]) -> argparse.ArgumentParse
     return parser
 
 
+def _without_none(hint: Any) -> Any:
+    """``Path`` of an optional value, ``Path | None``."""
+    if type(None) in get_args(hint):
+        return next(part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
 def _conversion(kind: type, many: bool) -> dict:
     if kind is bool:
         return {"action": argparse.BooleanOptionalAction}
-    if type(None) in get_args(kind):  # an optional value: `Path | None`
-        kind = next(part for part in get_args(kind) if part is not type(None))
     if kind not in (Path, str, int, float):
         raise TypeError(f"an option of type {kind} has no spelling on the command line")
     return {"type": kind, "metavar": kind.__name__.upper()} | ({"nargs": "+"} if many else {})

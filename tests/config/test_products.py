@@ -1,7 +1,10 @@
 """What chapters offer to each other and to the paper, with everything on and with parts switched off."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from lensvit.chapters.mcmc.section import Mcmc
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.config import products
 from lensvit.config.run import validate
@@ -42,6 +45,46 @@ def test_delays_take_every_posterior_and_the_files_beside():
     assert products.posteriors_shown(run(refine={"enabled": False})).options == expected.replace(
         f" --refined {tables[1]}.parquet", ""
     )
+
+
+class WithExact:
+    """A run with the key of exact posteriors."""
+
+    def __init__(self, config, enabled=True):
+        self.config, self.sections = config, config.sections | {"importance": SimpleNamespace(enabled=enabled)}
+
+    def __getattr__(self, name):
+        return getattr(self.config, name)
+
+
+def test_exact_posteriors_are_shown_where_there_are_fits():
+    config = WithExact(run())
+    assert products.importance_shown(config).options == "--importance results/paper/importance.parquet"
+    assert " --importance results/paper/importance.h5 --mcmc " in products.posteriors_shown(config).options
+    assert "results/paper/importance.h5" in products.posteriors_shown(config).files
+    for off in (WithExact(run(), enabled=False), WithExact(run(refine={"enabled": False}))):
+        assert products.importance_shown(off) == ([], "")
+        assert "importance" not in products.posteriors_shown(off).options
+
+
+def test_chains_start_from_exact_posteriors_where_the_config_says_so():
+    config, chosen = run(), {"enabled": True, "second_start": "importance"}
+    assert products.chain_starts(WithExact(config)) == ([], "")
+    section = config.section(Mcmc).model_copy(update=chosen)
+    section.check(WithExact(config))
+    for wrong, says in (
+        (WithExact(config, enabled=False), "needs the samples of the exact posteriors"),
+        (WithExact(run(refine={"enabled": False})), "needs the samples of the exact posteriors"),
+        (WithExact(run(refine={"enabled": True, "systems": 5})), "mcmc.systems: 20, and only 5 systems are refined"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            section.check(wrong)
+        section.model_copy(update={"enabled": False}).check(wrong)
+    with_samples = WithExact(config)
+    with_samples.section = lambda kind: section if kind is Mcmc else config.section(kind)
+    shown = products.chain_starts(with_samples)
+    assert shown.files == ["results/paper/importance.parquet", "results/paper/importance.h5"]
+    assert shown.options == "--importance results/paper/importance.parquet"
 
 
 def test_what_is_switched_off_offers_nothing():

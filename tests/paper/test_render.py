@@ -215,6 +215,20 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
     text = " ".join(render(numbers(), tmp_path).split())
     assert r"\section{The standard method: Markov chains}" in text and "Of four chains, three converged." in text
     assert "Failures: one did not explain the image." in text and "3.2 orders of magnitude" in text
+    assert "must not exceed 1.01" in text and "a size of 200 would have taken 25{,}100 calls" in text
+    assert "samples of the exact posterior" not in text.split(r"\label{sec:mcmc}")[1]
+    exact = numbers()
+    exact["mcmc"]["starts"][1] |= {"key": "importance", "burn_in": 2100.0}
+    text = " ".join(render(exact, tmp_path).split())
+    assert "one at samples of the exact posterior" in text and "Any other start is far wider" in text
+    assert "samples of the exact posterior need 0.10 times the calls of a start from the priors" in text
+    old = numbers()  # as version 0.1.0 wrote it
+    del old["mcmc"]["agree"], old["mcmc"]["enough"]
+    for entry in (*old["mcmc"]["starts"], *old["mcmc"]["methods"]):
+        for key in ("burn_in", "ess_bulk", "ess_tail", "calls_enough", *(["calls"] if "kind" in entry else [])):
+            entry.pop(key, None)
+    text = " ".join(render(old, tmp_path).split())
+    assert "calls of the likelihood in the mean (autocorrelation time 12 steps" in text and "Calls a system" not in text
     failed = numbers()
     failed["mcmc"] |= {"systems": 0, "widths": None, "speed": []}
     for start in failed["mcmc"]["starts"]:
@@ -356,6 +370,25 @@ def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switc
     assert "control" not in render(no_kernel, tmp_path).split("sec:shift")[1].split("section{Conclusion}")[0]
     off = render(numbers() | {"shift": None}, tmp_path)
     assert "Out of distribution" not in off and "figure7" not in off
+
+
+def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert "Bayes error" not in text and "Exact posterior" not in text
+    content = numbers()
+    for key, kind, label in (("importance", "exact", "Exact posterior"), ("bayes", "bayes", "Bayes error")):
+        content["columns"].append({"key": key, "label": label, "kind": kind, "reference": None, "systems": 37})
+        for row in content["table"]:
+            row["values"][key], row["errors"][key] = 0.0123, 0.001
+    text = " ".join(render(content, tmp_path).split())
+    assert "Exact posterior: means of the posteriors of the 37 systems where it is certified" in text
+    assert r"\multicolumn{2}{c}{All pixels}" in text and r"\multicolumn{2}{c}{Information}" in text
+    labels = ["ViT", "ResNet", "Refined", "Exact posterior", "Prior mean", "Limit", "Bayes error", "ViT", "ResNet"]
+    assert "Target & " + " & ".join(labels) in text
+    old = numbers()  # as version 0.1.0 wrote it
+    for column in old["columns"]:
+        del column["systems"]
+    assert r"\label{tab:rmse}" in render(old, tmp_path)
 
 
 def without_refined_column(content: Numbers) -> Numbers:

@@ -110,6 +110,20 @@ def test_other_models_cannot_be_compared(runs, tmp_path):
         verify("a", runs("b", families={"vit": "transformer"}), results=tmp_path)
 
 
+def test_a_release_from_before_exact_posteriors_is_a_release_for_all_else(runs, tmp_path, capsys):
+    old, new = runs("old"), runs("new")
+    for name in ("table1.csv", "table1_errors.csv"):
+        path = new / "tables" / name
+        pd.read_csv(path).assign(importance=0.01, bayes=0.01).to_csv(path, index=False)
+    with (new / "tables/table1_errors.csv").open("a") as file:
+        file.write("systems,1200,1200,900,1200,700,700\n")
+    verify("new", against=old, results=tmp_path)
+    verify("old", against=new, results=tmp_path)
+    assert "bayes" not in capsys.readouterr().out
+    verify("new", against=new, results=tmp_path)
+    assert "bayes" in capsys.readouterr().out
+
+
 def test_a_family_without_a_published_model_needs_a_release(runs, tmp_path):
     runs("a", families={"mixer": "mlp"})
     with pytest.raises(LensvitError, match="no model of a published family"):

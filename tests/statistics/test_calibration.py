@@ -269,3 +269,56 @@ def test_an_uncertain_scale_does_not_fail_what_is_right():
         plain.append(calibration.uniformity(values))
         found.append(calibration.uniformity(values, calibration.effective(150, 150)))
     assert np.mean(np.array(found) < 0.05) <= 0.05 < np.mean(np.array(plain) < 0.05)
+
+
+# ---------------------------------------------------------------- simulation-based calibration
+
+
+def found_rates(width, repeats=120, systems=150):
+    """The share of targets below p = 0.05 by each test, and that of TARP, with errors of this width in sigmas."""
+    found = [
+        calibration.self_consistency(*gaussian(seed, systems, 40, width), np.random.default_rng(seed))
+        for seed in range(repeats)
+    ]
+    names = ("smooth", "chi_square", "kolmogorov")
+    rates = {name: np.mean([getattr(one, name) < 0.05 for one in found]) for name in names}
+    return rates | {"joint": np.mean([one.joint < 0.05 for one in found])}
+
+
+def test_right_posteriors_fail_as_often_as_the_level_says():
+    for name, rate in found_rates(1.0).items():
+        assert abs(rate - 0.05) < (0.06 if name == "joint" else 0.025), name  # three standard errors
+
+
+def test_posteriors_that_are_too_narrow_fail_as_often_as_theory_says():
+    """Pearson's statistic is then non-central, by the probabilities of the bins."""
+    width, systems = 1.3, 150
+    inside = np.diff(stats.norm.cdf(stats.norm.ppf(np.linspace(0, 1, calibration.BINS + 1)) / width))
+    shift = systems * np.square(inside * calibration.BINS - 1).mean()
+    expected = stats.ncx2.sf(stats.chi2.isf(0.05, calibration.BINS - 1), calibration.BINS - 1, shift)
+    rates = found_rates(width, systems=systems)
+    assert 0.2 < expected < 0.95 and rates["chi_square"] == pytest.approx(expected, abs=0.08)
+    assert rates["smooth"] > rates["chi_square"] > rates["kolmogorov"] > 0.05 and rates["joint"] > 0.8
+
+
+def test_a_bias_and_wrong_correlations_show_each_in_its_own_test():
+    rng = np.random.default_rng(1)
+    biased = calibration.self_consistency(*gaussian(bias=0.3), rng)
+    assert (biased.smooth < 1e-4).all() and (biased.kolmogorov < 1e-4).all()
+    single = calibration.self_consistency(*gaussian(error=0.5), rng)
+    assert single.smooth.min() > 0.01 / TARGETS and single.joint < 1e-4
+    assert single.ranks.shape == (SYSTEMS, TARGETS) and single.tarp.shape == (SYSTEMS,)
+
+
+def test_samples_drawn_again_by_weights_are_as_good():
+    """Draws from a wider Gaussian, weighted and drawn again with replacement."""
+    rng, wide = np.random.default_rng(2), 1.5
+    systems, targets = 600, 2
+    mean = rng.normal(size=(systems, targets))
+    truth = mean + rng.normal(size=(systems, targets))
+    drawn = wide * rng.normal(size=(400, systems, targets))
+    weights = np.exp((-np.square(drawn) + np.square(drawn / wide)).sum(-1) / 2)
+    rows = [rng.choice(400, 800, p=column / column.sum()) for column in weights.T]
+    samples = mean + np.stack([drawn[row, number] for number, row in enumerate(rows)], axis=1)
+    result = calibration.self_consistency(samples, truth, rng)
+    assert min(*result.smooth, *result.chi_square, *result.kolmogorov, result.joint) > 0.005

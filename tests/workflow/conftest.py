@@ -65,9 +65,9 @@ class Clone:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
         return done
 
-    def planned(self, *arguments, overlay=None, **options):
+    def planned(self, *arguments, overlay=None, configs=(SMOKE,), **options):
         """{rule: number of jobs} that snakemake would run now."""
-        configs = [SMOKE]
+        configs = [*configs]
         if overlay:
             (self.path / "overlay.yaml").write_text(overlay)
             configs.append("overlay.yaml")

@@ -21,7 +21,9 @@ def benchmark(path, seconds, memory):
 
 @pytest.fixture
 def runs(tmp_path):
-    """Chunks of 100 cost 3 s and 0.02 s an image, two trainings 5 s and 0.1 s an image with 0.5 MB each."""
+    """Chunks of 100 cost 3 s and 0.02 s an image, shards of 200 cost 4 s and 0.5 s an image, two trainings 5 s and
+    0.1 s an image with 0.5 MB each.
+    """
 
     def run(images):
         folder = tmp_path / f"cost_{images}"
@@ -31,6 +33,8 @@ def runs(tmp_path):
         for model in ("vit", "resnet"):
             benchmark(folder / f"benchmarks/train/{model}.tsv", 5 + 0.1 * images, 600 + 0.5 * images)
         benchmark(folder / "benchmarks/table.tsv", 2, 150)
+        for shard in range(images // 200):
+            benchmark(folder / f"benchmarks/refine/vit/{shard:04d}.tsv", 4 + 0.5 * 200, 900)
         rows = pd.DataFrame({"psf": "hst", "chunk": [f"train-{row // CHUNK:04d}" for row in range(images)]})
         rows.to_parquet(folder / "catalog.parquet")
         return folder
@@ -41,13 +45,14 @@ def runs(tmp_path):
 def test_what_a_larger_run_costs(runs, tmp_path, capsys):
     cost(runs, tmp_path / "cost.csv", images=100_000)
     table = pd.read_csv(tmp_path / "cost.csv")
-    assert table["measured"].sum() == 9 and (~table["measured"]).sum() == 3
+    assert table["measured"].sum() == 12 and (~table["measured"]).sum() == 4
     foretold = table[~table["measured"]].set_index("stage")
-    assert foretold["jobs"].to_dict() == {"simulate": 1000, "train": 2, "table": 1}
-    expected = {"simulate": 3 * 1000 + 2000, "train": 2 * (5 + 10_000), "table": 2}
+    assert foretold["jobs"].to_dict() == {"simulate": 1000, "refine": 500, "train": 2, "table": 1}
+    expected = {"simulate": 3 * 1000 + 2000, "train": 2 * (5 + 10_000), "table": 2, "refine": 4 * 500 + 50_000}
     assert foretold["cpu_seconds"].to_dict() == pytest.approx(expected, rel=1e-3)
     assert foretold["seconds"].to_dict() == pytest.approx({stage: 2 * cpu for stage, cpu in expected.items()}, rel=1e-3)
-    assert foretold["memory_mb"].to_dict() == pytest.approx({"simulate": 401, "train": 50_600, "table": 150}, rel=1e-3)
+    memory = {"simulate": 401, "train": 50_600, "table": 150, "refine": 900}
+    assert foretold["memory_mb"].to_dict() == pytest.approx(memory, rel=1e-3)
     assert "100,000" in capsys.readouterr().out
 
 

@@ -12,7 +12,11 @@ import sys
 import time
 
 import pandas as pd
+import psutil
 import pytest
+
+from tests.builders import same_arrays
+from tests.workflow.conftest import SMOKE
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -87,6 +91,23 @@ def test_a_figure_setting_draws_that_figure_again(smoke):
 def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
     expected = {"settings": 1, "table": 1, **CHAINS, **FERMAT, **PAPER}
     assert smoke.planned(overlay="refine: {enabled: false}") == expected
+
+
+SHARED = "refine: {systems_per_job: 2}"  # of 4 systems, whose images lie in two files
+
+
+def test_a_refinement_that_jobs_share_runs_again_in_shards_and_the_one_from_the_priors_does_not(smoke):
+    expected = {"settings": 1, "refine": 4, "merge_shards": 2, "refined_table": 1, "table": 1, **CHAINS, **FERMAT}
+    assert smoke.planned(overlay=SHARED) == {**expected, **PAPER}
+    done = smoke.snakemake("-n", "-p", configs=[SMOKE, "overlay.yaml"])
+    command = next(line for line in done.stdout.splitlines() if "refined/vit/0001.parquet >" in line)
+    assert "--psfs results/smoke/psf/keck_b.fits --draws" in command and "--chunks keck_b/test-0000 --" in command
+
+
+def test_a_limit_that_jobs_share_is_computed_again_in_shards(smoke):
+    shown = {"limit_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER}
+    planned = smoke.planned(overlay="limit: {systems_per_job: 8}")
+    assert planned == {"settings": 1, "limit": 2, "merge_shards": 1, **shown}
 
 
 def test_chains_switched_off_leave_what_does_not_show_them(smoke, fresh):
@@ -225,6 +246,7 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("chapters/fermat/table.py", {"fermat_table": 1, "figure6": 1, **PAPER}),
         ("chapters/fermat/figure.py", {"figure6": 1, "pdf": 1, "archive": 1}),
         ("inference/starts.py", {**REFINED, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER}),
+        ("config/shards.py", {}),
         ("chapters/shift/compute.py", {**SHIFT, **PAPER}),
         ("chapters/shift/table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
         ("learning/evaluate.py", {**EVALUATIONS, **AFTER_DRAWS, **SHIFT}),
@@ -450,6 +472,42 @@ def test_a_job_that_fails_says_its_message_and_leaves_no_half_output(smoke, othe
     assert done.returncode != 0
     assert "scaler.json is truncated or broken" in done.stdout + done.stderr
     assert not list(copy.glob("models/vit/*"))
+
+
+def test_a_shard_that_was_killed_is_made_again_alone(smoke):
+    """kill -9 of the one job; what it left, and the result, are as if nothing had happened."""
+    (smoke.path / "shared.yaml").write_text("{run: shared, refine: {systems_per_job: 1}}")  # of two from the priors
+    configs, target = [SMOKE, "shared.yaml"], "results/shared/refined/prior.parquet"
+    run, before = smoke.path / "results" / "shared", smoke.path / "results" / "smoke"
+    shutil.copytree(before, run, ignore=shutil.ignore_patterns("models", "state", "refined"))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", target, "--configfile", *configs]
+    with subprocess.Popen(command, cwd=smoke.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not (
+            found := [job for job in psutil.Process(process.pid).children(True) if makes(job, "prior/0001.parquet")]
+        ):
+            assert process.poll() is None
+            time.sleep(0.02)
+        found[-1].kill()
+    assert process.returncode and {path.stem for path in run.glob("refined/*/*.parquet")} == {"0000"}
+    again = {"refine_prior": 1, "merge_shards": 1}
+    assert smoke.planned(target, configs=configs) == again
+    smoke.run(target, configs=configs)
+    one, merged = (folder / "refined" / "prior.parquet" for folder in (before, run))
+    tables = [pd.read_parquet(path).drop(columns="seconds") for path in (one, merged)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert same_arrays(one, merged) and smoke.planned(target, configs=configs) == {}
+    for path in (merged, run / "refined" / "prior" / "0000.h5"):
+        path.unlink()
+    assert smoke.planned(target, configs=configs) == again
+    shutil.rmtree(run)
+
+
+def makes(job, name):
+    """Whether a process is the one that computes what has this name."""
+    with contextlib.suppress(psutil.Error):
+        words = job.cmdline()
+        return words[1:3] == ["-m", "lensvit"] and name in words[-1]
+    return False
 
 
 def test_snakemake_killed_in_training_and_the_same_command_again(smoke, other):

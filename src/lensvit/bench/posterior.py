@@ -1,4 +1,4 @@
-"""CPU time of a likelihood call, anywhere and near a maximum of the posterior, for draws from Laplace's approximation.
+"""CPU time of a likelihood call, anywhere and near a maximum of the posterior, for draws from Laplace's Gaussian.
 
 Both ways compute the same draws in turn, one thread each, so that whatever else the machine does slows both alike; a
 first round warms up and is not counted.

@@ -31,6 +31,15 @@ def by_psf(systems: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(psf), rows
 
 
+def by_chunk(systems: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The PSF of each image file, in the order of the file's first system, with the rows of the file's systems.
+
+    What is computed side by side for systems of one file does not depend on which other files a job has.
+    """
+    for (psf, _), rows in systems.groupby(["psf", "chunk"], sort=False, observed=True):
+        yield str(psf), rows
+
+
 def parameters_of(systems: pd.DataFrame) -> list[dict[str, float]]:
     """The parameters of each system of the catalogue by their names."""
     return [dict(zip(NAMES, values, strict=True)) for values in systems[list(NAMES)].to_numpy(dtype=float).tolist()]

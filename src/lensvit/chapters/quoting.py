@@ -15,7 +15,10 @@ from lensvit.parameters import TARGETS
 
 OVERALL = "overall"  # the row of all targets
 PARAMETERS = {parameter.name: parameter for parameter in TARGETS}
-METHOD_LABELS = {"prior": "Priors", "refined": "Refined", "mcmc": "MCMC", "limit": "Limit"}  # of what is no model
+METHOD_LABELS = {  # of what is no model
+    "prior": "Priors", "refined": "Refined", "importance": "Exact posterior", "mcmc": "MCMC", "limit": "Limit",
+    "bayes": "Bayes error",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

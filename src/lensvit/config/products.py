@@ -57,6 +57,16 @@ def refined_file(run: Run, start: str) -> str:
     return f"{run_folder(run)}/refined/{start}.parquet"
 
 
+def importance_file(run: Run) -> str:
+    """The exact posteriors by importance sampling."""
+    return f"{run_folder(run)}/importance.parquet"
+
+
+def importance_samples_file(run: Run) -> str:
+    """The samples of the exact posteriors."""
+    return f"{run_folder(run)}/importance.h5"
+
+
 def samples_file(run: Run) -> str:
     """The samples of the Markov chains."""
     return f"{run_folder(run)}/mcmc.h5"
@@ -83,8 +93,24 @@ def refined_shown(run: Run) -> Shown:
     return Shown([refined_file(run, networks[0])], f"--refined {refined_file(run, networks[0])}")
 
 
+def importance_shown(run: Run) -> Shown:
+    """The exact posteriors, for the stages that show errors beside them."""
+    section = run.sections.get("importance")
+    if section is None or not getattr(section, "enabled", True) or not refined_shown(run).files:
+        return Shown([], "")
+    return Shown([importance_file(run)], f"--importance {importance_file(run)}")
+
+
+def chain_starts(run: Run) -> Shown:
+    """The exact posteriors from whose samples the second Markov chain of a system starts, if it does."""
+    table = importance_shown(run)
+    if run.section(Mcmc).second_start != "importance" or not table.files:
+        return Shown([], "")
+    return Shown([*table.files, importance_samples_file(run)], table.options)
+
+
 def posteriors_shown(run: Run) -> Shown:
-    """All posteriors from pixels that the run has: the limit, the fits and the chains."""
+    """All posteriors from pixels that the run has: the limit, the fits, the exact ones and the chains."""
     tables, options = [], []
     if run.section(Limit).enabled:
         tables.append(limit_file(run))
@@ -94,6 +120,9 @@ def posteriors_shown(run: Run) -> Shown:
         tables += fits.files
         options.append(fits.options)
     files = tables + [covariance_file(table) for table in tables]
+    if importance_shown(run).files:
+        files.append(importance_samples_file(run))
+        options.append(f"--importance {importance_samples_file(run)}")
     if run.section(Mcmc).enabled:
         files.append(samples_file(run))
         options.append(f"--mcmc {samples_file(run)}")

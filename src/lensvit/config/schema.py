@@ -31,7 +31,8 @@ RESERVED = {
     *("overall", "all", "id", "index", "model", "models", "method", "kind", "state", "target", "instrument", "psf"),
     *("case", "sample", "start", "images", "systems", "split", "train", "validation", "test", "seed", "chunk", "row"),
     *("redraws", "n_images", "sigma_bkg", "label", "run", "stage", "seconds", "level", "coverage", "share"),
-    *("prior", "network", "limit", "refined", "mcmc", "covariance", "ordinary", "left_out", "control"),
+    *("prior", "network", "limit", "bayes", "refined", "importance", "mcmc", "covariance"),
+    *("ordinary", "left_out", "control"),
 }
 NOT_TEXT = {"na", "null", "none", "true", "false"}  # as tables are read again, beside numbers, nan and inf
 
@@ -64,6 +65,25 @@ class Sample(NamedTuple):
     is_trained_on: bool = False
 
 
+class Sharing(NamedTuple):
+    """How a stage that works on each test system by itself is shared among jobs, see :mod:`lensvit.config.shards`.
+
+    Parameters
+    ----------
+    tables
+        What it makes: paths under the run's folder without suffix, for example ``refined/vit``; one job, or one
+        shard, makes one of them.
+    systems
+        Number of test systems that it works on; None for all.
+    per_job
+        Most systems of one job; None for all.
+    """
+
+    tables: list[str]
+    systems: int | None
+    per_job: int | None
+
+
 class Section(Settings):
     """The key of a chapter in the config."""
 
@@ -86,6 +106,10 @@ class Section(Settings):
 
     def stages(self, run: Run) -> Stages:
         """The settings of the chapter's stages."""
+        return {}
+
+    def sharing(self, run: Run) -> dict[str, Sharing]:
+        """The chapter's stages that several jobs may share, by name."""
         return {}
 
     def resolved(self, run: Run) -> dict[str, Any]:

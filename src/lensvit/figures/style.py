@@ -84,11 +84,12 @@ LOOKS = (
     Look("#CC79A7", "D", (0, (5, 1, 1, 1)), False),
     Look("#56B4E9", "v", (0, (8, 2)), True),
     Look("#E69F00", "P", (0, (3, 1, 1, 1, 1, 1)), False),
+    Look("#4D4D4D", "X", (0, (2, 1, 1, 1)), True),
 )
 
 
 def looks(models: Iterable[str]) -> dict[str, Look]:
-    """A look for each model, in the order of ``models``; the seventh is drawn like the first."""
+    """A look for each model, in the order of ``models``; the eighth is drawn like the first."""
     return {model: LOOKS[number % len(LOOKS)] for number, model in enumerate(models)}
 
 

@@ -10,6 +10,7 @@ here by rule, and never with a look at the truth:
    found early, so that fewer particles are drawn as :math:`\beta` grows on.
 2. Tuning. The walkers move on at :math:`\beta = 1`, and mean and covariance of what they passed in the last
    half of their steps are learnt for the proposals. All steps up to here are burn-in and thrown away.
+   Walkers that start from samples of the posterior need no annealing and less of the tuning.
 3. Sampling. The walkers move on by these fixed proposals and by differential evolution (ter Braak 2006), whose steps
    do not rest on what was learnt, until the chain is fifty autocorrelation times long and the estimate of these is
    steady.
@@ -41,10 +42,10 @@ LONG, SHORT, EVOLUTION = 0.75, 0.15, 0.1
 KEPT_LONG, KEPT_SHORT = 0.4, 0.9
 WIDER = 1.2  # learnt proposals over the posterior, in standard deviations: narrower ones leave walkers behind
 ROUNDS = 1, 2, 4  # lengths of the rounds of tuning: the better the proposals, the more there is to learn
+KNOWN_ROUNDS = (1,)  # the same for walkers that start from samples of the posterior, which proposals know already
 LENGTH = 50  # autocorrelation times that a converged chain has at least
 STEADY = 0.05  # change of the autocorrelation time since the last look
 LOOKS = 50  # steps between two looks
-AGREE = 1.05  # largest split R-hat of chains that have found the same posterior
 SPREAD = 1e-12  # relative increase of a proposal's variances: keeps a covariance positive
 
 
@@ -213,25 +214,43 @@ class Ensemble:
         sampler.random_state = np.random.RandomState(self.rng.integers(2**32)).get_state()
         return sampler
 
-    def tuned(self, walkers: Particles) -> tuple[Particles, Moves]:
+    def sampled(self, samples: np.ndarray) -> Particles | None:
+        """Walkers at some of the samples of a posterior, in place of :meth:`annealed`.
+
+        Parameters
+        ----------
+        samples
+            Places (n, d).
+
+        Returns
+        -------
+        Particles or None
+            The walkers; None if the samples are at fewer different places with a likelihood than there are walkers.
+        """
+        places = np.unique(samples, axis=0)
+        if len(places) < self.settings.walkers:
+            return None
+        walkers = self.at(self.rng.permutation(places)[: self.settings.walkers])
+        return walkers if np.isfinite(walkers.likelihood).all() else None
+
+    def tuned(self, walkers: Particles, samples: np.ndarray | None = None) -> tuple[Particles, Moves]:
         """Walkers after the tuning, and the moves to sample with.
 
         Parameters
         ----------
         walkers
-            What :meth:`annealed` returns.
+            What :meth:`annealed` or :meth:`sampled` returns.
+        samples
+            Places (n, d) that are samples of the posterior, if there are any.
         """
-        moves: Moves = [(emcee.moves.DEMove(), 1.0)]
         chain = np.empty((0, *walkers.values.shape))
-        for steps in (self.settings.tuning_steps * times for times in ROUNDS):
+        known = np.empty((0, walkers.values.shape[-1])) if samples is None else samples
+        moves = [(emcee.moves.DEMove(), 1.0)] if samples is None else _informed(known)
+        for steps in (self.settings.tuning_steps * times for times in (ROUNDS if samples is None else KNOWN_ROUNDS)):
             walkers, sampler = self._moved(walkers, 1.0, steps, moves, keep=True)
             chain = np.concatenate([chain, sampler.get_chain()])
             passed = chain[len(chain) // 2 :].reshape(-1, chain.shape[-1])
-            moves = [
-                (learnt(passed, KEPT_LONG, WIDER), LONG),
-                (learnt(passed, KEPT_SHORT, WIDER), SHORT),
-                (emcee.moves.DEMove(), EVOLUTION),
-            ]
+            moves = _informed(np.concatenate([known, passed]))
         return walkers, moves
 
     def chain(self, walkers: Particles, moves: Moves) -> Chain:
@@ -255,6 +274,15 @@ class Ensemble:
             if done:
                 break
         return Chain(sampler.get_chain(), sampler.get_blobs()[..., 1], tau, bool(done))
+
+
+def _informed(passed: np.ndarray) -> Moves:
+    """The moves to sample with, of which most know places (n, d) that walkers passed before."""
+    return [
+        (learnt(passed, KEPT_LONG, WIDER), LONG),
+        (learnt(passed, KEPT_SHORT, WIDER), SHORT),
+        (emcee.moves.DEMove(), EVOLUTION),
+    ]
 
 
 def _state(particles: Particles, inverse: float) -> emcee.State:
@@ -296,12 +324,3 @@ def learnt(passed: np.ndarray, kept: float, wider: float = 1.0) -> emcee.moves.M
         return mean + after @ root.T, (np.square(after) - np.square(before)).sum(1) / 2
 
     return emcee.moves.MHMove(propose)
-
-
-def split_r_hat(chains: list[np.ndarray]) -> float:
-    """The largest split R-hat (Gelman et al. 2013) of the d values of chains (S, d): 1 if these agree, else more."""
-    halves = [part for chain in chains for part in np.array_split(chain, 2)]
-    count = min(map(len, halves))
-    within = np.mean([half.var(0, ddof=1) for half in halves], axis=0)
-    between = np.var([half.mean(0) for half in halves], axis=0, ddof=1)
-    return float(np.sqrt((count - 1) / count + between / within).max())

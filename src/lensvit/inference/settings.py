@@ -31,3 +31,17 @@ class EnsembleSettings(Settings):
         if self.walkers > self.particles:
             raise ValueError(f"{self.walkers} walkers cannot be taken from {self.particles} particles: raise particles")
         return self
+
+
+class ImportanceSettings(Settings):
+    """The size of a sample by importance, and what it may cost."""
+
+    effective: int = Field(
+        ge=20, le=100_000, description="effective size of the sample at which the work on a system ends"
+    )
+    draws: int = Field(ge=50, le=100_000, description="draws of a round at first, of which a sample has two or more")
+    max_calls: int = Field(
+        ge=100,
+        le=10_000_000,
+        description="most likelihood calls of a system; without a certificate by then, the system has none",
+    )

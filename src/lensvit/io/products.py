@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ import pandas as pd
 
 from lensvit.errors import LensvitError
 from lensvit.io import files, tables
-from lensvit.io.hdf5 import find_systems, read_datasets
+from lensvit.io.hdf5 import find_systems, open_hdf5, values
 from lensvit.parameters import TARGET_NAMES
 
 FEWEST_DRAWS = 2  # passes of a network, from which a fit can start
@@ -34,8 +35,11 @@ def read_draws(path: Path, ids: list[str]) -> np.ndarray:
     LensvitError
         If the file is absent or broken, has nothing of a system, or its draws are too few or not finite.
     """
-    known, draws = read_datasets(path, "id", "draws")
-    draws = draws[:, find_systems(path, known, ids)].astype(float)
+    with open_hdf5(path) as file:
+        rows = np.array(find_systems(path, values(file["id"]), ids))
+        first = rows.min(initial=0)
+        # no more of the file than these systems lie in, which are some of very many
+        draws = file["draws"][:, first : rows.max(initial=0) + 1][:, rows - first].astype(float)
     if len(draws) < FEWEST_DRAWS or not np.isfinite(draws).all():
         raise LensvitError(f"{path}: a start needs {FEWEST_DRAWS} passes or more, all of them finite")
     return draws
@@ -88,11 +92,26 @@ def write_with_arrays(output: Path, table: pd.DataFrame, arrays: Mapping[str, ob
     names
         Names of the parameters along the arrays' last axis: the attribute ``names``.
     """
+    with writing_with_arrays(output, table) as file:
+        for name, content in arrays.items():
+            file[name] = content
+        file.attrs["names"] = list(names)
+
+
+@contextmanager
+def writing_with_arrays(output: Path, table: pd.DataFrame) -> Iterator[h5py.File]:
+    """Yield the HDF5 file beside a table, which the block fills; then both are there, with manifests.
+
+    Parameters
+    ----------
+    output
+        The Parquet file; the HDF5 file has the same name with the suffix .h5.
+    table
+        What goes into the Parquet file.
+    """
     beside = Path(output).with_suffix(".h5")
     with files.atomic(beside) as temporary, h5py.File(temporary, "w") as file:
-        for name, values in arrays.items():
-            file[name] = values
-        file.attrs["names"] = list(names)
+        yield file
     with files.atomic(output) as temporary:
         table.to_parquet(temporary, index=False)
     for path in (beside, output):

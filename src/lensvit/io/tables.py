@@ -18,8 +18,9 @@ PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("tru
 PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("aleatoric", "epistemic")))
 # columns of Parquet files with text, and with true and false; all others hold numbers
 TEXT = ("id", "split", "psf", "chunk", "instrument", "start", "reason", "method", "treatment")
-FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "valid_known", "valid_marginalised")
+FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "certified", "valid_known", "valid_marginalised")
 REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
+IMPORTANCE = ("instrument", "certified", "reason", "k", "ess", "calls", "seconds", *PREDICTED)
 
 
 def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
@@ -40,13 +41,26 @@ def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
         If the file is absent, cannot be read, is broken, lacks a column, or has no rows.
     """
     with reading(path):
-        table = _columns_of(pd.read_parquet(path), columns)
-        for name, column in table.items():
-            if name in FLAGS and not is_bool_dtype(column):
-                raise ValueError(f"its column {name} holds more than true and false")
-            if name not in TEXT and not is_numeric_dtype(column):
-                raise ValueError(f"its column {name} holds no numbers")
-        return table
+        return _typed(_columns_of(pd.read_parquet(path), columns))
+
+
+def read_shard(path: Path) -> pd.DataFrame:
+    """All columns of a shard of a table, which may have no rows; see :func:`read_parquet`."""
+    with reading(path):
+        table = pd.read_parquet(path)
+        if "id" not in table:
+            raise ValueError("it lacks the column id")
+        return table if table.empty else _typed(table)
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, or ValueError if one of its columns holds what its name does not say."""
+    for name, column in table.items():
+        if name in FLAGS and not is_bool_dtype(column):
+            raise ValueError(f"its column {name} holds more than true and false")
+        if name not in TEXT and not is_numeric_dtype(column):
+            raise ValueError(f"its column {name} holds no numbers")
+    return table
 
 
 def read_catalog(path: Path) -> pd.DataFrame:
@@ -75,6 +89,11 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
 def read_refined(path: Path) -> pd.DataFrame:
     """Refined estimates; see :func:`read_parquet`."""
     return read_parquet(path, *REFINED)
+
+
+def read_importance(path: Path) -> pd.DataFrame:
+    """Exact posteriors by importance sampling; see :func:`read_parquet`."""
+    return read_parquet(path, *IMPORTANCE)
 
 
 def _indexed(table: pd.DataFrame, name: str) -> pd.DataFrame:

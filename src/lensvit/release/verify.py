@@ -20,7 +20,8 @@ from lensvit.release.release import unpack
 WORSE = 0.10  # a model may be worse than published by this share
 RELATIVE = 0.01  # a run and a release may differ by this share of the release, or
 SIGMAS = 3.0  # by this many combined standard errors
-BESIDE = ("refined", "prior")  # columns with standard errors that are no model's
+OPTIONAL = ("importance", "bayes")  # columns that releases of earlier versions lack
+BESIDE = ("refined", "prior", *OPTIONAL)  # columns with standard errors that are no model's
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def against_published(table: Table, worse: float) -> pd.DataFrame:
 
 
 def against_release(table: Table, released: Table, relative: float, sigmas: float) -> pd.DataFrame:
-    """One row for each cell of the models, the fits and the prior.
+    """One row for each cell of the models, the fits, the prior, and of exact posteriors where both have them.
 
     Parameters
     ----------
@@ -150,13 +151,14 @@ def against_release(table: Table, released: Table, relative: float, sigmas: floa
     LensvitError
         If the two do not have the same models.
     """
-    if set(table.errors) != set(released.errors):
+    shared = [name for name in table.errors if name in released.errors]
+    if not (set(table.errors) ^ set(released.errors)) <= set(OPTIONAL):
         raise LensvitError(
             f"{table.name} has the columns {', '.join(table.errors)}, {released.name} has "
             f"{', '.join(released.errors)}: compare runs of the same models"
         )
     rows = []
-    for model in table.errors:
+    for model in shared:
         for target, reference in released.values[model].items():
             value = table.values[model][target]
             scatter = math.hypot(table.errors[model][target], released.errors[model][target])

@@ -7,9 +7,11 @@ the truth among the draws, which is exact for any number of draws and any shape 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import digamma, eval_sh_legendre
-from scipy.stats import binom, chi2, norm
+from scipy.stats import binom, chi2, kstest, norm
 
 SIGNIFICANCE = 0.01  # share of calibrated models that fail a test
 DISTANCE = float(norm.isf(SIGNIFICANCE / 2))  # a Gaussian quantity is off by more standard errors as often
@@ -168,6 +170,73 @@ def uniformity(values: np.ndarray, systems: float | None = None) -> np.ndarray:
         np.mean(np.sqrt(2 * order + 1) * eval_sh_legendre(order, values), axis=0) for order in range(1, COMPONENTS + 1)
     ]
     return chi2.sf(systems * np.sum(np.square(means), axis=0), COMPONENTS)
+
+
+def chi_square(values: np.ndarray) -> np.ndarray:
+    """p-values (...) of Pearson's test of whether PIT values (n, ...) fill :data:`BINS` equal bins evenly."""
+    expected = len(values) / BINS
+    places = np.minimum((values * BINS).astype(int), BINS - 1)
+    counts = np.stack([np.count_nonzero(places == number, axis=0) for number in range(BINS)])
+    return chi2.sf(np.square(counts - expected).sum(0) / expected, BINS - 1)
+
+
+def kolmogorov(values: np.ndarray) -> np.ndarray:
+    """p-values (K,) of the test of Kolmogorov and Smirnov of whether PIT values (n, K) are uniform."""
+    return np.array([kstest(column, "uniform").pvalue for column in values.T])
+
+
+class SelfConsistency(NamedTuple):
+    """Simulation-based calibration of n systems and K targets.
+
+    Parameters
+    ----------
+    ranks
+        PIT values (n, K): the ranks of the truths among the samples, between 0 and 1.
+    tarp
+        Values of TARP (n,).
+    smooth
+        p-values (K,) of :func:`uniformity`, the most powerful of the three against what goes wrong in practice.
+    chi_square
+        p-values (K,) of :func:`chi_square`.
+    kolmogorov
+        p-values (K,) of :func:`kolmogorov`.
+    joint
+        The p-value of :func:`uniformity` for TARP.
+    """
+
+    ranks: np.ndarray
+    tarp: np.ndarray
+    smooth: np.ndarray
+    chi_square: np.ndarray
+    kolmogorov: np.ndarray
+    joint: float
+
+
+def self_consistency(samples: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> SelfConsistency:
+    """Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788): truths should be like one more sample.
+
+    Posteriors under the right model and prior pass, whatever their shapes, if the systems are drawn from the prior and
+    chosen, if at all, by their images and never by their truths. Samples that were drawn again by weights count as all
+    different; the fewer they are worth, the more truths seem to lie beyond the outermost one, up to one in that number.
+
+    Parameters
+    ----------
+    samples
+        (S, n, K) samples of the posteriors, S being 4 or more, in an order without meaning.
+    truth
+        (n, K) true values.
+    rng
+        Source of the random numbers.
+    """
+    ranks, joint = pit(samples, truth, rng), tarp(samples, truth, rng)
+    return SelfConsistency(
+        ranks=ranks,
+        tarp=joint,
+        smooth=uniformity(ranks),
+        chi_square=chi_square(ranks),
+        kolmogorov=kolmogorov(ranks),
+        joint=float(uniformity(joint)),
+    )
 
 
 # ---------------------------------------------------------------- Gaussian summaries

@@ -31,7 +31,8 @@ def cost(runs: list[Path], output: Path, images: int = 1_000_000) -> None:
     """Print and write what the stages of some runs took, the fit to them, and what follows for another size.
 
     The splits of the runs and of the run that is foretold are taken to be in proportion, and all else in the config
-    to be the same. A stage that has one job for each chunk gets more jobs; the memory of its jobs stays what it was.
+    to be the same. A stage that has one job for each chunk, or more jobs in a larger run, gets more jobs; the memory of
+    its jobs stays what it was.
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ def cost(runs: list[Path], output: Path, images: int = 1_000_000) -> None:
     table = pd.concat([_stages(run, count) for run, (count, _) in sizes.items()], ignore_index=True)
     count, chunks = max(sizes.values())
     chunked = set(table["stage"][(table["images"] == count) & (table["jobs"] == chunks)]) if chunks > 1 else set()
+    for stage, part in table.groupby("stage"):
+        if part["jobs"].nunique() > 1:  # shards, each of many chunks
+            chunked.add(stage)
     stages = [_fitted(str(stage), part, images, stage in chunked) for stage, part in table.groupby("stage", sort=False)]
     fits, foretold = (pd.DataFrame(rows) for rows in zip(*stages, strict=True))
     everything = pd.concat([table.assign(measured=True), foretold.assign(measured=False)], ignore_index=True)

@@ -83,6 +83,8 @@ def tables(folder: Path, *columns: str) -> list[Path]:
     paths = [folder / name for name in ("table1.csv", "table1_errors.csv")]
     for path in paths:
         table.to_csv(path, index=False)
+    with paths[1].open("a") as file:
+        file.write(",".join(["systems", *("4" for _ in columns)]) + "\n")
     values = {"truth": [1.0] * 4, "mean": [1.05, 1.2, 0.95, 0.8], "sigma": [0.1] * 4, "epistemic": [0.05] * 4}
     predicted = {f"{name}_{kind}": column for name in TARGET_NAMES for kind, column in values.items()}
     filled(pd.DataFrame({"id": list("abcd"), **predicted}), PREDICTIONS).to_parquet(folder / "vit.parquet")
@@ -96,12 +98,14 @@ def context(folder: Path) -> Context:
 
 
 def test_the_numbers_of_the_paper(tmp_path: Path) -> None:
-    found = numbers(tables(tmp_path, "vit", "refined", "prior", "limit", "published_vit"), context(tmp_path))
+    columns = "vit", "refined", "importance", "prior", "limit", "bayes", "published_vit"
+    found = numbers(tables(tmp_path, *columns), context(tmp_path))
     assert [(column.kind, column.label) for column in found.columns] == [
-        ("model", "My ViT"), ("refined", "Refined"), ("baseline", "Prior mean"), ("limit", "Limit"),
-        ("published", "ViT"),
+        ("model", "My ViT"), ("refined", "Refined"), ("exact", "Exact posterior"), ("baseline", "Prior mean"),
+        ("limit", "Limit"), ("bayes", "Bayes error"), ("published", "ViT"),
     ]  # fmt: skip
-    assert [column.reference for column in found.columns] == ["published_vit", None, None, None, None]
+    assert [column.reference for column in found.columns] == ["published_vit"] + [None] * 6
+    assert [column.systems for column in found.columns] == [4, 4, 4, 4, 4, 4, None]
     assert [row.target for row in found.table] == ["overall", *TARGET_NAMES]
     overall, first = found.uncertainty[:2]
     assert overall.coverage == first.coverage == {"vit": 0.5} and overall.percent_error is None

@@ -10,9 +10,10 @@ from lensvit.chapters.accuracy.published import PUBLISHED
 from lensvit.chapters.accuracy.table import ROWS, table
 from lensvit.errors import LensvitError
 from lensvit.io.tables import CATALOG, PREDICTIONS
-from lensvit.parameters import TARGET_NAMES
+from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.statistics.metrics import overall, rmse, standard_errors, with_overall
 from tests.builders import filled
+from tests.chapters.exact import write_exact
 
 
 @pytest.mark.parametrize(("model", "printed"), [("published_vit", 0.1232), ("published_resnet", 0.1476)])
@@ -77,7 +78,8 @@ def test_table1(run):
 def test_the_errors_of_the_table(run):
     folder, _ = run
     errors = pd.read_csv(folder / "e.csv", index_col="target")
-    assert list(errors.columns) == ["a", "b", "prior"]
+    assert list(errors.columns) == ["a", "b", "prior"] and errors.loc["systems"].tolist() == [400, 400, 400]
+    errors = errors.drop("systems")
     assert (errors["a"] < 1e-6).all()  # all errors are of one size
     assert errors.loc["gamma", "prior"] == pytest.approx(1 / np.sqrt(800), rel=0.3)
 
@@ -97,6 +99,34 @@ def test_the_limit_stands_between_the_prior_and_the_published_columns(run):
     assert found.loc["gamma", "limit"] == pytest.approx(0.03)  # of the systems that have a limit
     assert found.loc["overall", "limit"] == pytest.approx(0.04)
     assert list(pd.read_csv(folder / "e.csv", index_col="target")) == ["a", "prior"]
+
+
+def test_certified_posteriors_have_a_column_and_the_bayes_error(run):
+    folder, truth = run
+    rng, count = np.random.default_rng(4), 60
+    sigma = np.linspace(0.5, 2.0, count)[:, None]  # of each system
+    mean = np.zeros((count, len(NAMES)))
+    mean[:, : len(TARGET_NAMES)] = truth[:count] + sigma * rng.normal(size=(count, len(TARGET_NAMES)))
+    samples = mean[:, None] + sigma[:, None] * rng.normal(size=(count, 500, len(NAMES)))
+    systems = pd.DataFrame(truth[:count], columns=[f"{name}_truth" for name in TARGET_NAMES])
+    systems["id"] = [f"s{row}" for row in range(count)]
+    certified = np.arange(count) % 3 > 0
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv"
+    for some, there in ((certified, True), (np.zeros(count, bool), False)):
+        write_exact(
+            folder / "importance.parquet", systems.assign(id=[f"s{row}" for row in range(count)]), samples, some
+        )
+        table([folder / "a.parquet"], *paths, importance=folder / "importance.parquet")
+        found, errors = (pd.read_csv(folder / name, index_col="target") for name in ("t.csv", "e.csv"))
+        assert ("importance" in found) == ("bayes" in found) == ("importance" in errors) == there
+        if there:
+            assert list(found.columns)[:4] == ["a", "importance", "prior", "bayes"]
+            assert list(errors.columns) == ["a", "importance", "prior", "bayes"]
+            assert errors.loc["systems"].tolist() == [400, 40, 400, 40]
+            expected = np.sqrt(np.square(sigma[certified]).mean())
+            assert found.loc["gamma", "bayes"] == pytest.approx(expected, rel=0.03)
+            assert abs(found.loc["gamma", "importance"] - expected) < 3 * errors.loc["gamma", "importance"]
+            assert found.loc["overall", "bayes"] == pytest.approx(np.sqrt(8) * expected, rel=0.03)
 
 
 def test_a_truncated_file_is_named(run):

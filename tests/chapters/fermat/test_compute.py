@@ -49,7 +49,7 @@ def made(run, seed=7, **options):
 
 
 def write_posteriors(run, width):
-    """Covariances with a known slope error at the truth; the system s1 has no limit, no fit and no chain."""
+    """Covariances with a known slope error at the truth; the system s1 has no limit, fit, exact posterior or chain."""
     test = pd.read_parquet(run / "catalog.parquet").query("split == 'test'")
     good = (test["id"] != "s1").to_numpy()
     spread = np.zeros((SYSTEMS, 14, 14))
@@ -62,6 +62,7 @@ def write_posteriors(run, width):
         "limit": {"known": spread, "marginalised": 4 * spread},
         "fit": {"coordinates": center, "covariance": spread},
         "chain": {"samples": samples, "converged": good},
+        "exact": {"samples": samples, "certified": good},
     }.items():
         with h5py.File(run / f"{name}.h5", "w") as file:
             file["id"] = test["id"].to_list()
@@ -94,16 +95,19 @@ def test_only_what_varies_has_a_part(run):
 def test_every_method_has_its_rows_and_those_without_a_posterior_are_counted(run):
     write_posteriors(run, 0.005)
     options = {"limit": run / "limit.parquet", "refined": run / "fit.parquet", "mcmc": run / "chain.h5"}
+    options["importance"] = run / "exact.h5"
     found = made(run, **options)
     assert (run / "fermat.parquet.sha256").exists()
     groups = {("net", "prediction"), ("net", "images"), ("prior", "images")}
-    groups |= {(name, "pixels") for name in ("limit", "refined", "mcmc")}
+    groups |= {(name, "pixels") for name in ("limit", "refined", "importance", "mcmc")}
     assert set(found.index.droplevel("id")) == groups and len(found) == SYSTEMS * len(groups)
     pixels = found.xs("pixels", level="treatment")
     assert not pixels.xs("s1", level="id")["used"].any() and (pixels.xs("s1", level="id")["draws"] == 0).all()
     assert pixels.drop("s1", level="id")["used"].all()
     assert found.loc["limit"]["error"].isna().all() and found.loc["limit"]["sigma"].count() == SYSTEMS - 1
-    assert found.loc["mcmc"]["draws"].max() == 60
+    assert found.loc["mcmc"]["draws"].max() == 60 and found.loc["importance"]["draws"].max() == 60
+    same = [found.loc[name][["error", "sigma"]].to_numpy() for name in ("mcmc", "importance")]
+    np.testing.assert_array_equal(*same)  # both have the same samples
     wider = made(run, limit=run / "limit.parquet", amplitudes="marginalised").loc["limit"]["sigma"]
     assert wider.dropna().to_numpy() == pytest.approx(2 * found.loc["limit"]["sigma"].dropna().to_numpy(), rel=0.2)
     assert (found["difference"] > 0).all() and found["n_images"].isin([2, 4]).all()

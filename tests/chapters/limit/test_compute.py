@@ -15,6 +15,7 @@ from lensvit.inference.coordinates import COORDINATES
 from lensvit.inference.likelihood import Likelihood
 from lensvit.inference.prior import LogPrior
 from lensvit.io.products import NEAREST_CAUSTIC
+from lensvit.io.shards import merge_shards
 from lensvit.io.tables import CATALOG
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.lens_equation import solve as solve_exactly
@@ -25,7 +26,7 @@ from lensvit.lensing.settings import LensModel
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
-from tests.builders import SCENE, draw_parameters, filled, light, lopsided_psf
+from tests.builders import SCENE, draw_parameters, filled, light, lopsided_psf, same_arrays
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -255,6 +256,18 @@ def test_the_stage(run):
             sigma = np.sqrt(file[treatment][:, 1, 1])
             assert sigma == pytest.approx(found[f"gamma_{treatment}"].to_numpy(), rel=1e-12)
     assert all((run / f"limit.{suffix}.sha256").exists() for suffix in ("parquet", "h5"))
+
+
+def test_shards_are_what_one_job_makes(run):
+    """Each of one camera, whose systems do not stand together in the catalogue; and one without systems."""
+    limit(run / "limit.yaml", run / "catalog.parquet", [run / "a.fits", run / "b.fits"], run / "one.parquet")
+    parts = [run / "limit" / f"{psf}.parquet" for psf in "bac"]
+    for psf, part in zip("bac", parts, strict=True):
+        limit(run / "limit.yaml", run / "catalog.parquet", [run / f"{psf}.fits"], part, chunks=[f"{psf}/x"])
+    merge_shards(parts, run / "limit.parquet")
+    tables = [pd.read_parquet(run / f"{name}.parquet") for name in ("one", "limit")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert same_arrays(run / "one", run / "limit")
 
 
 def test_a_kernel_that_is_missing(run):

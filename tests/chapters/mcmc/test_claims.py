@@ -16,4 +16,7 @@ def test_the_numbers_of_the_paper(tmp_path):
     (speed,) = numbers["speed"]
     assert (speed["chain"], speed["network"], speed["ratio"]) == (10.0, 0.2, pytest.approx(50))
     assert speed["whole"] == pytest.approx(2.2) and speed["break_even"] == 21  # 200 / 9.8
+    assert (first["burn_in"], second["burn_in"]) == (200, 100)
+    assert (first["calls_enough"], second["calls_enough"]) == (200 + 800 / 2, 100 + 900 / 2)
+    assert numbers["agree"] == 1.01 and (first["ess_bulk"], first["ess_tail"], numbers["enough"]) == (400, 500, 200)
     assert [method["label"] for method in numbers["methods"]] == ["MCMC", "ViT", "Refined", "Limit"]

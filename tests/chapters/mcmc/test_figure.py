@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from lensvit.chapters.mcmc.figure import draw, figure5, read_chain, read_laplace
+from lensvit.chapters.mcmc.figure import figure5, from_pixels, read_chain
 from lensvit.chapters.mcmc.table import CHAINS
 from lensvit.errors import LensvitError
+from lensvit.figures.corner import draw, read_exact, read_laplace
 from lensvit.io.tables import REFINED
 from lensvit.parameters import NAMES, TARGET_NAMES
 from tests.builders import filled
+from tests.chapters.exact import write_exact
 
 TRUTH = np.linspace(0.5, 1.5, len(TARGET_NAMES))
 
@@ -33,6 +35,8 @@ def run(tmp_path):
     with h5py.File(tmp_path / "refined.h5", "w") as file:
         file["id"], file["coordinates"] = ids, samples[:2, 0]
         file["covariance"] = np.tile(np.eye(len(NAMES)) * 1e-4, (2, 1, 1))
+    systems = pd.DataFrame({"id": ids, "instrument": "hst", **truths})
+    write_exact(tmp_path / "importance.parquet", systems, samples[2:] + 1e-3, [False, True])
     (tmp_path / "figure5.yaml").write_text(yaml.safe_dump({"options": {"vit": "ViT"}}))
     return tmp_path
 
@@ -40,7 +44,14 @@ def run(tmp_path):
 def test_the_same_inputs_give_the_same_bytes(run):
     for name in ("one", "two"):
         outputs = [run / name / f"figure5.{suffix}" for suffix in ("pdf", "png")]
-        figure5(run / "figure5.yaml", run / "mcmc.parquet", [run / "vit.h5"], outputs, run / "refined.parquet")
+        figure5(
+            run / "figure5.yaml",
+            run / "mcmc.parquet",
+            [run / "vit.h5"],
+            outputs,
+            run / "refined.parquet",
+            run / "importance.parquet",
+        )
     for suffix in ("pdf", "png"):
         first, second = ((run / name / f"figure5.{suffix}").read_bytes() for name in ("one", "two"))
         assert first == second and len(first) > 10_000
@@ -57,13 +68,19 @@ def test_panels_reach_as_far_as_their_method(run):
     rng = np.random.default_rng(2)
     networks = {name: TRUTH + sigma * rng.normal(size=(500, len(TRUTH))) for name, sigma in (("vit", 1), ("resnet", 2))}
     samples = TRUTH + 0.01 * rng.normal(size=(300, len(TRUTH)))
-    figure = draw(TRUTH, networks, samples, read_laplace(run / "refined.parquet", "b"), {})
+    exact = read_exact(run / "importance.parquet", "b")
+    shown = from_pixels(samples, exact, read_laplace(run / "refined.parquet", "b"))
+    figure = draw(TRUTH, networks, shown, {})
     panels = np.array(figure.axes).reshape(len(TRUTH), len(TRUTH))
     for mean, axis in ((TRUTH[1], panels[1, 0].get_ylim()), (TRUTH[0], panels[1, 0].get_xlim())):
         assert axis[0] < mean - 4 and mean + 4 < axis[1]
-    assert len(panels[1, 0].patches) == len(panels[0, 1].patches) == 4  # two ellipses of two methods each
+    assert len(panels[1, 0].patches) == 4 and len(panels[0, 1].patches) == 6  # two ellipses of each method
+    offset = (exact.mean(0) - samples.mean(0)) / samples.std(0, ddof=1)
+    assert panels[0, 1].patches[2].center == pytest.approx(offset[[1, 0]])
     assert panels[0, 1].get_xlim() == (-4.2, 4.2)
-    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == ["Refined (Laplace)", "Truth"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-3:] == [
+        "Exact posterior", "Refined (Laplace)", "Truth",
+    ]  # fmt: skip
 
 
 def test_without_a_converged_chain_the_networks_stand_alone(run):
@@ -71,7 +88,8 @@ def test_without_a_converged_chain_the_networks_stand_alone(run):
     table.to_parquet(run / "mcmc.parquet")
     row, samples = read_chain(run / "mcmc.parquet")
     assert row["id"] == "a" and samples is None and read_laplace(run / "refined.parquet", "a") is None
-    figure = draw(TRUTH, {"vit": TRUTH + np.random.default_rng(3).normal(size=(50, len(TRUTH)))}, None, None, {})
+    assert read_exact(run / "importance.parquet", "a") is None and from_pixels(None, np.ones((3, 8)), None) == []
+    figure = draw(TRUTH, {"vit": TRUTH + np.random.default_rng(3).normal(size=(50, len(TRUTH)))}, [], {})
     assert not figure.axes[1].axison and figure.axes[len(TRUTH)].axison
 
 

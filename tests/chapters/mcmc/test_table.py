@@ -1,13 +1,16 @@
 """Methods beside the chains: on the same systems, each with the chain that stands for it."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lensvit.chapters.mcmc.table import representative
 from lensvit.errors import LensvitError
 from lensvit.io.tables import PREDICTIONS
+from lensvit.parameters import NAMES, TARGET_NAMES
 from tests.builders import filled
-from tests.chapters.mcmc.makers import made_up, tables, write_methods
+from tests.chapters.exact import write_exact
+from tests.chapters.mcmc.makers import made_up, numbers_of, tables, write_methods
 
 
 def test_a_system_has_the_networks_chain_where_it_has_converged():
@@ -24,6 +27,22 @@ def test_methods_are_compared_on_the_systems_with_a_chain(tmp_path):
     assert table.loc["vit", "gamma"][["rmse", "width", "z", "offset"]].tolist() == pytest.approx([0.4, 4, 1, 3])
     assert table.loc["limit", "e1"][["systems", "rmse", "width"]].tolist() == pytest.approx([2, 0.05, 0.5])
     assert table.loc["refined", "overall"][["systems", "seconds"]].tolist() == [2, 2]
+    assert table.loc["mcmc", "overall"]["calls"] == 1000 and np.isnan(table.loc["refined", "overall"]["calls"])
     filled(network.iloc[:2], PREDICTIONS).to_parquet(tmp_path / "vit.parquet")
     with pytest.raises(LensvitError, match="different systems"):
         tables(tmp_path, "t")
+
+
+def test_certified_posteriors_are_compared_and_their_samples_are_starts(tmp_path):
+    systems = pd.DataFrame({"id": [f"s{number}" for number in range(4)], "calls": [300, 500, 700, 900], "seconds": 3.0})
+    systems = systems.assign(**{f"{name}_truth": 1.0 for name in TARGET_NAMES})
+    samples = np.random.default_rng(1).normal(1.1, 0.1, size=(4, 4000, len(NAMES)))
+    write_exact(tmp_path / "importance.parquet", systems, samples, [True, True, False, True])
+    write_methods(tmp_path, ("prior", "importance"), importance=tmp_path / "importance.parquet")
+    table = pd.read_csv(tmp_path / "t" / "mcmc.csv").set_index(["method", "target"])
+    exact = table.loc["importance", "gamma"]
+    assert exact[["kind", "systems", "calls", "seconds"]].tolist() == ["exact", 2, 400, 3]
+    assert exact[["rmse", "width", "z", "offset"]].tolist() == pytest.approx([0.1, 1, 1, 0], abs=0.06)
+    numbers = numbers_of(tmp_path / "t")
+    assert [start["key"] for start in numbers["starts"]] == ["prior", "importance"]
+    assert numbers["methods"][3]["label"] == "Exact posterior" and numbers["methods"][3]["calls"] == 400

@@ -8,9 +8,9 @@ from lensvit.chapters.refine.table import refined_table
 SIGMA = 1.0
 
 
-def start(folder, name, catalog="catalog.parquet", images="images", **options):
+def start(folder, name, catalog="catalog.parquet", images="images", settings="refine.yaml", **options):
     output = folder / "refined" / f"{name}.parquet"
-    refine(folder / "refine.yaml", folder / catalog, folder / images, [folder / "hst.fits"], output, **options)
+    refine(folder / settings, folder / catalog, folder / images, [folder / "hst.fits"], output, **options)
     return pd.read_parquet(output)
 
 

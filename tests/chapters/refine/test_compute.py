@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from lensvit.chapters.refine import claims
 from lensvit.chapters.refine import compute as stage
@@ -13,8 +14,9 @@ from lensvit.inference.coordinates import start_from
 from lensvit.inference.goodness import explained
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.search import climb
+from lensvit.io.shards import merge_shards
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
-from tests.builders import SCENE, SPACE, SPACE_SEEDS, noisy_posterior, parameter_tensor
+from tests.builders import SCENE, SPACE, SPACE_SEEDS, noisy_posterior, parameter_tensor, same_arrays
 from tests.chapters.quoted import quoted
 from tests.chapters.refine.makers import start
 
@@ -59,6 +61,44 @@ def test_two_processes_find_what_one_does(run, monkeypatch):
     shared = start(run, "shared", draws=run / "vit.h5", threads=2).drop(columns="seconds")
     alone = pd.read_parquet(run / "refined" / "vit.parquet").drop(columns="seconds")
     pd.testing.assert_frame_equal(shared, alone, check_exact=True)
+
+
+@pytest.fixture
+def three_files(run):
+    """The same systems in three image files."""
+    table = pd.read_parquet(run / "catalog.parquet").assign(
+        chunk=["test-0000"] * 3 + ["test-0001"] * 2 + ["test-0002"], row=[0, 1, 2, 0, 1, 0]
+    )
+    table.to_parquet(run / "three.parquet")
+    (run / "three" / "hst").mkdir(parents=True, exist_ok=True)
+    with h5py.File(run / "images" / "hst" / "test-0000.h5") as whole:
+        for chunk, rows in table.groupby("chunk").indices.items():
+            with h5py.File(run / "three" / "hst" / f"{chunk}.h5", "w") as file:
+                file["image"] = whole["image"][rows]
+                file.attrs.update(whole.attrs)
+    return {"catalog": "three.parquet", "images": "three"}
+
+
+def test_three_shards_are_what_one_job_makes(run, three_files):
+    folder = run / "refined"
+    parts = [
+        start(run, f"merged/{n}", chunks=[f"hst/test-000{n}"], draws=run / "vit.h5", **three_files) for n in (2, 0, 1)
+    ]
+    assert [len(part) for part in parts] == [1, 3, 2]
+    merge_shards([folder / f"merged/{n}.parquet" for n in (2, 0, 1)], folder / "merged.parquet")
+    one, merged = (pd.read_parquet(folder / f"{name}.parquet").drop(columns="seconds") for name in ("vit", "merged"))
+    pd.testing.assert_frame_equal(one, merged, check_exact=True)
+    assert same_arrays(folder / "vit", folder / "merged")
+
+
+def test_a_shard_of_which_the_lot_takes_no_system_is_empty(run, three_files):
+    few = yaml.safe_load((run / "refine.yaml").read_text()) | {"systems": 2, "seed": 9}
+    (run / "few.yaml").write_text(yaml.safe_dump(few))
+    options = {"settings": "few.yaml", "draws": run / "vit.h5", **three_files}
+    assert start(run, "few/1", chunks=["hst/test-0001"], **options).empty
+    start(run, "few/02", chunks=["hst/test-0000", "hst/test-0002"], **options)
+    merge_shards([run / f"refined/few/{name}.parquet" for name in ("1", "02")], run / "refined" / "few.parquet")
+    assert list(pd.read_parquet(run / "refined" / "few.parquet")["id"]) == ["hst-test-000000", "hst-test-000005"]
 
 
 def test_the_fit_does_not_look_at_the_truth(run):

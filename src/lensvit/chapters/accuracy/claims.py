@@ -15,6 +15,7 @@ import pandas as pd
 
 from lensvit.chapters.accuracy.numbers import Column, ErrorRow, OverallUncertainty, Part, Uncertainty
 from lensvit.chapters.accuracy.published import PUBLISHED_COLUMNS, REFERENCES
+from lensvit.chapters.accuracy.table import SYSTEMS
 from lensvit.chapters.quoting import METHOD_LABELS, OVERALL, Context, heading
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_json
@@ -29,6 +30,8 @@ OTHER_COLUMNS = {
     "prior": ("baseline", "Prior mean"),
     "limit": ("limit", METHOD_LABELS["limit"]),
     "refined": ("refined", METHOD_LABELS["refined"]),
+    "importance": ("exact", METHOD_LABELS["importance"]),
+    "bayes": ("bayes", METHOD_LABELS["bayes"]),
 }
 
 # a column and a row of Table 1, as numbers.json has them
@@ -56,8 +59,9 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     """
     rmse, errors = (read_by_target(path) for path in tables[:2])
     families = {path.parent.name: read_json(path, "family")["family"] for path in context.models}
+    systems = errors.loc[SYSTEMS].to_dict() if SYSTEMS in errors.index else {}
     return Part(
-        columns=[_column(name, context.labels, families) for name in rmse.columns],
+        columns=[_column(name, context.labels, families, systems.get(name)) for name in rmse.columns],
         table=[
             ErrorRow(**heading(target), values=_by_column(rmse, target), errors=_by_column(errors, target))
             for target in rmse.index
@@ -66,14 +70,15 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     )
 
 
-def _column(name: str, labels: Mapping[str, str], families: Mapping[str, str]) -> Column:
+def _column(name: str, labels: Mapping[str, str], families: Mapping[str, str], systems: float | None) -> Column:
+    count = None if systems is None else int(systems)
     if name in families:
-        return Column(key=name, label=labels[name], kind="model", reference=REFERENCES[families[name]])
+        return Column(key=name, label=labels[name], kind="model", reference=REFERENCES[families[name]], systems=count)
     if name in PUBLISHED_COLUMNS:
-        return Column(key=name, label=PUBLISHED_COLUMNS[name], kind="published", reference=None)
+        return Column(key=name, label=PUBLISHED_COLUMNS[name], kind="published", reference=None, systems=None)
     if name in OTHER_COLUMNS:
         kind, label = OTHER_COLUMNS[name]
-        return Column(key=name, label=label, kind=kind, reference=None)
+        return Column(key=name, label=label, kind=kind, reference=None, systems=count)
     raise LensvitError(f"Table 1 has a column {name} that the paper does not know: is it of another config?")
 
 

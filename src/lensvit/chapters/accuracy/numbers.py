@@ -14,13 +14,15 @@ class Column(Numbers):
 
     key: str = Field(description="key in `table`: of a model, or a name of its own")
     label: str = Field(description="as printed")
-    kind: Literal["model", "refined", "baseline", "limit", "published"] = Field(
-        description="model: of this run; refined: fits to all pixels; baseline: the prior's mean; limit: of "
-        "information; published: in the original paper"
+    kind: Literal["model", "refined", "exact", "baseline", "limit", "bayes", "published"] = Field(
+        description="model: of this run; refined: fits to all pixels; exact: means of certified posteriors; baseline: "
+        "the prior's mean; limit: of information; bayes: root mean variance of certified posteriors; published: in the "
+        "original paper"
     )
     reference: str | None = Field(
         description="for a model: key of the published column that it is held against; null: there is none"
     )
+    systems: int | None = Field(description="systems that it is of; null for limit and published")
 
 
 class ErrorRow(Heading):
@@ -28,7 +30,8 @@ class ErrorRow(Heading):
 
     values: dict[str, float] = Field(description="column to its error")
     errors: dict[str, float] = Field(
-        description="column to the standard error of its error from the finite test set: models, refined and prior"
+        description="column to the standard error of its value from the finite test set: models, refined, exact, "
+        "prior and bayes"
     )
 
 

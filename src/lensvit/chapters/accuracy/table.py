@@ -1,4 +1,4 @@
-"""Table 1: root mean squared errors of each model, of the prior's mean, at the limit, and as published."""
+"""Table 1: root mean squared errors of each model, of posteriors, of the prior's mean, at the limit, as published."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import standard_errors, with_overall
 
 ROWS = ("overall", *TARGET_NAMES)
+SYSTEMS = "systems"  # the row of the errors that counts the systems of each column
 
 
 def table(
@@ -28,6 +29,7 @@ def table(
     limit: Path | None = None,
     amplitudes: str = "known",
     refined: Path | None = None,
+    importance: Path | None = None,
 ) -> None:
     """Write Table 1 and the standard errors of this run's entries.
 
@@ -41,16 +43,20 @@ def table(
         scaler.json; the prior's mean is that of the training split.
     output
         table1.csv, one row for "overall" and each target, in the targets' units. Its columns are the models, then
-        ``refined`` if a fit has converged, ``prior``, ``limit`` if it is given, ``published_vit`` and
-        ``published_resnet``.
+        ``refined`` if a fit has converged, ``importance`` if an exact posterior is certified, ``prior``, ``limit`` if
+        it is given, ``bayes`` as ``importance``, ``published_vit`` and ``published_resnet``. Of exact posteriors
+        ``importance`` has the errors of the means, and ``bayes`` the roots of the mean variances.
     errors
-        CSV of the same rows with the bootstrap standard errors of the models, of ``refined`` and of ``prior``.
+        CSV of the same rows with the bootstrap standard errors of the models, of ``refined``, ``importance``,
+        ``prior`` and ``bayes``, and a row "systems" with the number of systems of each of these columns.
     limit
         limit.parquet, if there is one.
     amplitudes
         Which limit is meant: that with the amplitudes "known" or "marginalised".
     refined
         refined/{model}.parquet, if there is one; the fits that have converged count.
+    importance
+        importance.parquet, if there is one; the posteriors that are certified count.
 
     Raises
     ------
@@ -60,15 +66,27 @@ def table(
     deviations = {name: tables.prediction_errors(frame) for name, frame in tables.read_predictions(predictions).items()}
     if refined is not None and len(fitted := refined_errors(tables.read_refined(refined))):
         deviations["refined"] = fitted
+    exact = None if importance is None else certified(tables.read_importance(importance))
+    if exact is not None and len(exact):
+        deviations["importance"] = tables.prediction_errors(exact)
     deviations["prior"] = prior_errors(tables.read_catalog(catalog), read_scaler(scaler))
     index = pd.Index(ROWS, name="target")
     columns = {name: with_overall(error) for name, error in deviations.items()}
     if limit is not None:
         columns["limit"] = with_overall(read_limits(limit, amplitudes)[list(TARGET_NAMES)].to_numpy())
+    if exact is not None and len(exact):
+        deviations["bayes"] = tables.target_values(exact, "sigma")
+        columns["bayes"] = with_overall(deviations["bayes"])
     published = {name: [column[row] for row in ROWS] for name, column in PUBLISHED.items()}
     uncertain = {name: standard_errors(error, derive("bootstrap", name)) for name, error in deviations.items()}
     write_text(output, pd.DataFrame({**columns, **published}, index).to_csv(float_format="%.6g"))
-    write_text(errors, pd.DataFrame(uncertain, index).to_csv(float_format="%.4g"))
+    counts = ",".join([SYSTEMS, *(str(len(error)) for error in deviations.values())])
+    write_text(errors, f"{pd.DataFrame(uncertain, index).to_csv(float_format='%.4g')}{counts}\n")
+
+
+def certified(posteriors: pd.DataFrame) -> pd.DataFrame:
+    """The exact posteriors that count."""
+    return posteriors[posteriors["certified"]]
 
 
 def prior_errors(systems: pd.DataFrame, scaler: Scaler) -> np.ndarray:

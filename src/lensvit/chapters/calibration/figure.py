@@ -8,21 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MultipleLocator
 
 from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
+from lensvit.figures.panels import HEADROOM, set_excess_limits, target_panels
 from lensvit.io import tables
 from lensvit.io.settings import read_settings
-from lensvit.parameters import TARGETS
 
 HEIGHT = 7.4  # inches
-LEAST = 0.15  # the smallest range of the excess coverage, on both sides of zero
-HEADROOM = 1.1  # a panel's height in units of the largest value
 # greys of the range of a calibrated model; the wider one first
 BANDS = {"recalibrated": "0.92", "predicted": "0.80"}
 
@@ -79,7 +75,7 @@ def _coverage_panels(block: SubFigure, coverage: pd.DataFrame, looks: Mapping[st
     """Draw coverage minus level, so that small deviations show, with the bands minus the level too."""
     excess = coverage.assign(**{name: coverage[name] - coverage["level"] for name in ("coverage", "low", "high")})
     title = r"(a) share of truths in an interval (TARP: in a ball) $-$ its level"
-    panels = _panels(block, title, "Level", "Excess coverage")
+    panels = target_panels(block, title, "Level", "Excess coverage")
     for target, axes in panels.items():
         for model, state, rows in _select(excess, target):
             if model == excess["model"].iloc[0]:
@@ -87,15 +83,14 @@ def _coverage_panels(block: SubFigure, coverage: pd.DataFrame, looks: Mapping[st
             style_of = _line(looks[model]) if state == "predicted" else _markers(looks[model], 2)
             axes.plot(rows["level"], rows["coverage"], label=f"{model} {state}", **style_of)
         axes.axhline(0, color="0.35", linewidth=0.8, zorder=1)
-    half = max(LEAST, HEADROOM * float(excess["coverage"].abs().max()))
-    axes.set(xlim=(0, 1), ylim=(-half, half))
+    set_excess_limits(axes, excess["coverage"])
 
 
 def _pit_panels(block: SubFigure, pit: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
     """Draw densities of PIT values, as outlines where they are predicted and as markers where recalibrated."""
     width = pit["to"] - pit["from"]
     density = pit.assign(**{name: pit[name] / width for name in ("share", "low", "high")})
-    panels = _panels(block, "(b) where the truth lies in the prediction", "PIT value", "Density of systems")
+    panels = target_panels(block, "(b) where the truth lies in the prediction", "PIT value", "Density of systems")
     for target, axes in panels.items():
         for model, state, rows in _select(density, target):
             label = f"{model} {state}"
@@ -108,20 +103,6 @@ def _pit_panels(block: SubFigure, pit: pd.DataFrame, looks: Mapping[str, style.L
                 axes.plot((rows["from"] + rows["to"]) / 2, rows["share"], label=label, **_markers(looks[model], 1))
         axes.axhline(1, color="0.35", linewidth=0.8, zorder=1)
     axes.set(xlim=(0, 1), ylim=(0, HEADROOM * max(1.6, float(density["share"].max()))))
-
-
-def _panels(block: SubFigure, title: str, horizontal: str, vertical: str) -> dict[str, Axes]:
-    """Three by three panels that share their axes: one for each target, and the last for all jointly."""
-    block.suptitle(title, fontsize=8)
-    block.supxlabel(horizontal, fontsize=8)
-    block.supylabel(vertical, fontsize=8)
-    titles = {parameter.name: style.symbol(parameter) for parameter in TARGETS} | {"joint": "all targets (TARP)"}
-    panels = dict(zip(titles, block.subplots(3, 3, sharex=True, sharey=True).flat, strict=True))
-    for target, axes in panels.items():
-        axes.set_title(titles[target], loc="left", pad=3)
-    axes.xaxis.set_major_locator(MultipleLocator(0.25))
-    axes.xaxis.set_major_formatter("{x:g}")
-    return panels
 
 
 def _select(table: pd.DataFrame, target: str) -> Iterator[tuple[str, str, pd.DataFrame]]:

@@ -16,7 +16,7 @@ from lensvit.io.tables import read_csv
 from lensvit.statistics.compare import CLEAR_AMONG_MANY, is_clear
 
 HONEST = 1.25  # a factor between errors and sigmas up to which sigmas are called honest
-PIXELS = ("limit", "refined", "mcmc")  # methods that use all pixels, the most complete one first
+PIXELS = ("limit", "importance", "refined", "mcmc")  # methods that use all pixels, the most complete one first
 VALUES = (
     "unphysical", "error", "z", "combined", "predicted", "observed", "tension", "sigma", "share_gamma",
     "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear",

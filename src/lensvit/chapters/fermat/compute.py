@@ -11,8 +11,8 @@ images
     The same draws, with the shear and the source from their priors, given the observed positions of the quasar images
     too, which come with every measured delay. The priors without a network are treated in the same way.
 pixels
-    A posterior of all parameters given all pixels: Laplace's of the refinement, the samples of a chain, or the limit
-    of information at the truth. The source is each draw's own.
+    A posterior of all parameters given all pixels: Laplace's of the refinement, samples of an exact posterior or of a
+    chain, or the limit of information at the truth. The source is each draw's own.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def fermat(
     limit: Path | None = None,
     amplitudes: str = "known",
     refined: Path | None = None,
+    importance: Path | None = None,
     mcmc: Path | None = None,
 ) -> None:
     """Propagate draws to the longest delay of each test system that has one.
@@ -72,9 +73,10 @@ def fermat(
     draws
         predictions/{model}.h5 of every model.
     output
-        Parquet, one row a system, method (a model's name, prior, refined, mcmc or limit) and treatment: id, psf,
-        n_images; difference of the Fermat potential, true [arcsec^2]; draws and unphysical, their numbers; used
-        (whether there are enough different draws, and few unphysical ones). Of the physical draws: error and sigma,
+        Parquet, one row a system, method (a model's name, prior, refined, importance, mcmc or limit) and
+        treatment: id, psf, n_images; difference of the Fermat potential, true [arcsec^2]; draws and unphysical, their
+        numbers; used (whether there are enough different draws, and few unphysical ones). Of the physical draws: error
+        and sigma,
         the mean and standard deviation of ln(difference / true); z, their ratio; share_gamma and share_theta_E, the
         squared correlation of this logarithm with the parameter. Of a network alone: sigma_gamma, sigma_theta_E and
         sigma_shear, the sigma if only these draws vary. NaN where there is none.
@@ -84,6 +86,8 @@ def fermat(
         Which limit is meant: that with the amplitudes "known" or "marginalised".
     refined
         refined/{model}.parquet, with the covariances (.h5) beside it.
+    importance
+        HDF5 with ``id``, ``certified`` (n,) and ``samples`` (n, S, 14) of the parameters.
     mcmc
         HDF5 with ``id``, ``converged`` (n,) and ``samples`` (n, S, 14) of the parameters.
 
@@ -99,7 +103,8 @@ def fermat(
         *(row for path in draws for row in of_network(systems, path, choice)),
         *of_priors(systems, choice),
         *(of_laplace(systems, refined, choice) if refined else ()),
-        *(of_chain(systems, mcmc, choice) if mcmc else ()),
+        *(of_samples(systems, "importance", importance, "certified", choice) if importance else ()),
+        *(of_samples(systems, "mcmc", mcmc, "converged", choice) if mcmc else ()),
         *(of_limit(systems, limit, amplitudes, choice) if limit else ()),
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -219,15 +224,31 @@ def of_limit(systems: list[Lens], path: Path, amplitudes: str, settings: FermatS
         yield row | {"error": np.nan, "z": np.nan}
 
 
-def of_chain(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
-    """Rows of evenly thinned samples of each system's chains; where none has converged there are no draws."""
-    ids, converged, samples = read_datasets(path, "id", "converged", "samples")
+def of_samples(
+    systems: list[Lens], method: str, path: Path, flag: str, settings: FermatSettings
+) -> Iterator[dict[str, object]]:
+    """Rows of evenly thinned samples of exact posteriors or of chains; where none of a system counts it has no draws.
+
+    Parameters
+    ----------
+    systems
+        The test systems.
+    method
+        Its name.
+    path
+        HDF5 with ``id``, ``samples`` (n, S, 14), and the dataset ``flag``.
+    flag
+        The name of the dataset that says which samples count.
+    settings
+        The stage's settings.
+    """
+    ids, good, samples = read_datasets(path, "id", flag, "samples")
     for system in systems:
         own = ids == system.id
         if own.any():
-            chain = samples[own & converged.astype(bool)].reshape(-1, len(NAMES)).astype(float)
-            some = chain[np.linspace(0, len(chain) - 1, min(settings.draws, len(chain))).round().astype(int)]
-            yield _row(system, "mcmc", "pixels", some, some[:, SOURCE])
+            every = samples[own & good.astype(bool)].reshape(-1, len(NAMES)).astype(float)
+            some = every[np.linspace(0, len(every) - 1, min(settings.draws, len(every))).round().astype(int)]
+            yield _row(system, method, "pixels", some, some[:, SOURCE])
 
 
 def with_priors(targets: np.ndarray, known: Mapping[str, Prior], rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ class DelayMethod(Numbers):
     Errors and uncertainties are of ln H0, and so relative ones of H0.
     """
 
-    key: str = Field(description='key of the model, or "prior", "refined", "mcmc" or "limit"')
+    key: str = Field(description='key of the model, or "prior", "refined", "importance", "mcmc" or "limit"')
     treatment: Literal["prediction", "images", "pixels"] = Field(
         description="prediction: the draws alone; images: with the positions of the images; pixels: from all pixels"
     )

@@ -41,12 +41,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensvit.chapters.grouping import by_psf, parameters_of
+from lensvit.chapters.grouping import by_chunk, by_psf, parameters_of
 from lensvit.inference.coordinates import COORDINATES, coordinate_jacobian, sheared
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates, covariance
 from lensvit.inference.prior import LogPrior
-from lensvit.io import tables
-from lensvit.io.products import NEAREST_CAUSTIC, write_with_arrays
+from lensvit.io import shards, tables
+from lensvit.io.products import NEAREST_CAUSTIC
 from lensvit.io.settings import read_settings
 from lensvit.lensing import cameras
 from lensvit.lensing.batched_lens_equation import solve
@@ -63,7 +63,7 @@ UNKNOWN = {"known": len(NAMES), "marginalised": len(NAMES) + len(AMPLITUDES)}
 BATCH = 8  # systems whose derivatives are held at once
 
 
-def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None:
+def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path, chunks: list[str] | None = None) -> None:
     """Compute the limit of each test system.
 
     Parameters
@@ -73,7 +73,7 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
     catalog
         catalog.parquet.
     psfs
-        psf/{name}.fits of every PSF in the catalogue.
+        psf/{name}.fits of every PSF of the systems.
     output
         Parquet, one row a test system in the catalogue's order: id, psf, instrument, n_images, sigma_bkg and, for
         the amplitudes ``known`` and ``marginalised``, the standard deviation of each target (``{target}_known``),
@@ -81,6 +81,9 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
         holds (``valid_known``). Values are NaN where there is no limit. Beside it (.h5) lie ``id`` and the whole
         covariances ``known`` and ``marginalised`` (n, 14, 14) by the coordinates of
         :mod:`lensvit.inference.coordinates`.
+    chunks
+        Image files, as {psf}/{chunk}, of whose systems the output is a shard, see :mod:`lensvit.io.shards`; without
+        them it has the systems of all files.
 
     Raises
     ------
@@ -88,22 +91,27 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path) -> None
         If a file is absent or broken.
     """
     choice = read_settings(settings, LensModel)
-    systems = tables.read_catalog(catalog)
-    systems = systems[systems["split"] == "test"]
+    everything = tables.read_catalog(catalog)
+    everything = everything[everything["split"] == "test"]
+    systems, whole = shards.of_chunks(everything, chunks), None if chunks is None else everything["id"]
+    if systems.empty:
+        shards.write_part(output, systems[["id"]], {}, COORDINATES, whole)
+        return
     kernels = cameras.read_kernels(psfs, systems["psf"])
     result = systems[["id", "psf", "n_images", "sigma_bkg"]].copy()
     result.insert(2, "instrument", [choice.cameras[psf].name for psf in systems["psf"]])
     spreads = {treatment: np.empty((len(systems), len(NAMES), len(NAMES))) for treatment in UNKNOWN}
     parts = []
     for psf, rows in by_psf(systems):
-        started = time.perf_counter()
-        part, spread = of_camera(rows, cameras.camera_renderer(choice, psf, kernels[psf]), choice)
-        parts.append(part)
-        for treatment, values in spread.items():
-            spreads[treatment][systems.index.get_indexer(rows.index)] = values
+        started, renderer = time.perf_counter(), cameras.camera_renderer(choice, psf, kernels[psf])
+        for _, some in by_chunk(rows):
+            part, spread = of_camera(some, renderer, choice)
+            parts.append(part)
+            for treatment, values in spread.items():
+                spreads[treatment][systems.index.get_indexer(some.index)] = values
         print(f"{psf}: {len(rows)} systems in {time.perf_counter() - started:.1f} s", flush=True)
     arrays = {"id": systems["id"].to_list(), **spreads}
-    write_with_arrays(output, result.join(pd.concat(parts)), arrays, COORDINATES)
+    shards.write_part(output, result.join(pd.concat(parts)), arrays, COORDINATES, whole)
 
 
 def of_camera(

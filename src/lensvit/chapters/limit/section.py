@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lensvit.config.schema import Run, Section, Stages, lens_model
+from lensvit.config.schema import Run, Section, Sharing, Stages, lens_model
 
 
 class Limit(Section):
@@ -16,6 +16,13 @@ class Limit(Section):
     amplitudes: Literal["known", "marginalised"] = Field(
         description="amplitudes of the scene: known or marginalised (unknown too)"
     )
+    systems_per_job: int | None = Field(
+        ge=1, description="most systems of one job, if no image file holds more; null: one job has all"
+    )
+
+    def sharing(self, run: Run) -> dict[str, Sharing]:
+        """``limit`` may be shared among jobs."""
+        return {"limit": Sharing(["limit"], None, self.systems_per_job)} if self.enabled else {}
 
     def stages(self, run: Run) -> Stages:
         """The settings of ``limit``."""

@@ -20,6 +20,7 @@ from lensvit.chapters.mcmc.numbers import (
     Part,
     Speed,
 )
+from lensvit.chapters.mcmc.thresholds import AGREE, ENOUGH
 from lensvit.chapters.quoting import (
     METHOD_LABELS,
     OVERALL,
@@ -35,6 +36,8 @@ from lensvit.chapters.quoting import (
     rows_of,
 )
 from lensvit.io.tables import read_csv
+
+MEANS = ("seconds", "calls", "burn_in", "attempts", "tau", "steps", "ess_bulk", "ess_tail", "calls_enough")
 
 
 def numbers(tables: Sequence[Path], context: Context) -> Part:
@@ -60,6 +63,8 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         settings=Chains(**{key: settings[key] for key in Chains.model_fields}),
         model=context.labels[settings["model"] or next(iter(context.labels))],
         systems=int(parts["mcmc"][OVERALL]["systems"]),
+        agree=AGREE,
+        enough=ENOUGH,
         starts=[_start(run, runs, context.cameras) for run in runs if run["instrument"] == ALL],
         methods=[_method(key, rows[OVERALL], context.labels) for key, rows in parts.items()],
         rows=[
@@ -78,7 +83,7 @@ def _start(whole: Row, runs: Sequence[Row], cameras: Mapping[str, str]) -> Chain
     return ChainStart(
         key=whole["start"],
         **{name: int(whole[name]) for name in counts},
-        **{name: number(whole[name]) for name in ("seconds", "calls", "attempts", "tau", "steps")},
+        **{name: number(whole[name]) for name in MEANS},
         instruments=[
             InstrumentChains(
                 label=cameras[row["instrument"]],
@@ -100,6 +105,7 @@ def _method(key: str, overall: Row, models: Mapping[str, str]) -> ChainMethod:
         label=models[key] if overall["kind"] == "model" else METHOD_LABELS[key],
         systems=int(overall["systems"]),
         seconds=number(overall["seconds"]),
+        calls=number(overall["calls"]),
     )
 
 

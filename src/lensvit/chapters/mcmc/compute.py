@@ -1,7 +1,9 @@
 """The standard method on the same images: Markov chains of all parameters of some test systems.
 
 Each system has two chains, of which one starts from the priors alone and the other from a network's draws of the
-targets. The chains never look at the truth, which the stage only passes on. A chain has converged if
+targets or from samples of the exact posterior. Only the latter start needs no annealing; the first chain shows what it
+saves, and finds modes that the samples may lack. The chains never look at the truth, which the stage only passes on. A
+chain has converged if
 
 - the image of its most likely place explains the data, as :func:`lensvit.inference.goodness.explained` tests it,
 - it is fifty autocorrelation times long, see :mod:`lensvit.inference.annealed_ensemble`,
@@ -19,36 +21,42 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from lensvit.chapters.mcmc.settings import McmcSettings
-from lensvit.inference.annealed_ensemble import AGREE, Chain, Ensemble, Particles, split_r_hat
-from lensvit.inference.coordinates import ANGLE, SIZE, start_from, to_parameters
-from lensvit.inference.goodness import explained
-from lensvit.inference.posterior import Posterior
-from lensvit.inference.prior import KNOWN, LogPrior
+from lensvit.chapters.mcmc.thresholds import AGREE
+from lensvit.errors import LensvitError
+from lensvit.inference.annealed_ensemble import Chain, Ensemble, Particles
+from lensvit.inference.convergence import EffectiveSizes, effective_sizes, rank_r_hat
+from lensvit.inference.coordinates import start_from
+from lensvit.inference.prior import LogPrior
 from lensvit.inference.selection import select_systems
+from lensvit.inference.target import FreeCoordinates, LensTarget, observed_posterior
 from lensvit.io import tables
+from lensvit.io.hdf5 import find_systems, read_datasets
 from lensvit.io.products import read_draws, write_with_arrays
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
 from lensvit.lensing import cameras
-from lensvit.lensing.observed import noisy_images
-from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import full_priors
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from lensvit.psf import kernel
 
-STARTS = ("prior", "network")
+PRIOR, NETWORK, IMPORTANCE = "prior", "network", "importance"  # starts of chains
 STARTING = 20  # places to start from, in units of the particles of the annealing
+SAMPLES_EACH = 2  # different samples for each walker, without which their covariance may not span all dimensions
 UNEXPLAINED, SHORT, DISAGREE = "unexplained", "short", "disagree"  # reasons of failures
-AT_ONCE = 16  # images at a time, so that they and their noise stay in the cache
-ONLY_SYSTEM = torch.zeros(1, dtype=torch.long)  # the row of a posterior of one system
 
 
 def mcmc(
-    settings: Path, catalog: Path, images: Path, psfs: list[Path], draws: Path, output: Path, threads: int = 1
+    settings: Path,
+    catalog: Path,
+    images: Path,
+    psfs: list[Path],
+    draws: Path,
+    output: Path,
+    importance: Path | None = None,
+    threads: int = 1,
 ) -> None:
     """Sample the posteriors of some test systems.
 
@@ -65,36 +73,40 @@ def mcmc(
     draws
         predictions/{model}.h5 of the network from whose draws the second chain of a system starts.
     output
-        Parquet, one row a system and start ("prior", "network"): id, psf, instrument, n_images, sigma_bkg, start;
-        converged; reason (why it has not: "unexplained", "short" or "disagree"; otherwise empty); attempts at the
-        annealing; tau [steps], steps, walkers; burn_in (calls before the chain) and calls of the likelihood in all;
-        seconds; chi_square (a pixel, at the most likely place); r_hat (of both chains, where both could be judged);
-        truth, mean and sigma of each target. NaN where there is no chain. Beside it (.h5) lie in the same order
-        ``id``, ``start``, ``converged`` and ``samples`` (n, S, 14), float64, taken evenly from the chain, of all
-        parameters in the order of the attribute ``names``.
+        Parquet, one row a system and start ("prior", then "network" or "importance"): id, psf, instrument, n_images,
+        sigma_bkg, start; converged; reason (why it has not: "unexplained", "short" or "disagree"; otherwise empty);
+        attempts at the annealing, 0 where none was needed; tau [steps], steps, walkers; ess_bulk and ess_tail, the
+        effective sizes; burn_in (calls before the chain) and calls of the likelihood in all; seconds; chi_square (a
+        pixel, at the most likely place); r_hat (of both chains, where both could be judged); truth, mean and sigma of
+        each target. NaN where there is no chain. Beside it (.h5) lie in the same order ``id``, ``start``,
+        ``converged`` and ``samples`` (n, S, 14), float64, taken evenly from the chain, of all parameters in the order
+        of the attribute ``names``.
+    importance
+        importance.parquet, with the samples (.h5) beside it, from which the second chains start in place of the
+        network's draws; a system with too few different samples has the network's start.
     threads
         Threads of the CPU, each in a process of its own that makes one chain after the other.
 
     Raises
     ------
     LensvitError
-        If a file is absent or broken, or has no draws of a system.
+        If a file is absent or broken, has no draws of a system, or is of another run.
     """
     choice = read_settings(settings, McmcSettings)
     rows = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
+    exact = [None] * len(rows) if importance is None else _exact_samples(Path(importance), rows)
     jobs = [
-        (rows.iloc[number : number + 1], start, Path(images), kernels[psf], known[:, number], choice)
+        (rows.iloc[number : number + 1], Path(images), kernels[psf], start, choice)
         for number, psf in enumerate(rows["psf"])
-        for start in STARTS
+        for start in (Start(PRIOR), _second_start(known[:, number], exact[number], choice))
     ]
     largest = sorted(range(len(jobs)), key=lambda job: -choice.cameras[jobs[job][0]["psf"].item()].pixels)
     outcomes = dict(zip(largest, share_work(_sampled, [jobs[job] for job in largest], threads), strict=True))
     results = []
     for number, (_, row) in enumerate(rows.iterrows()):
-        first = number * len(STARTS)
-        results += _of_system(row, {start: outcomes[first + place] for place, start in enumerate(STARTS)}, choice)
+        results += _of_system(row, [outcomes[2 * number], outcomes[2 * number + 1]], choice)
     table = pd.DataFrame([result.row for result in results])
     arrays = {name: table[name].to_list() for name in ("id", "start", "converged")}
     write_with_arrays(output, table, arrays | {"samples": np.stack([result.samples for result in results])}, NAMES)
@@ -116,123 +128,74 @@ class ChainResult(NamedTuple):
     samples: np.ndarray
 
 
-def _posterior(settings: McmcSettings, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:
-    """The posterior of one system, a row of the catalogue."""
-    system = row.iloc[0]
-    data, exposure = noisy_images(images / system["psf"] / f"{system['chunk']}.h5", row)
-    prior = LogPrior(full_priors(settings.priors), settings.external_shear)
-    sigma = torch.tensor(row["sigma_bkg"].to_numpy(dtype=float))
-    return Posterior(renderer, torch.as_tensor(data), sigma, exposure, prior, settings.scene.max_images)
+class Start(NamedTuple):
+    """Where a chain starts.
+
+    Parameters
+    ----------
+    key
+        "prior", "network" or "importance".
+    values
+        Draws (passes, K) of the network, or samples (S, 14) of the exact posterior; None for the prior.
+    """
+
+    key: str
+    values: np.ndarray | None = None
 
 
-def _sampled(
-    row: pd.DataFrame, start: str, images: Path, psf: kernel.Kernel, draws: np.ndarray, settings: McmcSettings
-) -> ChainOutcome:
-    """One chain of one system, a row of the catalogue, with draws (passes, K) of the network."""
+def _exact_samples(path: Path, rows: pd.DataFrame) -> list[np.ndarray]:
+    """The samples (S, 14) of the exact posteriors of systems, rows of the catalogue."""
+    table = tables.read_importance(path)
+    table = table.iloc[find_systems(path, table["id"], rows["id"])]
+    if not np.array_equal(tables.target_values(table, "truth"), rows[list(TARGET_NAMES)].to_numpy(dtype=float)):
+        raise LensvitError(f"{path} is of other systems than the catalogue: delete it and run snakemake again")
+    beside = path.with_suffix(".h5")
+    ids, samples = read_datasets(beside, "id", "samples")
+    return list(samples[find_systems(beside, ids, rows["id"])].astype(float))
+
+
+def _second_start(draws: np.ndarray, samples: np.ndarray | None, settings: McmcSettings) -> Start:
+    """Samples of the exact posterior, or the network's draws where there are not a few of these for each walker."""
+    if samples is None:
+        return Start(NETWORK, draws)
+    samples = samples[np.isfinite(samples).all(1)]
+    enough = len(np.unique(samples, axis=0)) >= SAMPLES_EACH * settings.walkers
+    return Start(IMPORTANCE, samples) if enough else Start(NETWORK, draws)
+
+
+def _sampled(row: pd.DataFrame, images: Path, psf: kernel.Kernel, start: Start, settings: McmcSettings) -> ChainOutcome:
+    """One chain of one system, a row of the catalogue."""
     renderer = cameras.camera_renderer(settings, row["psf"].item(), psf)
-    name, target = row["id"].item(), LensTarget(_posterior(settings, row, images, renderer))
-    outcome = _sample(name, start, target, draws, settings)
-    print(f"{name} from the {start} has ended after {outcome.seconds:.1f} s and {outcome.calls} calls", flush=True)
+    name, target = row["id"].item(), LensTarget(observed_posterior(settings, row, images, renderer))
+    outcome = _sample(name, start, target, settings)
+    print(f"{name} from {start.key} has ended after {outcome.seconds:.1f} s and {outcome.calls} calls", flush=True)
     return outcome
 
 
-def _of_system(row: pd.Series, outcomes: dict[str, ChainOutcome], settings: McmcSettings) -> list[ChainResult]:
+def _of_system(row: pd.Series, outcomes: list[ChainOutcome], settings: McmcSettings) -> list[ChainResult]:
     """Judge both chains of one system, print how they went, and return what is written of them."""
-    chains = [outcome.chain for outcome in outcomes.values() if outcome.chain is not None and outcome.good]
-    r_hat = np.nan
-    if len(chains) == len(STARTS):
-        r_hat = split_r_hat([chain.thinned(settings.samples) for chain in chains])
+    chains = [outcome.chain for outcome in outcomes if outcome.chain is not None and outcome.good]
+    r_hat = rank_r_hat([chain.values for chain in chains]) if len(chains) == len(outcomes) else np.nan
     free = FreeCoordinates(LogPrior(full_priors(settings.priors), settings.external_shear))
-    results = [_result(row, start, outcome, r_hat, free, settings) for start, outcome in outcomes.items()]
-    for start, result in zip(STARTS, results, strict=True):
+    results = [_result(row, outcome, r_hat, free, settings) for outcome in outcomes]
+    for entry in (result.row for result in results):
         print(
-            f"{row['id']} from the {start}: {result.row['reason'] or 'converged'}, {result.row['seconds']:.1f} s, "
-            f"{result.row['calls']} calls, tau {result.row['tau']:.1f}, R-hat {r_hat:.3f}", flush=True,
+            f"{row['id']} from {entry['start']}: {entry['reason'] or 'converged'}, {entry['seconds']:.1f} s, "
+            f"{entry['calls']} calls, tau {entry['tau']:.1f}, ESS {entry['ess_bulk']:.0f}, R-hat {r_hat:.3f}",
+            flush=True,
         )  # fmt: skip
     return results
 
 
-# ---------------------------------------------------------------- the posterior of a lens
-
-
-class FreeCoordinates:
-    """The coordinates of a lens that its prior leaves free, d of the 14.
-
-    Parameters
-    ----------
-    prior
-        The prior; what it knows exactly is held, and both components of the shear are free if one of them is.
-    """
-
-    def __init__(self, prior: LogPrior) -> None:
-        free = prior.sd > KNOWN
-        shear = [SIZE, ANGLE]
-        self.shear = bool(free[shear].any())
-        free[shear] = self.shear
-        self.free = torch.nonzero(free)[:, 0]
-        self.rest = prior.center.clone()
-        self.rest[ANGLE] = 0.0  # the second component of a shear of known size 0
-
-    def coordinates(self, values: np.ndarray) -> Tensor:
-        """Coordinates (n, 14) from the free ones (n, d)."""
-        result = self.rest.repeat(len(values), 1)
-        result[:, self.free] = torch.as_tensor(values)
-        return result
-
-    def values(self, coordinates: Tensor) -> np.ndarray:
-        """The free coordinates (n, d) of coordinates (n, 14)."""
-        return coordinates[:, self.free].numpy()
-
-    def parameters(self, values: np.ndarray) -> np.ndarray:
-        """Parameters (n, 14) from the free coordinates (n, d); the shear's angle lies between 0 and pi."""
-        return to_parameters(self.coordinates(values)).numpy()
-
-
-class LensTarget(FreeCoordinates):
-    """Log prior and log likelihood of one system by its free coordinates.
-
-    The prior is that of the parameters, among them the size g and the angle of the shear. Chains walk in the
-    components of the shear, in which the density of the same prior has a factor 1 / g. A search for the maximum
-    (:mod:`lensvit.inference.search`) leaves this factor out, and a sampler needs it.
-
-    Parameters
-    ----------
-    posterior
-        The posterior of the system.
-    """
-
-    def __init__(self, posterior: Posterior) -> None:
-        super().__init__(posterior.prior)
-        self.posterior = posterior
-
-    def __call__(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log prior (n,) and log likelihood (n,) at free coordinates (n, d)."""
-        coordinates = self.coordinates(values)
-        parameters = to_parameters(coordinates)
-        prior = self.posterior.prior.log_density(parameters)
-        parts = [self.posterior.log_density(part, ONLY_SYSTEM.expand(len(part))) for part in coordinates.split(AT_ONCE)]
-        likelihood = torch.cat(parts) - prior
-        if self.shear:
-            prior = prior - parameters[:, SIZE].log()
-        return prior.numpy(), likelihood.numpy()
-
-    def explained(self, values: np.ndarray) -> tuple[float, bool]:
-        """The chi^2 a pixel at free coordinates (d,), and whether the image there explains the data."""
-        mean, good = explained(self.posterior, self.coordinates(values[None]), ONLY_SYSTEM)
-        return float(mean), bool(good)
-
-
-def starting(start: str, target: LensTarget, draws: np.ndarray, settings: McmcSettings, seed: int) -> np.ndarray:
-    """Places to start from: draws of the priors, with a network's draws of the targets if the start is "network".
+def starting(start: Start, target: LensTarget, settings: McmcSettings, seed: int) -> np.ndarray:
+    """Places for an annealing to start from: draws of the priors, with a network's draws of the targets if it has any.
 
     Parameters
     ----------
     start
-        "prior" or "network".
+        The prior or a network.
     target
         The system.
-    draws
-        (passes, K) of the network.
     settings
         The stage's settings.
     seed
@@ -245,9 +208,9 @@ def starting(start: str, target: LensTarget, draws: np.ndarray, settings: McmcSe
     rng, known = np.random.default_rng(seed), full_priors(settings.priors)
     count = STARTING * settings.particles
     places = np.column_stack([known[name].draws(rng, count) for name in NAMES])
-    if start == "network":
-        places[:, TARGET_COLUMNS] = draws[rng.integers(len(draws), size=count)]
-    return target.values(start_from(torch.as_tensor(places)))
+    if start.values is not None:
+        places[:, TARGET_COLUMNS] = start.values[rng.integers(len(start.values), size=count)]
+    return _places(places, target)
 
 
 # ---------------------------------------------------------------- one chain
@@ -258,8 +221,10 @@ class ChainOutcome(NamedTuple):
 
     Parameters
     ----------
+    start
+        Its key.
     chain
-        Its chain; None if the annealing found nothing that explains the image.
+        Its chain; None if the annealing, or the samples, had nothing that explains the image.
     calls
         Calls of the likelihood in all.
     attempts
@@ -274,6 +239,7 @@ class ChainOutcome(NamedTuple):
         Whether the image there explains the data.
     """
 
+    start: str
     chain: Chain | None
     calls: int
     attempts: int
@@ -288,43 +254,53 @@ class ChainOutcome(NamedTuple):
         return self.chain is not None and self.explained and self.chain.long_enough
 
 
-def _sample(name: str, start: str, target: LensTarget, draws: np.ndarray, settings: McmcSettings) -> ChainOutcome:
-    """Anneal until the image is explained, tune the moves, and make the chain."""
-    ensemble = Ensemble(target, settings, seeds.derive(settings.seed, name, "mcmc", start))
+def _sample(name: str, start: Start, target: LensTarget, settings: McmcSettings) -> ChainOutcome:
+    """Find walkers that explain the image, tune the moves, and make the chain."""
+    ensemble = Ensemble(target, settings, seeds.derive(settings.seed, name, "mcmc", start.key))
+    samples = _places(start.values, target) if start.key == IMPORTANCE and start.values is not None else None
+    found = _annealed(name, start, ensemble, target, settings) if samples is None else [(0, ensemble.sampled(samples))]
     attempt, chi_square = 0, np.nan
-    for attempt, walkers in _annealed(name, start, ensemble, target, draws, settings):
+    for attempt, walkers in found:
         if walkers is None:
             continue
         chi_square, good = target.explained(walkers.values[walkers.likelihood.argmax()])
         if good:
-            walkers, moves = ensemble.tuned(walkers)
+            walkers, moves = ensemble.tuned(walkers, samples)
             burn_in = ensemble.calls
             chain = ensemble.chain(walkers, moves)
             seconds = ensemble.seconds
             chi_square, good = target.explained(chain.most_likely())
-            return ChainOutcome(chain, ensemble.calls, attempt, burn_in, seconds, chi_square, good)
-    return ChainOutcome(None, ensemble.calls, attempt, ensemble.calls, ensemble.seconds, chi_square, False)
+            return ChainOutcome(start.key, chain, ensemble.calls, attempt, burn_in, seconds, chi_square, good)
+    calls, seconds = ensemble.calls, ensemble.seconds
+    return ChainOutcome(start.key, None, calls, attempt, calls, seconds, chi_square, False)
+
+
+def _places(parameters: np.ndarray, target: LensTarget) -> np.ndarray:
+    """Free coordinates (n, d) of parameters (n, 14)."""
+    return target.values(start_from(torch.as_tensor(parameters)))
 
 
 def _annealed(
-    name: str, start: str, ensemble: Ensemble, target: LensTarget, draws: np.ndarray, settings: McmcSettings
+    name: str, start: Start, ensemble: Ensemble, target: LensTarget, settings: McmcSettings
 ) -> Iterator[tuple[int, Particles | None]]:
     """The number of each attempt, from 1, and the walkers that it has brought to the whole likelihood, if any."""
     for attempt in range(1, settings.attempts + 1):
-        seed = seeds.derive(settings.seed, name, "mcmc", start, attempt)
-        yield attempt, ensemble.annealed(starting(start, target, draws, settings, seed))
+        seed = seeds.derive(settings.seed, name, "mcmc", start.key, attempt)
+        yield attempt, ensemble.annealed(starting(start, target, settings, seed))
 
 
 def _result(
-    row: pd.Series, start: str, outcome: ChainOutcome, r_hat: float, free: FreeCoordinates, settings: McmcSettings
+    row: pd.Series, outcome: ChainOutcome, r_hat: float, free: FreeCoordinates, settings: McmcSettings
 ) -> ChainResult:
     """What is written of a chain; ``row`` is the system's in the catalogue."""
     result = {name: row[name] for name in ("id", "psf", "n_images", "sigma_bkg")}
     result["instrument"] = settings.cameras[row["psf"]].name
     reason = _reason(outcome, r_hat)
     chain = outcome.chain
-    result |= {"start": start, "converged": not reason, "reason": reason, "attempts": outcome.attempts}
+    result |= {"start": outcome.start, "converged": not reason, "reason": reason, "attempts": outcome.attempts}
     result |= {"tau": np.nan if chain is None else chain.tau, "steps": 0 if chain is None else len(chain.values)}
+    sizes = EffectiveSizes(np.nan, np.nan) if chain is None else effective_sizes(chain.values)
+    result |= {"ess_bulk": sizes.bulk, "ess_tail": sizes.tail}
     result |= {"walkers": settings.walkers, "burn_in": outcome.burn_in, "calls": outcome.calls}
     result |= {"seconds": outcome.seconds, "chi_square": outcome.chi_square, "r_hat": r_hat}
     parameters = np.full((1, len(NAMES)), np.nan)

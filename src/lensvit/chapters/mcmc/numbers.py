@@ -31,7 +31,9 @@ class InstrumentChains(Numbers):
 class ChainStart(Numbers):
     """The chains from one start."""
 
-    key: Literal["prior", "network"] = Field(description="prior: draws of the priors; network: draws of a network")
+    key: Literal["prior", "network", "importance"] = Field(
+        description="prior: draws of the priors; network: draws of a network; importance: samples of exact posteriors"
+    )
     chains: int = Field(description="chains that were run")
     converged: int = Field(description="chains that converged")
     unexplained: int = Field(description="chains that failed because they do not explain the image")
@@ -39,22 +41,36 @@ class ChainStart(Numbers):
     disagree: int = Field(description="chains that failed because they disagree with the other one of their system")
     seconds: float | None = Field(description="mean time of a chain [s]")
     calls: float | None = Field(description="mean number of calls of the likelihood, in a chain")
+    burn_in: float | None = Field(description="mean number of calls before a chain, for annealing and tuning")
     attempts: float | None = Field(description="mean number of annealings of a chain")
     tau: float | None = Field(description="mean autocorrelation time of converged chains [step]; null: there are none")
     steps: float | None = Field(description="mean length of converged chains after the burn-in; null: there are none")
+    ess_bulk: float | None = Field(
+        description="mean effective size of converged chains, of the parameter where it is smallest; null: there are "
+        "none"
+    )
+    ess_tail: float | None = Field(description="the same for the 5% and 95% quantiles; null: there are none")
+    calls_enough: float | None = Field(
+        description="mean calls of converged chains, had they ended at an effective size of `enough`; null: there are "
+        "none"
+    )
     instruments: list[InstrumentChains] = Field(description="one an instrument; empty where there is only one")
 
 
 class ChainMethod(Numbers):
     """A method that is compared on the systems with a converged chain."""
 
-    key: str = Field(description='key of the model, or "mcmc", "refined" or "limit"')
-    kind: Literal["chain", "model", "refined", "limit"] = Field(
-        description="chain: Markov chains; model: a network; refined: fits; limit: of information"
+    key: str = Field(description='key of the model, or "mcmc", "refined", "importance" or "limit"')
+    kind: Literal["chain", "model", "refined", "exact", "limit"] = Field(
+        description="chain: Markov chains; model: a network; refined: fits; exact: posteriors by importance sampling; "
+        "limit: of information"
     )
     label: str = Field(description="as printed")
     systems: int = Field(description="systems that are compared")
     seconds: float | None = Field(description="mean time of a system [s]; null: not measured")
+    calls: float | None = Field(
+        description="mean calls of the likelihood of a system; null: it has none, or they were not counted"
+    )
 
 
 class ChainValues(Numbers):
@@ -96,6 +112,8 @@ class McmcNumbers(Numbers):
     settings: Chains = Field(description="how the chains were run")
     model: str = Field(description="label of the network from whose draws the second chains start")
     systems: int = Field(description="systems with a converged chain")
+    agree: float = Field(description="largest R-hat of two chains that agree")
+    enough: int = Field(description="effective size for which calls are given")
     starts: list[ChainStart] = Field(description="one a start")
     methods: list[ChainMethod] = Field(description="one a method, the chains first")
     rows: list[ChainRow] = Field(description='one a target, "overall" first')

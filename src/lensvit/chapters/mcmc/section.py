@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from lensvit.chapters.mcmc.settings import ChainSettings
@@ -17,14 +19,39 @@ class Mcmc(ChainSettings, Section):
         description="network from whose draws the second chain of a system starts; null: the first of `models`"
     )
 
+    second_start: Literal["network", "importance"] = Field(
+        "network",
+        description="what a system's second chain starts from: network, its draws, by annealing; importance, samples "
+        "of the exact posterior, which need none",
+    )
+
     def check(self, run: Run) -> None:
-        """Raise a ValueError if the run has no such model."""
-        if self.enabled and self.model is not None:
+        """Raise a ValueError if the run has no such model, or no samples to start from."""
+        if not self.enabled:
+            return
+        if self.model is not None:
             known_name("mcmc.model", self.model, run.models)
+        if self.second_start == "importance":
+            self._check_samples(run)
+
+    def _check_samples(self, run: Run) -> None:
+        """Raise a ValueError if the run has no exact posterior of a system that has chains."""
+        fits, exact = (run.sections.get(name) for name in ("refine", "importance"))
+        if not getattr(fits, "enabled", False) or not getattr(exact, "enabled", False):
+            raise ValueError(
+                "mcmc.second_start: importance needs the samples of the exact posteriors: set refine.enabled and "
+                "importance.enabled to true, or second_start: network"
+            )
+        most = getattr(fits, "systems", None)
+        if most is not None and self.systems > most:
+            raise ValueError(
+                f"mcmc.systems: {self.systems}, and only {most} systems are refined (refine.systems) and have an exact "
+                "posterior: lower it, or set mcmc.second_start: network"
+            )
 
     def stages(self, run: Run) -> Stages:
         """The settings of ``mcmc`` and ``figure5``."""
-        chosen = self.model_dump(exclude={"enabled", "model"})
+        chosen = self.model_dump(exclude={"enabled", "model", "second_start"})
         return {
             "mcmc": lambda item: {"seed": run.seed, **lens_model(run), **chosen},
             "figure5": lambda item: figure_labels(run),

@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 
 from lensvit.chapters.grouping import of_group, with_all
+from lensvit.chapters.mcmc.thresholds import ENOUGH
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import write_text
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import with_overall
 
-MCMC, LIMIT, REFINED = "mcmc", "limit", "refined"  # methods beside the models
+MCMC, LIMIT, REFINED, IMPORTANCE = "mcmc", "limit", "refined", "importance"  # methods beside the models
 CHAINS = (  # columns of mcmc.parquet
-    "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "seconds", "calls", *tables.PREDICTED,
+    "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "ess_bulk", "ess_tail", "burn_in",
+    "seconds", "calls", *tables.PREDICTED,
 )  # fmt: skip
 FAILURES = ("unexplained", "short", "disagree")  # why chains have not converged
-PREFERRED = "network"  # the start whose chain stands for a system where both have converged
+PRIOR = "prior"  # the start whose chain stands for a system where the other one has not converged
+COSTS = ("seconds", "calls")
 
 
 def mcmc_table(
@@ -31,11 +34,12 @@ def mcmc_table(
     limit: Path | None = None,
     amplitudes: str = "known",
     refined: Path | None = None,
+    importance: Path | None = None,
 ) -> None:
     """Write both tables.
 
-    A system is represented by the converged chain from the network's draws, or else by that from the priors; a system
-    without a converged chain is in no comparison.
+    A system is represented by the converged chain from the network's draws or the exact posterior's samples, or else by
+    that from the priors; a system without a converged chain is in no comparison.
 
     Parameters
     ----------
@@ -44,21 +48,26 @@ def mcmc_table(
     predictions
         predictions/{model}.parquet of every model.
     output
-        CSV, one row a method ("mcmc", then the models, "refined", "limit") and target ("overall" first): kind
-        ("chain", "model", "refined", "limit"); systems that are compared; rmse of the means, or the root mean square
-        of the limit; width, the mean ratio of the method's sigma to the chain's; z, the root mean square of
-        error / sigma; offset of the mean from the chain's, root mean square in the chain's sigma; seconds a system,
-        empty for models. Values are empty where there is no system to compare.
+        CSV, one row a method ("mcmc", then the models, "refined", "importance", "limit") and target ("overall"
+        first): kind ("chain", "model", "refined", "exact", "limit"); systems that are compared; rmse of the means, or
+        the root mean square of the limit; width, the mean ratio of the method's sigma to the chain's; z, the root mean
+        square of error / sigma; offset of the mean from the chain's, root mean square in the chain's sigma; seconds a
+        system, empty for models; calls of the likelihood a system, of chains and exact posteriors. Values are empty
+        where there is no system to compare.
     chains
-        CSV, one row a start ("prior", "network") and instrument ("all", then each if there are several): chains,
-        converged, and the failures unexplained, short, disagree; means over all chains of seconds, calls and
-        attempts; means over the converged ones of tau, steps, seconds_converged and calls_converged.
+        CSV, one row a start ("prior", "network", "importance") and instrument ("all", then each if there are several):
+        chains, converged, and the failures unexplained, short, disagree; means over all chains of seconds, calls,
+        burn_in (calls before the chain) and attempts; means over the converged ones of tau, steps, ess_bulk, ess_tail,
+        calls_enough (calls of one with the same burn-in and an effective size of 200), seconds_converged and
+        calls_converged.
     limit
         limit.parquet, if there is one.
     amplitudes
         Which limit is meant: that with the amplitudes "known" or "marginalised".
     refined
         refined/{model}.parquet, if there is one.
+    importance
+        importance.parquet, if there is one; the certified posteriors count.
 
     Raises
     ------
@@ -76,6 +85,9 @@ def mcmc_table(
     if refined is not None:
         fits = tables.read_refined(refined).set_index("id")
         parts.append(_compared(REFINED, "refined", fits[fits["converged"]], reference))
+    if importance is not None:
+        exact = tables.read_importance(importance).set_index("id")
+        parts.append(_compared(IMPORTANCE, "exact", exact[exact["certified"]], reference))
     if limit is not None:
         parts.append(_limit(tables.read_limits(limit, amplitudes), amplitudes, reference))
     write_text(output, pd.concat(parts).to_csv(index=False, float_format="%.6g"))
@@ -89,7 +101,7 @@ def read_chains(path: Path) -> pd.DataFrame:
 def representative(table: pd.DataFrame) -> pd.DataFrame:
     """One converged chain of each system that has any, in the table's order."""
     good = table[table["converged"]]
-    order = np.argsort((good["start"] != PREFERRED).to_numpy(), kind="stable")
+    order = np.argsort((good["start"] == PRIOR).to_numpy(), kind="stable")
     return good.iloc[order].drop_duplicates("id").sort_index()
 
 
@@ -108,8 +120,9 @@ def _compared(method: str, kind: str, table: pd.DataFrame, reference: pd.DataFra
     result["offset"] = _and_all(
         _rms, (tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width
     )
-    if "seconds" in same:
-        result["seconds"] = same["seconds"].mean()
+    for name in COSTS:
+        if name in same:
+            result[name] = same[name].mean()
     return result
 
 
@@ -129,7 +142,7 @@ def _limit(limit: pd.DataFrame, amplitudes: str, reference: pd.DataFrame) -> pd.
 def _rows(method: str, kind: str, systems: int) -> pd.DataFrame:
     """One row a target, without values."""
     rows = pd.DataFrame({"method": method, "kind": kind, "target": ["overall", *TARGET_NAMES], "systems": systems})
-    return rows.assign(**dict.fromkeys(("rmse", "width", "z", "offset", "seconds"), np.nan))
+    return rows.assign(**dict.fromkeys(("rmse", "width", "z", "offset", *COSTS), np.nan))
 
 
 def _chains(table: pd.DataFrame) -> pd.DataFrame:
@@ -148,8 +161,9 @@ def _summary(chains: pd.DataFrame) -> dict[str, object]:
     good = chains[chains["converged"]]
     result: dict[str, object] = {"chains": len(chains), "converged": len(good)}
     result |= {reason: int((chains["reason"] == reason).sum()) for reason in FAILURES}
-    result |= {name: chains[name].mean() for name in ("seconds", "calls", "attempts")}
-    result |= {name: good[name].mean() for name in ("tau", "steps")}
+    result |= {name: chains[name].mean() for name in ("seconds", "calls", "burn_in", "attempts")}
+    result |= {name: good[name].mean() for name in ("tau", "steps", "ess_bulk", "ess_tail")}
+    result["calls_enough"] = (good["burn_in"] + (good["calls"] - good["burn_in"]) * ENOUGH / good["ess_bulk"]).mean()
     return result | {f"{name}_converged": good[name].mean() for name in ("seconds", "calls")}
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensvit.chapters.grouping import by_psf
+from lensvit.chapters.grouping import by_chunk
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.inference.coordinates import COORDINATES, start_from
 from lensvit.inference.goodness import explained
@@ -29,8 +29,8 @@ from lensvit.inference.search import Fit, climb
 from lensvit.inference.selection import select_systems
 from lensvit.inference.starts import Starter, from_draws, from_prior
 from lensvit.inference.truncated import posterior_moments
-from lensvit.io import tables
-from lensvit.io.products import read_draws, write_with_arrays
+from lensvit.io import shards, tables
+from lensvit.io.products import read_draws
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
@@ -52,6 +52,7 @@ def refine(
     psfs: list[Path],
     output: Path,
     draws: Path | None = None,
+    chunks: list[str] | None = None,
     threads: int = 1,
 ) -> None:
     """Fit all pixels of the noisy images of some test systems.
@@ -65,7 +66,7 @@ def refine(
     images
         The run's folder of images.
     psfs
-        psf/{name}.fits of every PSF in the catalogue.
+        psf/{name}.fits of every PSF of the systems.
     output
         Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean (the
         most probable value), sigma (of Laplace's approximation) and limit (the same at the true parameters). Then come
@@ -76,6 +77,9 @@ def refine(
         (n, 14, 14) by the coordinates of :mod:`lensvit.inference.coordinates`.
     draws
         predictions/{model}.h5 of the network from whose draws the fits start; without it they start from the priors.
+    chunks
+        Image files, as {psf}/{chunk}, of whose systems the output is a shard, see :mod:`lensvit.io.shards`; without
+        them it has the systems of all files. No fit depends on which others are made in the same job.
     threads
         Threads of the CPU, each in a process of its own.
 
@@ -85,11 +89,15 @@ def refine(
         If a file is absent or broken, or has no draws of a system.
     """
     choice = read_settings(settings, RefineSettings)
-    rows = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
+    selected = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
+    rows, whole = shards.of_chunks(selected, chunks), None if chunks is None else selected["id"]
+    if rows.empty:
+        shards.write_part(output, rows[["id"]], {}, COORDINATES, whole)
+        return
     kernels = cameras.read_kernels(psfs, rows["psf"])
     batches = [
         (choice, psf, kernels[psf], some.iloc[start : start + BATCH], images, draws)
-        for psf, some in by_psf(rows)
+        for psf, some in by_chunk(rows)
         for start in range(0, len(some), BATCH)
     ]
     parts = share_work(_fitted, batches, threads)
@@ -101,7 +109,7 @@ def refine(
         "coordinates": np.concatenate([part.coordinates for part in parts])[place],
         "covariance": np.concatenate([part.covariance for part in parts])[place],
     }
-    write_with_arrays(output, table, arrays, COORDINATES)
+    shards.write_part(output, table, arrays, COORDINATES, whole)
     print(f"{table['converged'].sum()} of {len(table)} converged, {table['seconds'].mean():.2f} s a system", flush=True)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from lensvit.chapters.refine.settings import FitSettings
-from lensvit.config.schema import Run, Section, Stages, known_name, lens_model
+from lensvit.config.schema import Run, Section, Sharing, Stages, known_name, lens_model
 from lensvit.io.settings import Name
 
 
@@ -17,6 +17,9 @@ class Refine(FitSettings, Section):
     enabled: bool = Field(description="make the fits, and show them in Table 1 and a section of the paper")
     model: Name | None = Field(
         description="model from whose draws the fits start; null: each model, in fits of its own"
+    )
+    systems_per_job: int | None = Field(
+        ge=1, description="most systems that one job fits, if no image file holds more; null: one job fits all"
     )
     also_from_prior: int = Field(
         ge=0, le=1_000_000, description="systems that are fitted from the means of the priors too"
@@ -44,6 +47,14 @@ class Refine(FitSettings, Section):
             "refine": lambda item: self._settings(run),
             "refine_prior": lambda item: {**self._settings(run), "systems": self.also_from_prior},
         }
+
+    def sharing(self, run: Run) -> dict[str, Sharing]:
+        """``refine`` and ``refine_prior`` may be shared among jobs."""
+        each = self.systems_per_job
+        found = {"refine": Sharing([f"refined/{name}" for name in self.networks_used(run)], self.systems, each)}
+        if "prior" in self.starts_used(run):
+            found["refine_prior"] = Sharing(["refined/prior"], self.also_from_prior, each)
+        return found
 
     def _settings(self, run: Run) -> dict[str, Any]:
         chosen = self.model_dump(include=set(FitSettings.model_fields))

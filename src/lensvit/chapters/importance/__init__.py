@@ -1,0 +1,1 @@
+"""Chapter: exact posteriors by importance sampling, each with its certificate."""

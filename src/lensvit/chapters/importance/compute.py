@@ -1,0 +1,249 @@
+"""Exact posteriors of refined test systems by importance sampling, each with a certificate.
+
+The maxima that the refinements of a system have found, from whatever start, are where the proposals stand. The stage
+never looks at the truth, which it only passes on. A posterior is certified by the rules of
+:mod:`lensvit.inference.importance` if its most probable image explains the data, too. One that is not says why, and
+nothing stands in for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lensvit.chapters.grouping import by_chunk
+from lensvit.chapters.importance.settings import ImportanceStage
+from lensvit.errors import LensvitError
+from lensvit.inference.chart import Chart
+from lensvit.inference.importance import APART, ImportanceSample, sample
+from lensvit.inference.selection import select_systems
+from lensvit.inference.target import SampledLens, observed_posterior
+from lensvit.io import shards, tables
+from lensvit.io.hdf5 import find_systems, read_datasets
+from lensvit.io.settings import read_settings
+from lensvit.jobs import seeds
+from lensvit.jobs.processes import share_work
+from lensvit.lensing import cameras
+from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
+from lensvit.psf import kernel
+
+BATCH = 4  # systems of one piece of work
+NO_FIT, UNEXPLAINED = "no fit", "unexplained"  # reasons beside those of the sampling
+
+
+def importance(
+    settings: Path,
+    catalog: Path,
+    images: Path,
+    psfs: list[Path],
+    refined: list[Path],
+    output: Path,
+    chunks: list[str] | None = None,
+    threads: int = 1,
+) -> None:
+    """Sample the exact posteriors of some test systems.
+
+    Parameters
+    ----------
+    settings
+        YAML, see :class:`lensvit.chapters.importance.settings.ImportanceStage`.
+    catalog
+        catalog.parquet.
+    images
+        The run's folder of images.
+    psfs
+        psf/{name}.fits of every PSF of the systems.
+    refined
+        refined/{start}.parquet of every start, each with its arrays (.h5) beside it. A system of which no fit has
+        converged is not sampled.
+    output
+        Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean and sigma
+        (of the posterior); certified; reason (why it is not: "no fit", "unexplained", "heavy tail", "few", "unsteady"
+        or "more mass"; otherwise empty); k (Pareto's), ess (effective size), draws (of the last proposal), calls (of
+        the likelihood), rounds, maxima; log_evidence and log_evidence_error, of the prior without its constant; chi_square
+        (a pixel, at the most probable draw), explained; seconds. NaN where there is no sample. Beside it (.h5) lie in
+        the same order ``id``, ``certified`` and ``samples`` (n, S, 14), float64, of equal weight, of all parameters in
+        the order of the attribute ``names``.
+    chunks
+        Image files, as {psf}/{chunk}, of whose systems the output is a shard, see :mod:`lensvit.io.shards`; without
+        them it has the systems of all files.
+    threads
+        Threads of the CPU, each in a process of its own.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken, or a fit is of another run.
+    """
+    choice = read_settings(settings, ImportanceStage)
+    selected = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
+    rows, whole = shards.of_chunks(selected, chunks), None if chunks is None else selected["id"]
+    if rows.empty:
+        shards.write_part(output, rows[["id"]], {}, NAMES, whole)
+        return
+    kernels = cameras.read_kernels(psfs, rows["psf"])
+    maxima = read_maxima(refined, rows)
+    work = [
+        (choice, psf, kernels[psf], part, Path(images), {name: maxima[name] for name in part["id"]})
+        for psf, some in by_chunk(rows)
+        for part in (some.iloc[start : start + BATCH] for start in range(0, len(some), BATCH))
+    ]
+    # the largest images first, so that no thread is left with them at the end
+    order = sorted(range(len(work)), key=lambda place: -choice.cameras[work[place][1]].pixels)
+    found = {
+        part.row["id"]: part for parts in share_work(_sampled, [work[at] for at in order], threads) for part in parts
+    }
+    results = [found[name] for name in rows["id"]]
+    table = pd.DataFrame([result.row for result in results])
+    arrays = {
+        "id": table["id"].to_list(),
+        "certified": table["certified"].to_numpy(),
+        "samples": np.stack([result.samples for result in results]),
+    }
+    shards.write_part(output, table, arrays, NAMES, whole)
+    print(f"{table['certified'].sum()} of {len(table)} certified, {table['seconds'].mean():.2f} s a system", flush=True)
+
+
+class Maximum(NamedTuple):
+    """A maximum of a posterior with Laplace's covariance, by the coordinates.
+
+    Parameters
+    ----------
+    mean
+        (14,).
+    spread
+        (14, 14).
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+def read_maxima(refined: Sequence[Path], rows: pd.DataFrame) -> dict[str, list[Maximum]]:
+    """The maxima of each system to which a refinement has converged, by id; there may be none.
+
+    Parameters
+    ----------
+    refined
+        refined/{start}.parquet of every start, of which the first has all systems.
+    rows
+        Rows of the catalogue.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken, lacks a system, or is of another run.
+    """
+    found: dict[str, list[Maximum]] = {name: [] for name in rows["id"]}
+    truths = rows.set_index("id")[list(TARGET_NAMES)]
+    for number, path in enumerate(map(Path, refined)):
+        table = tables.by_id(path, tables.read_refined(path))
+        beside = path.with_suffix(".h5")
+        ids, mean, spread = read_datasets(beside, "id", "coordinates", "covariance")
+        here = [name for name in rows["id"] if name in table.index]
+        if not number and len(here) < len(rows):
+            missing = next(name for name in rows["id"] if name not in table.index)
+            raise LensvitError(f"{path} has no fit of {missing}: delete it and run snakemake again")
+        places = find_systems(beside, ids, here)
+        known = table.loc[here, [f"{name}_truth" for name in TARGET_NAMES]].to_numpy()
+        if not np.allclose(known, truths.loc[here].to_numpy(), rtol=1e-9):
+            raise LensvitError(f"{path} is of other systems than the catalogue: delete it and run snakemake again")
+        for name, place in zip(here, places, strict=True):
+            if table.loc[name, "converged"]:
+                found[name].append(Maximum(mean[place], spread[place]))
+    return found
+
+
+class SampledPosterior(NamedTuple):
+    """What is written of a system.
+
+    Parameters
+    ----------
+    row
+        Its row of the table.
+    samples
+        (S, 14) of the parameters, NaN where there are none.
+    """
+
+    row: dict[str, object]
+    samples: np.ndarray
+
+
+def _sampled(
+    settings: ImportanceStage,
+    psf: str,
+    known: kernel.Kernel,
+    rows: pd.DataFrame,
+    images: Path,
+    maxima: Mapping[str, list[Maximum]],
+) -> list[SampledPosterior]:
+    """Sample systems of one image file, and print how it went."""
+    renderer = cameras.camera_renderer(settings, psf, known)
+    results = []
+    for number in range(len(rows)):
+        one = rows.iloc[number : number + 1]
+        started, row = time.perf_counter(), one.iloc[0]
+        result = _nothing(row, settings)
+        if maxima[row["id"]]:
+            posterior = observed_posterior(settings, one, images, renderer)
+            means = torch.as_tensor(np.stack([maximum.mean for maximum in maxima[row["id"]]]))
+            lens = SampledLens(posterior, means)
+            charts = distinct(lens, maxima[row["id"]])
+            drawn = sample(lens, charts, settings, seeds.derive(settings.seed, row["id"], "importance"))
+            if drawn is not None:
+                result = _result(result, lens, drawn, len(charts), settings)
+        result.row["seconds"] = time.perf_counter() - started
+        print(
+            f"{row['id']}: {result.row['reason'] or 'certified'}, {result.row['seconds']:.2f} s, {result.row['calls']} "
+            f"calls, effective size {result.row['ess']:.0f}, k {result.row['k']:.2f}", flush=True,
+        )  # fmt: skip
+        results.append(result)
+    return results
+
+
+def distinct(lens: SampledLens, maxima: Sequence[Maximum]) -> list[Chart]:
+    """Charts around maxima that lie apart, the first of several near ones."""
+    charts: list[Chart] = []
+    free = lens.free.numpy()
+    for maximum in maxima:
+        place = maximum.mean[free]
+        if all(np.abs(chart.standard(place[None])).max() > APART for chart in charts):
+            charts.append(lens.chart(place, maximum.spread[np.ix_(free, free)]))
+    return charts
+
+
+def _nothing(row: pd.Series, settings: ImportanceStage) -> SampledPosterior:
+    """What is written of a system, a row of the catalogue, that has no sample."""
+    result = {name: row[name] for name in ("id", "psf", "n_images", "sigma_bkg")}
+    result["instrument"] = settings.cameras[row["psf"]].name
+    for name in TARGET_NAMES:
+        result |= {f"{name}_truth": row[name], f"{name}_mean": np.nan, f"{name}_sigma": np.nan}
+    result |= {"certified": False, "reason": NO_FIT, "k": np.nan, "ess": 0.0, "draws": 0, "calls": 0, "rounds": 0}
+    result |= {"maxima": 0, "log_evidence": np.nan, "log_evidence_error": np.nan, "chi_square": np.nan}
+    return SampledPosterior(result | {"explained": False}, np.full((settings.samples, len(NAMES)), np.nan))
+
+
+def _result(
+    nothing: SampledPosterior, lens: SampledLens, drawn: ImportanceSample, maxima: int, settings: ImportanceStage
+) -> SampledPosterior:
+    """What is written of a system with a sample."""
+    chi_square, explained = lens.explained(drawn.places[drawn.most_probable])
+    reason = drawn.reason if explained else UNEXPLAINED
+    parameters = lens.parameters(drawn.places)[:, TARGET_COLUMNS]
+    mean = drawn.weights @ parameters
+    sigma = np.sqrt(drawn.weights @ np.square(parameters - mean))
+    row = dict(nothing.row)
+    for name, value, width in zip(TARGET_NAMES, mean, sigma, strict=True):
+        row |= {f"{name}_mean": value, f"{name}_sigma": width}
+    row |= {"certified": not reason, "reason": reason, "k": drawn.k, "ess": drawn.effective}
+    row |= {"draws": len(drawn.places), "calls": lens.calls, "rounds": drawn.rounds, "maxima": maxima}
+    row |= {"log_evidence": drawn.log_evidence, "log_evidence_error": drawn.error}
+    row |= {"chi_square": chi_square, "explained": explained}
+    random = np.random.default_rng(seeds.derive(settings.seed, str(row["id"]), "importance", "samples"))
+    return SampledPosterior(row, lens.parameters(drawn.resampled(settings.samples, random)))

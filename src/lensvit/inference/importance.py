@@ -1,0 +1,555 @@
+r"""Adaptive importance sampling of a posterior, with a certificate that says whether to believe it.
+
+Places x are drawn from proposals :math:`q_t` and weighted by the posterior density p over the density of all proposals,
+
+.. math:: w(x) = p(x) \Big/ \sum_t \frac{n_t}{N} q_t(x)
+
+(a deterministic mixture, Veach & Guibas 1995; Cornuet et al. 2012, arXiv:0907.1254), so that no draw is lost when a
+proposal changes. A proposal is a mixture of t distributions, each in the coordinates of a chart
+(:mod:`lensvit.inference.chart`): one around each maximum that searches have found, and a wide part around these, which
+is stretched along one direction after the other. Where the weights are uneven, new components are put at the largest
+weights, as wide as the posterior's curvature there (incremental mixture importance sampling, Raftery & Bao 2010), and
+all are refitted to the weighted draws by expectation maximisation (Cappé et al. 2008, arXiv:0710.4242). The largest
+weights are smoothed by a Pareto distribution, whose shape k says how far sums of weights can be trusted (Vehtari et al.
+2024, JMLR 25, 72), by arviz-stats. The mean weight is the evidence.
+
+Before that, a few places far out are looked at. Where the density is far larger than the known maxima explain, there
+may be another one, and a search starts there.
+
+A sample is certified if
+
+- k is small enough, also for the last two rounds alone, and the more so the fewer draws there are,
+- its effective size is reached,
+- the last two rounds, which are independent, agree on evidence, means and widths within their errors,
+- and the wide part finds next to no mass where the others expect none.
+
+A maximum that no search has found, and that lies eight standard deviations or more from the others, stays unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
+from lensvit.inference.chart import Chart
+from lensvit.inference.settings import ImportanceSettings
+
+FREEDOM = 8.0  # degrees of freedom of the t distributions
+CORE = 1.05  # width of a core at first, in Laplace's standard deviations
+WIDE, STRETCH = 0.15, 4.0  # share of the wide part, and how far it is stretched
+LEAST = 0.01  # smallest share of a component
+LARGEST_K = 0.7
+AGREE = 4.0  # largest difference of two rounds in units of its error
+OUTSIDE = 0.03  # largest share of the mass where the wide part is denser than the others
+POOR = 0.1  # effective over all draws below which the proposal is refitted
+NEW, APART = 4, 1.5  # new components at once, and their least distance from others [standard deviations]
+AHEAD = 2.0  # width of a new component along a ridge, in units of the posterior's there
+MOST = 40  # components
+PRIOR_DRAWS = 3.0  # weight of a component's shape in a refit, in draws for each dimension
+GROWTH = 1.5  # of a round after a refit
+ENOUGH = 1.1  # further draws over those that seem to be missing
+SMALLEST, LONGEST = 0.5, 3.0  # further draws, in units of those that there are
+PASSES = 3  # steps of the expectation maximisation
+LOOKS, REACH = 64, 3.0  # places that are looked at, and how far out [standard deviations]
+EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
+SEARCHES = 3  # most searches
+LOWEST = 15.0  # log mass below that of the best maximum from which on a maximum does not matter
+
+REASONS = HEAVY, FEW, UNSTEADY, MORE = "heavy tail", "few", "unsteady", "more mass"  # why there is no certificate
+
+
+class Target(Protocol):
+    """A posterior of d parameters."""
+
+    calls: int
+    """Number of places at which the density was asked for, a gradient counting as d of them."""
+
+    def log_density(self, places: np.ndarray) -> np.ndarray:
+        """Log densities (n,) at places (n, d), minus infinity where there is none."""
+
+    def local(self, places: np.ndarray) -> Sequence[Chart]:
+        """Charts at places (n, d), as wide as the curvature of the log density there."""
+
+    def climbed(self, places: np.ndarray) -> Sequence[Chart]:
+        """Charts around the maxima to which searches from places (n, d) have led."""
+
+
+class Component(NamedTuple):
+    """A t distribution in the coordinates u of a chart.
+
+    Parameters
+    ----------
+    chart
+        The chart.
+    share
+        Its share of the draws.
+    mean
+        (d,) in u.
+    root
+        Lower Cholesky factor (d, d) of the scale matrix in u.
+    """
+
+    chart: Chart
+    share: float
+    mean: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def of(cls, chart: Chart, share: float, width: float = 1.0) -> Component:
+        """The component that a chart makes by itself, of some width in u."""
+        size = len(chart.mean)
+        return cls(chart, share, np.zeros(size), width * np.eye(size))
+
+    def squares(self, standard: np.ndarray) -> np.ndarray:
+        """Squared distances (n,) of u (n, d) from the mean, in units of the scale matrix."""
+        return np.square(np.linalg.solve(self.root, (standard - self.mean).T)).sum(0)
+
+    def log_density(self, standard: np.ndarray) -> np.ndarray:
+        """Log density (n,) in places, with the component's share, at u (n, d)."""
+        volume = self.chart.log_volume() + np.log(np.diag(self.root)).sum()
+        return np.log(self.share) - volume + _log_t(self.squares(standard), len(self.mean))
+
+    def maximised(self, share: float, standard: np.ndarray, owned: np.ndarray, draws: float) -> Component:
+        """The component after a step of expectation maximisation.
+
+        Parameters
+        ----------
+        share
+            Its share from now on.
+        standard
+            u (n, d) of all draws.
+        owned
+            Weights (n,) of the draws that are its own.
+        draws
+            What these are worth.
+        """
+        size, total = standard.shape[1], owned.sum()
+        before = PRIOR_DRAWS * size
+        pulled = owned * (FREEDOM + size) / (FREEDOM + self.squares(standard))
+        if not total > 0:
+            return self._replace(share=share)
+        mean = (draws * (pulled @ standard) / pulled.sum() + before * self.mean) / (draws + before)
+        offset = standard - mean
+        spread = (offset * pulled[:, None]).T @ offset / total
+        matrix = (draws * spread + before * self.root @ self.root.T) / (draws + before)
+        return Component(self.chart, share, mean, np.linalg.cholesky(matrix))
+
+
+def _square(root: np.ndarray) -> np.ndarray:
+    """The matrix with a root (d, d)."""
+    return root @ root.T
+
+
+def _log_t(squares: np.ndarray, size: int) -> np.ndarray:
+    """Log density of a t distribution of unit scale in so many dimensions, at squared distances of any shape."""
+    constant = gammaln((FREEDOM + size) / 2) - gammaln(FREEDOM / 2) - size / 2 * np.log(FREEDOM * np.pi)
+    return constant - (FREEDOM + size) / 2 * np.log1p(squares / FREEDOM)
+
+
+class Proposal(NamedTuple):
+    """A distribution to draw places from.
+
+    Parameters
+    ----------
+    components
+        Its components, of which the first are those around maxima.
+    maxima
+        The number of these.
+    """
+
+    components: Sequence[Component]
+    maxima: int
+
+    @classmethod
+    def around(cls, charts: Sequence[Chart], heights: np.ndarray) -> Proposal:
+        """The proposal that Laplace's approximations make, at maxima with log densities (C,)."""
+        masses = heights + [chart.log_volume() for chart in charts]
+        shares = np.exp(masses - logsumexp(masses)) + LEAST
+        shares = shares / shares.sum()
+        return cls([Component.of(chart, share, CORE) for chart, share in zip(charts, shares, strict=True)], len(charts))
+
+    def draw(self, count: int, random: np.random.Generator) -> np.ndarray:
+        """Places (count, d), stratified over the components."""
+        size, wide = len(self.components[0].mean), self._wide_shares()
+        shares = [(1 - WIDE) * part.share for part in self.components]
+        shares += [share / size for share in wide for _ in range(size)]
+        ends = np.cumsum(shares)
+        levels = (random.random() + np.arange(count)) / count * ends[-1]
+        chosen = np.searchsorted(ends, levels, side="right").clip(max=len(ends) - 1)
+        scale = np.sqrt(random.chisquare(FREEDOM, (count, 1)) / FREEDOM)
+        normal, result = random.standard_normal((count, size)) / scale, np.empty((count, size))
+        for place, part in enumerate(self.components):
+            rows = chosen == place
+            result[rows] = part.chart.places(part.mean + normal[rows] @ part.root.T)
+        first = len(self.components)
+        for place in range(first, len(ends)):
+            maximum, direction = divmod(place - first, size)
+            rows = chosen == place
+            stretch = np.where(np.arange(size) == direction, STRETCH, 1.0)
+            result[rows] = self.components[maximum].chart.places(normal[rows] * stretch)
+        return result
+
+    def _wide_shares(self) -> np.ndarray:
+        """The shares of the wide parts around the maxima."""
+        shares = np.array([part.share for part in self.components[: self.maxima]])
+        return WIDE * shares / shares.sum()
+
+    def log_densities(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log densities (n,) of the components and of the wide parts at places (n, d), each with its share."""
+        size = places.shape[1]
+        standard = [part.chart.standard(places) for part in self.components]
+        core = [part.log_density(where) for part, where in zip(self.components, standard, strict=True)]
+        wide = []
+        for part, share, where in zip(self.components, self._wide_shares(), standard, strict=False):
+            squares = np.square(where)
+            stretched = squares.sum(1, keepdims=True) - (1 - STRETCH**-2) * squares  # (n, d), one for each direction
+            volume = part.chart.log_volume() + np.log(STRETCH * size)
+            wide.append(np.log(share) - volume + logsumexp(_log_t(stretched, size), axis=1))
+        return np.log(1 - WIDE) + logsumexp(core, axis=0), logsumexp(wide, axis=0)
+
+    def log_density(self, places: np.ndarray) -> np.ndarray:
+        """Log density (n,) at places (n, d)."""
+        return np.logaddexp(*self.log_densities(places))
+
+    def uncovered(self, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The places (m, d) of the largest weights that are far from each other and from all components."""
+        order = np.argsort(-weights)[: 10 * NEW]
+        known = [np.abs(part.chart.standard(places[order])).max(1) for part in self.components[self.maxima :]]
+        free = np.min([np.full(len(order), np.inf), *known], axis=0) > APART
+        chart, found = self.components[0].chart, np.empty((0, places.shape[1]))
+        for row in order[free]:
+            apart = (
+                np.abs(chart.standard(found) - chart.standard(places[row : row + 1])).max(1) if len(found) else [np.inf]
+            )
+            if min(apart) > APART:
+                found = np.vstack([found, places[row]])
+        return found[: min(NEW, MOST - len(self.components))]
+
+    def looking_ahead(self, chart: Chart) -> Chart:
+        """A chart that is wider along the direction in which it exceeds the first one most: along a ridge."""
+        first = self.components[0].chart.root
+        _, vectors = np.linalg.eigh(_square(np.linalg.solve(first, chart.root)))
+        along = first @ vectors[:, -1]
+        length = np.linalg.norm(np.linalg.solve(chart.root, along))  # of a step along it, in its standard deviations
+        covariance = _square(chart.root) + (AHEAD**2 - 1) / length**2 * np.outer(along, along)
+        return Chart.straight(chart.mean, covariance)
+
+    def refitted(self, places: np.ndarray, weights: np.ndarray, more: Sequence[Chart]) -> Proposal:
+        """The proposal that fits weighted draws better.
+
+        Parameters
+        ----------
+        places
+            All draws (n, d).
+        weights
+            Their weights (n,), of sum 1.
+        more
+            Charts of new components.
+        """
+        parts = [*self.components, *(Component.of(chart, LEAST) for chart in more)]
+        standard = [part.chart.standard(places) for part in parts]
+        worth = 1 / np.square(weights).sum()
+        for _ in range(PASSES):
+            logs = np.stack([part.log_density(where) for part, where in zip(parts, standard, strict=True)])
+            owned = np.exp(logs - logsumexp(logs, axis=0)) * weights  # (K, n)
+            totals = owned.sum(1)
+            shares = np.maximum(totals, LEAST) / np.maximum(totals, LEAST).sum()
+            parts = [
+                part.maximised(share, where, own, worth * total)
+                for part, share, where, own, total in zip(parts, shares, standard, owned, totals, strict=True)
+            ]
+        return Proposal(parts, self.maxima)
+
+
+class Round(NamedTuple):
+    """Draws of one proposal.
+
+    Parameters
+    ----------
+    proposal
+        Where they come from.
+    places
+        (n, d).
+    density
+        Log posterior density there, (n,); minus infinity where there is none.
+    """
+
+    proposal: Proposal
+    places: np.ndarray
+    density: np.ndarray
+
+
+class Weighted(NamedTuple):
+    """Draws with weights.
+
+    Parameters
+    ----------
+    weights
+        (n,) of sum 1, their largest smoothed.
+    k
+        Shape of the Pareto distribution of the largest.
+    effective
+        Effective size.
+    log_evidence
+        Logarithm of the mean weight.
+    error
+        Its standard error.
+    """
+
+    weights: np.ndarray
+    k: float
+    effective: float
+    log_evidence: float
+    error: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether k is small enough for a sample of this size."""
+        return self.k <= min(LARGEST_K, 1 - 1 / np.log10(len(self.weights)))
+
+
+def weighted(log_weights: np.ndarray) -> Weighted | None:
+    """Smoothed weights of draws with log weights (n,); None if none of these is finite."""
+    from arviz_stats.base import array_stats  # takes a second or two to import
+
+    top = log_weights.max()
+    if not np.isfinite(top):
+        return None
+    finite = np.where(np.isfinite(log_weights), log_weights, top - 700)
+    smoothed, k = array_stats.psislw(-finite)
+    weights = np.exp(smoothed - logsumexp(smoothed))
+    raw = np.exp(log_weights - top)
+    count = len(raw)
+    effective = 1 / np.square(weights).sum()
+    # a sample whose largest weights are all the same has no tail
+    k = float(k) if np.isfinite(k) else (-np.inf if effective > count / 2 else np.inf)
+    return Weighted(
+        weights, k, float(effective), float(np.log(raw.mean()) + top), float(raw.std() / raw.mean() / np.sqrt(count))
+    )
+
+
+class ImportanceSample(NamedTuple):
+    """What the sampling of one posterior ended with.
+
+    Parameters
+    ----------
+    places
+        All draws (n, d).
+    weights
+        Their weights (n,), of sum 1.
+    most_probable
+        Row of the draw of the largest density.
+    k
+        Pareto's k.
+    effective
+        Effective size.
+    log_evidence
+        Log evidence.
+    error
+        Its standard error.
+    calls
+        Number of places at which the density was asked for.
+    rounds
+        Number of rounds.
+    reason
+        Why there is no certificate, one of :data:`REASONS`; empty if there is one.
+    """
+
+    places: np.ndarray
+    weights: np.ndarray
+    most_probable: int
+    k: float
+    effective: float
+    log_evidence: float
+    error: float
+    calls: int
+    rounds: int
+    reason: str
+
+    def resampled(self, count: int, random: np.random.Generator) -> np.ndarray:
+        """Places (count, d) of equal weight, in random order, by systematic resampling."""
+        levels = (random.random() + np.arange(count)) / count
+        rows = np.searchsorted(np.cumsum(self.weights), levels).clip(max=len(self.weights) - 1)
+        return self.places[random.permutation(rows)]
+
+
+def sample(target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int) -> ImportanceSample | None:
+    """Sample a posterior.
+
+    Parameters
+    ----------
+    target
+        The posterior.
+    charts
+        A chart around each maximum that searches have found.
+    settings
+        Sizes and budget.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    ImportanceSample or None
+        The sample; None if no draw has a density.
+    """
+    return _Sampler(target, charts, settings, seed).run()
+
+
+class _Sampler:
+    """The state of the sampling of one posterior."""
+
+    def __init__(self, target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int) -> None:
+        self.target, self.settings = target, settings
+        self.random, self.first_calls = np.random.default_rng(seed), target.calls
+        self.rounds: list[Round] = []
+        self.proposal = self._around(charts)
+
+    @property
+    def calls(self) -> int:
+        """Calls of the target so far."""
+        return self.target.calls - self.first_calls
+
+    def _around(self, charts: Sequence[Chart]) -> Proposal:
+        """The first proposal, with the maxima that are found from far out."""
+        heights = self._heights(charts)
+        far = REACH * self.random.standard_normal((LOOKS, len(charts[0].mean)))
+        places = np.concatenate([chart.places(part) for chart, part in _shared(charts, far)])
+        density = self.target.log_density(places)
+        expected = logsumexp(
+            [
+                height - np.square(chart.standard(places)).sum(1) / 2
+                for chart, height in zip(charts, heights, strict=True)
+            ],
+            axis=0,
+        )
+        excess = np.where(np.isfinite(density), density - expected, -np.inf)
+        order = np.argsort(-excess)[:SEARCHES]
+        start = places[order[excess[order] > EXCESS]]
+        charts = list(charts)
+        for chart in self.target.climbed(start) if len(start) else ():
+            if all(np.abs(known.standard(chart.mean[None])).max() > APART for known in charts):
+                charts.append(chart)
+        heights = self._heights(charts)
+        masses = heights + [chart.log_volume() for chart in charts]
+        kept = [row for row, mass in enumerate(masses) if mass > masses.max() - LOWEST]
+        return Proposal.around([charts[row] for row in kept], heights[kept])
+
+    def _heights(self, charts: Sequence[Chart]) -> np.ndarray:
+        """Log densities (C,) at maxima, a place without density counting as the lowest."""
+        heights = self.target.log_density(np.stack([chart.mean for chart in charts]))
+        low = heights[np.isfinite(heights)].min(initial=0.0) - LOWEST
+        return np.where(np.isfinite(heights), heights, low)
+
+    def run(self) -> ImportanceSample | None:
+        """Draw rounds until the sample is certified or the budget is spent."""
+        count = first = self.settings.draws
+        while True:
+            self._round(max(self.settings.draws // 2, min(count, self.settings.max_calls - self.calls)))
+            result = self._result()
+            if (result is not None and not result.reason) or self.calls >= self.settings.max_calls:
+                return result
+            if result is None or self._is_poor(result):
+                self._refit()
+                count = first = int(first * GROWTH)
+            else:
+                missing = self.settings.effective / result.effective - 1
+                count = int(len(result.weights) * min(max(ENOUGH * missing, SMALLEST), LONGEST))
+
+    def _round(self, count: int) -> None:
+        places = self.proposal.draw(count, self.random)
+        self.rounds.append(Round(self.proposal, places, self.target.log_density(places)))
+
+    def _now(self) -> list[Round]:
+        """The rounds of the proposal as it is: draws to which a proposal was fitted are no fair sample of it."""
+        return [part for part in self.rounds if part.proposal is self.proposal]
+
+    def _result(self) -> ImportanceSample | None:
+        """The sample so far; None if it has no draw with a density."""
+        rounds = self._now()
+        every = self._together(rounds)
+        if every is None:
+            return None
+        return ImportanceSample(
+            np.concatenate([part.places for part in rounds]), every.weights,
+            int(np.concatenate([part.density for part in rounds]).argmax()), every.k, every.effective,
+            every.log_evidence, every.error, self.calls, len(self.rounds), self._reason(rounds, every),
+        )  # fmt: skip
+
+    def _is_poor(self, result: ImportanceSample) -> bool:
+        """Whether a better proposal promises more than further draws of this one."""
+        if result.effective < POOR * len(result.weights):
+            return True
+        return result.k > LARGEST_K if len(self._now()) < 2 else result.reason != FEW
+
+    def _refit(self) -> None:
+        """Fit the proposal to all draws so far."""
+        every, places = self._together(self.rounds), np.concatenate([part.places for part in self.rounds])
+        if every is None:
+            return
+        new = self.proposal.uncovered(places, every.weights)
+        charts = [self.proposal.looking_ahead(chart) for chart in self.target.local(new)] if len(new) else []
+        self.proposal = self.proposal.refitted(places, every.weights, charts)
+
+    def _together(self, rounds: list[Round]) -> Weighted | None:
+        """The weights of the draws of several rounds."""
+        places = np.concatenate([part.places for part in rounds])
+        kinds = {id(part.proposal): part.proposal for part in rounds}
+        counts = {key: sum(len(part.places) for part in rounds if id(part.proposal) == key) for key in kinds}
+        logs = [proposal.log_density(places) + np.log(counts[key] / len(places)) for key, proposal in kinds.items()]
+        return weighted(np.concatenate([part.density for part in rounds]) - logsumexp(logs, axis=0))
+
+    def _own(self, part: Round) -> Weighted | None:
+        """The weights of one round by its own proposal."""
+        return weighted(part.density - part.proposal.log_density(part.places))
+
+    def _reason(self, rounds: list[Round], every: Weighted) -> str:
+        """Why there is no certificate for some rounds of one proposal with these weights."""
+        if len(rounds) < 2:
+            return FEW
+        both = self._together(rounds[-2:])
+        if both is None or not (every.trusted and both.trusted):
+            return HEAVY
+        if every.effective < self.settings.effective:
+            return FEW
+        if not _agree(rounds[-2:], [self._together([part]) for part in rounds[-2:]]):
+            return UNSTEADY
+        core, wide = self.proposal.log_densities(np.concatenate([part.places for part in rounds]))
+        return MORE if every.weights[wide > core].sum() > OUTSIDE else ""
+
+
+def _shared(charts: Sequence[Chart], standard: np.ndarray) -> list[tuple[Chart, np.ndarray]]:
+    """Each chart with its part of some u (n, d)."""
+    return [
+        (chart, part) for chart, part in zip(charts, np.array_split(standard, len(charts)), strict=True) if len(part)
+    ]
+
+
+def _agree(rounds: list[Round], weights: Sequence[Weighted | None]) -> bool:
+    """Whether two rounds agree on evidence, means and widths within their errors."""
+    first, second = weights
+    if first is None or second is None:
+        return False
+    if abs(first.log_evidence - second.log_evidence) > AGREE * np.hypot(first.error, second.error):
+        return False
+    (mean, mean_error, spread, spread_error), other = (
+        _moments(part.places, some.weights) for part, some in zip(rounds, (first, second), strict=True)
+    )
+    means = np.abs(mean - other[0]) <= AGREE * np.hypot(mean_error, other[1])
+    spreads = np.abs(spread - other[2]) <= AGREE * np.hypot(spread_error, other[3])
+    return bool(means.all() and spreads.all())
+
+
+def _moments(places: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Means and variances (d,) of weighted places (n, d), each with its standard error."""
+    mean = weights @ places
+    squares = np.square(places - mean)
+    spread = weights @ squares
+    return (
+        mean,
+        np.sqrt(np.square(weights) @ squares),
+        spread,
+        np.sqrt(np.square(weights) @ np.square(squares - spread)),
+    )
