@@ -52,7 +52,7 @@ def run(images: int, output: Path | None) -> None:
 
 def _camera(name: str, count: int) -> list[dict[str, object]]:
     """The rows of one camera: a whole call, its parts, and the derivatives."""
-    posterior, maximum = _posterior(name)
+    posterior, maximum = system_posterior(name)
     near, draws = posterior.near(maximum), _draws(posterior, maximum, count)
     rows = torch.zeros(len(draws), dtype=torch.long)
     batches = list(zip(draws.split(BATCH), rows.split(BATCH), strict=True))
@@ -113,7 +113,7 @@ def _seconds(work: Way) -> float:
     return time.process_time() - started
 
 
-def _posterior(name: str) -> tuple[Posterior, Tensor]:
+def system_posterior(name: str) -> tuple[Posterior, Tensor]:
     """The posterior of a system with four quasar images, and the coordinates (1, 14) of the truth."""
     pixels, pixel_scale, side, fwhm = CAMERAS[name]
     renderer = BatchedRenderer(pixels, pixel_scale, moffat(side, pixel_scale, fwhm), SCENE)
