@@ -108,7 +108,7 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)]
+    paths = [folder / f"figure{number}.pdf" for number in range(1, 10)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})
@@ -175,7 +175,7 @@ def test_the_limit_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: 
     content = numbers()
     text = " ".join(render(content, tmp_path).split())
     assert (
-        r"\section{The limit of information}" in text and r"{c}{Information}" in text and text.count("sec:limit") == 3
+        r"\section{The limit of information}" in text and r"{c}{Information}" in text and text.count("sec:limit") == 4
     )
     assert f"a limit of {content['limit']['overall']:.4f}" in text
     assert "are known, the limit of the overall error is" in text
@@ -207,7 +207,7 @@ def test_the_refinement_stands_in_table_and_text_unless_it_is_switched_off(tmp_p
         start |= nothing
     text = " ".join(render(failed, tmp_path).split())
     assert "0 of 60 fits converged" in text and "tab:refine" not in text and "All pixels}" not in text
-    off = without_refined_column(numbers()) | {"refine": None}
+    off = without_refined_column(numbers()) | {"refine": None, "importance": None}
     assert "sec:refine" not in render(off, tmp_path)
 
 
@@ -373,7 +373,7 @@ def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switc
 
 
 def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -> None:
-    text = " ".join(render(numbers(), tmp_path).split())
+    text = " ".join(render(numbers() | {"importance": None}, tmp_path).split())
     assert "Bayes error" not in text and "Exact posterior" not in text
     content = numbers()
     for key, kind, label in (("importance", "exact", "Exact posterior"), ("bayes", "bayes", "Bayes error")):
@@ -386,9 +386,31 @@ def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -
     labels = ["ViT", "ResNet", "Refined", "Exact posterior", "Prior mean", "Limit", "Bayes error", "ViT", "ResNet"]
     assert "Target & " + " & ".join(labels) in text
     old = numbers()  # as version 0.1.0 wrote it
+    del old["importance"]
     for column in old["columns"]:
         del column["systems"]
     assert r"\label{tab:rmse}" in render(old, tmp_path)
+
+
+def test_exact_posteriors_have_a_section_unless_they_are_switched_off(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert r"\section{Exact posteriors}" in text and "Of 36 systems, 34 have a certificate" in text
+    assert "spent the budget before the effective size was reached" in text and "unsteady" not in text
+    some = content["importance"]
+    some |= {"certified": 1, "share": 1 / 36, "fair_p": None, "least_p": None, "tested": 0}
+    for row in some["rows"]:
+        row |= {"p": None, "rmse_error": None}
+    text = " ".join(render(content, tmp_path).split())
+    assert "one has a certificate" in text and "one more of their samples" not in text
+    some |= dict.fromkeys(("calls", "seconds", "ess", "farthest")) | {"certified": 0, "share": 0.0}
+    for row in some["rows"]:
+        row |= dict.fromkeys(("rmse", "bayes", "limit", "refined", "width", "offset", "z"))
+    for entry in some["instruments"]:
+        entry |= dict.fromkeys(("calls", "seconds", "ess")) | {"certified": 0, "share": 0.0}
+    text = " ".join(render(content, tmp_path).split())
+    assert "none have a certificate" in text and "tab:importance" not in text
+    assert "sec:importance" not in render(numbers() | {"importance": None}, tmp_path)
 
 
 def without_refined_column(content: Numbers) -> Numbers:
@@ -490,7 +512,7 @@ def test_every_chapter_has_its_template_and_no_other_is_there(tmp_path: Path) ->
 
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
-    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)]
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in range(1, 10)]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
@@ -637,7 +659,7 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     archive.archive(tmp_path / "paper.tex", figures, output, TEMPLATES / "references.bib")
     unpacked = tmp_path / "unpacked"
     shutil.unpack_archive(output, unpacked)
-    names = [*(f"figure{number}.pdf" for number in (1, 2, 3, 4, 5, 6, 7)), "paper.tex", "references.bib"]
+    names = [*(f"figure{number}.pdf" for number in range(1, 10)), "paper.tex", "references.bib"]
     assert sorted(path.name for path in unpacked.iterdir()) == names
     assert compile.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
 

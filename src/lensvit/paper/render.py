@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from lensvit.chapters.accuracy.claims import claims
-from lensvit.chapters.registry import CHAPTERS
+from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_json, trouble, write_text
 from lensvit.paper import bibliography
@@ -68,7 +68,10 @@ def _chapters(content: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _read_numbers(path: Path) -> dict[str, Any]:
-    return read_json(path, *(key for chapter in CHAPTERS.values() for key in chapter.keys), kind="file of numbers")
+    """numbers.json; an older one has no keys of chapters that came later, which are as if they were switched off."""
+    optional = {key: None for name, chapter in CHAPTERS.items() if can_be_off(name) for key in chapter.keys}
+    needed = [key for chapter in CHAPTERS.values() for key in chapter.keys if key not in optional]
+    return optional | read_json(path, *needed, kind="file of numbers")
 
 
 class _Environment(jinja2.Environment):

@@ -3,7 +3,7 @@
 from lensvit.chapters.registry import Chapter
 
 CHAPTER = Chapter(
-    order=55,
+    order=95,
     stages={
         "importance": "compute:importance",
         "importance_table": "table:importance_table",
@@ -11,6 +11,7 @@ CHAPTER = Chapter(
         "figure9": "coverage_figure:figure9",
     },
     keys=("importance",),
+    keys_order=55,
     tables=("importance.csv",),
     figures=("figure8", "figure9"),
     released=("importance.parquet",),

@@ -12,8 +12,10 @@ from lensvit.chapters.grouping import ALL
 from lensvit.chapters.importance.numbers import ImportanceNumbers, Part, SampledInstrument, SampledRow
 from lensvit.chapters.importance.table import REASONS
 from lensvit.chapters.quoting import OVERALL, Context, Row, by_target, extremes, heading, number, of_targets
+from lensvit.inference.importance import LARGEST_K
 from lensvit.io.tables import read_csv
 
+UNLIKELY = 0.05  # probability below which a p-value is told from chance
 VALUES = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
 
 
@@ -57,6 +59,8 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
             farthest=extremes(offsets).most,
             least_p=extremes(tests).least,
             tested=len(tests),
+            fair_p=1 - (1 - UNLIKELY) ** (1 / len(tests)) if tests else None,
+            largest_k=LARGEST_K,
         )
     )
 

@@ -58,6 +58,12 @@ class ImportanceNumbers(SampledCounts):
     )
     least_p: Extreme | None = Field(description="target with the smallest p-value; null: there is none")
     tested: int = Field(description="number of p-values")
+    fair_p: float | None = Field(
+        description="below this the smallest of so many fair p-values lies in one run of twenty; null: there are none"
+    )
+    largest_k: float = Field(
+        description="largest shape of the Pareto distribution of the weights of a certified sample"
+    )
 
 
 class Part(Numbers):
