@@ -79,8 +79,7 @@ def test_a_banana_is_a_normal_distribution(random):
         chart = banana.laplace.bent(banana.features)
         standard = random.standard_normal((200, SIZE))
         constant, curved = (
-            banana.log_density(one.places(standard)) + np.square(standard).sum(1) / 2
-            for one in (chart, banana.laplace)
+            banana.log_density(one.places(standard)) + np.square(standard).sum(1) / 2 for one in (chart, banana.laplace)
         )
         np.testing.assert_allclose(constant, constant[0], atol=1e-6)
         assert np.ptp(curved) > 5
@@ -100,7 +99,7 @@ def test_several_features_are_straightened_together(random):
     bent = chart.bent(features)
     standard = random.standard_normal((100, SIZE))
     found, _ = features(bent.places(standard))
-    slope, *rest = np.linalg.lstsq(standard, found, rcond=None)
+    slope = np.linalg.lstsq(standard, found, rcond=None)[0]
     np.testing.assert_allclose(standard @ slope, found, atol=1e-6)
 
 
