@@ -36,7 +36,6 @@ rule importance_table:
         **large(
             importance=EXACT.files,
             samples=[*map(products.covariance_file, EXACT.files)],
-            predictions=of_models(rules.evaluate.output.summary),
             others=LIMIT.files + FITS.files,
         ),
     output:
@@ -56,8 +55,8 @@ rule importance_table:
     message:
         "what the exact posteriors reach and cost"
     shell:
-        "python -m lensvit importance_table --importance {input.importance} --predictions {input.predictions}"
-        " {params.limit} {params.refined} --output {output} > {log} 2>&1"
+        "python -m lensvit importance_table --importance {input.importance} {params.limit}"
+        " {params.refined} --output {output} > {log} 2>&1"
 
 
 rule figure8:
@@ -89,7 +88,7 @@ rule figure8:
         " {params.refined} --output {output} > {log} 2>&1"
 
 
-use rule figure8 as figure9 with:
+rule figure9:
     input:
         **large(
             importance=[*EXACT.files, *map(products.covariance_file, EXACT.files)],
@@ -103,6 +102,10 @@ use rule figure8 as figure9 with:
         log_file("figure9"),
     benchmark:
         benchmark_file("figure9")
+    conda:
+        "../envs/paper.yaml"
+    resources:
+        **SMALL_JOB,
     params:
         code=code("lensvit.chapters.importance.coverage_figure"),
         importance=EXACT.options,

@@ -8,7 +8,7 @@ from lensvit.bench.run import main
 
 def test_both_ways_agree_and_are_measured(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(posterior, "ROUNDS", 1)
-    main("posterior", images=32, output=tmp_path / "bench.csv")
+    main("posterior", images=16, output=tmp_path / "bench.csv")
     table = pd.read_csv(tmp_path / "bench.csv").set_index("case")
     assert (table["milliseconds"] > 0).all() and len(table) == 14
     calls = table[table.index.str.contains("likelihood call")]

@@ -1,6 +1,7 @@
 """Processes share work without a trace in its results, and leave none of themselves."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -58,6 +59,21 @@ def test_a_job_that_is_killed_leaves_no_process(tmp_path):
         job.send_signal(signal.SIGKILL)
         job.wait()
     _until(lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.glob("[0-9]*")))
+
+
+def faults(number):
+    """Pages that the system fetches for arrays of 20 MB, made and freed again and again."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        del [torch.ones(2**20) for _ in range(5)][:]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_a_process_keeps_the_memory_that_it_frees():
+    pages = 5 * 1024
+    assert all(pages <= found < 2 * pages for found in share_work(faults, [(0,), (1,)], 2))
 
 
 def _until(condition, seconds=60):

@@ -10,7 +10,11 @@ from lensvit.errors import LensvitError
 from lensvit.jobs.devices import known_device, memory_advice
 
 # name -> the module whose `run(images, output)` measures it, or with models `run(images, output, config, device)`
-BENCHMARKS = {"simulate": "lensvit.bench.simulation", "posterior": "lensvit.bench.posterior"}
+BENCHMARKS = {
+    "simulate": "lensvit.bench.simulation",
+    "posterior": "lensvit.bench.posterior",
+    "importance": "lensvit.bench.importance",
+}
 MODEL_BENCHMARKS = {"train": "lensvit.bench.train", "evaluate": "lensvit.bench.evaluate"}
 DEMO = [Path("config.yaml"), Path("runs/demo.yaml")]
 
@@ -21,15 +25,17 @@ def main(
     """Measure one stage: images/s, share of the device's peak where that is known, and memory.
 
     ``simulate`` and the input pipeline of ``train`` are compared with the original's way, Monte-Carlo dropout
-    (``evaluate``) with the bare forward passes, a likelihood call near a maximum with one anywhere (``posterior``).
+    (``evaluate``) with the bare forward passes, a likelihood call near a maximum with one anywhere (``posterior``), and
+    exact posteriors with Markov chains of equal effective size (``importance``, some minutes).
     Training and evaluation are measured for every model of a config.
 
     Parameters
     ----------
     what
-        simulate, posterior, train or evaluate.
+        simulate, posterior, importance, train or evaluate.
     images
-        Number of images that each way handles; of likelihood calls for posterior.
+        Number of images that each way handles; of likelihood calls for posterior; of steps of the chains for
+        importance.
     output
         The CSV file; nothing is written without it.
     files

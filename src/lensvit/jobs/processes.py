@@ -6,6 +6,7 @@ This saves time for work that takes seconds an item and holds Python's lock. For
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable
@@ -16,6 +17,8 @@ from typing import TypeVar
 import torch
 
 Result = TypeVar("Result")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT = 2**25  # bytes of the largest arrays whose memory is kept, the most that glibc lets one choose
 
 
 def share_work(work: Callable[..., Result], items: Iterable[tuple], processes: int) -> list[Result]:
@@ -36,7 +39,7 @@ def share_work(work: Callable[..., Result], items: Iterable[tuple], processes: i
     items = list(items)
     processes = min(processes, len(items))
     if processes < 2:
-        torch.set_num_threads(1)
+        _settle()
         return [work(*item) for item in items]
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin) as pool:
         futures = [pool.submit(work, *item) for item in items]
@@ -49,8 +52,21 @@ def share_work(work: Callable[..., Result], items: Iterable[tuple], processes: i
 
 def _begin() -> None:
     """Prepare a new process."""
-    torch.set_num_threads(1)
+    _settle()
     Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _settle() -> None:
+    """Give this process one thread of torch, and let it keep the memory that it frees.
+
+    Otherwise glibc returns the memory of large arrays to the system and fetches it again for the next ones, page by
+    page, which takes as long as arithmetic with them.
+    """
+    torch.set_num_threads(1)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other libraries have none
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT)
+        mallopt(M_TRIM_THRESHOLD, 8 * KEPT)
 
 
 def _end_with_parent() -> None:

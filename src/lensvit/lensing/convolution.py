@@ -10,6 +10,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+LARGE = 256  # side from which on a transform takes much of a CPU's cache [pixel]
+
 
 @contextmanager
 def exact_products() -> Iterator[None]:
@@ -46,13 +48,15 @@ class Convolution:
         self.pixels, self.side = pixels, _fast_length(pixels + margin)
         padded = torch.zeros(self.side, self.side, dtype=torch.float64, device=device)
         padded[: len(kernel), : len(kernel)] = torch.as_tensor(kernel, dtype=torch.float64)
-        self.transform = torch.fft.rfft2(padded.roll((-margin, -margin), (0, 1))).to(dtype.to_complex())
+        transform = torch.fft.rfft2(padded.roll((-margin, -margin), (0, 1))).to(dtype.to_complex())
+        # a CPU's transforms of images lie along columns in memory; where they do not fit its cache, so should this one
+        self.transform = transform if self.side < LARGE else transform.mT.contiguous().mT
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """The convolved images of ``images`` (B, C, ny, nx)."""
+    def __call__(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """The convolved images of ``images`` (B, C, ny, nx), written to ``out`` where it is given, on a CPU."""
         if images.device.type != "cpu":
             return self._convolved(images)
-        result = torch.empty_like(images, memory_format=torch.contiguous_format)
+        result = torch.empty_like(images, memory_format=torch.contiguous_format) if out is None else out
         for image, target in zip(images.flatten(0, 1), result.flatten(0, 1), strict=True):
             target.copy_(self._convolved(image))  # an image at a time stays in the processor's cache
         return result

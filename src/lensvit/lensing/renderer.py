@@ -186,7 +186,7 @@ class BatchedRenderer:
         stencil, light = setup.stencil, self._light(setup.galaxies)
         after = set(stencil.after.system.tolist())
         for number, place in enumerate(setup.places.tolist()):
-            image = self._blurred(stencil, light, slice(number, number + 1))
+            image = self.blur(self._sharp(stencil, light, slice(number, number + 1)))
             if number in after:
                 patches = Patches(*(part[stencil.after.system == number] for part in stencil.after))
                 self.points.add_after(image, patches._replace(system=torch.zeros_like(patches.system)))
@@ -273,18 +273,22 @@ class BatchedRenderer:
         together = self._together(result.shape[1])
         for start in range(0, len(places), together):
             rows = slice(start, start + together)
-            result[places[rows]] = self._blurred(stencil, light, rows)
+            image = self._sharp(stencil, light, rows)
+            if self.device.type == "cpu" and together == 1:
+                self.blur(image, result[places[start]][None])
+            else:
+                result[places[rows]] = self.blur(image)
         self.points.add_after(result, stencil.after._replace(system=places[stencil.after.system]))
 
     def _light(self, galaxies: Galaxies) -> Callable[[slice], Tensor]:
         """From some of B systems to the light (b, 1, ny nx) of their galaxies."""
         return CompiledGalaxies(galaxies).light if self._loops else galaxies.light
 
-    def _blurred(self, stencil: Stencil, light: Callable[[slice], Tensor], rows: slice) -> Tensor:
-        """Images (b, C, ny, nx) of some systems, without the sources that are added after the convolution."""
+    def _sharp(self, stencil: Stencil, light: Callable[[slice], Tensor], rows: slice) -> Tensor:
+        """Images (b, C, ny, nx) of some systems before the convolution."""
         image = light(rows).unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
         self.points.add_before(image, stencil, rows)
-        return self.blur(image)
+        return image
 
     def _together(self, channels: int) -> int:
         """How many systems are computed together."""

@@ -1,0 +1,67 @@
+"""What the paper prints of exact posteriors: computed from the table, never written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lensvit.chapters.grouping import ALL
+from lensvit.chapters.importance.numbers import ImportanceNumbers, Part, SampledInstrument, SampledRow
+from lensvit.chapters.importance.table import REASONS
+from lensvit.chapters.quoting import OVERALL, Context, Row, by_target, extremes, heading, number, of_targets
+from lensvit.io.tables import read_csv
+
+VALUES = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
+
+
+def numbers(tables: Sequence[Path], context: Context) -> Part:
+    """The chapter's part of numbers.json.
+
+    Parameters
+    ----------
+    tables
+        importance.csv.
+    context
+        The run.
+
+    Raises
+    ------
+    LensvitError
+        If the table is absent or empty.
+    """
+    (table,) = tables
+    parts = by_target(read_csv(table, "instrument"), "instrument")
+    rows = parts[(ALL,)]
+    overall, setting = rows[OVERALL], context.config["importance"]
+    cameras = [camera for (camera,) in parts if camera != ALL]
+    offsets = {target: value for target, value in of_targets(rows, "offset").items() if not pd.isna(value)}
+    tests = {target: value for target, value in of_targets(rows, "p").items() if not pd.isna(value)}
+    return Part(
+        importance=ImportanceNumbers(
+            **_counts(overall),
+            effective=setting["effective"],
+            most=setting["max_calls"],
+            reasons={reason: int(overall[reason]) for reason in REASONS},
+            spent=number(overall["spent"]),
+            instruments=[
+                SampledInstrument(label=context.cameras[camera], **_counts(parts[(camera,)][OVERALL]))
+                for camera in cameras
+            ],
+            rows=[
+                SampledRow(**heading(target), **{name: number(row[name]) for name in VALUES})
+                for target, row in rows.items()
+            ],
+            farthest=extremes(offsets).most,
+            least_p=extremes(tests).least,
+            tested=len(tests),
+        )
+    )
+
+
+def _counts(row: Row) -> dict[str, Any]:
+    systems, certified = int(row["systems"]), int(row["certified"])
+    costs = {name: number(row[name]) for name in ("calls", "seconds", "ess")}
+    return {"systems": systems, "certified": certified, "share": certified / systems, **costs}

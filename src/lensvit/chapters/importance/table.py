@@ -1,0 +1,135 @@
+"""What exact posteriors reach and cost, beside the refinement and the limit on the same systems: importance.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lensvit.chapters.grouping import of_group, with_all
+from lensvit.io import tables
+from lensvit.io.files import write_text
+from lensvit.io.hdf5 import find_systems, read_datasets
+from lensvit.jobs.seeds import derive
+from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES
+from lensvit.statistics import calibration
+from lensvit.statistics.metrics import standard_errors, with_overall
+
+REASONS = ("no fit", "unexplained", "heavy tail", "few", "unsteady", "more mass")  # why systems have no certificate
+COSTS = ("calls", "seconds", "ess")
+OF_CERTIFIED = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
+FEWEST = 10  # systems of which simulation-based calibration can say something
+
+
+def importance_table(
+    importance: Path,
+    output: Path,
+    limit: Path | None = None,
+    amplitudes: str = "known",
+    refined: Path | None = None,
+) -> None:
+    """Write what exact posteriors reach and cost.
+
+    Parameters
+    ----------
+    importance
+        importance.parquet, with the samples (.h5) beside it.
+    output
+        CSV, one row an instrument ("all", then each if there are several) and target ("overall" first): systems;
+        certified (their number); for each reason the number without a certificate for it; calls, seconds and ess, means
+        over the certified systems; spent, mean calls of the others. The other columns are of the certified systems and
+        empty where there is none: rmse (of posterior means), rmse_error (its bootstrap standard error), bayes (root
+        mean posterior variance), limit (of information, root mean square over those with a limit), refined (rmse of
+        their converged fits), width (mean ratio of sigma to Laplace's), offset (of Laplace's mean from the exact one,
+        root mean square in sigma), z (root mean square of error / sigma) and p (of simulation-based calibration, whose
+        test of all targets jointly stands in the row "overall").
+    limit
+        limit.parquet, if there is one.
+    amplitudes
+        Which limit is meant: that with the amplitudes "known" or "marginalised".
+    refined
+        refined/{model}.parquet, if there is one.
+
+    Raises
+    ------
+    LensvitError
+        If a file is absent or broken.
+    """
+    path = Path(importance)
+    table = tables.by_id(path, tables.read_importance(path))
+    ids, samples = read_datasets(path.with_suffix(".h5"), "id", "samples")
+    bounds = None if limit is None else tables.read_limits(limit, amplitudes)
+    fits = None if refined is None else tables.by_id(Path(refined), tables.read_refined(refined))
+    parts = []
+    for instrument in with_all(table["instrument"].unique()):
+        some = of_group(table, "instrument", instrument)
+        rows = _rows(some)
+        good = some[some["certified"]]
+        if len(good):
+            drawn = samples[find_systems(path.with_suffix(".h5"), ids, list(good.index))]
+            rows = _of_certified(rows, good, drawn, instrument)
+            rows = rows.assign(limit=_limit(good, bounds, amplitudes), **_beside(good, fits))
+        parts.append(rows.assign(instrument=instrument))
+    result = pd.concat(parts)
+    order = ["instrument", "target", *(name for name in result.columns if name not in ("instrument", "target"))]
+    write_text(output, result[order].to_csv(index=False, float_format="%.6g"))
+
+
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a target, with what is the same for all of them."""
+    good, other = table[table["certified"]], table[~table["certified"]]
+    result = pd.DataFrame({"target": ["overall", *TARGET_NAMES], "systems": len(table), "certified": len(good)})
+    for reason in REASONS:
+        result[reason] = int((table["reason"] == reason).sum())
+    for name in COSTS:
+        result[name] = good[name].mean()
+    result["spent"] = other["calls"].mean()
+    return result.assign(**dict.fromkeys(OF_CERTIFIED, np.nan))
+
+
+def _of_certified(rows: pd.DataFrame, good: pd.DataFrame, samples: np.ndarray, instrument: str) -> pd.DataFrame:
+    """The rows with what certified posteriors, with samples (n, S, 14), say by themselves."""
+    error, sigma = tables.prediction_errors(good), tables.target_values(good, "sigma")
+    score = np.square(error / sigma)
+    rows = rows.assign(
+        rmse=with_overall(error),
+        rmse_error=standard_errors(error, derive("bootstrap", "importance")) if len(good) > 1 else np.nan,
+        bayes=with_overall(sigma),
+        z=np.sqrt([score.mean(), *score.mean(0)]),
+    )
+    if len(good) < FEWEST:
+        return rows
+    drawn = samples[..., TARGET_COLUMNS].swapaxes(0, 1).astype(float)
+    truth, random = tables.target_values(good, "truth"), np.random.default_rng(derive("calibration", instrument))
+    found = calibration.self_consistency(drawn, truth, random)
+    return rows.assign(p=[found.joint, *found.smooth])
+
+
+def _limit(good: pd.DataFrame, bounds: pd.DataFrame | None, amplitudes: str) -> np.ndarray | float:
+    """The limit of information of the certified systems that have one; NaN if none has."""
+    if bounds is None:
+        return np.nan
+    some = bounds[bounds.index.isin(good.index) & bounds[f"valid_{amplitudes}"]]
+    if some.empty:
+        return np.nan
+    return with_overall(some[[f"{name}_{amplitudes}" for name in TARGET_NAMES]].to_numpy())
+
+
+def _beside(good: pd.DataFrame, fits: pd.DataFrame | None) -> dict[str, np.ndarray]:
+    """What the converged fits of the certified systems are in units of the exact posteriors."""
+    if fits is None:
+        return {}
+    fits = fits[fits["converged"]]
+    both = good.index[good.index.isin(fits.index)]
+    if not len(both):
+        return {}
+    exact, fit = good.loc[both], fits.loc[both]
+    sigma = tables.target_values(exact, "sigma")
+    ratio = sigma / tables.target_values(fit, "sigma")
+    offset = np.square((tables.target_values(fit, "mean") - tables.target_values(exact, "mean")) / sigma)
+    return {
+        "refined": with_overall(tables.prediction_errors(fit)),
+        "width": np.array([ratio.mean(), *ratio.mean(0)]),
+        "offset": np.sqrt([offset.mean(), *offset.mean(0)]),
+    }
