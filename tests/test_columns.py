@@ -124,7 +124,7 @@ INPUTS = {  # of the stages that make tables and figures
     "mcmc_table": PREDICTIONS | LIMIT | REFINED | EXACT | CHAINS,
     "figure5": {"draws": ["vit.h5"]} | REFINED | EXACT | CHAINS,
     "refined_table": PREDICTIONS | {"refined": ["refined/vit.parquet"]},
-    "importance_table": PREDICTIONS | LIMIT | REFINED | EXACT,
+    "importance_table": LIMIT | REFINED | EXACT,
     "figure8": {"draws": ["vit.h5"]} | REFINED | EXACT,
     "figure9": {"draws": ["vit.h5"]} | REFINED | EXACT,
     "fermat_table": {"fermat": "fermat.parquet"},
