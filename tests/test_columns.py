@@ -124,6 +124,9 @@ INPUTS = {  # of the stages that make tables and figures
     "mcmc_table": PREDICTIONS | LIMIT | REFINED | EXACT | CHAINS,
     "figure5": {"draws": ["vit.h5"]} | REFINED | EXACT | CHAINS,
     "refined_table": PREDICTIONS | {"refined": ["refined/vit.parquet"]},
+    "importance_table": LIMIT | REFINED | EXACT,
+    "figure8": {"draws": ["vit.h5"]} | REFINED | EXACT,
+    "figure9": {"draws": ["vit.h5"]} | REFINED | EXACT,
     "fermat_table": {"fermat": "fermat.parquet"},
     "figure6": {"fermat": "fermat.parquet"},
     "shift_table": {"scores": [f"{sample}/scores.parquet" for sample in ("ordinary", "left_out", "dim")]},
@@ -180,7 +183,7 @@ def test_a_stage_asks_for_all_columns_that_it_uses(files, monkeypatch, settings,
 
 @pytest.mark.parametrize(
     ("stage", "part"),
-    [("evaluate", ""), ("figure1", ""), ("limit", ""), ("refine", "/vit"), ("mcmc", ""),
+    [("evaluate", ""), ("figure1", ""), ("limit", ""), ("refine", "/vit"), ("mcmc", ""), ("importance", ""),
      ("shift_scores", "/ordinary")],
 )  # fmt: skip
 def test_a_stage_that_computes_asks_for_the_whole_catalogue(tmp_path, settings, stage, part):

@@ -13,6 +13,7 @@ from lensvit.chapters.ablation.settings import AblationSettings
 from lensvit.chapters.accuracy.settings import Figure2Settings
 from lensvit.chapters.data.settings import Figure1Settings, PreviewSettings
 from lensvit.chapters.fermat.settings import FermatSettings, Figure6Settings
+from lensvit.chapters.importance.settings import ImportanceStage
 from lensvit.chapters.mcmc.settings import McmcSettings
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.chapters.settings import LabelSettings
@@ -50,6 +51,9 @@ READERS = {
     "shift_simulate": ("simulate", SimulateSettings),
     "shift_scores": ("shift_scores", ShiftSettings),
     "mcmc": ("mcmc", McmcSettings),
+    "importance": ("importance", ImportanceStage),
+    "figure8": ("figure8", LabelSettings),
+    "figure9": ("figure9", LabelSettings),
     "fermat": ("fermat", FermatSettings),
 }
 

@@ -83,7 +83,7 @@ class Chart(NamedTuple):
         behind, also = features(self._place(-step))
         slopes = np.where((known & also)[:, None], (ahead - behind) / (2 * NEAR), 0.0).T
         left, values, right = np.linalg.svd(slopes, full_matrices=True)
-        if not values[0] > 0:
+        if not values.any():
             return None, values, left
         return right.T, values, left
 

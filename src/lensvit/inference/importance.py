@@ -319,7 +319,10 @@ def weighted(log_weights: np.ndarray) -> Weighted | None:
     if not np.isfinite(top):
         return None
     finite = np.where(np.isfinite(log_weights), log_weights, top - 700)
-    smoothed, k = array_stats.psislw(-finite)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        smoothed, k = array_stats.psislw(-finite)
+    if not np.isfinite(smoothed).all():  # so few draws count that there is no tail to smooth
+        smoothed, k = finite, np.inf
     weights = np.exp(smoothed - logsumexp(smoothed))
     raw = np.exp(log_weights - top)
     count = len(raw)

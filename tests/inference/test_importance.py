@@ -1,0 +1,143 @@
+"""Samples of analytic posteriors have their means, widths and evidence, and no certificate is wrong."""
+
+import numpy as np
+import pytest
+
+from lensvit.inference.chart import Chart
+from lensvit.inference.importance import REASONS, sample
+from lensvit.inference.settings import ImportanceSettings
+from tests.inference.analytic import curved, double, gauss, heavy, some_curved, some_double
+
+SETTINGS = ImportanceSettings(effective=200, draws=200, max_calls=6000)
+SEEDS = range(6)
+KINDS = {
+    "gauss": gauss,
+    "curved": lambda size, random: curved(size, random, 0.5),
+    "both": lambda size, random: double(size, random, 5.0, 0.3, 1.3),
+    "near": lambda size, random: double(size, random, 2.0, 0.7, 1.1, given=1),
+    "heavy": lambda size, random: heavy(size, random, 5.0),
+}
+
+
+def sampled(target, seed=0, **changes):
+    return sample(target, target.charts, SETTINGS.model_copy(update=changes), seed)
+
+
+def made(kind, size, seed):
+    return KINDS[kind](size, np.random.default_rng([seed, size]))
+
+
+@pytest.mark.parametrize("size", [4, 14])
+@pytest.mark.parametrize("kind", KINDS)
+def test_means_widths_and_evidence_are_right(kind, size):
+    evidence = []
+    for seed in SEEDS:
+        target = made(kind, size, seed)
+        found = sampled(target, seed)
+        assert not found.reason and found.effective >= SETTINGS.effective and found.calls == target.calls
+        mean, width, log_evidence = target.errors(found)
+        assert mean < 0.4 and width < np.log(1.5), (seed, mean, width)
+        assert abs(log_evidence) < 4.5 * found.error
+        evidence.append(log_evidence)
+    assert abs(np.mean(evidence)) < 0.05
+
+
+@pytest.mark.parametrize("size", [4, 14])
+def test_a_normal_distribution_takes_two_rounds(size):
+    for seed in SEEDS:
+        found = sampled(made("gauss", size, seed), seed)
+        assert found.rounds == 2 and found.calls < 500
+
+
+@pytest.mark.parametrize("apart", [5.0, 6.0, 7.0])
+def test_a_second_maximum_that_no_chart_knows_is_found(apart):
+    for size in (4, 14):
+        for seed in SEEDS:
+            target = double(size, np.random.default_rng(seed), apart, 0.4, 1.2, given=1)
+            found = sampled(target, seed)
+            mean, width, evidence = target.errors(found)
+            assert target.asked and not found.reason
+            assert mean < 0.4 and width < np.log(1.5) and abs(evidence) < 0.3
+
+
+def test_one_maximum_given_twice_is_no_second_one():
+    target = gauss(4, np.random.default_rng(1))
+    target.charts *= 2
+    found = sampled(target)
+    assert not found.reason and max(target.errors(found)[:2]) < 0.4
+
+
+def test_the_evidence_of_a_curved_target_is_not_that_of_draws_to_which_a_proposal_was_fitted():
+    evidence, rounds = [], []
+    for seed in range(16):
+        found = sampled(curved(14, np.random.default_rng(seed), 0.7), seed)
+        evidence.append(found.log_evidence)
+        rounds.append(found.calls > 2 * len(found.places))
+    assert abs(np.mean(evidence)) < 0.06
+    assert any(rounds)  # the proposals of some were refitted
+
+
+def test_where_the_budget_ends_there_are_too_few_draws():
+    found = sampled(curved(14, np.random.default_rng(0), 1.0), max_calls=300)
+    assert found.reason == "few" and found.calls <= 300 + SETTINGS.draws and np.isclose(found.weights.sum(), 1)
+    assert {sampled(made("heavy", 14, seed), seed, max_calls=700).reason for seed in SEEDS} <= {*REASONS}
+
+
+def test_where_there_is_no_density_there_is_no_sample():
+    target = gauss(4, np.random.default_rng(0))
+    target.density = lambda y: np.full(len(y), -np.inf)
+    assert sampled(target, max_calls=1000) is None
+
+
+def test_a_density_that_ends_is_sampled_within():
+    """A normal distribution of which a wall cuts off a half."""
+    target = gauss(4, np.random.default_rng(2))
+    whole = target.density
+    target.density = lambda y: np.where(y[:, 0] > target.mean[0], whole(y), -np.inf)
+    found = sampled(target)
+    assert not found.reason and found.log_evidence == pytest.approx(np.log(0.5), abs=5 * found.error)
+    places = (found.places @ target.axes)[found.weights > 1e-9, 0]
+    assert (places > target.mean[0]).all()
+
+
+def test_a_place_has_the_largest_density():
+    target = made("both", 4, 1)
+    found = sampled(target)
+    density = target.log_density(found.places)
+    assert density[found.most_probable] == density.max()
+
+
+def test_samples_of_equal_weight_have_the_moments():
+    target = made("curved", 14, 2)
+    found = sampled(target)
+    some = found.resampled(4000, np.random.default_rng(1))
+    mean = found.weights @ found.places
+    width = np.sqrt(found.weights @ np.square(found.places - mean))
+    np.testing.assert_allclose((some.mean(0) - mean) / width, 0, atol=0.02)
+    np.testing.assert_allclose(some.std(0), width, rtol=0.03)
+    assert np.abs(np.corrcoef(np.arange(4000), some.T)[0, 1:]).max() < 0.08  # in no order
+
+
+def test_the_same_seed_gives_the_same_digits():
+    one, two, other = (sampled(made("curved", 14, 3), seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one.places, two.places)
+    np.testing.assert_array_equal(one.weights, two.weights)
+    assert one[2:] == two[2:] and one.log_evidence != other.log_evidence
+
+
+def test_no_certificate_is_wrong():
+    """Of curved and double-peaked targets in 14 dimensions, of which one or both maxima are given."""
+    targets = [some_curved(14, seed) for seed in range(20)]
+    targets += [some_double(14, seed, given) for seed in range(20) for given in (1, 2)]
+    found = [sampled(target, seed) for seed, target in enumerate(targets)]
+    certified = [not one.reason for one in found]
+    wrong = [row for row, one in enumerate(found) if certified[row] and targets[row].is_wrong(one)]
+    assert sum(certified) > 40 and not wrong, [targets[row].errors(found[row]) for row in wrong]
+
+
+def test_charts_of_searches_that_end_at_a_known_maximum_are_left_out():
+    target = double(4, np.random.default_rng(3), 6.0, 0.5, given=1)
+    known = target.charts[0]
+    target.climbed = lambda places: [Chart.straight(known.mean, known.root @ known.root.T) for _ in places]
+    found = sampled(target)
+    assert found.reason or target.errors(found)[2] == pytest.approx(0, abs=0.3)
