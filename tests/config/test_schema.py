@@ -79,7 +79,7 @@ def test_shares_add_up_where_the_psfs_do_not_divide_the_split():
     "changes",
     [
         {"shift": {"enabled": False, "left_out": "gone", "model": "gone"}},
-        {"refine": {"enabled": False, "model": "gone"}},
+        {"refine": {"enabled": False, "model": "gone"}, "importance": {"enabled": False}},
         {"mcmc": {"enabled": False, "model": "gone"}},
         {"ablation": {"enabled": False, "train": True, "models": {"gone": ["raw"]}}},
         {"ablation": {"train": False, "models": {"resnet": ["gone"]}}},

@@ -56,5 +56,5 @@ def test_what_is_merged():
         "refined/vit": 30,
         "refined/prior": 3,
     }
-    assert merged_tables(run(refine={"systems_per_job": 100, "enabled": False})) == {}
+    assert merged_tables(run(refine={"systems_per_job": 100, "enabled": False}, importance={"enabled": False})) == {}
     assert "refined/prior" not in merged_tables(run(refine={"systems_per_job": 100, "also_from_prior": 0}))

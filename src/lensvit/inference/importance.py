@@ -35,13 +35,12 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 
 from lensvit.inference.chart import Chart
-from lensvit.inference.settings import ImportanceSettings
+from lensvit.inference.settings import LARGEST_K, ImportanceSettings
 
 FREEDOM = 8.0  # degrees of freedom of the t distributions
 CORE = 1.05  # width of a core at first, in Laplace's standard deviations
 WIDE, STRETCH = 0.15, 4.0  # share of the wide part, and how far it is stretched
 LEAST = 0.01  # smallest share of a component
-LARGEST_K = 0.7
 AGREE = 4.0  # largest difference of two rounds in units of its error
 OUTSIDE = 0.03  # largest share of the mass where the wide part is denser than the others
 POOR = 0.1  # effective over all draws below which the proposal is refitted

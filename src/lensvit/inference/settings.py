@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from lensvit.io.settings import Settings
 
+LARGEST_K = 0.7  # largest Pareto k of a certified sample by importance
+
 
 class EnsembleSettings(Settings):
     """The size of an ensemble of walkers, and how long it goes on."""

@@ -12,7 +12,7 @@ from lensvit.chapters.grouping import ALL
 from lensvit.chapters.importance.numbers import ImportanceNumbers, Part, SampledInstrument, SampledRow
 from lensvit.chapters.importance.table import REASONS
 from lensvit.chapters.quoting import OVERALL, Context, Row, by_target, extremes, heading, number, of_targets
-from lensvit.inference.importance import LARGEST_K
+from lensvit.inference.settings import LARGEST_K
 from lensvit.io.tables import read_csv
 
 UNLIKELY = 0.05  # probability below which a p-value is told from chance
