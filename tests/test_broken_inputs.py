@@ -141,7 +141,8 @@ CASES = [case for case in CASES if case not in LATER]
 
 def file_of(stage, name, folder):
     """The argument of an input, and the file that is broken."""
-    psf = "keck_a" if stage == "mcmc" else "hst_a"  # of the one system of which the chains are
+    # of the one system of which the chains are, and of those that are sampled first
+    psf = "keck_a" if stage in ("mcmc", "importance") else "hst_a"
     chunk = folder / f"images/{psf}/test-0000.h5"
     if name == "settings":
         return folder / f"{stage}.yaml", folder / f"{stage}.yaml"
