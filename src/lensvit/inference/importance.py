@@ -21,9 +21,12 @@ A sample is certified if
 - k is small enough, also for the last two rounds alone, and the more so the fewer draws there are,
 - its effective size is reached,
 - the last two rounds, which are independent, agree on evidence, means and widths within their errors,
-- and the wide part finds next to no mass where the others expect none.
+- the wide part finds next to no mass where the others expect none,
+- and log densities two standard deviations out are those of a normal distribution in the charts, to 4 in the mean:
+  where a posterior bends away from its charts, its ends may lie where no draw comes, and all else looks right.
 
-A maximum that no search has found, and that lies eight standard deviations or more from the others, stays unknown.
+A maximum that no search has found stays unknown if it lies eight standard deviations or more from the others, or is
+much narrower than they are.
 """
 
 from __future__ import annotations
@@ -52,12 +55,18 @@ GROWTH = 1.5  # of a round after a refit
 ENOUGH = 1.1  # further draws over those that seem to be missing
 SMALLEST, LONGEST = 0.5, 3.0  # further draws, in units of those that there are
 PASSES = 3  # steps of the expectation maximisation
-LOOKS, REACH = 64, 3.0  # places that are looked at, and how far out [standard deviations]
+NEAR_LOOKS, NEAR_REACH = 32, 2.0  # nearer places, that say how normal the posterior is
+CURVED_FROM, FAR_OFF = (
+    4.0,
+    20.0,
+)  # mean difference of log densities there from which on it is not, each at most so large
+LOOKS, REACH = 48, 3.0  # places that are looked at, and how far out [standard deviations]
 EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
 SEARCHES = 3  # most searches
 LOWEST = 15.0  # log mass below that of the best maximum from which on a maximum does not matter
 
-REASONS = HEAVY, FEW, UNSTEADY, MORE = "heavy tail", "few", "unsteady", "more mass"  # why there is no certificate
+# why there is no certificate
+REASONS = HEAVY, FEW, UNSTEADY, MORE, CURVED = "heavy tail", "few", "unsteady", "more mass", "curved"
 
 
 class Target(Protocol):
@@ -416,28 +425,29 @@ class _Sampler:
 
     def _around(self, charts: Sequence[Chart]) -> Proposal:
         """The first proposal, with the maxima that are found from far out."""
-        heights = self._heights(charts)
-        far = REACH * self.random.standard_normal((LOOKS, len(charts[0].mean)))
-        places = np.concatenate([chart.places(part) for chart, part in _shared(charts, far)])
-        density = self.target.log_density(places)
-        expected = logsumexp(
-            [
-                height - np.square(chart.standard(places)).sum(1) / 2
-                for chart, height in zip(charts, heights, strict=True)
-            ],
-            axis=0,
-        )
-        excess = np.where(np.isfinite(density), density - expected, -np.inf)
+        charts, heights = list(charts), self._heights(charts)
+        places, density = self._looks(charts, LOOKS, REACH)
+        excess = np.where(np.isfinite(density), density - _expected(charts, heights, places), -np.inf)
         order = np.argsort(-excess)[:SEARCHES]
         start = places[order[excess[order] > EXCESS]]
-        charts = list(charts)
         for chart in self.target.climbed(start) if len(start) else ():
             if all(np.abs(known.standard(chart.mean[None])).max() > APART for known in charts):
                 charts.append(chart)
         heights = self._heights(charts)
         masses = heights + [chart.log_volume() for chart in charts]
         kept = [row for row, mass in enumerate(masses) if mass > masses.max() - LOWEST]
-        return Proposal.around([charts[row] for row in kept], heights[kept])
+        charts, heights = [charts[row] for row in kept], heights[kept]
+        places, density = self._looks(charts, NEAR_LOOKS, NEAR_REACH)
+        off = np.abs(density - _expected(charts, heights, places))
+        self.curved = bool(np.minimum(off, FAR_OFF).mean() > CURVED_FROM)
+        return Proposal.around(charts, heights)
+
+    def _looks(self, charts: Sequence[Chart], count: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
+        """Places (count, d) so many standard deviations out in all directions, and their log densities."""
+        standard = reach * self.random.standard_normal((count, len(charts[0].mean)))
+        parts = zip(charts, np.array_split(standard, len(charts)), strict=True)
+        places = np.concatenate([chart.places(part) for chart, part in parts])
+        return places, self.target.log_density(places)
 
     def _heights(self, charts: Sequence[Chart]) -> np.ndarray:
         """Log densities (C,) at maxima, a place without density counting as the lowest."""
@@ -451,7 +461,7 @@ class _Sampler:
         while True:
             self._round(max(self.settings.draws // 2, min(count, self.settings.max_calls - self.calls)))
             result = self._result()
-            if (result is not None and not result.reason) or self.calls >= self.settings.max_calls:
+            if (result is not None and result.reason in ("", CURVED)) or self.calls >= self.settings.max_calls:
                 return result
             if result is None or self._is_poor(result):
                 self._refit()
@@ -519,14 +529,17 @@ class _Sampler:
         if not _agree(rounds[-2:], [self._together([part]) for part in rounds[-2:]]):
             return UNSTEADY
         core, wide = self.proposal.log_densities(np.concatenate([part.places for part in rounds]))
-        return MORE if every.weights[wide > core].sum() > OUTSIDE else ""
+        if every.weights[wide > core].sum() > OUTSIDE:
+            return MORE
+        return CURVED if self.curved else ""
 
 
-def _shared(charts: Sequence[Chart], standard: np.ndarray) -> list[tuple[Chart, np.ndarray]]:
-    """Each chart with its part of some u (n, d)."""
-    return [
-        (chart, part) for chart, part in zip(charts, np.array_split(standard, len(charts)), strict=True) if len(part)
+def _expected(charts: Sequence[Chart], heights: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Log densities (n,) at places (n, d) of posteriors that are normal in their charts, with heights (C,)."""
+    logs = [
+        height - np.square(chart.standard(places)).sum(1) / 2 for chart, height in zip(charts, heights, strict=True)
     ]
+    return logsumexp(logs, axis=0)
 
 
 def _agree(rounds: list[Round], weights: Sequence[Weighted | None]) -> bool:

@@ -64,10 +64,10 @@ def importance(
         converged is not sampled.
     output
         Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean and sigma
-        (of the posterior); certified; reason (why it is not: "no fit", "unexplained", "heavy tail", "few", "unsteady"
-        or "more mass"; otherwise empty); k (Pareto's), ess (effective size), draws (of the last proposal), calls (of
-        the likelihood), rounds, maxima; log_evidence and log_evidence_error, of the prior without its constant;
-        chi_square (a pixel, at the most probable draw), explained; seconds. NaN where there is no sample.
+        (of the posterior); certified; reason (why it is not: "no fit", "unexplained", "heavy tail", "few", "unsteady",
+        "more mass" or "curved"; otherwise empty); k (Pareto's), ess (effective size), draws (of the last proposal),
+        calls (of the likelihood), rounds, maxima; log_evidence and log_evidence_error, of the prior without its
+        constant; chi_square (a pixel, at the most probable draw), explained; seconds. NaN where there is no sample.
         Beside it (.h5) lie in the same order ``id``, ``certified`` and ``samples`` (n, S, 14), float64, of equal
         weight, of all parameters in the order of the attribute ``names``.
     chunks

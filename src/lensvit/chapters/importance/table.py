@@ -16,7 +16,15 @@ from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES
 from lensvit.statistics import calibration
 from lensvit.statistics.metrics import standard_errors, with_overall
 
-REASONS = ("no fit", "unexplained", "heavy tail", "few", "unsteady", "more mass")  # why systems have no certificate
+REASONS = (
+    "no fit",
+    "unexplained",
+    "heavy tail",
+    "few",
+    "unsteady",
+    "more mass",
+    "curved",
+)  # why systems have no certificate
 COSTS = ("calls", "seconds", "ess")
 OF_CERTIFIED = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
 FEWEST = 10  # systems of which simulation-based calibration can say something
