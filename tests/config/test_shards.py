@@ -48,10 +48,12 @@ def test_the_runs_of_the_project_have_one_job_for_each_start(names):
 def test_what_is_merged():
     assert list(merged_tables(run(1200, limit={"systems_per_job": 999}))) == ["limit"]
     assert not merged_tables(run(1200, limit={"systems_per_job": 999, "enabled": False}))
-    config = run(refine={"systems_per_job": 1000})
+    config = run(refine={"systems_per_job": 1000}, importance={"systems_per_job": 2000})
     assert {stage: len(shards) for stage, shards in stage_shards(config).items()}["refine"] == 3
-    assert merged_tables(config) == {f"refined/{name}": ["0000", "0001", "0002"] for name in ("vit", "resnet")}
-    several = run(refine={"systems_per_job": 100, "model": "vit"})
+    fits = {f"refined/{name}": ["0000", "0001", "0002"] for name in ("vit", "resnet")}
+    assert merged_tables(config) == fits | {"importance": ["0000", "0001"]}
+    one = {"systems_per_job": None}
+    several = run(refine={"systems_per_job": 100, "model": "vit"}, importance=one)
     assert {name: len(shards) for name, shards in merged_tables(several).items()} == {
         "refined/vit": 30,
         "refined/prior": 3,

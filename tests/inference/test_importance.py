@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lensvit.inference.chart import Chart
-from lensvit.inference.importance import REASONS, sample
+from lensvit.inference.importance import CURVED, REASONS, _Sampler, sample
 from lensvit.inference.settings import ImportanceSettings
 from tests.inference.analytic import curved, double, gauss, heavy, some_curved, some_double
 
@@ -17,6 +17,7 @@ KINDS = {
     "near": lambda size, random: double(size, random, 2.0, 0.7, 1.1, given=1),
     "heavy": lambda size, random: heavy(size, random, 5.0),
 }
+BENT = {"curved": (CURVED,), "heavy": (CURVED,)}  # so far from normal that they may have no certificate
 
 
 def sampled(target, seed=0, **changes):
@@ -34,7 +35,8 @@ def test_means_widths_and_evidence_are_right(kind, size):
     for seed in SEEDS:
         target = made(kind, size, seed)
         found = sampled(target, seed)
-        assert not found.reason and found.effective >= SETTINGS.effective and found.calls == target.calls
+        assert found.reason in ("", *BENT.get(kind, ())) and found.effective >= SETTINGS.effective
+        assert found.calls == target.calls
         mean, width, log_evidence = target.errors(found)
         assert mean < 0.4 and width < np.log(1.5), (seed, mean, width)
         assert abs(log_evidence) < 4.5 * found.error
@@ -137,6 +139,7 @@ def test_no_certificate_is_wrong():
 def test_charts_of_searches_that_end_at_a_known_maximum_are_left_out():
     target = double(4, np.random.default_rng(3), 6.0, 0.5, given=1)
     known = target.charts[0]
-    target.climbed = lambda places: [Chart.straight(known.mean, known.root @ known.root.T) for _ in places]
-    found = sampled(target)
-    assert found.reason or target.errors(found)[2] == pytest.approx(0, abs=0.3)
+    target.climbed = lambda places: (
+        target.asked.append(places) or [Chart.straight(known.mean, known.root @ known.root.T) for _ in places]
+    )
+    assert _Sampler(target, target.charts, SETTINGS, 0).proposal.maxima == 1 and target.asked

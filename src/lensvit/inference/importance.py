@@ -438,8 +438,8 @@ class _Sampler:
         kept = [row for row, mass in enumerate(masses) if mass > masses.max() - LOWEST]
         charts, heights = [charts[row] for row in kept], heights[kept]
         places, density = self._looks(charts, NEAR_LOOKS, NEAR_REACH)
-        off = np.abs(density - _expected(charts, heights, places))
-        self.curved = bool(np.minimum(off, FAR_OFF).mean() > CURVED_FROM)
+        off = np.abs(density - _expected(charts, heights, places))[np.isfinite(density)]  # a prior may end before
+        self.curved = len(off) > 0 and bool(np.minimum(off, FAR_OFF).mean() > CURVED_FROM)
         return Proposal.around(charts, heights)
 
     def _looks(self, charts: Sequence[Chart], count: int, reach: float) -> tuple[np.ndarray, np.ndarray]:

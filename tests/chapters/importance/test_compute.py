@@ -188,7 +188,7 @@ def test_a_system_without_a_converged_fit_is_not_sampled(refined_run, exact):
 def test_maxima_of_several_starts_count_once_if_they_are_near(refined_run, exact):
     table = sampled(refined_run, "twice", refined=["refined/vit", "refined/vit"], systems=1)
     assert table["maxima"].item() == 1
-    same_row(table, exact, rtol=1e-5)  # images are followed from the nearest of the maxima, here of two
+    same_row(table, exact)
 
 
 def test_the_truth_is_only_passed_on(refined_run, exact):

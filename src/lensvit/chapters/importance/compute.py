@@ -22,6 +22,7 @@ from lensvit.chapters.importance.settings import ImportanceStage
 from lensvit.errors import LensvitError
 from lensvit.inference.chart import Chart
 from lensvit.inference.importance import APART, ImportanceSample, sample
+from lensvit.inference.posterior import Posterior
 from lensvit.inference.selection import select_systems
 from lensvit.inference.target import SampledLens, observed_posterior
 from lensvit.io import shards, tables
@@ -192,9 +193,9 @@ def _sampled(
         result = _nothing(row, settings)
         if maxima[row["id"]]:
             posterior = observed_posterior(settings, one, images, renderer)
-            means = torch.as_tensor(np.stack([maximum.mean for maximum in maxima[row["id"]]]))
-            lens = SampledLens(posterior, means)
-            charts = distinct(lens, maxima[row["id"]])
+            kept = distinct(posterior, maxima[row["id"]])
+            lens = _lens(posterior, kept)
+            charts = [_chart(lens, maximum) for maximum in kept]
             drawn = sample(lens, charts, settings, seeds.derive(settings.seed, row["id"], "importance"))
             if drawn is not None:
                 result = _result(result, lens, drawn, len(charts), settings)
@@ -207,15 +208,27 @@ def _sampled(
     return results
 
 
-def distinct(lens: SampledLens, maxima: Sequence[Maximum]) -> list[Chart]:
-    """Charts around maxima that lie apart, the first of several near ones."""
-    charts: list[Chart] = []
+def distinct(posterior: Posterior, maxima: Sequence[Maximum]) -> list[Maximum]:
+    """The maxima that lie apart, the first of several near ones."""
+    lens, kept = _lens(posterior, maxima[:1]), list(maxima[:1])
+    charts = [_chart(lens, maxima[0])]
+    for maximum in maxima[1:]:
+        place = maximum.mean[lens.free.numpy()][None]
+        if all(np.abs(chart.standard(place)).max() > APART for chart in charts):
+            kept.append(maximum)
+            charts.append(_chart(lens, maximum))
+    return kept
+
+
+def _lens(posterior: Posterior, maxima: Sequence[Maximum]) -> SampledLens:
+    """The posterior of a system near some maxima."""
+    return SampledLens(posterior, torch.as_tensor(np.stack([maximum.mean for maximum in maxima])))
+
+
+def _chart(lens: SampledLens, maximum: Maximum) -> Chart:
+    """The chart around a maximum."""
     free = lens.free.numpy()
-    for maximum in maxima:
-        place = maximum.mean[free]
-        if all(np.abs(chart.standard(place[None])).max() > APART for chart in charts):
-            charts.append(lens.chart(place, maximum.spread[np.ix_(free, free)]))
-    return charts
+    return lens.chart(maximum.mean[free], maximum.spread[np.ix_(free, free)])
 
 
 def _nothing(row: pd.Series, settings: ImportanceStage) -> SampledPosterior:
