@@ -72,8 +72,8 @@ def faults(number):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 def test_a_process_keeps_the_memory_that_it_frees():
-    pages = 5 * 1024
-    assert all(pages <= found < 2 * pages for found in share_work(faults, [(0,), (1,)], 2))
+    pages = 5 * 1024  # of all arrays once; a process that gives their memory back fetches them twenty times
+    assert all(found < 5 * pages for found in share_work(faults, [(0,), (1,)], 2))
 
 
 def _until(condition, seconds=60):

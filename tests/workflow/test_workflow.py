@@ -28,7 +28,8 @@ SHOWN = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 
 SHIFT = {"shift_scores": 3, "shift_table": 1, "figure7": 1}
 FERMAT = {"fermat": 1, "fermat_table": 1, "figure6": 1}
 REFINED = {"refine": 2, "refined_table": 1}
-AFTER_DRAWS = {**REFINED, "ablation_table": 1, "mcmc": 1, **CHAINS, **FERMAT, **SHOWN}
+EXACT = {"importance": 1, "importance_table": 1, "figure8": 1, "figure9": 1}
+AFTER_DRAWS = {**REFINED, **EXACT, "ablation_table": 1, "mcmc": 1, **CHAINS, **FERMAT, **SHOWN}
 AFTER_TRAINING = {**EVALUATIONS, "figure1": 1, **AFTER_DRAWS, **SHIFT}
 AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 3, "left_out_train": 1, **AFTER_TRAINING}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
@@ -42,12 +43,15 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     with open(run / "tables" / "table1.csv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["target"] for row in rows][:2] == ["overall", "theta_E"] and len(rows) == 9
-    columns = ["target", "vit", "resnet", "refined", "prior", "limit", "published_vit", "published_resnet"]
-    assert [name for name in rows[0] if name != "refined"] == [name for name in columns if name != "refined"]
+    columns = ["target", "vit", "resnet", "refined", "importance", "prior", "limit", "bayes"]
+    columns += ["published_vit", "published_resnet"]
+    varying = ("refined", "importance", "bayes")  # where a fit has converged, and a posterior is certified
+    assert [name for name in rows[0] if name not in varying] == [name for name in columns if name not in varying]
     for start, count in {"vit": 4, "resnet": 4, "prior": 2}.items():
         assert len(pd.read_parquet(run / "refined" / f"{start}.parquet")) == count
     assert list(pd.read_parquet(run / "mcmc.parquet")["start"]) == ["prior", "network"]
-    for number in (1, 2, 3, 4, 5, 6, 7):
+    assert len(pd.read_parquet(run / "importance.parquet")) == 4
+    for number in range(1, 10):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
     catalog = pd.read_parquet(run / "catalog.parquet")
@@ -90,24 +94,31 @@ def test_a_figure_setting_draws_that_figure_again(smoke):
 
 def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
     expected = {"settings": 1, "table": 1, **CHAINS, **FERMAT, **PAPER}
-    assert smoke.planned(overlay="refine: {enabled: false}") == expected
+    assert smoke.planned(overlay="{refine: {enabled: false}, importance: {enabled: false}}") == expected
 
 
 SHARED = "refine: {systems_per_job: 2}"  # of 4 systems, whose images lie in two files
 
 
 def test_a_refinement_that_jobs_share_runs_again_in_shards_and_the_one_from_the_priors_does_not(smoke):
-    expected = {"settings": 1, "refine": 4, "merge_shards": 2, "refined_table": 1, "table": 1, **CHAINS, **FERMAT}
-    assert smoke.planned(overlay=SHARED) == {**expected, **PAPER}
+    expected = {"settings": 1, "refine": 4, "merge_shards": 2, "refined_table": 1, "table": 1, **EXACT}
+    assert smoke.planned(overlay=SHARED) == {**expected, **CHAINS, **FERMAT, **PAPER}
     done = smoke.snakemake("-n", "-p", configs=[SMOKE, "overlay.yaml"])
     command = next(line for line in done.stdout.splitlines() if "refined/vit/0001.parquet >" in line)
     assert "--psfs results/smoke/psf/keck_b.fits --draws" in command and "--chunks keck_b/test-0000 --" in command
 
 
 def test_a_limit_that_jobs_share_is_computed_again_in_shards(smoke):
-    shown = {"limit_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER}
+    shown = {"limit_table": 1, "importance_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER}
     planned = smoke.planned(overlay="limit: {systems_per_job: 8}")
     assert planned == {"settings": 1, "limit": 2, "merge_shards": 1, **shown}
+
+
+def test_exact_posteriors_switched_off_leave_what_does_not_show_them(smoke, fresh):
+    overlay = "importance: {enabled: false}"
+    assert smoke.planned(overlay=overlay) == {"settings": 1, "table": 1, **CHAINS, **FERMAT, **PAPER}
+    planned = fresh.planned(overlay=overlay)
+    assert "pdf" in planned and not set(EXACT) & set(planned)
 
 
 def test_chains_switched_off_leave_what_does_not_show_them(smoke, fresh):
@@ -126,7 +137,7 @@ def test_longer_chains_run_alone(smoke):
     [("limit: {amplitudes: marginalised}", {"limit_table": 1}), ("limit: {enabled: false}", {})],
 )
 def test_another_limit_is_not_computed_again(smoke, overlay, expected):
-    shown = {"table": 1, "figure3": 1, **COMPARED, **FERMAT}
+    shown = {"importance_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT}
     assert smoke.planned(overlay=overlay) == {"settings": 1, **expected, **shown, **PAPER}
 
 
@@ -148,8 +159,9 @@ def test_delays_switched_off_leave_no_trace_in_the_plan(fresh):
 
 
 def test_delays_need_neither_limit_nor_refinement(fresh):
-    planned = fresh.planned(overlay="{limit: {enabled: false}, refine: {enabled: false}, mcmc: {enabled: false}}")
-    assert not {"limit", "refine", "mcmc"} & set(planned) and FERMAT.items() <= planned.items()
+    off = ", ".join(f"{chapter}: {{enabled: false}}" for chapter in ("limit", "refine", "importance", "mcmc"))
+    planned = fresh.planned(overlay=f"{{{off}}}")
+    assert not {"limit", "refine", "importance", "mcmc"} & set(planned) and FERMAT.items() <= planned.items()
 
 
 def test_a_full_posterior_trains_that_model_and_its_variant_alone(smoke):
@@ -245,7 +257,11 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("inference/delays.py", {**FERMAT, **PAPER}),
         ("chapters/fermat/table.py", {"fermat_table": 1, "figure6": 1, **PAPER}),
         ("chapters/fermat/figure.py", {"figure6": 1, "pdf": 1, "archive": 1}),
-        ("inference/starts.py", {**REFINED, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER}),
+        (
+            "inference/starts.py",
+            {**REFINED, **EXACT, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER},
+        ),
+        ("inference/chart.py", {**EXACT, "table": 1, **CHAINS, **FERMAT, **PAPER}),
         ("config/shards.py", {}),
         ("chapters/shift/compute.py", {**SHIFT, **PAPER}),
         ("chapters/shift/table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
@@ -253,7 +269,16 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("learning/train.py", {"train": 3, "left_out_train": 1, **AFTER_TRAINING}),
         (
             "chapters/limit/compute.py",
-            {"limit": 1, "limit_table": 1, "table": 1, "figure3": 1, **COMPARED, **FERMAT, **PAPER},
+            {
+                "limit": 1,
+                "limit_table": 1,
+                "importance_table": 1,
+                "table": 1,
+                "figure3": 1,
+                **COMPARED,
+                **FERMAT,
+                **PAPER,
+            },
         ),
         ("inference/annealed_ensemble.py", {"mcmc": 1, **CHAINS, **FERMAT, **PAPER}),
         ("simulation/simulate.py", {"simulate": 6, "shift_simulate": 2, **CATALOGS, **AFTER_IMAGES}),
