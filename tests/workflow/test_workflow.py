@@ -261,7 +261,7 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
             "inference/starts.py",
             {**REFINED, **EXACT, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER},
         ),
-        ("inference/chart.py", {**EXACT, "table": 1, **CHAINS, **FERMAT, **PAPER}),
+        ("inference/chart.py", {**EXACT, "mcmc": 1, "table": 1, **CHAINS, **FERMAT, **PAPER}),
         ("config/shards.py", {}),
         ("chapters/shift/compute.py", {**SHIFT, **PAPER}),
         ("chapters/shift/table.py", {"shift_table": 1, "figure7": 1, **PAPER}),
