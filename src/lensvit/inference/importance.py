@@ -56,10 +56,8 @@ ENOUGH = 1.1  # further draws over those that seem to be missing
 SMALLEST, LONGEST = 0.5, 3.0  # further draws, in units of those that there are
 PASSES = 3  # steps of the expectation maximisation
 NEAR_LOOKS, NEAR_REACH = 32, 2.0  # nearer places, that say how normal the posterior is
-CURVED_FROM, FAR_OFF = (
-    4.0,
-    20.0,
-)  # mean difference of log densities there from which on it is not, each at most so large
+CURVED_FROM = 4.0  # mean difference of log densities there to those of a normal distribution that is too much
+MOST_OFF = 20.0  # what one place counts for at most in this mean
 LOOKS, REACH = 48, 3.0  # places that are looked at, and how far out [standard deviations]
 EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
 SEARCHES = 3  # most searches
@@ -439,7 +437,7 @@ class _Sampler:
         charts, heights = [charts[row] for row in kept], heights[kept]
         places, density = self._looks(charts, NEAR_LOOKS, NEAR_REACH)
         off = np.abs(density - _expected(charts, heights, places))[np.isfinite(density)]  # a prior may end before
-        self.curved = len(off) > 0 and bool(np.minimum(off, FAR_OFF).mean() > CURVED_FROM)
+        self.curved = len(off) > 0 and bool(np.minimum(off, MOST_OFF).mean() > CURVED_FROM)
         return Proposal.around(charts, heights)
 
     def _looks(self, charts: Sequence[Chart], count: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
@@ -459,9 +457,9 @@ class _Sampler:
         """Draw rounds until the sample is certified or the budget is spent."""
         count = first = self.settings.draws
         while True:
-            self._round(max(self.settings.draws // 2, min(count, self.settings.max_calls - self.calls)))
+            self._round(min(count, max(self._left(), self.settings.draws // 2)))  # searches may have cost much
             result = self._result()
-            if (result is not None and result.reason in ("", CURVED)) or self.calls >= self.settings.max_calls:
+            if (result is not None and result.reason in ("", CURVED)) or self._left() < self.settings.draws // 2:
                 return result
             if result is None or self._is_poor(result):
                 self._refit()
@@ -469,6 +467,10 @@ class _Sampler:
             else:
                 missing = self.settings.effective / result.effective - 1
                 count = int(len(result.weights) * min(max(ENOUGH * missing, SMALLEST), LONGEST))
+
+    def _left(self) -> int:
+        """Calls that are left; a draw counts as one, also where the density ends before it is asked for."""
+        return self.settings.max_calls - max(self.calls, sum(len(part.places) for part in self.rounds))
 
     def _round(self, count: int) -> None:
         places = self.proposal.draw(count, self.random)
@@ -512,10 +514,6 @@ class _Sampler:
         counts = {key: sum(len(part.places) for part in rounds if id(part.proposal) == key) for key in kinds}
         logs = [proposal.log_density(places) + np.log(counts[key] / len(places)) for key, proposal in kinds.items()]
         return weighted(np.concatenate([part.density for part in rounds]) - logsumexp(logs, axis=0))
-
-    def _own(self, part: Round) -> Weighted | None:
-        """The weights of one round by its own proposal."""
-        return weighted(part.density - part.proposal.log_density(part.places))
 
     def _reason(self, rounds: list[Round], every: Weighted) -> str:
         """Why there is no certificate for some rounds of one proposal with these weights."""

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from lensvit.io.settings import Settings
 
+BEFORE = 100  # calls before the first round of a sample by importance
 LARGEST_K = 0.7  # largest Pareto k of a certified sample by importance
 
 
@@ -47,3 +48,13 @@ class ImportanceSettings(Settings):
         le=10_000_000,
         description="most likelihood calls of a system; without a certificate by then, the system has none",
     )
+
+    @model_validator(mode="after")
+    def _two_rounds(self) -> ImportanceSettings:
+        least = BEFORE + 2 * self.draws
+        if self.max_calls < least:
+            raise ValueError(
+                f"max_calls: {self.max_calls} is too small for two rounds of {self.draws} draws and what comes before "
+                f"them: raise it to {least} or more"
+            )
+        return self
