@@ -12,6 +12,5 @@ def test_both_ways_agree_and_are_measured(tmp_path, capsys, monkeypatch):
     table = pd.read_csv(tmp_path / "bench.csv").set_index("case")
     assert (table["milliseconds"] > 0).all() and len(table) == 14
     calls = table[table.index.str.contains("likelihood call")]
-    assert len(calls) == 2 and (calls["max_difference"] < 0.02).all()
-    assert (calls["ratio"] > 1).all()  # twice this and more is reached (docs/cost.md), which a busy machine can spoil
+    assert len(calls) == 2 and (calls["max_difference"] < 5e-3).all()
     assert "Keck AO, derivatives by 14 parameters" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from lensvit.inference.chart import Chart
 from lensvit.inference.importance import CURVED, REASONS, _Sampler, sample
@@ -12,12 +13,12 @@ SETTINGS = ImportanceSettings(effective=200, draws=200, max_calls=6000)
 SEEDS = range(6)
 KINDS = {
     "gauss": gauss,
-    "curved": lambda size, random: curved(size, random, 0.5),
+    "curved": lambda size, random: curved(size, random, 0.2),
     "both": lambda size, random: double(size, random, 5.0, 0.3, 1.3),
     "near": lambda size, random: double(size, random, 2.0, 0.7, 1.1, given=1),
     "heavy": lambda size, random: heavy(size, random, 5.0),
 }
-BENT = {"curved": (CURVED,), "heavy": (CURVED,)}  # so far from normal that they may have no certificate
+BENT = {"heavy": (CURVED,)}  # so far from normal that they may have no certificate
 
 
 def sampled(target, seed=0, **changes):
@@ -35,13 +36,15 @@ def test_means_widths_and_evidence_are_right(kind, size):
     for seed in SEEDS:
         target = made(kind, size, seed)
         found = sampled(target, seed)
-        assert found.reason in ("", *BENT.get(kind, ())) and found.effective >= SETTINGS.effective
-        assert found.calls == target.calls
+        assert found.reason in ("", *BENT.get(kind, ())) and found.calls == target.calls
+        if found.reason:
+            continue
+        assert found.effective >= SETTINGS.effective
         mean, width, log_evidence = target.errors(found)
         assert mean < 0.4 and width < np.log(1.5), (seed, mean, width)
         assert abs(log_evidence) < 4.5 * found.error
         evidence.append(log_evidence)
-    assert abs(np.mean(evidence)) < 0.05
+    assert not evidence or abs(np.mean(evidence)) < 0.05
 
 
 @pytest.mark.parametrize("size", [4, 14])
@@ -80,7 +83,7 @@ def test_the_evidence_of_a_curved_target_is_not_that_of_draws_to_which_a_proposa
 
 
 def test_where_the_budget_ends_there_are_too_few_draws():
-    found = sampled(curved(14, np.random.default_rng(0), 1.0), max_calls=600)
+    found = sampled(made("gauss", 14, 0), max_calls=600, effective=2000)
     assert found.reason == "few" and found.calls <= 600 and np.isclose(found.weights.sum(), 1)
     assert {sampled(made("heavy", 14, seed), seed, max_calls=700).reason for seed in SEEDS} <= {*REASONS}
 
@@ -93,15 +96,16 @@ def test_where_there_is_no_density_there_is_no_sample():
     assert sampled(target, max_calls=1000) is None
 
 
-def test_a_density_that_ends_is_sampled_within():
-    """A normal distribution of which a wall cuts off a half."""
+@pytest.mark.parametrize("wall", [-0.5, 0.1])
+@pytest.mark.parametrize("constant", [-5000.0, 0.0, 5000.0])
+def test_a_density_that_ends_is_sampled_within(wall, constant):
+    """A normal distribution that a wall cuts off, on either side of its maximum; a constant changes nothing."""
     target = gauss(4, np.random.default_rng(2))
-    whole = target.density
-    target.density = lambda y: np.where(y[:, 0] > target.mean[0], whole(y), -np.inf)
+    whole, end = target.density, target.mean[0] + wall * target.sigma[0]
+    target.density = lambda y: np.where(y[:, 0] > end, whole(y) + constant, -np.inf)
     found = sampled(target)
-    assert not found.reason and found.log_evidence == pytest.approx(np.log(0.5), abs=5 * found.error)
-    places = (found.places @ target.axes)[found.weights > 1e-9, 0]
-    assert (places > target.mean[0]).all()
+    assert not found.reason and not target.asked and found.calls < 1500
+    assert found.log_evidence - constant == pytest.approx(norm.logsf(wall), abs=5 * found.error)
 
 
 def test_a_place_has_the_largest_density():

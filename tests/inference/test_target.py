@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from lensvit.inference.chart import Chart
 from lensvit.inference.coordinates import COORDINATES, start_from
+from lensvit.inference.importance import sample
 from lensvit.inference.likelihood import covariance
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.search import climb
+from lensvit.inference.settings import ImportanceSettings
 from lensvit.inference.target import LensTarget, SampledLens
+from lensvit.lensing.lens_equation import solve
+from lensvit.lensing.system import System
 from lensvit.parameters import priors, uniform
 from tests.builders import noisy_posterior, parameter_tensor
 
@@ -113,3 +118,29 @@ def test_charts_are_as_wide_as_the_curvature_where_they_stand(target, chart):
     wrong[0, COORDINATES.index("gamma")] = 5.0
     assert [list(one.mean) for one in target.local(wrong)] == [list(places[1])]
     assert len(target.local(wrong[:1])) == 0
+
+
+@pytest.mark.parametrize("angle", [{}, {"psi_ext": uniform(0.0, 2.0)}])
+def test_a_lens_that_is_known_to_have_no_shear_is_fitted_and_sampled(space_camera, angle):
+    psf, renderer, systems, _ = space_camera
+    parameters = systems[QUAD].parameters | {"gamma_ext": 0.0}
+    alone = [System(parameters, solve(parameters).brightest(4))]
+    posterior = noisy_posterior((psf, renderer, alone, renderer.render(alone)))
+    posterior.prior = LogPrior(priors({}) | angle, external_shear=False)
+    fit = climb(posterior, start_from(parameter_tensor(alone)), torch.zeros(1, dtype=torch.long), 60)
+    assert fit.at_maximum().all() and fit.iterations.item() < 30
+    target = SampledLens(posterior, fit.coordinates)
+    free = target.free
+    spread = covariance(fit.information[:, free][:, :, free])[0].numpy()[0]
+    assert len(free) == 12
+    assert target.log_density(target.values(fit.coordinates)) == pytest.approx(fit.density.numpy(), abs=5e-3)
+    chart = target.chart(target.values(fit.coordinates)[0], spread)
+    found = sample(target, [chart], ImportanceSettings(effective=100, draws=100, max_calls=2000), 1)
+    assert not found.reason and found.places.shape[1] == 12
+
+
+def test_a_place_at_which_a_direction_is_left_open_has_no_chart(target, chart):
+    information = torch.eye(14, dtype=torch.float64).repeat(3, 1, 1)
+    information[1, 0, 0], information[2, 3, 3] = 0.0, -1.0
+    charts = target._charts(np.stack([chart.mean] * 3), information)
+    assert len(charts) == 1 and isinstance(charts[0], Chart)

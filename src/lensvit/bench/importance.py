@@ -2,7 +2,8 @@
 
 Both sample the same system, one thread each. The chain starts from the priors, anneals and is tuned as the stage
 ``mcmc`` does it, and then makes a number of steps that is enough to see how fast its effective size grows; its cost is
-that of the burn-in and of as many further steps as the effective size of the importance sampling needs.
+that of the burn-in and of as many further steps as the effective size of the importance sampling needs. The importance
+sampling begins at the maximum, whose search is not counted.
 """
 
 from __future__ import annotations
@@ -79,5 +80,5 @@ def _chain(target: LensTarget, settings: EnsembleSettings, effective: float) -> 
     burn_in, burnt = ensemble.calls, time.process_time() - started
     chain = ensemble.chain(walkers, moves)
     steps, seconds = ensemble.calls - burn_in, time.process_time() - started - burnt
-    share = effective / effective_sizes(chain.values)[0]
+    share = effective / effective_sizes(chain.values).bulk
     return burn_in + share * steps, burnt + share * seconds

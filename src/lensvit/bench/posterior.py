@@ -20,6 +20,7 @@ from lensvit.inference.coordinates import start_from, to_parameters
 from lensvit.inference.likelihood import covariance
 from lensvit.inference.posterior import Posterior, possible
 from lensvit.inference.prior import LogPrior
+from lensvit.inference.search import climb
 from lensvit.jobs.processes import share_work
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.galaxies import AMPLITUDES, CompiledGalaxies, Galaxies
@@ -29,6 +30,7 @@ from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, PARAMETERS, priors
 
+STEPS = 60  # most steps of the search for a maximum
 BATCH = 32  # draws of one call
 ROUNDS = 7  # of which the fastest counts
 SEED, SIGMA = 1, 1.0  # of the system, and of its background noise [counts/s per pixel]
@@ -114,7 +116,7 @@ def _seconds(work: Way) -> float:
 
 
 def system_posterior(name: str) -> tuple[Posterior, Tensor]:
-    """The posterior of a system with four quasar images, and the coordinates (1, 14) of the truth."""
+    """The posterior of a system with four quasar images, and the coordinates (1, 14) of its maximum."""
     pixels, pixel_scale, side, fwhm = CAMERAS[name]
     renderer = BatchedRenderer(pixels, pixel_scale, moffat(side, pixel_scale, fwhm), SCENE)
     values = {row.name: row.prior.mean or 0.0 for row in PARAMETERS}
@@ -126,7 +128,8 @@ def system_posterior(name: str) -> tuple[Posterior, Tensor]:
     posterior = Posterior(
         renderer, data, torch.full((1,), SIGMA), SCENE.exposure, LogPrior(priors({})), SCENE.max_images
     )
-    return posterior, start_from(torch.tensor([[values[key] for key in NAMES]]))
+    truth = start_from(torch.tensor([[values[key] for key in NAMES]]))
+    return posterior, climb(posterior, truth, torch.zeros(1, dtype=torch.long), STEPS).coordinates
 
 
 def _draws(posterior: Posterior, maximum: Tensor, count: int) -> Tensor:

@@ -43,10 +43,10 @@ def rank_r_hat(ensembles: Sequence[np.ndarray]) -> float:
     ensembles
         Places (N, W, d) that W walkers passed in N steps, of each ensemble. The halves of each are compared too.
     """
-    flat = [ensemble.reshape(-1, ensemble.shape[-1]) for ensemble in ensembles]
-    count = min(JUDGED, *map(len, flat))
-    some = np.stack([values[np.linspace(0, len(values) - 1, count).round().astype(int)] for values in flat])
-    return float(np.max(array_stats.rhat(some, chain_axis=0, draw_axis=1, method="rank")))
+    steps = min(max(1, JUDGED // ensembles[0].shape[1]), *map(len, ensembles))  # of all walkers
+    some = [ensemble[np.linspace(0, len(ensemble) - 1, steps).round().astype(int)] for ensemble in ensembles]
+    flat = np.stack([places.reshape(-1, places.shape[-1]) for places in some])
+    return float(np.max(array_stats.rhat(flat, chain_axis=0, draw_axis=1, method="rank")))
 
 
 def effective_sizes(places: np.ndarray) -> EffectiveSizes:

@@ -1,20 +1,21 @@
 r"""Adaptive importance sampling of a posterior, with a certificate that says whether to believe it.
 
-Places x are drawn from proposals :math:`q_t` and weighted by the posterior density p over the density of all proposals,
+Places x are drawn from a proposal, in rounds, and weighted by the density of the posterior over that of the proposal,
 
-.. math:: w(x) = p(x) \Big/ \sum_t \frac{n_t}{N} q_t(x)
+.. math:: w(x) = p(x) / q(x),
 
-(a deterministic mixture, Veach & Guibas 1995; Cornuet et al. 2012, arXiv:0907.1254), so that no draw is lost when a
-proposal changes. A proposal is a mixture of t distributions, each in the coordinates of a chart
+whose mean is the evidence. A proposal q is a mixture of t distributions, each in the coordinates of a chart
 (:mod:`lensvit.inference.chart`): one around each maximum that searches have found, and a wide part around these, which
 is stretched along one direction after the other. Where the weights are uneven, new components are put at the largest
 weights, as wide as the posterior's curvature there (incremental mixture importance sampling, Raftery & Bao 2010), and
-all are refitted to the weighted draws by expectation maximisation (Cappé et al. 2008, arXiv:0710.4242). The largest
-weights are smoothed by a Pareto distribution, whose shape k says how far sums of weights can be trusted (Vehtari et al.
-2024, JMLR 25, 72), by arviz-stats. The mean weight is the evidence.
+all are refitted to the weighted draws by expectation maximisation (Cappé et al. 2008, arXiv:0710.4242). For this, draws
+of all rounds count, each weighted by the mixture of all proposals (Cornuet et al. 2012, arXiv:0907.1254). Then rounds
+begin anew: draws to which a proposal was fitted are no fair sample of it, and would make the evidence too small. The
+largest weights are smoothed by a Pareto distribution, whose shape k says how far sums of weights can be trusted
+(Vehtari et al. 2024, JMLR 25, 72), by arviz-stats.
 
-Before that, a few places far out are looked at. Where the density is far larger than the known maxima explain, there
-may be another one, and a search starts there.
+Before that, some places are drawn from normal distributions that are three times as wide as the posterior at its
+maxima. Where the density is far larger than the known maxima explain, there may be another one, and searches start.
 
 A sample is certified if
 
@@ -22,11 +23,11 @@ A sample is certified if
 - its effective size is reached,
 - the last two rounds, which are independent, agree on evidence, means and widths within their errors,
 - the wide part finds next to no mass where the others expect none,
-- and log densities two standard deviations out are those of a normal distribution in the charts, to 4 in the mean:
-  where a posterior bends away from its charts, its ends may lie where no draw comes, and all else looks right.
+- and log densities at places of a distribution twice as wide are those of a normal distribution in the charts, to 4
+  in the mean: where a posterior bends away from its charts, its ends may lie where no draw comes, and all else looks
+  right.
 
-A maximum that no search has found stays unknown if it lies eight standard deviations or more from the others, or is
-much narrower than they are.
+A maximum that no search has found may stay unknown, the more so the farther it lies and the narrower it is.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from lensvit.inference.settings import LARGEST_K, ImportanceSettings
 FREEDOM = 8.0  # degrees of freedom of the t distributions
 CORE = 1.05  # width of a core at first, in Laplace's standard deviations
 WIDE, STRETCH = 0.15, 4.0  # share of the wide part, and how far it is stretched
-LEAST = 0.01  # smallest share of a component
+LEAST = 0.01  # smallest share of a component, before all are made to add up to 1
 AGREE = 4.0  # largest difference of two rounds in units of its error
 OUTSIDE = 0.03  # largest share of the mass where the wide part is denser than the others
 POOR = 0.1  # effective over all draws below which the proposal is refitted
@@ -55,12 +56,14 @@ GROWTH = 1.5  # of a round after a refit
 ENOUGH = 1.1  # further draws over those that seem to be missing
 SMALLEST, LONGEST = 0.5, 3.0  # further draws, in units of those that there are
 PASSES = 3  # steps of the expectation maximisation
-NEAR_LOOKS, NEAR_REACH = 32, 2.0  # nearer places, that say how normal the posterior is
+HEIGHT_LOOKS, HEIGHT_REACH = 5, 0.5  # places near a maximum, that say how high the posterior is there
+NEAR_LOOKS, NEAR_REACH = 32, 2.0  # places that say how normal it is, and the width of their distribution, in its own
 CURVED_FROM = 4.0  # mean difference of log densities there to those of a normal distribution that is too much
 MOST_OFF = 20.0  # what one place counts for at most in this mean
-LOOKS, REACH = 48, 3.0  # places that are looked at, and how far out [standard deviations]
+LOOKS, REACH = 48, 3.0  # places where other maxima are sought, and the width of their distribution
 EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
 SEARCHES = 3  # most searches
+LOWEST_HEIGHT = -1e300  # log density at a maximum without any
 LOWEST = 15.0  # log mass below that of the best maximum from which on a maximum does not matter
 
 # why there is no certificate
@@ -221,18 +224,19 @@ class Proposal(NamedTuple):
         return np.logaddexp(*self.log_densities(places))
 
     def uncovered(self, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The places (m, d) of the largest weights that are far from each other and from all components."""
+        """The places (m, d) of the largest weights, far from each other and from components that were put before."""
         order = np.argsort(-weights)[: 10 * NEW]
-        known = [np.abs(part.chart.standard(places[order])).max(1) for part in self.components[self.maxima :]]
-        free = np.min([np.full(len(order), np.inf), *known], axis=0) > APART
-        chart, found = self.components[0].chart, np.empty((0, places.shape[1]))
-        for row in order[free]:
-            apart = (
-                np.abs(chart.standard(found) - chart.standard(places[row : row + 1])).max(1) if len(found) else [np.inf]
-            )
-            if min(apart) > APART:
-                found = np.vstack([found, places[row]])
-        return found[: min(NEW, MOST - len(self.components))]
+        order = order[weights[order] > 1 / len(weights)]
+        chart = self.components[0].chart
+        known = [chart.standard(part.chart.mean[None])[0] for part in self.components[self.maxima :]]
+        found: list[int] = []
+        for row, where in zip(order, chart.standard(places[order]), strict=True):
+            if len(found) == min(NEW, MOST - len(self.components)):
+                break
+            if all(np.abs(where - other).max() > APART for other in known):
+                known.append(where)
+                found.append(row)
+        return places[found]
 
     def looking_ahead(self, chart: Chart) -> Chart:
         """A chart that is wider along the direction in which it exceeds the first one most: along a ridge."""
@@ -423,35 +427,37 @@ class _Sampler:
 
     def _around(self, charts: Sequence[Chart]) -> Proposal:
         """The first proposal, with the maxima that are found from far out."""
-        charts, heights = list(charts), self._heights(charts)
+        charts, heights = list(charts), [self._height(chart) for chart in charts]
         places, density = self._looks(charts, LOOKS, REACH)
-        excess = np.where(np.isfinite(density), density - _expected(charts, heights, places), -np.inf)
+        excess = density - _expected(charts, heights, places)
         order = np.argsort(-excess)[:SEARCHES]
         start = places[order[excess[order] > EXCESS]]
         for chart in self.target.climbed(start) if len(start) else ():
             if all(np.abs(known.standard(chart.mean[None])).max() > APART for known in charts):
                 charts.append(chart)
-        heights = self._heights(charts)
-        masses = heights + [chart.log_volume() for chart in charts]
-        kept = [row for row, mass in enumerate(masses) if mass > masses.max() - LOWEST]
-        charts, heights = [charts[row] for row in kept], heights[kept]
+                heights.append(self._height(chart))
+        masses = np.array([height + chart.log_volume() for height, chart in zip(heights, charts, strict=True)])
+        kept = np.flatnonzero(masses >= masses.max() - LOWEST)
+        charts, heights = [charts[row] for row in kept], [heights[row] for row in kept]
         places, density = self._looks(charts, NEAR_LOOKS, NEAR_REACH)
-        off = np.abs(density - _expected(charts, heights, places))[np.isfinite(density)]  # a prior may end before
+        off = np.abs(density - _expected(charts, heights, places))
         self.curved = len(off) > 0 and bool(np.minimum(off, MOST_OFF).mean() > CURVED_FROM)
-        return Proposal.around(charts, heights)
+        return Proposal.around(charts, np.array(heights))
 
     def _looks(self, charts: Sequence[Chart], count: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
-        """Places (count, d) so many standard deviations out in all directions, and their log densities."""
+        """Places from distributions ``reach`` times as wide as the charts' that have a density, and its logarithm."""
         standard = reach * self.random.standard_normal((count, len(charts[0].mean)))
         parts = zip(charts, np.array_split(standard, len(charts)), strict=True)
         places = np.concatenate([chart.places(part) for chart, part in parts])
-        return places, self.target.log_density(places)
+        density = self.target.log_density(places)
+        known = np.isfinite(density)  # a prior may end before
+        return places[known], density[known]
 
-    def _heights(self, charts: Sequence[Chart]) -> np.ndarray:
-        """Log densities (C,) at maxima, a place without density counting as the lowest."""
-        heights = self.target.log_density(np.stack([chart.mean for chart in charts]))
-        low = heights[np.isfinite(heights)].min(initial=0.0) - LOWEST
-        return np.where(np.isfinite(heights), heights, low)
+    def _height(self, chart: Chart) -> float:
+        """Log density at a maximum, as places near it have it: a prior may end there, or have a pole."""
+        places, density = self._looks([chart], HEIGHT_LOOKS, HEIGHT_REACH)
+        squares = np.square(chart.standard(places)).sum(1)
+        return float(np.median(density + squares / 2)) if len(density) else LOWEST_HEIGHT
 
     def run(self) -> ImportanceSample | None:
         """Draw rounds until the sample is certified or the budget is spent."""
@@ -459,7 +465,8 @@ class _Sampler:
         while True:
             self._round(min(count, max(self._left(), self.settings.draws // 2)))  # searches may have cost much
             result = self._result()
-            if (result is not None and result.reason in ("", CURVED)) or self._left() < self.settings.draws // 2:
+            done = result is not None and (not result.reason or (self.curved and len(self.rounds) > 1))
+            if done or self._left() < self.settings.draws // 2:
                 return result
             if result is None or self._is_poor(result):
                 self._refit()
@@ -494,6 +501,8 @@ class _Sampler:
 
     def _is_poor(self, result: ImportanceSample) -> bool:
         """Whether a better proposal promises more than further draws of this one."""
+        if self.curved:
+            return False
         if result.effective < POOR * len(result.weights):
             return True
         return result.k > LARGEST_K if len(self._now()) < 2 else result.reason != FEW
@@ -517,6 +526,8 @@ class _Sampler:
 
     def _reason(self, rounds: list[Round], every: Weighted) -> str:
         """Why there is no certificate for some rounds of one proposal with these weights."""
+        if self.curved:
+            return CURVED
         if len(rounds) < 2:
             return FEW
         both = self._together(rounds[-2:])
@@ -529,10 +540,10 @@ class _Sampler:
         core, wide = self.proposal.log_densities(np.concatenate([part.places for part in rounds]))
         if every.weights[wide > core].sum() > OUTSIDE:
             return MORE
-        return CURVED if self.curved else ""
+        return ""
 
 
-def _expected(charts: Sequence[Chart], heights: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _expected(charts: Sequence[Chart], heights: Sequence[float], places: np.ndarray) -> np.ndarray:
     """Log densities (n,) at places (n, d) of posteriors that are normal in their charts, with heights (C,)."""
     logs = [
         height - np.square(chart.standard(places)).sum(1) / 2 for chart, height in zip(charts, heights, strict=True)

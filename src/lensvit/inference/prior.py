@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensvit.inference.coordinates import ANGLE, SIZE, to_coordinates, to_parameters
+from lensvit.inference.coordinates import ANGLE, LEAST_SHEAR, SIZE, to_coordinates, to_parameters
 from lensvit.inference.likelihood import Equations
 from lensvit.lensing.galaxies import AMPLITUDES
 from lensvit.parameters import NAMES, Prior
@@ -64,7 +64,8 @@ class LogPrior:
         self.sd = torch.tensor([*sd, *[torch.inf] * flat], dtype=torch.float64)
         self.reach = torch.tensor([*reach, *[torch.inf] * flat], dtype=torch.float64)
         if not external_shear:
-            self.center[SIZE], self.sd[[SIZE, ANGLE]], self.reach[[SIZE, ANGLE]] = 0.0, KNOWN, torch.inf
+            self.center[SIZE], self.center[ANGLE] = LEAST_SHEAR, 0.0  # what coordinates make of no shear
+            self.sd[[SIZE, ANGLE]], self.reach[[SIZE, ANGLE]] = KNOWN, torch.inf
         if self.reach[ANGLE] >= HALF * (1 - ROUNDING):
             self.reach[ANGLE] = torch.inf  # all directions
 

@@ -1,4 +1,4 @@
-"""Settings of an ensemble of Markov chains."""
+"""Settings of samplers: of an ensemble of Markov chains, and of sampling by importance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from lensvit.io.settings import Settings
 
-BEFORE = 100  # calls before the first round of a sample by importance
+BEFORE = 100  # calls of a sample by importance before its first round, if no search starts
 LARGEST_K = 0.7  # largest Pareto k of a certified sample by importance
 
 
@@ -42,11 +42,11 @@ class ImportanceSettings(Settings):
     effective: int = Field(
         ge=20, le=100_000, description="effective size of the sample at which the work on a system ends"
     )
-    draws: int = Field(ge=50, le=100_000, description="draws of a round at first, of which a sample has two or more")
+    draws: int = Field(ge=50, le=100_000, description="draws of the first round; a sample has two rounds or more")
     max_calls: int = Field(
-        ge=100,
+        ge=200,
         le=10_000_000,
-        description="most likelihood calls of a system; without a certificate by then, the system has none",
+        description="likelihood calls, and draws beyond the prior, after which a system has no more rounds",
     )
 
     @model_validator(mode="after")

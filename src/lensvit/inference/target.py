@@ -20,11 +20,10 @@ from lensvit.inference.search import climb
 from lensvit.lensing.observed import noisy_images
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import LensModel, full_priors
-from lensvit.psf.kernel import fwhm
+from lensvit.psf.kernel import FWHM_IN_SIGMAS, fwhm
 
 AT_ONCE = 16  # images at a time, so that they and their noise stay in the cache
 CLIMB = 20  # most steps of a search that starts far out
-SIGMAS = 2 * np.sqrt(2 * np.log(2))  # FWHM of a normal distribution in its standard deviations
 ONLY_SYSTEM = torch.zeros(1, dtype=torch.long)  # the row of a posterior of one system
 
 
@@ -141,10 +140,10 @@ class SampledLens(LensTarget):
         """Positions and log fluxes of the quasar's images as functions of free coordinates, in units of their errors.
 
         An image of the magnification m is known in proportion to the root of m, in position as to the width of the
-        PSF, in log flux as to 1. A place has features if its images are those of the maximum (d,).
+        PSF, in log flux as to 1. A place has features if it has all images of the maximum (d,).
         """
         renderer = self.posterior.renderer
-        width = fwhm(renderer.kernel, renderer.pixel_scale) / SIGMAS
+        width = fwhm(renderer.kernel, renderer.pixel_scale) / FWHM_IN_SIGMAS
         here, size, _ = self._images(mean[None])
         present = size[0] != 0
         here, size = here[:, present], size[:, present]
@@ -190,9 +189,11 @@ class SampledLens(LensTarget):
         return [chart.bent(self.features(chart.mean)) for chart in found]
 
     def _charts(self, places: np.ndarray, information: Tensor) -> list[Chart]:
-        """Charts at free coordinates (n, d), with the information (n, 14, 14) there."""
-        spread = covariance(information[:, self.free][:, :, self.free])[0].numpy()
-        return [Chart.straight(place, matrix) for place, matrix in zip(places, spread, strict=True)]
+        """Charts at those free coordinates (n, d) whose information (n, 14, 14) has an inverse."""
+        information = information[:, self.free][:, :, self.free]
+        good = torch.linalg.cholesky_ex(information)[1] == 0  # else data and prior leave a direction open
+        spread = covariance(information[good])[0].numpy()
+        return [Chart.straight(place, matrix) for place, matrix in zip(places[good.numpy()], spread, strict=True)]
 
 
 def observed_posterior(settings: LensModel, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:

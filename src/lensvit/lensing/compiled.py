@@ -16,6 +16,8 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
+from lensvit.lensing.power_law import CENTRE
+
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 F, I = np.float32, np.int32  # noqa: E741 - constants and casts of the loops
@@ -29,7 +31,7 @@ E2, E3, E4, E5, E6, E7 = (F(1 / math.factorial(k)) for k in range(2, 8))  # of t
 L3, L5, L7, L9 = (F(2 / k) for k in (3, 5, 7, 9))  # of the series of the logarithm
 MANTISSA, BIAS = I(23), I(127)  # bits of a float32's fraction, and the exponent that stands for 1
 ROOT_HALF = I(F(math.sqrt(0.5)).view(np.int32))
-NEAREST = F(1e-18)  # least square of a distance, as of lensvit.lensing.power_law
+NEAREST = F(CENTRE**2)  # least square of a distance
 TINY = F(1e-37)
 
 

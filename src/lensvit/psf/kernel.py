@@ -25,6 +25,7 @@ from lensvit import __version__
 from lensvit.errors import LensvitError
 from lensvit.io import files
 
+FWHM_IN_SIGMAS = 2.355  # width of a normal distribution at half its height, in standard deviations
 OVERSAMPLING = 5  # fine pixels along the side of a native pixel
 TAPER = 0.1  # the outer share of the radius over which the kernel falls to 0
 LEAST_ENCLOSED = 0.5  # share of the light; a kernel with less is cut through the core
@@ -152,7 +153,7 @@ def centroid(kernel: np.ndarray) -> tuple[float, float]:
     The kernel is weighted with a Gaussian as wide as the core, which moves with the centroid until both agree, so that
     noise and asymmetric wings do not count.
     """
-    sigma = max(fwhm(kernel, 1.0) / 2.355, 1.0)
+    sigma = max(fwhm(kernel, 1.0) / FWHM_IN_SIGMAS, 1.0)
     offset = np.arange(len(kernel)) - (len(kernel) - 1) / 2
     y, x = (float(offset[index]) for index in np.unravel_index(kernel.argmax(), kernel.shape))
     for _ in range(100):
