@@ -1,17 +1,20 @@
 # predictions/{model}.parquet -> tables/table1.csv, figures/figure2, figure3
 
+TRAININGS = products.trainings_shown(CONFIG)
+
 
 rule table:
     input:
         **large(
             predictions=of_models(rules.evaluate.output.summary),
             catalog=rules.catalog.output.catalog,
-            others=LIMIT.files + FITS.files + EXACT.files,
+            others=LIMIT.files + FITS.files + EXACT.files + TRAININGS.files,
         ),
         scaler=rules.catalog.output.scaler,
     output:
         table=reported_table("table1"),
         errors=table_file("table1_errors"),
+        differences=table_file("table1_differences"),
     log:
         log_file("table"),
     benchmark:
@@ -25,12 +28,13 @@ rule table:
         limit=LIMIT.options,
         refined=FITS.options,
         importance=EXACT.options,
+        trainings=TRAININGS.options,
     message:
         "Table 1"
     shell:
         "python -m lensvit table --predictions {input.predictions} --catalog {input.catalog}"
-        " --scaler {input.scaler} {params.limit} {params.refined} {params.importance}"
-        " --output {output.table} --errors {output.errors} > {log} 2>&1"
+        " --scaler {input.scaler} {params.limit} {params.refined} {params.importance} {params.trainings}"
+        " --output {output.table} --errors {output.errors} --differences {output.differences} > {log} 2>&1"
 
 
 rule figure2:

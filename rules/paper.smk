@@ -13,6 +13,7 @@ rule numbers:
         settings=settings_file("numbers"),
         table=table_file("table1"),
         errors=table_file("table1_errors"),
+        differences=table_file("table1_differences"),
         chapters=[path for paths in TABLES.values() for path in paths],
         models=of_models(rules.train.output.config),
         histories=of_models(rules.train.output.history),
@@ -37,6 +38,7 @@ rule numbers:
         "the numbers of the paper"
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
+        " --differences {input.differences}"
         " --chapter {params.chapters} --models {input.models} --predictions {input.predictions}"
         " --catalog {input.catalog} --psfs {input.psfs} --benchmarks {params.benchmarks} --output {output} > {log} 2>&1"
 

@@ -129,6 +129,14 @@ def posteriors_shown(run: Run) -> Shown:
     return Shown(files, " ".join(options))
 
 
+def trainings_shown(run: Run) -> Shown:
+    """The predictions of further trainings of the models, for Table 1."""
+    folder = f"{run_folder(run)}/predictions"
+    given = [(model, f"{folder}/{other}.parquet") for model in run.models for other in run.further_trainings(model)]
+    files = list(dict.fromkeys(path for _, path in given))
+    return Shown(files, " ".join(["--trainings", *(f"{model}={path}" for model, path in given)]) if given else "")
+
+
 # ---------------------------------------------------------------- for the paper
 
 

@@ -28,7 +28,8 @@ PAPER_IMAGE_SIZE = 224
 SPLITS = ("train", "validation", "test")
 # what tables call their columns, rows and groups, and files their parts, beside the parameters
 RESERVED = {
-    *("overall", "all", "id", "index", "model", "models", "method", "kind", "state", "target", "instrument", "psf"),
+    *("overall", "standardised", "mass", "trainings", "scatter"),
+    *("all", "id", "index", "model", "models", "method", "kind", "state", "target", "instrument", "psf"),
     *("case", "sample", "start", "images", "systems", "split", "train", "validation", "test", "seed", "chunk", "row"),
     *("redraws", "n_images", "sigma_bkg", "label", "run", "stage", "seconds", "level", "coverage", "share"),
     *("prior", "network", "limit", "bayes", "refined", "importance", "mcmc", "covariance"),
@@ -36,6 +37,7 @@ RESERVED = {
 }
 NOT_TEXT = {"na", "null", "none", "true", "false"}  # as tables are read again, beside numbers, nan and inf
 
+BESIDE = {"label", "gpus", "nodes", "recipe", "changes", "seed"}  # keys of a network that are none of its architecture
 LEAST_IMAGED = 0.5  # share of the systems of the priors that a camera can image
 
 # stage -> its settings, as a function of the item that it works on ("" for none)
@@ -346,6 +348,24 @@ class Run(Settings):
         for section in self.sections.values():
             networks |= section.networks(self)
         return networks
+
+    def further_trainings(self, model: str) -> list[str]:
+        """The networks that differ from a model in their seed alone.
+
+        Parameters
+        ----------
+        model
+            Key of the model.
+        """
+
+        def same(name: str) -> tuple[dict[str, Any], Recipe]:
+            return self.networks[name].model_dump(exclude=BESIDE), self.recipe(name)
+
+        def seed(name: str) -> int:
+            chosen = self.networks[name].seed
+            return self.seed if chosen is None else chosen
+
+        return [name for name in self.networks if seed(name) != seed(model) and same(name) == same(model)]
 
     def given_images(self) -> list[Sample]:
         """All images that networks are given."""

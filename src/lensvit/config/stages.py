@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lensvit.config.schema import Run, Stages, figure_labels, system_settings
+from lensvit.config.schema import BESIDE, Run, Stages, figure_labels, system_settings
 from lensvit.io.settings import canonical
 
 
@@ -52,7 +52,7 @@ def _train(run: Run, name: str) -> dict[str, Any]:
     model = run.networks[name]
     content = {
         "seed": run.seed if model.seed is None else model.seed,
-        "network": model.model_dump(exclude={"label", "gpus", "nodes", "recipe", "changes", "seed"}),
+        "network": model.model_dump(exclude=BESIDE),
         "recipe": run.recipe(name),
     }
     if run.training.stream:

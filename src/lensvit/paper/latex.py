@@ -238,12 +238,39 @@ def uncertain(value: float, error: float) -> str:
     ValueError
         If the error is not positive.
     """
-    if not error > 0:
-        raise ValueError(f"{error} is no uncertainty")
+    decimals = _decimals(error)
     if error >= 1000:
         return rf"{number(value, digits=3)} \ensuremath{{\pm}} {number(error, digits=2)}"
-    decimals = max(1 - math.floor(math.log10(float(f"{error:.1e}"))), 0)
     return rf"\ensuremath{{{value:.{decimals}f} \pm {error:.{decimals}f}}}"
+
+
+def concise(value: float, error: float) -> str:
+    """A value with its standard error in units of the last digits, to the second digit of the error: ``0.1179(39)``.
+
+    An error of one and more has its own point: ``62.3(1.2)``.
+
+    Parameters
+    ----------
+    value
+        The value.
+    error
+        Its standard error, in the same unit.
+
+    Raises
+    ------
+    ValueError
+        If the error is not positive.
+    """
+    decimals = _decimals(error)
+    shown = f"{error:.{decimals}f}" if error >= 1 else f"{error * 10**decimals:.0f}"
+    return _typeset(f"{value:,.{decimals}f}({shown})")
+
+
+def _decimals(error: float) -> int:
+    """Digits behind the point to the second significant digit of a standard error."""
+    if not error > 0:
+        raise ValueError(f"{error} is no uncertainty")
+    return max(1 - math.floor(math.log10(float(f"{error:.1e}"))), 0)
 
 
 def percent(fraction: float, decimals: int = 0) -> str:
@@ -317,6 +344,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "number": number,
     "rmse": rmse,
     "uncertain": uncertain,
+    "concise": concise,
     "percent": percent,
     "unit": unit,
     "brackets": brackets,

@@ -58,6 +58,7 @@ def numbers(
     settings: Path,
     table: Path,
     errors: Path,
+    differences: Path,
     chapter: list[str],
     models: list[Path],
     predictions: list[Path],
@@ -76,6 +77,8 @@ def numbers(
         Table 1.
     errors
         The standard errors of the entries of Table 1.
+    differences
+        How the models of Table 1 differ, with paired standard errors.
     chapter
         NAME=PATH for each table of the other chapters: calibration=tables/calibration.csv
         calibration=tables/joint.csv limit=tables/limit.csv. The files of a chapter stand in the order that its
@@ -108,8 +111,9 @@ def numbers(
         networks = [_network(path, context) for path in models]
     with _checked("data", [catalog, *psfs]):
         data_part = data.numbers(psfs, context)
-    with _checked("accuracy", [table, errors, *predictions]):
-        accuracy_part = accuracy.numbers([table, errors, *predictions], context)
+    whole_table = [table, errors, differences, *predictions]
+    with _checked("accuracy", whole_table):
+        accuracy_part = accuracy.numbers(whole_table, context)
     with _checked("run", [settings]):
         run = RunName(name=config["run"], scale=content.scale, seed=config["seed"])
     with _checked("evaluation", [settings]):

@@ -35,10 +35,30 @@ def overall(per_target: np.ndarray) -> np.ndarray:
     return np.sqrt(np.sum(np.square(per_target), axis=-1))
 
 
+def roots(square: np.ndarray) -> np.ndarray:
+    """Root mean squared errors (..., 1 + K), overall first, of mean squared errors (..., K)."""
+    per_target = np.sqrt(square)
+    return np.concatenate([overall(per_target)[..., None], per_target], axis=-1)
+
+
+def standardised(square: np.ndarray, scatter: np.ndarray) -> np.ndarray:
+    """The standardised error (...): the root of the MEAN over targets of mean squared errors in units of a scatter.
+
+    Predicting the prior's mean has 1, if the scatter is that of the prior.
+
+    Parameters
+    ----------
+    square
+        (..., K) mean squared errors.
+    scatter
+        (K,) standard deviations.
+    """
+    return np.sqrt(np.mean(square / np.square(scatter), axis=-1))
+
+
 def with_overall(error: np.ndarray) -> np.ndarray:
-    """The column (1 + K,) of Table 1, overall first, of errors (n, K)."""
-    per_target = rmse(error)
-    return np.concatenate([[overall(per_target)], per_target])
+    """The root mean squared errors (1 + K,), overall first, of errors (n, K)."""
+    return roots(np.mean(np.square(error), axis=0))
 
 
 def bootstrap_weights(systems: int, seed: int | np.random.Generator) -> np.ndarray:
@@ -82,5 +102,4 @@ def standard_errors(error: np.ndarray, seed: int) -> np.ndarray:
     -------
     (1 + K,)
     """
-    per_target = np.sqrt(bootstrap_weights(len(error), seed) @ np.square(error))  # (BOOTSTRAPS, K)
-    return np.std(np.column_stack([overall(per_target), per_target]), axis=0, ddof=1)
+    return np.std(roots(bootstrap_weights(len(error), seed) @ np.square(error)), axis=0, ddof=1)

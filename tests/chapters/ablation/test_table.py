@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lensvit.chapters.ablation.table import relative_scatter
 from lensvit.errors import LensvitError
+from lensvit.statistics.compare import relative_scatter
 from tests.chapters.ablation.makers import SCORES, made
 
 
@@ -31,11 +31,27 @@ def test_the_table(run):
     assert origin["commit"] == "abc" and origin["cores"] == 2 and len(origin["date"]) == 10
 
 
-def test_the_scatter_is_that_between_seeds_and_not_between_variants():
+def test_the_errors_of_differences_contain_the_paired_one_of_the_test_set(run):
     rng = np.random.default_rng(0)
-    groups = [size * np.exp(0.03 * rng.normal(size=count)) for size in (0.1, 1, 5) for count in (400, 2, 1)]
-    assert relative_scatter(groups) == pytest.approx(0.03, rel=0.1)
-    assert np.isnan(relative_scatter([np.array([0.1]), np.array([0.3])]))
+    for name in ("resnet-reference-1", "resnet-raw-1"):
+        path = run / "predictions" / f"{name}.parquet"
+        table = pd.read_parquet(path)
+        table["gamma_mean"] += rng.normal(0, 0.05, len(table))
+        table.to_parquet(path)
+    found = pd.read_csv(made(run)[0], dtype={"model": str}).fillna({"variant": ""}).set_index(["model", "variant"])
+    first, raw = found.loc[("resnet", "")], found.loc[("resnet", "raw")]
+    assert np.isnan(first["sampling_error"]) and raw["sampling_error"] > 0
+    parts = raw["error"], first["error"], raw["sampling_error"]
+    assert raw["difference_error"] == pytest.approx(np.sqrt(np.sum(np.square(parts))), rel=1e-4)
+    assert found.loc[("1", "raw"), "sampling_error"] == pytest.approx(0, abs=1e-9)  # errors of one size
+
+
+def test_predictions_of_other_systems_are_named(run):
+    path = run / "predictions" / "resnet-raw-1.parquet"
+    table = pd.read_parquet(path)
+    table.assign(id=[f"other{row}" for row in range(len(table))]).to_parquet(path)
+    with pytest.raises(LensvitError, match=r"predictions of .* are of other systems"):
+        made(run)
 
 
 def test_absent_predictions_are_named(run):

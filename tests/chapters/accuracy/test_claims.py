@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lensvit.chapters.accuracy.claims import against_prior, against_published, best, claims, leader, numbers
+from lensvit.chapters.accuracy.claims import (
+    against_prior,
+    against_published,
+    best,
+    claims,
+    compare,
+    leader,
+    level,
+    numbers,
+)
 from lensvit.chapters.quoting import Context
 from lensvit.errors import LensvitError
 from lensvit.io.tables import PREDICTIONS
@@ -22,38 +31,79 @@ PUBLISHED = {"key": "published_a", "label": "A", "kind": "published", "reference
 
 
 def row(
-    target: str, a: float, b: float, error: float = 0.01, prior: float = 1.0, published: float = 0.5
+    target: str, a: float, b: float, error: float = 0.01, prior: float = 1.0, published: float = 0.5, c: float = 9.0
 ) -> dict[str, Any]:
-    values = {"a": a, "b": b, "prior": prior, "published_a": published}
-    return {"target": target, "values": values, "errors": {"a": error, "b": error}}
+    """A row of which each difference has the paired standard error ``error``, a tenth of those of its entries."""
+    values = {"a": a, "b": b, "c": c, "prior": prior, "published_a": published}
+    names = [("a", "b"), ("a", "c"), ("b", "c"), *((name, "prior") for name in "abc")]
+    pairs = [
+        {
+            "first": one, "second": other, "difference": values[one] - values[other], "difference_error": error,
+            "ratio": values[one] / values[other], "ratio_error": error,
+        }
+        for one, other in names
+    ]  # fmt: skip
+    return {"target": target, "values": values, "errors": dict.fromkeys("abc", 10 * error), "pairs": pairs}
 
 
 def test_the_best_is_a_model_of_this_run() -> None:
     assert best(row("x", 0.9, 0.8, published=0.1, prior=0.2), [A, B]) == "b"
 
 
-@pytest.mark.parametrize("b, expected", [(0.6, "a"), (0.51, None), (0.5, None), (0.4, "b")])
-def test_leader_needs_a_clear_difference(b: float, expected: str | None) -> None:
+@pytest.mark.parametrize(
+    ("b", "expected", "bold"),
+    [(0.6, "a", ["a"]), (0.52, None, ["a", "b"]), (0.5, None, ["a", "b"]), (0.4, "b", ["b"])],
+)
+def test_leader_needs_a_clear_difference_of_paired_errors(b: float, expected: str | None, bold: list[str]) -> None:
     assert leader(row("x", 0.5, b), [A, B]) == expected
+    assert level(row("x", 0.5, b), [A, B]) == bold
+
+
+def test_without_pairs_the_errors_of_both_count() -> None:
+    old = row("x", 0.5, 0.6)
+    del old["pairs"]  # as version 0.1.0 wrote it
+    assert leader(old, [A, B]) is None and leader(row("x", 0.5, 0.6), [A, B]) == "a"
+    assert compare(old, "a", "b")["difference_error"] == pytest.approx(np.hypot(0.1, 0.1))
+    assert compare(old, "a", "prior")["difference_error"] == pytest.approx(0.1)
+
+
+def test_a_pair_can_be_asked_for_in_both_orders() -> None:
+    one, other = compare(row("x", 0.5, 0.8), "a", "b"), compare(row("x", 0.5, 0.8), "b", "a")
+    assert one["difference"] == -other["difference"] == pytest.approx(-0.3)
+    assert one["ratio"] * other["ratio"] == pytest.approx(1) and one["clear"] and other["clear"]
+    assert one["ratio_error"] / one["ratio"] == pytest.approx(other["ratio_error"] / other["ratio"])
+
+
+def test_all_that_are_not_clearly_behind_are_level() -> None:
+    c = B | {"key": "c"}
+    assert level(row("x", 0.5, 0.52, c=0.9), [A, B, c]) == ["a", "b"]
+    assert leader(row("x", 0.5, 0.9, c=0.52), [A, B, c]) is None  # ahead of one, not of the other
+    assert leader(row("x", 0.5, 0.9, c=0.8), [A, B, c]) == "a"
 
 
 def test_a_single_model_leads_nothing() -> None:
     assert leader(row("x", 0.5, 0.6), [A]) is None
+    alone = claims([A, PRIOR], [row("overall", 0.5, 0.6), row("gamma", 0.5, 0.6)])
+    assert alone["bold"] == {"overall": [], "gamma": []} and alone["rankings"]["overall"]["second"] is None
+    assert not alone["leads"] and not alone["lead_varies"]
 
 
 def test_against_prior() -> None:
-    rows = [row("strong", 0.1, 1), row("some", 0.7, 1), row("none", 0.99, 1), row("edge", 0.5, 1)]
-    result = against_prior(rows, A)
-    assert [r["target"] for r in result["strong"]] == ["strong", "edge"]
-    assert [r["target"] for r in result["some"]] == ["some"]
-    assert [r["target"] for r in result["none"]] == ["none"]
-    assert result["most"]["target"] == "strong" and result["least"]["target"] == "none"
-    assert result["factors"]["strong"] == pytest.approx(10)
+    rows = [row("strong", 0.1, 1), row("some", 0.7, 1), row("weak", 0.95, 1), row("edge", 0.5, 1)]
+    result = against_prior([*rows, row("constant", 0.98, 1), row("worse", 1.5, 1)], A)
+    groups = {name: [r["target"] for r in result[name]] for name in ("strong", "some", "weak", "constant")}
+    assert groups == {
+        "strong": ["strong", "edge"], "some": ["some"], "weak": ["weak"], "constant": ["constant", "worse"],
+    }  # fmt: skip
+    assert result["most"]["target"] == "strong" and result["least"]["target"] == "worse"
+    assert result["factors"]["strong"]["ratio"] == pytest.approx(10)
 
 
 def test_against_published() -> None:
-    rows = [row("overall", 1.0, 1), row("lower", 0.4, 1), row("higher", 0.6, 1), row("level", 0.51, 1)]
-    result = against_published(rows, A)
+    rows = [row("overall", 1.0, 1), row("standardised", 1.0, 1), row("mass", 1.0, 1)]
+    rows += [row(*content, 1, error=0.001) for content in (("lower", 0.4), ("higher", 0.6), ("level", 0.51))]
+    model = A | {"systems": 300}
+    result = against_published(rows, model)
     assert result["ratio"] == 2
     assert [[r["target"] for r in result[name]] for name in ("lower", "higher", "level")] == [
         ["lower"],
@@ -62,16 +112,51 @@ def test_against_published() -> None:
     ]
 
 
+def test_the_published_error_has_an_error_of_its_own() -> None:
+    """Equal values of 1,200 systems each: the difference has the square root of two times the error of ours."""
+    for size, error, expected in ((1200, 0.1, 0.1), (300, 0.1, 0.05), (4800, 0.1, 0.2)):
+        overall = row("overall", 1.0, 1, error=error / 10, published=1.0)
+        found = against_published([overall, row("gamma", 0.5, 1)], A | {"systems": size})
+        assert found["ratio_error"] == pytest.approx(np.hypot(error, expected))
+    # off by 3.5 times the error of ours, but by 2.5 of both
+    near = row("gamma", 0.5, 1, error=0.00143, published=0.55)
+    found = against_published([row("overall", 1.0, 1), near], A | {"systems": 1200})
+    assert [r["target"] for r in found["level"]] == ["gamma"]
+
+
 def test_claims_as_a_whole() -> None:
-    rows = [row("overall", 0.5, 0.8), row("x", 0.1, 0.9), row("y", 0.9, 0.1), row("z", 0.5, 0.5)]
+    rows = [row("overall", 0.5, 0.8), row("standardised", 0.5, 0.5), row("mass", 0.4, 0.3)]
+    rows += [row("gamma", 0.1, 0.9), row("n_sersic", 0.9, 0.1), row("theta_E", 0.5, 0.5)]
     result = claims([A, B, PRIOR, PUBLISHED], rows)
-    assert [column["key"] for column in result["ranking"]] == ["a", "b"] and result["ranking_clear"]
+    assert [column["key"] for column in result["ranking"]] == ["a", "b"]
+    assert {name: entry["clear"] for name, entry in result["rankings"].items()} == {
+        "overall": True, "standardised": False, "mass": True,
+    }  # fmt: skip
+    assert [entry["key"] for entry in result["rankings"]["mass"]["order"]] == ["b", "a"] and result["lead_varies"]
     assert [(lead["column"]["key"], [r["target"] for r in lead["rows"]]) for lead in result["leads"]] == [
-        ("a", ["x"]),
-        ("b", ["y"]),
+        ("a", ["gamma"]),
+        ("b", ["n_sersic"]),
     ]
-    assert [r["target"] for r in result["undecided"]] == ["z"]
+    assert [r["target"] for r in result["undecided"]] == ["theta_E"]
+    assert [r["target"] for r in result["mass"]] == ["gamma", "theta_E"]
     assert [entry["column"]["key"] for entry in result["published"]] == ["a"]
+    assert result["bold"]["theta_E"] == ["a", "b"] and result["bold"]["overall"] == ["a"]
+    assert result["trainings"] == [1, 1] and result["scatter"] is None
+    assert result["chance"] == pytest.approx(0.0027, rel=0.01)
+    often = [A | {"trainings": 3, "scatter": 0.02}, B | {"trainings": 1, "scatter": 0.02}]
+    result = claims([*often, PRIOR, PUBLISHED], rows)
+    assert result["trainings"] == [1, 3] and result["scatter"] == 0.02
+
+
+def test_the_largest_contributor_of_the_overall_error() -> None:
+    limit = {"key": "c", "label": "Limit", "kind": "limit", "reference": None}
+    rows = [row("overall", 1.0, 1.0, c=1.0), row("gamma", 0.8, 0.6, c=0.6), row("n_sersic", 0.6, 0.8, c=0.8)]
+    found = claims([A, B, PRIOR, limit], rows)["contributors"]
+    shares = [(entry["row"]["target"], [(e["column"]["key"], e["share"]) for e in entry["entries"]]) for entry in found]
+    assert shares == [
+        ("n_sersic", [("b", pytest.approx(0.64)), ("c", pytest.approx(0.64))]),
+        ("gamma", [("a", pytest.approx(0.64))]),
+    ]
 
 
 # ---------------------------------------------------------------- numbers
@@ -80,11 +165,19 @@ def test_claims_as_a_whole() -> None:
 def tables(folder: Path, *columns: str) -> list[Path]:
     """Table 1 with its errors, and predictions that are off by one and two sigmas in turn."""
     table = pd.DataFrame({"target": ["overall", *TARGET_NAMES], **dict.fromkeys(columns, 0.5)})
-    paths = [folder / name for name in ("table1.csv", "table1_errors.csv")]
-    for path in paths:
-        table.to_csv(path, index=False)
+    paths = [folder / f"{name}.csv" for name in ("table1", "table1_errors", "table1_differences")]
+    table.to_csv(paths[0], index=False)
+    ours = table[[name for name in table if not name.startswith("published")]]
+    ours.to_csv(paths[1], index=False)
     with paths[1].open("a") as file:
-        file.write(",".join(["systems", *("4" for _ in columns)]) + "\n")
+        for row, value in (("systems", "4"), ("trainings", "2"), ("scatter", "0.02")):
+            file.write(
+                ",".join([row, *(value if row == "systems" or name == "vit" else "" for name in ours.columns[1:])])
+                + "\n"
+            )
+    pairs = pd.DataFrame({"target": table["target"], "first": "vit", "second": "prior"})
+    numbers = ("difference", "difference_error", "ratio", "ratio_error")
+    pairs.assign(**dict.fromkeys(numbers, 0.25)).to_csv(paths[2], index=False)
     values = {"truth": [1.0] * 4, "mean": [1.05, 1.2, 0.95, 0.8], "sigma": [0.1] * 4, "epistemic": [0.05] * 4}
     predicted = {f"{name}_{kind}": column for name in TARGET_NAMES for kind, column in values.items()}
     filled(pd.DataFrame({"id": list("abcd"), **predicted}), PREDICTIONS).to_parquet(folder / "vit.parquet")
@@ -106,9 +199,14 @@ def test_the_numbers_of_the_paper(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [column.reference for column in found.columns] == ["published_vit"] + [None] * 6
     assert [column.systems for column in found.columns] == [4, 4, 4, 4, 4, 4, None]
+    assert [(column.trainings, column.scatter) for column in found.columns] == [(2, 0.02)] + [(None, None)] * 6
+    assert found.table[3].pairs[0].second == "prior" and found.table[3].pairs[0].ratio_error == 0.25
     assert [row.target for row in found.table] == ["overall", *TARGET_NAMES]
     overall, first = found.uncertainty[:2]
     assert overall.coverage == first.coverage == {"vit": 0.5} and overall.percent_error is None
+    assert overall.coverage_error == first.coverage_error  # all targets are alike
+    assert first.coverage_error["vit"] == pytest.approx(np.sqrt(0.25 / 4), rel=0.1)
+    assert first.epistemic_error["vit"] == pytest.approx(0, abs=1e-9) and first.percent_standard_error["vit"] > 0
     assert first.epistemic_share["vit"] == pytest.approx(0.25)
     assert first.percent_error["vit"] == pytest.approx(np.median([0.05, 0.2, 0.05, 0.2]))
 

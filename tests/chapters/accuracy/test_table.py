@@ -10,7 +10,7 @@ from lensvit.chapters.accuracy.published import PUBLISHED
 from lensvit.chapters.accuracy.table import ROWS, table
 from lensvit.errors import LensvitError
 from lensvit.io.tables import CATALOG, PREDICTIONS
-from lensvit.parameters import NAMES, TARGET_NAMES
+from lensvit.parameters import MASS_TARGETS, NAMES, TARGET_NAMES
 from lensvit.statistics.metrics import overall, rmse, standard_errors, with_overall
 from tests.builders import filled
 from tests.chapters.exact import write_exact
@@ -41,7 +41,7 @@ def test_the_standard_error_is_that_of_gaussian_errors():
 def run(tmp_path):
     rng = np.random.default_rng(3)
     truth = rng.normal(size=(400, 8))
-    systems = pd.DataFrame(truth, columns=TARGET_NAMES).assign(split="test")
+    systems = pd.DataFrame(truth, columns=TARGET_NAMES).assign(split="test", id=[f"s{row}" for row in range(400)])
     other = pd.DataFrame(rng.normal(5, 1, size=(50, 8)), columns=TARGET_NAMES).assign(split="train")
     filled(pd.concat([other, systems]), CATALOG).to_parquet(tmp_path / "catalog.parquet")
     (tmp_path / "scaler.json").write_text(
@@ -60,6 +60,7 @@ def run(tmp_path):
         tmp_path / "scaler.json",
         tmp_path / "t.csv",
         tmp_path / "e.csv",
+        tmp_path / "d.csv",
     )
     return tmp_path, truth
 
@@ -72,16 +73,74 @@ def test_table1(run):
     assert found.loc["gamma", "a"] == pytest.approx(0.1) and found.loc["gamma", "b"] == pytest.approx(0.3)
     assert found.loc["overall", "b"] == pytest.approx(np.sqrt(8) * 0.3, rel=1e-5)
     assert found.loc["theta_E", "prior"] == pytest.approx(np.sqrt(np.mean((0.5 - truth[:, 0]) ** 2)), rel=1e-5)
-    assert found.loc["e1", "published_vit"] == 0.0278
+    assert found.loc["e1", "published_vit"] == 0.0278 and found.loc["overall", "published_vit"] == 0.1232
+    assert found.loc["standardised", "a"] == pytest.approx(0.1)  # the targets' scatters are one
+    assert found.loc["mass", "published_vit"] == pytest.approx(
+        np.sqrt(np.mean([PUBLISHED["published_vit"][name] ** 2 for name in MASS_TARGETS])), rel=1e-5
+    )
 
 
 def test_the_errors_of_the_table(run):
     folder, _ = run
     errors = pd.read_csv(folder / "e.csv", index_col="target")
     assert list(errors.columns) == ["a", "b", "prior"] and errors.loc["systems"].tolist() == [400, 400, 400]
-    errors = errors.drop("systems")
+    assert errors.loc["trainings", ["a", "b"]].tolist() == [1, 1] and errors.loc["scatter"].isna().all()
+    errors = errors.drop(["systems", "trainings", "scatter"])
     assert (errors["a"] < 1e-6).all()  # all errors are of one size
     assert errors.loc["gamma", "prior"] == pytest.approx(1 / np.sqrt(800), rel=0.3)
+
+
+def again(folder, *trainings):
+    """The table of both models with further trainings of them: the errors, and the differences by pair and row."""
+    paths = [folder / name for name in ("a.parquet", "b.parquet")]
+    outputs = [folder / name for name in ("t.csv", "e.csv", "d.csv")]
+    table(paths, folder / "catalog.parquet", folder / "scaler.json", *outputs, trainings=list(trainings))
+    pairs = pd.read_csv(outputs[2])
+    return pd.read_csv(outputs[1], index_col="target"), pairs.set_index(["first", "second", "target"])
+
+
+def test_the_differences_are_paired(run):
+    folder, truth = run
+    paths = folder / "a.parquet", folder / "b.parquet"
+    first, second = (pd.read_parquet(path) for path in paths)
+    rng = np.random.default_rng(5)
+    common = rng.normal(size=400)
+    first["gamma_mean"] = truth[:, 1] + 0.2 * common
+    second["gamma_mean"] = truth[:, 1] + 0.19 * common + 0.005 * rng.normal(size=400)
+    for path, content in zip(paths, (first, second), strict=True):
+        content.to_parquet(path)
+    errors, pairs = again(folder)
+    assert list(dict.fromkeys((a, b) for a, b, _ in pairs.index)) == [("a", "b"), ("a", "prior"), ("b", "prior")]
+    found = pairs.loc[("a", "b", "gamma")]
+    assert found["difference"] == pytest.approx(0.01, rel=0.1) and found["ratio"] == pytest.approx(1.05, rel=0.02)
+    assert found["difference_error"] < 0.2 * np.hypot(errors.loc["gamma", "a"], errors.loc["gamma", "b"])
+    assert found["difference"] > 3 * found["difference_error"]
+    assert pairs.loc[("a", "prior", "overall"), "difference"] < 0
+
+
+def test_further_trainings_make_the_errors_larger(run):
+    folder, truth = run
+    once, pairs = again(folder)
+    for name, size in (("a2", 0.11), ("a3", 0.09)):
+        table = pd.read_parquet(folder / "a.parquet")
+        for number, target in enumerate(TARGET_NAMES):
+            table[f"{target}_mean"] = truth[:, number] + size * np.where(np.arange(400) % 2, 1, -1)
+        table.to_parquet(folder / f"{name}.parquet")
+    often, more = again(folder, f"a={folder}/a2.parquet", f"a={folder}/a3.parquet")
+    expected = np.std(np.log([0.1, 0.11, 0.09]), ddof=1)
+    assert often.loc["trainings", ["a", "b"]].tolist() == [3, 1]
+    assert often.loc["scatter", ["a", "b"]].tolist() == pytest.approx([expected] * 2, rel=1e-3)
+    assert often.loc["gamma", "a"] == pytest.approx(0.1 * expected, rel=1e-3)
+    assert often.loc["gamma", "b"] == pytest.approx(0.3 * expected, rel=1e-3)  # as far as is known
+    assert (often["prior"].dropna() == once["prior"].dropna()).all()
+    assert more.loc[("a", "b", "gamma"), "difference_error"] == pytest.approx(expected * np.hypot(0.1, 0.3), rel=1e-3)
+    assert more["ratio"].equals(pairs["ratio"])
+
+
+def test_a_training_of_no_model_is_one_line(run):
+    for given in ("c=a.parquet", "a"):
+        with pytest.raises(LensvitError, match=rf"--trainings {given}: give MODEL=PATH, where MODEL is one of a, b$"):
+            again(run[0], given)
 
 
 def test_the_limit_stands_between_the_prior_and_the_published_columns(run):
@@ -92,13 +151,15 @@ def test_the_limit_stands_between_the_prior_and_the_published_columns(run):
     sigma["gamma_known"] = np.where(np.arange(400) < 200, 0.03, 0.04)
     bounds = pd.DataFrame({"id": [f"s{row}" for row in range(400)], "instrument": "hst", **sigma})
     bounds.assign(valid_known=np.arange(400) < 200).to_parquet(folder / "limit.parquet")
-    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv"
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"
     table([folder / "a.parquet"], *paths, limit=folder / "limit.parquet", amplitudes="known")
     found = pd.read_csv(folder / "t.csv", index_col="target")
     assert list(found.columns) == ["a", "prior", "limit", "published_vit", "published_resnet"]
     assert found.loc["gamma", "limit"] == pytest.approx(0.03)  # of the systems that have a limit
     assert found.loc["overall", "limit"] == pytest.approx(0.04)
-    assert list(pd.read_csv(folder / "e.csv", index_col="target")) == ["a", "prior"]
+    errors = pd.read_csv(folder / "e.csv", index_col="target")
+    assert list(errors) == ["a", "prior", "limit"] and errors.loc["systems"].tolist() == [400, 400, 200]
+    assert errors.loc["gamma", "limit"] < 1e-6
 
 
 def test_certified_posteriors_have_a_column_and_the_bayes_error(run):
@@ -111,7 +172,7 @@ def test_certified_posteriors_have_a_column_and_the_bayes_error(run):
     systems = pd.DataFrame(truth[:count], columns=[f"{name}_truth" for name in TARGET_NAMES])
     systems["id"] = [f"s{row}" for row in range(count)]
     certified = np.arange(count) % 3 > 0
-    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv"
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"
     for some, there in ((certified, True), (np.zeros(count, bool), False)):
         write_exact(
             folder / "importance.parquet", systems.assign(id=[f"s{row}" for row in range(count)]), samples, some
@@ -134,6 +195,5 @@ def test_a_truncated_file_is_named(run):
     path = folder / "b.parquet"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(LensvitError, match=r"b\.parquet is truncated or broken"):
-        table(
-            [folder / "a.parquet", path], folder / "catalog.parquet", folder / "scaler.json", folder / "t", folder / "e"
-        )
+        outputs = (folder / name for name in "ted")
+        table([folder / "a.parquet", path], folder / "catalog.parquet", folder / "scaler.json", *outputs)

@@ -17,10 +17,11 @@ from lensvit.chapters.ablation.numbers import (
     AblationVerdict,
     Part,
 )
+from lensvit.chapters.ablation.table import SAMPLING
 from lensvit.chapters.quoting import Context, Row, number, rows_of
 from lensvit.io.files import read_json
 from lensvit.io.tables import read_csv
-from lensvit.statistics.compare import CLEAR_AMONG_MANY, is_clear
+from lensvit.statistics.compare import is_clear
 
 VALUES = ("rmse", "error", "difference", "difference_error")
 
@@ -41,14 +42,15 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         If the table is absent or empty.
     """
     table, provenance = tables
-    rows = rows_of(read_csv(table, "model", "model_label", "variant", "label", "recipe"))
+    content = read_csv(table, "model", "model_label", "variant", "label", "recipe")
+    rows = rows_of(content)
     parts = {key: [row for row in rows if row["model"] == key] for key in dict.fromkeys(row["model"] for row in rows)}
     labels: dict[str, str] = {}
     for row in rows:
         labels.setdefault(row["variant"], row["label"])
     ablation = AblationNumbers(
-        clear=CLEAR_AMONG_MANY,
         origin=AblationOrigin(**read_json(provenance)),
+        sampled=SAMPLING in content,
         models=[_model(key, part) for key, part in parts.items()],
         rows=[
             AblationRow(label=label or None, values={key: _value(part, variant) for key, part in parts.items()})
@@ -101,7 +103,7 @@ def verdict(difference: float, error: float) -> AblationVerdict | None:
     """
     if pd.isna(error):
         return None
-    if not is_clear(difference, error, CLEAR_AMONG_MANY):
+    if not is_clear(difference, error):
         return "undecided"
     return "worse" if difference > 0 else "better"
 

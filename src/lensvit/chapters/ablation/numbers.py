@@ -87,8 +87,11 @@ class AblationRow(Numbers):
 class AblationNumbers(Numbers):
     """What each part of the recipe brings."""
 
-    clear: float = Field(description="standard errors from which on a difference is clear")
     origin: AblationOrigin = Field(description="where the table was measured: in this run or in an earlier one")
+    sampled: bool = Field(
+        description="whether errors of differences contain, beside the scatter between trainings, the paired error "
+        "from the finite test set; tables of earlier versions lack it"
+    )
     models: list[AblationModel] = Field(description="one a model")
     rows: list[AblationRow] = Field(description="one a variant, the models as they are first")
 

@@ -11,13 +11,17 @@ import numpy as np
 import pandas as pd
 
 from lensvit.chapters.ablation.settings import AblationSettings
+from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import read_json, write_text
 from lensvit.io.settings import read_settings
-from lensvit.statistics.metrics import with_overall
+from lensvit.jobs.seeds import derive
+from lensvit.statistics.compare import relative_scatter
+from lensvit.statistics.metrics import bootstrap_weights, roots
 
+SAMPLING = "sampling_error"
 GROUP = ("model", "model_label", "variant", "label", "recipe")
-MEASURES = ("seeds", "rmse", "sd", "error", "difference", "difference_error")
+MEASURES = ("seeds", "rmse", "sd", "error", "difference", "difference_error", SAMPLING)
 ORIGIN = ("cores", "hardware", "platform", "python", "versions")
 
 
@@ -34,9 +38,10 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
         Folder with {network}.parquet.
     output
         CSV, one row a model and variant: model, model_label, variant, label, recipe, seeds; rmse, the mean over seeds
-        of the overall error on the test split, its standard deviation sd and its standard error; difference to the
-        model as it is, and difference_error; images that one training has seen and its seconds, means over seeds.
-        Errors are absent where nothing was trained twice.
+        of the overall error on the test split, its standard deviation sd, and its standard error from the scatter
+        between trainings; difference to the model as it is, difference_error, and the part of it that the finite test
+        set makes, sampling_error, which is paired; images that one training has seen and its seconds, means over
+        seeds. Errors are absent where nothing was trained twice, but for the sampling error.
     provenance
         JSON: run, data, passes, and date, commit and machine of the latest training.
 
@@ -48,7 +53,7 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
     choice = read_settings(settings, AblationSettings)
     groups = pd.DataFrame([group.model_dump() for group in choice.groups])
     networks = {name for group in choice.groups for name in group.networks}
-    scores = {name: _overall(Path(predictions) / f"{name}.parquet") for name in networks}
+    scores = _overall([Path(predictions) / f"{name}.parquet" for name in sorted(networks)])
     rows = []
     for _, group in groups.groupby("model", sort=False):
         rows.append(_compared(group, [np.array([scores[name] for name in names]) for names in group["networks"]]))
@@ -61,9 +66,18 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
     write_text(provenance, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
-def _overall(path: Path) -> float:
-    """The overall error of the predictions in a file."""
-    return float(with_overall(tables.prediction_errors(tables.read_parquet(path, *tables.PREDICTED)))[0])
+def _overall(paths: list[Path]) -> dict[str, np.ndarray]:
+    """Network to its overall error, and behind it those of the resampled sets of systems, the same for all networks."""
+    found = {path.stem: tables.by_id(path, tables.read_parquet(path, *tables.PREDICTED)) for path in paths}
+    systems = next(iter(found.values())).index
+    weights = bootstrap_weights(len(systems), derive("bootstrap"))
+    scores = {}
+    for name, table in found.items():
+        if not systems.isin(table.index).all():
+            raise LensvitError(f"the predictions of {name} are of other systems: delete them and run snakemake again")
+        square = np.square(tables.prediction_errors(table.loc[systems]))
+        scores[name] = roots(np.concatenate([square.mean(0)[None], weights @ square]))[:, 0]
+    return scores
 
 
 def _compared(group: pd.DataFrame, scores: list[np.ndarray]) -> pd.DataFrame:
@@ -74,32 +88,26 @@ def _compared(group: pd.DataFrame, scores: list[np.ndarray]) -> pd.DataFrame:
     group
         One row of the settings for each.
     scores
-        For each its overall errors, one a seed.
+        For each its overall errors (S, 1 + B), one row a seed: of all systems, then of resampled sets of them.
     """
-    count = np.array([len(values) for values in scores])
-    mean = np.array([values.mean() for values in scores])
-    error = mean * relative_scatter(scores) / np.sqrt(count)
-    difference, both = mean - mean[0], np.hypot(error, error[0])
-    difference[0], both[0] = np.nan, np.nan
-    spread = [values.std(ddof=1) if len(values) > 1 else np.nan for values in scores]
-    return group.assign(seeds=count, rmse=mean, sd=spread, error=error, difference=difference, difference_error=both)
-
-
-def relative_scatter(scores: list[np.ndarray]) -> float:
-    """The relative standard deviation between seeds, from all variants together, as the few seeds of each say little.
-
-    Parameters
-    ----------
-    scores
-        For each variant its overall errors, one a seed.
-
-    Returns
-    -------
-    NaN where no variant has two seeds.
-    """
-    logarithms = [np.log(values) for values in scores]
-    freedom = sum(len(values) - 1 for values in logarithms)
-    return float(np.sqrt(sum(np.var(values) * len(values) for values in logarithms) / freedom)) if freedom else np.nan
+    whole = [values[:, 0] for values in scores]
+    count = np.array([len(values) for values in whole])
+    mean = np.array([values.mean() for values in whole])
+    error = mean * relative_scatter(whole) / np.sqrt(count)
+    again = np.array([values[:, 1:].mean(0) for values in scores])  # (variants, B)
+    sampling = np.std(again - again[0], axis=1, ddof=1)
+    difference, both = mean - mean[0], np.sqrt(error**2 + error[0] ** 2 + sampling**2)
+    difference[0] = both[0] = sampling[0] = np.nan
+    columns = {
+        "seeds": count,
+        "rmse": mean,
+        "sd": [values.std(ddof=1) if len(values) > 1 else np.nan for values in whole],
+        "error": error,
+        "difference": difference,
+        "difference_error": both,
+        SAMPLING: sampling,
+    }
+    return group.assign(**columns)
 
 
 def _cost(folder: Path) -> dict[str, float]:

@@ -7,5 +7,5 @@ CHAPTER = Chapter(
     stages={"table": "table:table", "figure2": "scatter_figure:figure2", "figure3": "error_figure:figure3"},
     keys=("columns", "table", "uncertainty"),
     figures=("figure2", "figure3"),
-    released=("tables/table1.csv", "tables/table1_errors.csv"),
+    released=("tables/table1.csv", "tables/table1_errors.csv", "tables/table1_differences.csv"),
 )

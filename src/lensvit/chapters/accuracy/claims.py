@@ -6,25 +6,27 @@ The columns and rows of Table 1 are those of :mod:`lensvit.chapters.accuracy.num
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lensvit.chapters.accuracy.numbers import Column, ErrorRow, OverallUncertainty, Part, Uncertainty
-from lensvit.chapters.accuracy.published import PUBLISHED_COLUMNS, REFERENCES
-from lensvit.chapters.accuracy.table import SYSTEMS
-from lensvit.chapters.quoting import METHOD_LABELS, OVERALL, Context, heading
+from lensvit.chapters.accuracy.numbers import Column, ErrorRow, OverallUncertainty, Pair, Part, Uncertainty
+from lensvit.chapters.accuracy.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
+from lensvit.chapters.accuracy.table import PRIOR, SCATTER, SUMMARIES, SYSTEMS, TRAININGS
+from lensvit.chapters.quoting import METHOD_LABELS, OVERALL, Context, heading, number
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_json
-from lensvit.io.tables import read_by_target, read_predictions
-from lensvit.parameters import TARGETS
+from lensvit.io.tables import read_by_target, read_csv, read_predictions
+from lensvit.jobs.seeds import derive
+from lensvit.parameters import MASS_TARGETS, TARGETS
 from lensvit.statistics.compare import CLEAR, is_clear
+from lensvit.statistics.metrics import bootstrap_rows
 
 STRONG = 2.0  # factor below the prior that is called strong
-WEAK = 1.1  # factor below the prior under which nothing was learned
+WEAK = 1.1  # factor below the prior under which little was learned
 # columns of Table 1 that are neither models nor published: kind and label
 OTHER_COLUMNS = {
     "prior": ("baseline", "Prior mean"),
@@ -48,7 +50,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     Parameters
     ----------
     tables
-        table1.csv and table1_errors.csv, then predictions/{model}.parquet of every model.
+        table1.csv, table1_errors.csv and table1_differences.csv, then predictions/{model}.parquet of every model.
     context
         The run.
 
@@ -58,27 +60,41 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         If a file is absent or broken, or Table 1 has a column that is not known.
     """
     rmse, errors = (read_by_target(path) for path in tables[:2])
+    pairs = read_csv(tables[2], "first", "second", "target")
     families = {path.parent.name: read_json(path, "family")["family"] for path in context.models}
-    systems = errors.loc[SYSTEMS].to_dict() if SYSTEMS in errors.index else {}
     return Part(
-        columns=[_column(name, context.labels, families, systems.get(name)) for name in rmse.columns],
+        columns=[_column(name, context.labels, families, errors) for name in rmse.columns],
         table=[
-            ErrorRow(**heading(target), values=_by_column(rmse, target), errors=_by_column(errors, target))
+            ErrorRow(
+                **heading(target),
+                values=_by_column(rmse, target),
+                errors=_by_column(errors, target),
+                pairs=[
+                    Pair(**row) for row in pairs[pairs["target"] == target].drop(columns="target").to_dict("records")
+                ],
+            )
             for target in rmse.index
         ],
-        uncertainty=_uncertainty(read_predictions(list(tables[2:]))),
+        uncertainty=_uncertainty(read_predictions(list(tables[3:]))),
     )
 
 
-def _column(name: str, labels: Mapping[str, str], families: Mapping[str, str], systems: float | None) -> Column:
-    count = None if systems is None else int(systems)
+def _column(name: str, labels: Mapping[str, str], families: Mapping[str, str], errors: pd.DataFrame) -> Column:
+    systems, trainings, scatter = (
+        number(errors[name][row]) if name in errors else None for row in (SYSTEMS, TRAININGS, SCATTER)
+    )
+    whole = {
+        "systems": None if systems is None else int(systems),
+        "trainings": None if trainings is None else int(trainings),
+        "scatter": scatter,
+    }
     if name in families:
-        return Column(key=name, label=labels[name], kind="model", reference=REFERENCES[families[name]], systems=count)
+        return Column(key=name, label=labels[name], kind="model", reference=REFERENCES[families[name]], **whole)
     if name in PUBLISHED_COLUMNS:
-        return Column(key=name, label=PUBLISHED_COLUMNS[name], kind="published", reference=None, systems=None)
+        return Column(key=name, label=PUBLISHED_COLUMNS[name], kind="published", reference=None, **whole)
     if name in OTHER_COLUMNS:
         kind, label = OTHER_COLUMNS[name]
-        return Column(key=name, label=label, kind=kind, reference=None, systems=count)
+        return Column(key=name, label=label, kind=kind, reference=None, **whole)
     raise LensvitError(f"Table 1 has a column {name} that the paper does not know: is it of another config?")
 
 
@@ -87,29 +103,84 @@ def _by_column(table: pd.DataFrame, target: str) -> dict[str, float]:
 
 
 def _uncertainty(predictions: Mapping[str, pd.DataFrame]) -> list[OverallUncertainty | Uncertainty]:
-    rows = [_target_uncertainty(parameter.name, predictions) for parameter in TARGETS]
-    overall = OverallUncertainty(
-        **heading(OVERALL),
-        coverage={model: _mean(row.coverage[model] for row in rows) for model in predictions},
-        epistemic_share={model: _mean(row.epistemic_share[model] for row in rows) for model in predictions},
-    )
-    return [overall, *rows]
-
-
-def _target_uncertainty(target: str, predictions: Mapping[str, pd.DataFrame]) -> Uncertainty:
-    coverage, share, percent = {}, {}, {}
-    for model, table in predictions.items():
-        truth, mean, sigma, epistemic = (
-            table[f"{target}_{kind}"].to_numpy() for kind in ("truth", "mean", "sigma", "epistemic")
+    systems = len(next(iter(predictions.values())))
+    again = bootstrap_rows(systems, derive("bootstrap"))
+    measured = {
+        (model, parameter.name): _honesty(table, parameter.name, again)
+        for model, table in predictions.items()
+        for parameter in TARGETS
+    }
+    rows = [
+        Uncertainty(
+            **heading(parameter.name),
+            **_by_model({model: measured[model, parameter.name] for model in predictions}),
+            percent_error={model: measured[model, parameter.name].percent for model in predictions},
+            percent_standard_error={
+                model: _deviation(measured[model, parameter.name].percents) for model in predictions
+            },
         )
-        coverage[model] = float(np.mean(np.abs(mean - truth) < sigma))
-        share[model] = float(np.mean(epistemic**2) / np.mean(sigma**2))
-        percent[model] = float(np.median(np.abs((mean - truth) / truth)))
-    return Uncertainty(**heading(target), coverage=coverage, epistemic_share=share, percent_error=percent)
+        for parameter in TARGETS
+    ]
+    means = {
+        model: _Honesty(
+            *(np.mean(part, axis=0) for part in zip(*(measured[model, row.target] for row in rows), strict=True))
+        )
+        for model in predictions
+    }
+    return [OverallUncertainty(**heading(OVERALL), **_by_model(means)), *rows]
 
 
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
+class _Honesty(NamedTuple):
+    """What is said of one model's uncertainties of a target, also for resampled sets of systems (B,)."""
+
+    coverage: float
+    coverages: np.ndarray
+    epistemic: float
+    epistemics: np.ndarray
+    percent: float
+    percents: np.ndarray
+
+
+def _honesty(table: pd.DataFrame, target: str, again: np.ndarray) -> _Honesty:
+    """The uncertainties of one model for a target.
+
+    Parameters
+    ----------
+    table
+        Its predictions.
+    target
+        Name of the target.
+    again
+        (B, n) rows of resampled sets of systems.
+    """
+    truth, mean, sigma, epistemic = (
+        table[f"{target}_{kind}"].to_numpy() for kind in ("truth", "mean", "sigma", "epistemic")
+    )
+    inside, percent = np.abs(mean - truth) < sigma, np.abs((mean - truth) / truth)
+    parts, whole = np.square(epistemic), np.square(sigma)
+    return _Honesty(
+        coverage=float(inside.mean()),
+        coverages=inside[again].mean(1),
+        epistemic=float(parts.mean() / whole.mean()),
+        epistemics=parts[again].mean(1) / whole[again].mean(1),
+        percent=float(np.median(percent)),
+        percents=np.median(percent[again], axis=1),
+    )
+
+
+def _by_model(measured: Mapping[str, _Honesty]) -> dict[str, dict[str, float]]:
+    """The fields of :class:`OverallUncertainty`."""
+    return {
+        "coverage": {model: float(found.coverage) for model, found in measured.items()},
+        "coverage_error": {model: _deviation(found.coverages) for model, found in measured.items()},
+        "epistemic_share": {model: float(found.epistemic) for model, found in measured.items()},
+        "epistemic_error": {model: _deviation(found.epistemics) for model, found in measured.items()},
+    }
+
+
+def _deviation(again: np.ndarray) -> float:
+    """The standard error by resampled sets of systems."""
+    return float(np.std(again, ddof=1))
 
 
 # ---------------------------------------------------------------- claims
@@ -130,45 +201,98 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
     overall
         The row of the overall error.
     targets
-        The other rows.
-    best
-        Target to the key of the model with the smallest error.
+        The rows of single targets.
+    mass
+        Those of the targets that the mass has.
+    rankings
+        Row of several targets ("overall", "standardised", "mass") to its :func:`ranking`.
+    lead_varies
+        Whether a model is clearly ahead in one of these, and not in another.
+    bold
+        Row to the keys of the model with the smallest error and of all that are not clearly behind it; of none if
+        there is one model.
     ranking
         The models' columns, the smallest overall error first.
-    ranking_clear
-        Whether the first is clearly ahead of the second overall.
     leads
         For each model that is clearly ahead of all others somewhere: ``column``, and ``rows`` where it is ahead.
     undecided
-        The rows in which no model is clearly ahead.
+        The rows of targets in which no model is clearly ahead.
+    contributors
+        What the overall errors consist of, see :func:`contributors`.
+    trainings
+        The least and the largest number of trainings of a model.
+    scatter
+        Relative scatter of the overall error between trainings; None: all models were trained once.
     prior
         One entry for each model, see :func:`against_prior`.
     published
         One entry for each model with a published counterpart, see :func:`against_published`.
+    chance
+        Share of comparisons of equals whose difference is clear.
     clear, strong, weak
         The thresholds ``CLEAR``, ``STRONG`` and ``WEAK``.
     """
     models = [column for column in columns if column["kind"] == "model"]
-    overall = next(row for row in rows if row["target"] == "overall")
-    targets = [row for row in rows if row["target"] != "overall"]
+    by_row = {row["target"]: row for row in rows}
+    targets = [row for row in rows if row["target"] not in SUMMARIES]
     leaders = {row["target"]: leader(row, models) for row in rows}
     leads = [
         {"column": model, "rows": [row for row in targets if leaders[row["target"]] == model["key"]]}
         for model in models
     ]
+    rankings = {name: ranking(by_row[name], models) for name in SUMMARIES if name in by_row}
+    trainings = [model.get("trainings") or 1 for model in models]
     return {
-        "overall": overall,
+        "overall": by_row[OVERALL],
         "targets": targets,
-        "best": {row["target"]: best(row, models) for row in rows},
-        "ranking": sorted(models, key=lambda model: overall["values"][model["key"]]),
-        "ranking_clear": leaders["overall"] is not None,
+        "mass": [row for row in targets if row["target"] in MASS_TARGETS],
+        "rankings": rankings,
+        "lead_varies": len({leaders[name] for name in rankings}) > 1,
+        "bold": {row["target"]: level(row, models) if len(models) > 1 else [] for row in rows},
+        "ranking": rankings[OVERALL]["order"],
         "leads": [lead for lead in leads if lead["rows"]],
         "undecided": [row for row in targets if leaders[row["target"]] is None],
+        "contributors": contributors(by_row[OVERALL], targets, columns),
+        "trainings": [min(trainings), max(trainings)],
+        "scatter": next((model["scatter"] for model in models if model.get("scatter") is not None), None),
         "prior": [against_prior(targets, model) for model in models],
         "published": [against_published(rows, model) for model in models if model.get("reference")],
+        "chance": math.erfc(CLEAR / math.sqrt(2)),
         "clear": CLEAR,
         "strong": STRONG,
         "weak": WEAK,
+    }
+
+
+def compare(row: RowEntry, first: str, second: str) -> dict[str, Any]:
+    """Two columns of a row on the same systems: ``difference``, ``ratio``, their standard errors, and ``clear``.
+
+    Parameters
+    ----------
+    row
+        The row. One of version 0.1.0 has no pairs; there the standard errors of the two columns are combined in
+        quadrature, which errs on the side of caution.
+    first
+        Key of a column.
+    second
+        Key of another one, with which the first one is paired.
+    """
+    values = row["values"]
+    difference, ratio = values[first] - values[second], values[first] / values[second]
+    for pair in row.get("pairs", []):
+        if {pair["first"], pair["second"]} == {first, second}:
+            error, relative = pair["difference_error"], pair["ratio_error"] / pair["ratio"]
+            break
+    else:
+        errors = {key: row["errors"].get(key, 0.0) for key in (first, second)}
+        error = math.hypot(*errors.values())
+        relative = math.hypot(*(errors[key] / values[key] for key in errors))
+    return {
+        "difference": difference,
+        "difference_error": error,
+        "ratio": ratio,
+        "ratio_error": ratio * relative,
+        "clear": is_clear(difference, error),
     }
 
 
@@ -177,17 +301,63 @@ def best(row: RowEntry, models: Sequence[ColumnEntry]) -> str:
     return min((model["key"] for model in models), key=lambda key: row["values"][key])
 
 
-def leader(row: RowEntry, models: Sequence[ColumnEntry]) -> str | None:
-    """The best model's key if it is clearly ahead of every other, else None.
-
-    Standard errors of the two RMSE are combined in quadrature. All models see the same test systems, so that this
-    errs on the side of caution. A single model is ahead of none.
-    """
+def level(row: RowEntry, models: Sequence[ColumnEntry]) -> list[str]:
+    """The keys of the best model of a row and of all that are not clearly behind it."""
     first = best(row, models)
-    others = [model["key"] for model in models if model["key"] != first]
-    values, errors = row["values"], row["errors"]
-    ahead = [is_clear(values[key] - values[first], math.hypot(errors[key], errors[first])) for key in others]
-    return first if ahead and all(ahead) else None
+    keys = [model["key"] for model in models]
+    return [key for key in keys if key == first or not compare(row, key, first)["clear"]]
+
+
+def leader(row: RowEntry, models: Sequence[ColumnEntry]) -> str | None:
+    """The best model's key if it is clearly ahead of every other, else None; a single model is ahead of none."""
+    keys = level(row, models)
+    return keys[0] if len(keys) == 1 < len(models) else None
+
+
+def ranking(row: RowEntry, models: Sequence[ColumnEntry]) -> dict[str, Any]:
+    """The models by their errors in a row.
+
+    Returns
+    -------
+    row
+        The row.
+    order
+        The models' columns, the smallest error first.
+    clear
+        Whether the first is clearly ahead of all others.
+    second
+        The second against the first, see :func:`compare`; None if there is one model.
+    """
+    order = sorted(models, key=lambda model: row["values"][model["key"]])
+    return {
+        "row": row,
+        "order": order,
+        "clear": leader(row, models) is not None,
+        "second": compare(row, order[1]["key"], order[0]["key"]) if len(order) > 1 else None,
+    }
+
+
+def contributors(
+    overall: RowEntry, targets: Sequence[RowEntry], columns: Sequence[ColumnEntry]
+) -> list[dict[str, Any]]:
+    """Which target the square of the overall error mostly comes from, for the models and the limit.
+
+    Returns
+    -------
+    row
+        The row of a target that is the largest contributor of some columns, the most frequent one first.
+    entries
+        These columns: ``column`` and ``share``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for column in columns:
+        if column["kind"] in ("model", "limit"):
+            key = column["key"]
+            row = max(targets, key=lambda row: row["values"][key])
+            share = (row["values"][key] / overall["values"][key]) ** 2
+            entry = found.setdefault(row["target"], {"row": row, "entries": []})
+            entry["entries"].append({"column": column, "share": share})
+    return sorted(found.values(), key=lambda entry: -len(entry["entries"]))
 
 
 def against_prior(targets: Sequence[RowEntry], model: ColumnEntry) -> dict[str, Any]:
@@ -197,22 +367,28 @@ def against_prior(targets: Sequence[RowEntry], model: ColumnEntry) -> dict[str, 
     -------
     column
         The model's column.
-    strong, some, none
-        The rows whose factor (error of the prior over the model's) is at least ``STRONG``, in between, and below
-        ``WEAK``.
+    strong, some, weak, constant
+        The rows whose factor (error of the prior over the model's) is at least ``STRONG``, in between, below ``WEAK``,
+        and those in which the model is not clearly better than the constant.
     least, most
         The rows with the extreme factors.
     factors
-        Target to its factor.
+        Target to the prior's error against the model's, see :func:`compare`.
     """
-    factors = {row["target"]: row["values"]["prior"] / row["values"][model["key"]] for row in targets}
+    key = model["key"]
+    factors = {row["target"]: compare(row, PRIOR, key) for row in targets}
+    groups: dict[str, list[RowEntry]] = {"strong": [], "some": [], "weak": [], "constant": []}
+    for row in targets:
+        factor = factors[row["target"]]["ratio"]
+        if factor < 1 or not factors[row["target"]]["clear"]:
+            groups["constant"].append(row)
+        else:
+            groups["strong" if factor >= STRONG else "some" if factor >= WEAK else "weak"].append(row)
     return {
         "column": model,
-        "strong": [row for row in targets if factors[row["target"]] >= STRONG],
-        "some": [row for row in targets if WEAK <= factors[row["target"]] < STRONG],
-        "none": [row for row in targets if factors[row["target"]] < WEAK],
-        "least": min(targets, key=lambda row: factors[row["target"]]),
-        "most": max(targets, key=lambda row: factors[row["target"]]),
+        **groups,
+        "least": min(targets, key=lambda row: factors[row["target"]]["ratio"]),
+        "most": max(targets, key=lambda row: factors[row["target"]]["ratio"]),
         "factors": factors,
     }
 
@@ -220,26 +396,32 @@ def against_prior(targets: Sequence[RowEntry], model: ColumnEntry) -> dict[str, 
 def against_published(rows: Sequence[RowEntry], model: ColumnEntry) -> dict[str, Any]:
     """A model against its counterpart in the original paper.
 
+    The published errors have standard errors of their own, which were not printed. They count as those of the
+    model, in proportion, for the size of the published test set.
+
     Returns
     -------
     column
         The model's column.
     reference
         The key of the published column.
-    ratio
+    ratio, ratio_error
         The overall error over the published one.
     lower, higher
-        The rows of targets whose error differs clearly from the published one, by this run's standard error.
+        The rows of targets whose error differs clearly from the published one.
     level
         The other rows of targets.
     """
     key, reference = model["key"], model["reference"]
+    size = math.sqrt((model.get("systems") or ORIGINAL["test"]) / ORIGINAL["test"])
     groups: dict[str, list[RowEntry]] = {"lower": [], "higher": [], "level": []}
     for row in rows:
-        if row["target"] == "overall":
-            ratio = row["values"][key] / row["values"][reference]
-            continue
-        difference = row["values"][key] - row["values"][reference]
-        clear = is_clear(difference, row["errors"][key])
-        groups["level" if not clear else "lower" if difference < 0 else "higher"].append(row)
-    return {"column": model, "reference": reference, "ratio": ratio, **groups}
+        value, published = row["values"][key], row["values"][reference]
+        relative = row["errors"][key] / value
+        if row["target"] == OVERALL:
+            ratio, ratio_error = value / published, value / published * relative * math.hypot(1, size)
+        if row["target"] not in SUMMARIES:
+            difference = value - published
+            clear = is_clear(difference, relative * math.hypot(value, published * size))
+            groups["level" if not clear else "lower" if difference < 0 else "higher"].append(row)
+    return {"column": model, "reference": reference, "ratio": ratio, "ratio_error": ratio_error, **groups}

@@ -98,11 +98,11 @@ def _factor(rows: Rows, target: str) -> SigmaFactor:
 def _state(rows: Rows) -> CalibrationState:
     overall, joint = rows[OVERALL], rows[JOINT]
     z_sd, error = overall["z_sd"], overall["z_sd_error"]
-    clear = is_clear(z_sd - 1, error, calibration.DISTANCE)
+    fails = abs(z_sd - 1) > calibration.DISTANCE * error
     return CalibrationState(
         z_sd=z_sd,
         z_sd_error=error,
-        sigmas="right" if not clear else "small" if z_sd > 1 else "large",
+        sigmas="right" if not fails else "small" if z_sd > 1 else "large",
         coverage_68=overall["coverage_68"],
         coverage_95=overall["coverage_95"],
         crps=overall["crps_relative"],

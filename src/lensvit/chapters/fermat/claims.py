@@ -13,7 +13,7 @@ from lensvit.chapters.fermat.thresholds import CENTRAL, MOST_UNPHYSICAL
 from lensvit.chapters.grouping import ALL
 from lensvit.chapters.quoting import METHOD_LABELS, Context, Row, number, rows_of
 from lensvit.io.tables import read_csv
-from lensvit.statistics.compare import CLEAR_AMONG_MANY, is_clear
+from lensvit.statistics.compare import is_clear
 
 HONEST = 1.25  # a factor between errors and sigmas up to which sigmas are called honest
 PIXELS = ("limit", "importance", "refined", "mcmc")  # methods that use all pixels, the most complete one first
@@ -52,7 +52,6 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         systems=max(entry.systems for entry in methods),
         central=CENTRAL,
         most_unphysical=MOST_UNPHYSICAL,
-        biased=CLEAR_AMONG_MANY,
         honest=HONEST,
         methods=methods,
         networks=[
@@ -69,7 +68,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 def _method(row: Row, goal: float, labels: Mapping[str, str]) -> DelayMethod:
     values = {name: number(row[name]) for name in VALUES}
     combined, tension, z = values["combined"], values["tension"], values["z"]
-    biased = tension is not None and is_clear(tension, 1.0, CLEAR_AMONG_MANY)
+    biased = tension is not None and is_clear(tension, 1.0)
     return DelayMethod(
         key=row["method"],
         treatment=row["treatment"],

@@ -69,7 +69,6 @@ class FermatNumbers(Numbers):
     systems: int = Field(description="test systems with a delay")
     central: float = Field(description="share of the systems between the ends of the bars in figure 6")
     most_unphysical: float = Field(description="share of unphysical draws above which a system is not used")
-    biased: float = Field(description="observed standard errors from which on the combined value is biased")
     honest: float = Field(description="factor between errors and sigmas up to which sigmas are honest")
     methods: list[DelayMethod] = Field(description="one a method and treatment")
     networks: list[DelayNetwork] = Field(description="one a network")

@@ -21,7 +21,7 @@ from lensvit.chapters.shift.numbers import (
 from lensvit.chapters.shift.table import CONTROL, FEWEST, LEFT_OUT, SCORES
 from lensvit.io.tables import read_csv
 from lensvit.parameters import PARAMETERS, TARGETS, priors
-from lensvit.statistics.compare import CLEAR, is_clear
+from lensvit.statistics.compare import is_clear
 
 GOOD = 0.9  # area under the ROC curve from which on a score is said to find a shift
 LABELS = {parameter.name: parameter.label for parameter in TARGETS}
@@ -54,7 +54,6 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         model=context.labels[config["shift"]["model"]],
         left_out=left_out,
         fewest=FEWEST,
-        clear=CLEAR,
         good=GOOD,
         scores=list(SCORES),
         cases=cases,

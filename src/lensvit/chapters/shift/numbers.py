@@ -89,7 +89,6 @@ class ShiftNumbers(Numbers):
     model: str = Field(description="label of the network")
     left_out: str | None = Field(description="the PSF that the network is trained without; null: none")
     fewest: int = Field(description="systems, with fewer of which nothing is claimed")
-    clear: float = Field(description="standard errors from which on a difference is clear")
     good: float = Field(description="area under a ROC curve from which on a score finds a shift")
     scores: list[str] = Field(description="keys of the scores")
     cases: list[ShiftContrast] = Field(description="one a case; without the kernel and its control first")
