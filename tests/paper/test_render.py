@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import itertools
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
 from lensvit.io import files
-from lensvit.paper import archive, compile
+from lensvit.paper import archive, compile, latex
 from lensvit.paper import render as rendering
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,18 @@ def numbers() -> Numbers:
     return json.loads(NUMBERS.read_text(encoding="utf-8"))
 
 
+def paired(content: Numbers, error: float = 0.02) -> Numbers:
+    """The content with the pairs of its models, whose ratios have this standard error."""
+    models = [column["key"] for column in content["columns"] if column["kind"] == "model"]
+    for row in content["table"]:
+        values, row["pairs"] = row["values"], []
+        for first, second in [*itertools.combinations(models, 2), *((model, "prior") for model in models)]:
+            pair = {"first": first, "second": second, "difference": values[first] - values[second]}
+            pair |= {"difference_error": error * values[second], "ratio": values[first] / values[second]}
+            row["pairs"].append(pair | {"ratio_error": error})
+    return content
+
+
 def with_models(count: int) -> Numbers:
     """The example with one model or more, each with a label of its own."""
     content = numbers()
@@ -39,7 +52,7 @@ def with_models(count: int) -> Numbers:
     names = ["vit", "resnet", "third", "fourth", "fifth"][:count]
     for index, name in list(enumerate(names))[2:]:
         content["models"].append(content["models"][1] | {"name": name, "weights": "pretrained"})
-        column = {"key": name, "kind": "model", "reference": None}
+        column = {"key": name, "kind": "model", "reference": None, "trainings": 1, "scatter": None, "systems": 300}
         content["columns"].insert(index, column)
         for row in content["table"]:
             row["values"][name] = row["values"]["vit"] * (0.7 + 0.2 * index)
@@ -60,7 +73,7 @@ def with_models(count: int) -> Numbers:
     for *same, label in zip(*parts, labels, strict=False):
         for part in same:
             part["label"] = label
-    return content
+    return paired(content)
 
 
 def at_paper_scale() -> Numbers:
@@ -79,7 +92,7 @@ def without_limit(content: Numbers) -> Numbers:
     content["limit"] = None
     content["columns"] = [column for column in content["columns"] if column["kind"] != "limit"]
     for row in content["table"]:
-        del row["values"]["limit"]
+        del row["values"]["limit"], row["errors"]["limit"]
     return content
 
 
@@ -103,6 +116,12 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
     source.write_text(json.dumps(content), encoding="utf-8")
     rendering.tex(source, templates, output)
     return output.read_text(encoding="utf-8")
+
+
+def results(content: Numbers, folder: Path) -> str:
+    """The section on the accuracy, in one line."""
+    text = " ".join(render(content, folder).split())
+    return text.split(r"\label{sec:results}")[1].split(r"\begin{itemize}")[0]
 
 
 @pytest.fixture(scope="module")
@@ -143,32 +162,152 @@ def test_one_two_many_models(tmp_path: Path) -> None:
     assert "One network was trained" in one and "networks were trained" not in one
     assert "Two networks were trained" in two
     assert "Three networks were trained" in many
-    assert "clearly ahead" not in one and "followed by" not in one
+    assert "clearly ahead" not in one and "has the smallest error" not in one and r"\textbf{0" not in one
+    assert "Bold: the smallest" not in one and "Bold: the smallest" in two
     assert r"Swin\_tiny \& 50\% \#1" in many and "50% #1" not in many
 
 
-def test_every_error_stands_in_the_table_and_the_best_is_bold(tmp_path: Path) -> None:
-    content = with_models(3)
-    text = render(content, tmp_path)
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_every_error_stands_in_the_table_with_its_standard_error(count: int, tmp_path: Path) -> None:
+    content = with_models(count)
+    cells = re.split(r"[&\\]", render(content, tmp_path).split(r"\label{tab:rmse}")[1].split(r"\end{tabular}")[0])
+    shown = {cell.strip().removeprefix("textbf{").removesuffix("}") for cell in cells}
+    own = {column["key"] for column in content["columns"] if column["kind"] == "model"}
     for row in content["table"]:
-        models = {name: row["values"][name] for name in ("vit", "resnet", "third")}
-        assert rf"\textbf{{{min(models.values()):.4f}}}" in text
-        for value in row["values"].values():
-            assert f"{value:.4f}" in text
-    assert text.count(r"\textbf{0.") == len(content["table"])
+        for key, value in row["values"].items():
+            if key in row["errors"] and (key in own or key in ("refined", "prior", "limit")):
+                assert latex.concise(value, row["errors"][key]) in shown
+            elif key.startswith("published"):
+                assert f"{value:.4f}" in shown
 
 
-def test_claims_follow_the_numbers(tmp_path: Path) -> None:
-    content = numbers()
-    assert r"ResNet is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in render(content, tmp_path)
+def test_bold_are_the_best_and_all_that_are_not_clearly_behind(tmp_path: Path) -> None:
+    content = with_models(3)
+    names = ("vit", "resnet", "third")
+    for row, sizes in zip(content["table"], [(1.0, 1.2, 1.3), (1.03, 1.0, 1.2), (1.0, 1.0, 1.0)] * 4, strict=False):
+        row["values"] |= {name: size * row["values"]["vit"] for name, size in zip(names, sizes, strict=True)}
+    paired(content)
+    lines = render(content, tmp_path).split(r"\label{tab:rmse}")[1].split(r"\midrule")[1].split(r"\bottomrule")[0]
+    counts = [line.count(r"\textbf{") for line in re.split(r"\\\\(?:\[0.6ex\])?\n", lines) if "&" in line]
+    assert counts == [1, 2, 3] * 3 + [1, 2]
+
+
+def test_leads_follow_the_numbers(tmp_path: Path) -> None:
+    content = paired(numbers())
+    text = " ".join(render(content, tmp_path).split())
+    assert r"ResNet is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in text
     for row in content["table"]:
         row["values"]["vit"], row["values"]["resnet"] = row["values"]["resnet"], row["values"]["vit"]
-    text = render(content, tmp_path)
+    text = " ".join(render(paired(content), tmp_path).split())
     assert r"ViT is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in text
-    assert "ResNet is clearly" not in text
+    assert "ResNet is clearly" not in text and "So the lead depends on" not in text
+    assert "clear leads are those of ViT for" in text and "a clear lead." in text
+
+
+def leading(**sizes: float) -> Numbers:
+    """The example in which ResNet's errors are those of ViT times a factor of each row."""
+    content = numbers()
     for row in content["table"]:
-        row["values"]["resnet"] = row["values"]["vit"]
-    assert "For none of the targets is one model clearly ahead" in render(content, tmp_path)
+        row["values"]["resnet"] = sizes.get(row["target"], 1.0) * row["values"]["vit"]
+    return paired(content)
+
+
+def test_no_leads_all_leads_and_a_lead_in_one_target(tmp_path: Path) -> None:
+    targets = [row["target"] for row in numbers()["table"]]
+    none = " ".join(render(leading(), tmp_path).split())
+    assert none.count("For none of the targets is one network clearly ahead.") == 1  # results
+    assert "For no target is one network clearly ahead." in none  # abstract
+    assert (
+        "is clearly ahead" not in none.replace("is one network clearly ahead", "") and "though no clear lead." in none
+    )
+    assert "clear leads are" not in none and "the lead depends on" not in none
+    all_leads = results(leading(**dict.fromkeys(targets, 0.8)), tmp_path)
+    assert "no network is clearly ahead" not in all_leads and "For none of the targets" not in all_leads
+    assert "Overall, ResNet has the smallest error" in all_leads and all_leads.count("a clear difference") == 3
+    one = " ".join(render(leading(gamma=0.8), tmp_path).split())
+    assert r"ResNet is clearly ahead for \ensuremath{\gamma'}. For \ensuremath{\theta_\mathrm{E}}, " in one
+    assert "no network is clearly ahead." in one
+    varied = " ".join(render(leading(mass=0.8), tmp_path).split())
+    assert "So the lead depends on how the targets are weighted." in varied
+    assert "though no clear lead, which depends on how the targets are weighted." in varied
+
+
+def test_what_is_clear_is_said_once(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert text.count("is called clear if it exceeds three of its standard errors") == 1
+    assert "as it does in 0.3\\% of comparisons of equals" in text
+    assert not re.search(r"\d (?:of its |of their )?standard errors", text)
+    assert "Each network was trained once; how far another" in text
+    assert "The network was trained once" in " ".join(render(with_models(1), tmp_path).split())
+    often = numbers()
+    for column in often["columns"]:
+        if column["kind"] == "model":
+            column |= {"trainings": 3, "scatter": 0.0213}
+    text = " ".join(render(often, tmp_path).split())
+    assert r"which is 2.1\% of the overall error, found from three trainings of each network." in text
+    assert "was trained once" not in text
+    often["columns"][0]["trainings"] = 1
+    assert "found from one to three trainings of each network." in " ".join(render(often, tmp_path).split())
+
+
+def test_what_the_overall_error_mostly_is_is_said(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    n_sersic = r"\ensuremath{n_\mathrm{s\acute{e}rsic}}"
+    assert f"Of its square, {n_sersic} alone makes up 40\\% for ViT, 49\\% for ResNet and 92\\% for the limit." in text
+    content = numbers()
+    for row in content["table"]:
+        if row["target"] == "gamma":
+            row["values"]["vit"] = 0.12
+    text = " ".join(render(content, tmp_path).split())
+    assert r"for the limit, and \ensuremath{\gamma'} 60\% for ViT." in text
+
+
+def test_what_is_no_better_than_a_constant_is_said(tmp_path: Path) -> None:
+    text = " ".join(render(paired(numbers()), tmp_path).split())
+    assert r"For \ensuremath{n_\mathrm{s\acute{e}rsic}} it is not clearly better than this constant." in text
+    weak, nothing = numbers(), numbers()
+    for row in weak["table"]:
+        row["values"]["vit"] = row["values"]["prior"] / (1.08 if row["target"] in ("gamma", "e1") else 3)
+    text = " ".join(render(paired(weak, 0.01), tmp_path).split())
+    assert (
+        r"It has learned little where the factor is only \ensuremath{1.080 \pm 0.012} for \ensuremath{\gamma'} and "
+        r"\ensuremath{1.080 \pm 0.012} for \ensuremath{e_1}." in text
+    )
+    for row in nothing["table"]:
+        row["values"]["vit"] = row["values"]["prior"] * (0.2 if row["target"] == "theta_E" else 1.0)
+    text = " ".join(render(paired(nothing), tmp_path).split())
+    assert r"of 2 or more for \ensuremath{\theta_\mathrm{E}} alone, where the factor is \ensuremath{5.00" in text
+    for row in nothing["table"]:
+        row["values"]["vit"] = row["values"]["prior"]
+    assert "ViT beats that by a factor of 2 or more for no target." in " ".join(
+        render(paired(nothing), tmp_path).split()
+    )
+
+
+def test_published_errors_are_lower_higher_or_not_clearly_different(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert "Its error is clearly larger than the published one for" in text
+    same = numbers()
+    for row in same["table"]:
+        for own, other in (("vit", "published_vit"), ("resnet", "published_resnet")):
+            row["values"][own] = row["values"][other] * 1.01
+    text = results(same, tmp_path)
+    assert text.count("Its error is not clearly different from the published one for") == 2
+    assert "clearly larger than the published" not in text and "clearly smaller than the published" not in text
+
+
+def test_numbers_of_version_0_1_0_are_printed(tmp_path: Path) -> None:
+    old = numbers()
+    old["table"] = [row for row in old["table"] if row["target"] not in ("standardised", "mass")]
+    for row in old["table"]:
+        del row["pairs"], row["errors"]["limit"], row["errors"]["prior"]
+    for column in old["columns"]:
+        del column["trainings"], column["scatter"]
+    for row in old["uncertainty"]:
+        for key in ("coverage_error", "epistemic_error", "percent_standard_error"):
+            row.pop(key, None)
+    text = results(old, tmp_path)
+    assert "Standardised" not in text and "standardised" not in text and "Overall, ResNet has the smallest" in text
 
 
 def test_the_limit_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: Path) -> None:
@@ -177,7 +316,8 @@ def test_the_limit_stands_in_table_and_text_unless_it_is_switched_off(tmp_path: 
     assert (
         r"\section{The limit of information}" in text and r"{c}{Information}" in text and text.count("sec:limit") == 4
     )
-    assert f"a limit of {content['limit']['overall']:.4f}" in text
+    limit = latex.uncertain(content["limit"]["overall"], content["table"][0]["errors"]["limit"])
+    assert f"sets a limit of {limit}." in text
     assert "are known, the limit of the overall error is" in text
     turned = numbers()
     turned["limit"] |= {"amplitudes": "marginalised", "systems": 290, "instruments": []}
