@@ -70,6 +70,7 @@ class Extreme(Numbers):
 
     label: str = Field(description="label of the target, LaTeX without dollar signs")
     value: float = Field(description="the value, without a unit")
+    error: float | None = Field(None, description="its standard error; null: it is not known")
 
 
 class Extremes(Numbers):
@@ -99,22 +100,31 @@ def heading(target: str) -> dict[str, Any]:
     return {"target": target, "label": label, "unit": unit}
 
 
-def extremes(values: Mapping[str, float]) -> Extremes:
-    """The least and the most of the values by target; None where there is no value at all."""
+def extremes(values: Mapping[str, float], errors: Mapping[str, float] | None = None) -> Extremes:
+    """The least and the most of the values by target; None where there is no value at all.
+
+    Parameters
+    ----------
+    values
+        Target to its value, NaN where there is none.
+    errors
+        Target to the value's standard error; None: they are not known.
+    """
     known = {target: value for target, value in values.items() if not pd.isna(value)}
     if not known:
         return Extremes(least=None, most=None)
-    return Extremes(least=extreme(known, min(known, key=known.__getitem__)), most=largest(known))
+    return Extremes(least=extreme(known, min(known, key=known.__getitem__), errors), most=largest(known, errors))
 
 
-def largest(values: Mapping[str, float]) -> Extreme:
-    """The target with the largest value."""
-    return extreme(values, max(values, key=values.__getitem__))
+def largest(values: Mapping[str, float], errors: Mapping[str, float] | None = None) -> Extreme:
+    """The target with the largest value; see :func:`extremes`."""
+    return extreme(values, max(values, key=values.__getitem__), errors)
 
 
-def extreme(values: Mapping[str, float], target: str) -> Extreme:
-    """Label and value of a target."""
-    return Extreme(label=PARAMETERS[target].label, value=float(values[target]))
+def extreme(values: Mapping[str, float], target: str, errors: Mapping[str, float] | None = None) -> Extreme:
+    """Label and value of a target; see :func:`extremes`."""
+    error = None if errors is None else number(errors[target])
+    return Extreme(label=PARAMETERS[target].label, value=float(values[target]), error=error)
 
 
 def number(value: float) -> float | None:

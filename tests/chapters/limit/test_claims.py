@@ -32,11 +32,19 @@ def test_the_numbers_of_the_paper(run):
     assert [entry["label"] for entry in found["instruments"]] == ["HST", "Keck AO"]
     assert found["instruments"][0]["value"] == pytest.approx(np.sqrt(8) * 0.1, rel=1e-5)
     labels = {parameter.name: parameter.label for parameter in TARGETS}
-    assert found["widened"] == {"label": labels["e2"], "value": pytest.approx(5, rel=1e-5)}
+    assert found["widened"] == {"label": labels["e2"], "value": pytest.approx(5, rel=1e-5), "error": None}
     vit, one = found["models"]
     assert (one["key"], one["label"]) == ("1", "One")
-    assert vit["most"] == {"label": labels["gamma"], "value": pytest.approx(6, rel=1e-5)}
-    assert vit["least"] == {"label": labels["n_sersic"], "value": pytest.approx(1.5, rel=1e-5)}
+    assert vit["most"] == {
+        "label": labels["gamma"],
+        "value": pytest.approx(6, rel=1e-5),
+        "error": pytest.approx(0, abs=0.5),
+    }
+    assert vit["least"] == {
+        "label": labels["n_sersic"],
+        "value": pytest.approx(1.5, rel=1e-5),
+        "error": pytest.approx(0, abs=0.5),
+    }
     assert [row["target"] for row in found["rows"]] == ["overall", *TARGET_NAMES]
     assert found["rows"][0]["label"] is None and found["rows"][1]["ratios"]["1"] == pytest.approx(10, rel=1e-5)
     turned = numbers(run, "marginalised")

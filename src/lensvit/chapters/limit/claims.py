@@ -39,10 +39,16 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         systems=int(first[OVERALL]["systems"]),
         nearest=NEAREST_CAUSTIC,
         overall=first[OVERALL][chosen],
+        overall_error=first[OVERALL][f"{chosen}_error"],
         other=first[OVERALL][other],
+        other_error=first[OVERALL][f"{other}_error"],
         widened=largest({target: unknown[target] / known[target] for target in known}),
         instruments=[
-            InstrumentLimit(label=context.cameras[name], value=parts[name, models[0]][OVERALL][chosen])
+            InstrumentLimit(
+                label=context.cameras[name],
+                value=parts[name, models[0]][OVERALL][chosen],
+                error=parts[name, models[0]][OVERALL][f"{chosen}_error"],
+            )
             for name in names
             if name != ALL
         ],
@@ -51,7 +57,10 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
                 **heading(target),
                 known=row["limit_known"],
                 marginalised=row["limit_marginalised"],
+                known_error=row["limit_known_error"],
+                marginalised_error=row["limit_marginalised_error"],
                 ratios={model: parts[ALL, model][target]["ratio"] for model in models},
+                ratio_errors={model: parts[ALL, model][target]["ratio_error"] for model in models},
             )
             for target, row in first.items()
         ],
@@ -61,5 +70,13 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 
 
 def _model(rows: Rows, key: str, label: str) -> LimitModel:
-    ends = extremes(of_targets(rows, "ratio"))
-    return LimitModel(key=key, label=label, ratio=rows[OVERALL]["ratio"], least=ends.least, most=ends.most)
+    ends = extremes(of_targets(rows, "ratio"), of_targets(rows, "ratio_error"))
+    overall = rows[OVERALL]
+    return LimitModel(
+        key=key,
+        label=label,
+        ratio=overall["ratio"],
+        ratio_error=overall["ratio_error"],
+        least=ends.least,
+        most=ends.most,
+    )

@@ -14,6 +14,7 @@ class InstrumentLimit(Numbers):
 
     label: str = Field(description="the instrument, as printed")
     value: float = Field(description="limit of the overall error")
+    error: float = Field(description="its standard error from the finite test set")
 
 
 class LimitRow(Heading):
@@ -21,7 +22,10 @@ class LimitRow(Heading):
 
     known: float = Field(description="limit with known amplitudes of the light, in the unit")
     marginalised: float = Field(description="limit with unknown amplitudes of the light, in the unit")
+    known_error: float = Field(description="standard error of `known` from the finite test set")
+    marginalised_error: float = Field(description="standard error of `marginalised`")
     ratios: dict[str, float] = Field(description="model to its error over the limit that counts")
+    ratio_errors: dict[str, float] = Field(description="model to the paired standard error of its ratio")
 
 
 class LimitModel(Numbers):
@@ -30,6 +34,7 @@ class LimitModel(Numbers):
     key: str = Field(description="key in the config")
     label: str = Field(description="as printed")
     ratio: float = Field(description="overall error over the limit that counts")
+    ratio_error: float = Field(description="its paired standard error")
     least: Extreme | None = Field(description="target with the smallest ratio")
     most: Extreme | None = Field(description="target with the largest ratio")
 
@@ -43,7 +48,9 @@ class LimitNumbers(Numbers):
     systems: int = Field(description="test systems that have a limit")
     nearest: float = Field(description="standard deviations of the source from a caustic, below which there is none")
     overall: float = Field(description="limit of the overall error")
+    overall_error: float = Field(description="its standard error from the finite test set")
     other: float = Field(description="limit of the overall error with the other treatment of the amplitudes")
+    other_error: float = Field(description="its standard error")
     widened: Extreme = Field(description="target whose limit unknown amplitudes widen most, and by which factor")
     instruments: list[InstrumentLimit] = Field(description="one an instrument; empty where there is only one")
     rows: list[LimitRow] = Field(description='one a target, "overall" first')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lensvit.chapters.grouping import of_group, with_all
@@ -12,8 +13,10 @@ from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import write_text
 from lensvit.io.products import AMPLITUDE_TREATMENTS, read_limits
+from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
-from lensvit.statistics.metrics import with_overall
+from lensvit.statistics.compare import compared, scored
+from lensvit.statistics.metrics import bootstrap_weights
 
 
 def limit_table(limit: Path, predictions: list[Path], amplitudes: str, output: Path) -> None:
@@ -29,7 +32,8 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, output: P
         Which limit the models are held against: that with the amplitudes "known" or "marginalised".
     output
         CSV, one row a model, instrument ("all", then each if there are several) and target ("overall" first):
-        systems, rmse, limit_known, limit_marginalised, and ratio, that of rmse to the limit chosen by ``amplitudes``.
+        systems, rmse, limit_known, limit_marginalised, ratio, that of rmse to the limit chosen by ``amplitudes``, and
+        behind each the bootstrap standard error ``{column}_error``; that of the ratio is paired.
 
     Raises
     ------
@@ -47,16 +51,30 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, output: P
         for instrument in instruments:
             part = {treatment: of_group(values, "instrument", instrument) for treatment, values in bounds.items()}
             rows.append(_rows(table, part, amplitudes).assign(model=model, instrument=instrument))
-    limits = [f"limit_{treatment}" for treatment in AMPLITUDE_TREATMENTS]
-    order = ["model", "instrument", "target", "systems", "rmse", *limits, "ratio"]
+    measured = ["rmse", *(f"limit_{treatment}" for treatment in AMPLITUDE_TREATMENTS), "ratio"]
+    order = [
+        "model",
+        "instrument",
+        "target",
+        "systems",
+        *(f"{name}{end}" for name in measured for end in ("", "_error")),
+    ]
     write_text(output, pd.concat(rows)[order].to_csv(index=False, float_format="%.6g"))
 
 
 def _rows(table: pd.DataFrame, bounds: Mapping[str, pd.DataFrame], amplitudes: str) -> pd.DataFrame:
     """One row a target, of one model and instrument."""
     systems = table.loc[bounds[amplitudes].index]
-    error = tables.prediction_errors(systems)
-    result = pd.DataFrame({"target": ["overall", *TARGET_NAMES], "systems": len(systems), "rmse": with_overall(error)})
-    for treatment, values in bounds.items():
-        result[f"limit_{treatment}"] = with_overall(values[list(TARGET_NAMES)].to_numpy())
-    return result.assign(ratio=result["rmse"] / result[f"limit_{amplitudes}"])
+    square = np.square(tables.prediction_errors(systems))
+    result = pd.DataFrame({"target": ["overall", *TARGET_NAMES], "systems": len(systems)})
+    limits = {
+        treatment: scored(
+            np.square(values[list(TARGET_NAMES)].to_numpy()), bootstrap_weights(len(values), derive("bootstrap"))
+        )
+        for treatment, values in bounds.items()
+    }
+    model = scored(square, bootstrap_weights(len(systems), derive("bootstrap")))
+    for name, scores in {"rmse": model, **{f"limit_{treatment}": found for treatment, found in limits.items()}}.items():
+        result[name], result[f"{name}_error"] = scores.values, scores.errors
+    against = compared(model, limits[amplitudes])
+    return result.assign(ratio=against.ratio, ratio_error=against.ratio_error)

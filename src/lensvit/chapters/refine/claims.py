@@ -50,7 +50,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 def _start(name: str, parts: Mapping[tuple[str, ...], Rows], context: Context) -> FitStart:
     rows = parts[name, ALL]
     ratios = {target: ratio for target, ratio in of_targets(rows, "ratio").items() if not pd.isna(ratio)}
-    overall, ends = rows[OVERALL], extremes(ratios)
+    overall, ends = rows[OVERALL], extremes(ratios, of_targets(rows, "ratio_error"))
     cameras = dict.fromkeys(camera for _, camera in parts if camera != ALL)
     return FitStart(
         key=name,
@@ -58,8 +58,11 @@ def _start(name: str, parts: Mapping[tuple[str, ...], Rows], context: Context) -
         network=name != PRIOR,
         **_counts(overall),
         rmse=number(overall["rmse"]),
+        rmse_error=number(overall["rmse_error"]),
         z=number(overall["z"]),
+        z_error=number(overall["z_error"]),
         network_rmse=number(overall["network"]),
+        network_error=number(overall["network_error"]),
         least=ends.least,
         most=ends.most,
         at_limit=bool(ratios) and max(ratios.values()) < AT_THE_LIMIT,
@@ -89,6 +92,7 @@ def _counts(overall: Row) -> dict[str, Any]:
         "share": converged / systems,
         "seconds": overall["seconds"],
         "ratio": number(overall["ratio"]),
+        "ratio_error": number(overall["ratio_error"]),
     }
 
 

@@ -15,6 +15,7 @@ class FitCounts(Numbers):
     share: float = Field(description="share of the fits that converged")
     seconds: float = Field(description="mean time of a system, whether it converged or not [s]")
     ratio: float | None = Field(description="overall error over the limit, of converged fits; null: there are none")
+    ratio_error: float | None = Field(description="its paired standard error; null: there are fewer than two")
 
 
 class FittedInstrument(Numbers):
@@ -39,10 +40,13 @@ class FitStart(FitCounts, Start):
     """The fits from one start."""
 
     rmse: float | None = Field(description="overall error of converged fits; null: there are none")
+    rmse_error: float | None = Field(description="its standard error; null: fewer than two fits converged")
     z: float | None = Field(description="root mean square of error / sigma; null: no fit converged")
+    z_error: float | None = Field(description="its standard error")
     network_rmse: float | None = Field(
         description="the network's overall error on the same systems; null for the priors, or if no fit converged"
     )
+    network_error: float | None = Field(description="the standard error of `network_rmse`")
     least: Extreme | None = Field(description="target with the smallest ratio of error and limit; null: there is none")
     most: Extreme | None = Field(description="target with the largest ratio of error and limit; null: there is none")
     at_limit: bool = Field(description="whether all targets' errors are near the limit")
@@ -53,11 +57,16 @@ class FitValues(Numbers):
     """What the converged fits from one start reach for one target; null: there are none."""
 
     rmse: float | None = Field(description="root mean squared error, in the unit")
+    rmse_error: float | None = Field(description="its standard error")
     limit: float | None = Field(description="limit of information, root mean square over the same systems, in the unit")
+    limit_error: float | None = Field(description="its standard error")
     ratio: float | None = Field(description="rmse over limit")
+    ratio_error: float | None = Field(description="its paired standard error")
     sigma: float | None = Field(description="median predicted uncertainty, in the unit; null for overall")
     z: float | None = Field(description="root mean square of error / sigma")
+    z_error: float | None = Field(description="its standard error")
     network: float | None = Field(description="the network's error before, in the unit; null for the priors")
+    network_error: float | None = Field(description="its standard error")
 
 
 class FitRow(Heading):

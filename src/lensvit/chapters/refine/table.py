@@ -14,8 +14,10 @@ from lensvit.io.files import write_text
 from lensvit.io.products import refined_errors
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
-from lensvit.statistics.metrics import standard_errors, with_overall
+from lensvit.statistics.compare import compared, scored
+from lensvit.statistics.metrics import bootstrap_weights
 
+MEASURED = ("rmse", "limit", "ratio", "z", "network")  # columns with a standard error
 PRIOR = "prior"  # the start at the means of the priors, beside those from draws of a model
 
 
@@ -32,9 +34,10 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
         CSV, one row a start, instrument ("all", then each if there are several) and target ("overall" first):
         systems, converged (their number), cut (how many of these a limit of a uniform prior cuts off) and seconds
         (a system, converged or not). The other columns are of the
-        converged systems, and empty where there is none: rmse, rmse_error (its bootstrap standard error), limit (of
-        information, root mean square over the same systems), ratio (rmse / limit), sigma (median), z (root mean
-        square of error / sigma), and network (the rmse of the model before the fits).
+        converged systems, and empty where there is none: rmse, limit (of information, root mean square over the same
+        systems), ratio (rmse / limit), z (root mean square of error / sigma), and network (the rmse of the model before
+        the fits), each with the bootstrap standard error ``{column}_error`` behind it, which is paired for the ratio;
+        and sigma (median).
 
     Raises
     ------
@@ -48,9 +51,9 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
         for instrument in with_all(table["instrument"].unique()):
             rows = _rows(of_group(table, "instrument", instrument), models.get(path.stem), path)
             parts.append(rows.assign(start=path.stem, instrument=instrument))
-    result = pd.concat(parts)
-    order = ["start", "instrument", *result.columns.drop(["start", "instrument"])]
-    write_text(output, result[order].to_csv(index=False, float_format="%.6g"))
+    measured = [f"{name}{end}" for name in MEASURED for end in ("", "_error")]
+    order = ["start", "instrument", "target", "systems", "converged", "cut", "seconds", *measured, "sigma"]
+    write_text(output, pd.concat(parts)[order].to_csv(index=False, float_format="%.6g"))
 
 
 def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.DataFrame:
@@ -59,23 +62,32 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     result = pd.DataFrame({"target": ["overall", *TARGET_NAMES], "systems": len(table), "converged": len(good)})
     result["cut"] = int(good["cut"].sum())
     result["seconds"] = table["seconds"].mean()
-    names = ("rmse", "rmse_error", "limit", "ratio", "sigma", "z", "network")
+    result["sigma"] = np.nan
     if good.empty:
-        return result.assign(**dict.fromkeys(names, np.nan))
-    error = refined_errors(table)
+        return result.assign(**{f"{name}{end}": np.nan for name in MEASURED for end in ("", "_error")})
+    square = np.square(refined_errors(table))
     limit, sigma = (tables.target_values(good, kind) for kind in ("limit", "sigma"))
-    score = np.square(error / sigma)
     found = np.isfinite(limit).all(1)
     if not found.any():
         raise LensvitError(f"no system of {path} has a limit at its true parameters: delete it and run snakemake again")
-    result["rmse"] = with_overall(error)
-    result["rmse_error"] = standard_errors(error, derive("bootstrap", "refined"))
-    result["limit"] = with_overall(limit[found])
-    result["ratio"] = with_overall(error[found]) / result["limit"]
+    weights, some = (bootstrap_weights(count, derive("bootstrap")) for count in (len(good), int(found.sum())))
+    bound = scored(np.square(limit[found]), some)
+    scores = {"rmse": scored(square, weights), "limit": bound}
+    against = compared(scored(square[found], some), bound)
+    result["ratio"], result["ratio_error"] = against.ratio, against.ratio_error if found.sum() > 1 else np.nan
+    scores["z"] = scored(square / np.square(sigma), weights, _root_mean)
+    result[["network", "network_error"]] = np.nan
+    if network is not None:
+        scores["network"] = scored(np.square(_errors_before(good, network, path)), weights)
+    for name, score in scores.items():
+        result[name], result[f"{name}_error"] = score.values, score.errors if len(good) > 1 else np.nan
     result["sigma"] = [np.nan, *np.median(sigma, axis=0)]
-    result["z"] = np.sqrt([score.mean(), *score.mean(0)])
-    result["network"] = np.nan if network is None else with_overall(_errors_before(good, network, path))
     return result
+
+
+def _root_mean(square: np.ndarray) -> np.ndarray:
+    """Roots (..., 1 + K) of mean squares (..., K), and before them that of their mean."""
+    return np.sqrt(np.concatenate([square.mean(-1, keepdims=True), square], axis=-1))
 
 
 def _errors_before(good: pd.DataFrame, network: pd.DataFrame, path: Path) -> np.ndarray:
