@@ -27,8 +27,9 @@ from tests.builders import lopsided_psf
 from tests.conftest import CAMERAS
 
 ROOT = Path(__file__).parents[1]
-WRITTEN = {"output", "errors", "coverage", "pit", "joint", "chains", "curves", "provenance", "state"}
-READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors")}
+WRITTEN = {"output", "errors", "differences", "coverage", "pit", "joint", "chains", "curves", "provenance", "state"}
+READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors"),
+            ("numbers", "differences")}  # fmt: skip
 SCALERS = {("catalog", "scaler")}  # written by this one stage
 ELSEWHERE = {  # stages that make no use of a run's files, or whose broken inputs have tests of their own
     "config", "schema", "settings", "release", "adopt", "verify", "bench", "doctor", "pdf", "cost",
@@ -42,7 +43,7 @@ COLUMNS = (  # of every table of a figure
 )  # fmt: skip
 LATER = {  # inputs that a stage reads after others that would have to make sense
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
-    ("numbers", "psfs"), ("tex", "templates"), ("numbers", "benchmarks"),
+    ("numbers", "differences"), ("numbers", "psfs"), ("tex", "templates"), ("numbers", "benchmarks"),
 }  # fmt: skip
 WAYS = ("absent", "empty", "truncated", "of another kind", "without rows", "of text", "forbidden")
 
@@ -167,7 +168,8 @@ def file_of(stage, name, folder):
         return folder / "vit", folder / "vit/config.json"
     names = {"catalog": "catalog.parquet", "scaler": "scaler.json", "psf": "hst_a.fits", "numbers": "numbers.json",
              "tex": "paper.tex", "coverage": "rows.csv", "pit": "rows2.csv", "curves": "rows2.csv",
-             "references": "references.bib", "errors": "rows2.csv"}  # fmt: skip
+             "references": "references.bib", "errors": "rows2.csv",
+             "differences": "rows2.csv"}  # fmt: skip
     arrays = name == "draws" or (stage, name) in {("calibrate", "predictions"), ("calibrate", "validation")}
     arrays |= stage == "fermat" and name in ("importance", "mcmc")
     default = "rows.csv" if name == "table" else "vit.h5" if arrays else "vit.parquet"

@@ -47,6 +47,7 @@ def test_wrong_chapters_are_one_line(given, message):
 def limit_table(path, value):
     rows = [{"model": "a", "instrument": "all", "target": target} for target in ("overall", "gamma")]
     numbers = {"systems": 5, "limit_known": value, "limit_marginalised": 0.2, "ratio": 2.0}
+    numbers |= dict.fromkeys(("limit_known_error", "limit_marginalised_error", "ratio_error"), 0.01)
     pd.DataFrame(rows).assign(**numbers).to_csv(path, index=False)
     return path
 
@@ -122,7 +123,18 @@ def test_a_network_whose_release_did_not_record_its_dropout_has_null(tmp_path, r
 
 
 def test_the_command_line_takes_a_chapter_several_times(tmp_path, capsys):
-    options = ("settings", "table", "errors", "models", "predictions", "catalog", "psfs", "benchmarks", "output")
+    options = (
+        "settings",
+        "table",
+        "errors",
+        "differences",
+        "models",
+        "predictions",
+        "catalog",
+        "psfs",
+        "benchmarks",
+        "output",
+    )
     given = [word for option in options for word in (f"--{option}", str(tmp_path / option))]
     (tmp_path / "settings").write_text("config: {}\nscale: paper\n")
     assert main(["numbers", *given, "--chapter", *ALWAYS, "limit=a.csv", "limit=b.csv"]) == 1
