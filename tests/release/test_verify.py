@@ -124,6 +124,21 @@ def test_a_release_from_before_exact_posteriors_is_a_release_for_all_else(runs, 
     assert "bayes" in capsys.readouterr().out
 
 
+def test_a_release_from_before_standardised_errors_is_a_release_for_all_else(runs, tmp_path, capsys):
+    old, new = runs("old"), runs("new")
+    for name in ("table1.csv", "table1_errors.csv"):
+        path = new / "tables" / name
+        table = pd.read_csv(path).assign(limit=0.01)
+        more = table.iloc[:1].assign(target="standardised")
+        pd.concat([table, more, more.assign(target="mass")]).to_csv(path, index=False)
+    with (new / "tables/table1_errors.csv").open("a") as file:
+        file.write("systems,300,300,300,300,300\ntrainings,1,1,,,\nscatter,,,,,\n")
+    for run, against, rows in (("new", old, False), ("old", new, False), ("new", new, True)):
+        verify(run, against=against, results=tmp_path)
+        out = capsys.readouterr().out
+        assert ("standardised" in out) == (" limit " in out) == rows and "FAIL" not in out
+
+
 def test_a_family_without_a_published_model_needs_a_release(runs, tmp_path):
     runs("a", families={"mixer": "mlp"})
     with pytest.raises(LensvitError, match="no model of a published family"):

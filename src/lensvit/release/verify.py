@@ -20,7 +20,7 @@ from lensvit.release.release import unpack
 WORSE = 0.10  # a model may be worse than published by this share
 RELATIVE = 0.01  # a run and a release may differ by this share of the release, or
 SIGMAS = 3.0  # by this many combined standard errors
-OPTIONAL = ("importance", "bayes")  # columns that releases of earlier versions lack
+OPTIONAL = ("importance", "bayes", "limit")  # columns of errors that releases of earlier versions lack
 BESIDE = ("refined", "prior", *OPTIONAL)  # columns with standard errors that are no model's
 
 
@@ -35,7 +35,7 @@ class Table:
     values
         Column (model, refined, prior, limit, published) to its errors by row (overall or target).
     errors
-        Column (model, refined, prior) to the standard errors of these by row.
+        Column, but the published ones, to the standard errors of these by row.
     families
         Model to the family of its architecture.
     scale
@@ -133,7 +133,7 @@ def against_published(table: Table, worse: float) -> pd.DataFrame:
 
 
 def against_release(table: Table, released: Table, relative: float, sigmas: float) -> pd.DataFrame:
-    """One row for each cell of the models, the fits, the prior, and of exact posteriors where both have them.
+    """One row for each cell that both have, of the models, the fits, the prior, exact posteriors and the limit.
 
     Parameters
     ----------
@@ -160,6 +160,8 @@ def against_release(table: Table, released: Table, relative: float, sigmas: floa
     rows = []
     for model in shared:
         for target, reference in released.values[model].items():
+            if target not in table.values[model]:  # a row that earlier versions lack
+                continue
             value = table.values[model][target]
             scatter = math.hypot(table.errors[model][target], released.errors[model][target])
             allowed = max(relative * reference, sigmas * scatter)

@@ -84,6 +84,11 @@ def tarp(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.n
     return pit(distances, np.square((truth - centre) / width - reference).sum(-1), rng)
 
 
+def inside(values: np.ndarray, level: float) -> np.ndarray:
+    """Whether each truth (n, ...) lies in the central interval of a level, by its PIT value."""
+    return np.abs(2 * values - 1) <= level
+
+
 def central(values: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
     """Coverage of central intervals: the share of systems whose PIT value lies within each.
 
@@ -99,7 +104,7 @@ def central(values: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
     np.ndarray
         (L, ...) shares.
     """
-    return np.mean(np.abs(2 * values - 1) <= _column(levels, values), axis=1)
+    return np.stack([inside(values, level).mean(0) for level in levels])
 
 
 def nearer(values: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:

@@ -99,8 +99,8 @@ def test_too_few_draws_leave_the_likelihood_out(models, tmp_path):
     assert found["predicted"]["nll"] is None and found["predicted"]["miscoverage"]["effect"] == "better"
 
 
-def test_a_difference_is_clear_beyond_two_errors():
-    assert [difference(1.0 + change, 1.0, 0.1).effect for change in (-0.3, -0.1, 0.1, 0.3)] == [
+def test_a_difference_is_clear_beyond_three_errors():
+    assert [difference(1.0 + change, 1.0, 0.1).effect for change in (-0.4, -0.25, 0.25, 0.4)] == [
         "better", "none", "none", "worse",
     ]  # fmt: skip
 

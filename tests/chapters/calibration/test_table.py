@@ -71,6 +71,19 @@ def test_shares_and_scores_of_known_size(made):
     assert before.loc["overall", "crps_relative"] == pytest.approx(before["crps_relative"].iloc[1:9].mean(), rel=1e-4)
 
 
+def test_scores_have_the_standard_errors_of_means_over_systems(made):
+    before = rows(made[1], "vit", "predicted")
+    share = before.loc["gamma", "coverage_68"]
+    assert before.loc["gamma", "coverage_68_error"] == pytest.approx(np.sqrt(share * (1 - share) / 300), rel=0.01)
+    # independent targets: the error of the mean over eight of them
+    single = before.loc[list(TARGET_NAMES)]
+    for name in ("coverage_68", "coverage_95", "crps_relative", "nll_relative"):
+        expected = np.sqrt(np.square(single[f"{name}_error"]).sum()) / 8
+        assert before.loc["overall", f"{name}_error"] == pytest.approx(expected, rel=0.25)
+    spread = made[4].query("model == 'vit' and state == 'predicted'")["nll_relative"].std() / np.sqrt(300)
+    assert before.loc["joint", "nll_relative_error"] == pytest.approx(spread, rel=1e-3)
+
+
 def test_joint_coverage_is_that_of_balls_and_not_of_central_intervals(made):
     """TARP's values below a level, so that coverage and histogram tell of the same numbers."""
     coverage, pit = (rows(table, "resnet", "predicted").loc["joint"] for table in made[2:4])

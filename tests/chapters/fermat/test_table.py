@@ -31,6 +31,9 @@ def test_a_bias_and_wrong_sigmas_show(tmp_path):
         3, rel=0.1
     )
     assert (found["unphysical"] == 0.01).all()
+    # of Gaussian errors: 1.25 / (2 * density at the median) / sqrt(n), and 1 / sqrt(2 n)
+    assert found.loc["bold", "z_spread"] == pytest.approx(3 / np.sqrt(800), rel=0.2)
+    assert found.loc["net", "error_spread"] == pytest.approx(0.05 * 0.787 / np.sqrt(400), rel=0.3)
 
 
 def test_rows_by_number_of_images_and_systems_left_out(tmp_path):

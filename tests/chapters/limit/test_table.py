@@ -24,6 +24,16 @@ def test_the_table(run):
     )
 
 
+def test_the_errors_are_paired_for_the_ratio(run):
+    """Each error is three times the limit of its system, so that their ratio has no error."""
+    row = made(run).loc[("vit", "all", "theta_E")]
+    spread = np.square([0.1, 0.3]).std() / np.sqrt(SYSTEMS - 6) / (2 * row["limit_known"])
+    assert row["limit_known_error"] == pytest.approx(spread, rel=0.1)
+    assert row["rmse_error"] == pytest.approx(3 * row["limit_known_error"], rel=1e-4)
+    assert row["limit_marginalised_error"] == pytest.approx(2 * row["limit_known_error"], rel=1e-4)
+    assert row["ratio_error"] == pytest.approx(0, abs=1e-9)
+
+
 def test_the_ratio_is_to_the_chosen_limit(run):
     assert made(run, "marginalised").loc[("vit", "hst", "theta_E"), "ratio"] == pytest.approx(1.5)
 

@@ -41,8 +41,12 @@ class CalibrationState(Numbers):
     )
     coverage_68: float = Field(description="share of truths in the central 68% interval, mean over targets")
     coverage_95: float = Field(description="share of truths in the central 95% interval, mean over targets")
+    coverage_68_error: float = Field(description="standard error of coverage_68")
+    coverage_95_error: float = Field(description="standard error of coverage_95")
     crps: float = Field(description="continuous ranked probability score, mean over targets in units of their scatter")
+    crps_error: float = Field(description="standard error of crps")
     nll: float = Field(description="relative negative log-likelihood, mean over targets [nat]")
+    nll_error: float = Field(description="standard error of nll [nat]")
     off: list[LabelledTarget] = Field(description="targets that fail the test of their PIT values")
     marginal: Verdict = Field(description="passes or fails, by the targets one by one; or too few systems or draws")
     joint: Verdict = Field(description="passes or fails, by TARP on all targets together; or too few systems or draws")
@@ -50,6 +54,7 @@ class CalibrationState(Numbers):
     joint_nll: float | None = Field(
         description="relative negative log-likelihood of all targets together [nat]; null with too few draws"
     )
+    joint_nll_error: float | None = Field(description="standard error of joint_nll [nat]")
 
 
 class CalibrationModel(Numbers):

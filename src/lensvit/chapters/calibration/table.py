@@ -255,6 +255,7 @@ def scores(
       factor;
     - coverage_68, coverage_95: coverage of the central intervals;
     - crps, nll: scores in the target's unit; crps_relative, nll_relative: the same in units of ``unit``;
+    - coverage_68_error, coverage_95_error, crps_relative_error, nll_relative_error: their standard errors;
     - nll_change, nll_change_error: change from the prediction as it was, with its paired standard error;
     - aleatoric_share, epistemic_share: shares of the predicted variance.
 
@@ -274,25 +275,28 @@ def scores(
     z = calibration.z_scores(state.draws, test.truth)
     z_sd, z_sd_error = np.transpose([calibration.spread(column) for column in z.T])
     z_overall, z_overall_error = calibration.spread(z)
-    coverage = np.array([calibration.central(values[name], INTERVALS) for name in TARGET_NAMES])
-    crps = calibration.crps(state.draws, test.truth).mean(0)
+    ranks = np.column_stack([values[name] for name in TARGET_NAMES])
+    crps = calibration.crps(state.draws, test.truth)  # (n, K)
     likelihood = calibration.negative_log_likelihood(state.draws, test.truth)  # (n, K)
     change = likelihood - calibration.negative_log_likelihood(test.draws, test.truth)
     variance = np.square(test.draws.std(0)).mean(0)
+    means = {  # over the systems, of values (n, K)
+        "coverage_68": calibration.inside(ranks, INTERVALS[0]),
+        "coverage_95": calibration.inside(ranks, INTERVALS[1]),
+        "crps_relative": crps / unit,
+        "nll_relative": likelihood - np.log(unit),
+        "nll_change": change,
+    }
     columns = {
         "scale": state.scale,
         "scale_error": state.scale_error,
         "z_mean": z.mean(0),
         "z_sd": z_sd,
         "z_sd_error": np.hypot(z_sd_error, z_sd * state.scale_error / state.scale),
-        "coverage_68": coverage[:, 0],
-        "coverage_95": coverage[:, 1],
-        "crps": crps,
-        "crps_relative": crps / unit,
+        "crps": crps.mean(0),
         "nll": likelihood.mean(0),
-        "nll_relative": likelihood.mean(0) - np.log(unit),
-        "nll_change": change.mean(0),
-        "nll_change_error": _error(change),
+        **{name: each.mean(0) for name, each in means.items()},
+        **{f"{name}_error": _error(each) for name, each in means.items()},
         "aleatoric_share": np.square(test.aleatoric).mean(0) / variance,
         "epistemic_share": np.square(test.epistemic).mean(0) / variance,
     }
@@ -300,7 +304,7 @@ def scores(
     overall |= {
         "z_sd": z_overall,
         "z_sd_error": np.hypot(z_overall_error, z_overall * state.common_error),
-        "nll_change_error": float(_error(change.mean(1))),
+        **{f"{name}_error": float(_error(each.mean(1))) for name, each in means.items()},
     }
     single = {
         name: {column: content[number] for column, content in columns.items()}
@@ -316,6 +320,7 @@ def joint_scores(state: State, test: SplitPredictions, unit: np.ndarray) -> dict
     return {
         "nll": likelihood.mean(),
         "nll_relative": likelihood.mean() - np.log(unit).sum(),
+        "nll_relative_error": _error(likelihood),
         "nll_change": change.mean(),
         "nll_change_error": _error(change),
     }

@@ -18,8 +18,8 @@ from lensvit.statistics.compare import is_clear
 HONEST = 1.25  # a factor between errors and sigmas up to which sigmas are called honest
 PIXELS = ("limit", "importance", "refined", "mcmc")  # methods that use all pixels, the most complete one first
 VALUES = (
-    "unphysical", "error", "z", "combined", "predicted", "observed", "tension", "sigma", "share_gamma",
-    "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear",
+    "unphysical", "error", "error_spread", "z", "z_spread", "combined", "predicted", "observed", "tension", "sigma",
+    "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_E", "sigma_shear",
 )  # fmt: skip
 
 

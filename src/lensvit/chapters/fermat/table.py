@@ -38,10 +38,10 @@ def fermat_table(fermat: Path, goal: float, output: Path) -> None:
     output
         CSV, one row a method, treatment and number of images ("all" first): systems, used; unphysical, a share of all
         draws; then of the used systems: error, the median of its absolute value; z, the root mean square of
-        error / sigma; combined, the weighted mean error of ln H0; predicted and observed, its standard errors by the
-        sigmas and by the scatter; tension, combined over observed; lenses and lenses_observed, how many it takes for
-        the goal by either standard error; the medians of sigma, share_gamma, share_theta_E, sigma_gamma,
-        sigma_theta_E and sigma_shear.
+        error / sigma; error_spread and z_spread, bootstrap standard errors of these two; combined, the weighted mean
+        error of ln H0; predicted and observed, its standard errors by the sigmas and by the scatter; tension, combined
+        over observed; lenses and lenses_observed, how many it takes for the goal by either standard error; the medians
+        of sigma, share_gamma, share_theta_E, sigma_gamma, sigma_theta_E and sigma_shear.
 
     Raises
     ------
@@ -88,13 +88,17 @@ def _population(part: pd.DataFrame, goal: float) -> dict[str, float]:
     count = len(used)
     error, sigma = used["error"].to_numpy(), used["sigma"].to_numpy()
     combined, predicted = combine(error, sigma) if count else (np.nan, np.nan)
-    observed = observed_error(error, sigma, derive("bootstrap", "fermat")) if count > 1 else np.nan
+    seed = derive("bootstrap", "fermat")
+    observed = observed_error(error, sigma, seed) if count > 1 else np.nan
+    again = used[["error", "z"]].to_numpy()[bootstrap_rows(count, seed)] if count > 1 else np.full((2, 1, 2), np.nan)
     return {
         "systems": len(part),
         "used": count,
         "unphysical": part["unphysical"].sum() / max(part["draws"].sum(), 1),
         "error": used["error"].abs().median(),
         "z": np.sqrt(np.square(used["z"]).mean()),
+        "error_spread": np.median(np.abs(again[..., 0]), axis=1).std(ddof=1),
+        "z_spread": np.sqrt(np.square(again[..., 1]).mean(1)).std(ddof=1),
         "combined": combined,
         "predicted": predicted,
         "observed": observed,

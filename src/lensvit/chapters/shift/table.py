@@ -27,7 +27,7 @@ from lensvit.statistics.metrics import bootstrap_weights, overall
 ORDINARY, LEFT_OUT, CONTROL = "ordinary", "left_out", "control"
 SCORES = ("epistemic", "predicted", "residual")
 SCORED = ("psf", *SCORES, *tables.PREDICTED)  # columns of scores.parquet
-# with fewer systems an error that is larger by half is not told from an equal one (two standard errors)
+# with fewer systems an error that is larger by half is not told from an equal one (three standard errors)
 FEWEST = 30
 
 
