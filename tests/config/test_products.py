@@ -116,3 +116,30 @@ def test_the_ablation_shows_its_own_tables_or_those_of_an_earlier_run(tmp_path, 
     assert "ablation" not in products.tables_shown(run(ablation={"enabled": False}))
     monkeypatch.chdir(tmp_path)
     assert "ablation" not in products.tables_shown(earlier)
+
+
+def test_further_trainings_are_those_that_differ_in_their_seed_alone():
+    plain = run()
+    assert products.trainings_shown(plain) == ([], "")
+    first = plain.models["vit"]
+    same = first.model_dump() | {"label": "Again", "seed": 5, "gpus": 2}
+    others = {
+        "again": same,
+        "other_dropout": same | {"label": "Dropout", "dropout": 0.2},
+        "other_recipe": same | {"label": "Recipe", "changes": {"learning_rate": 0.1}},
+        "same_seed": same | {"label": "Seed", "seed": plain.seed},
+    }
+    found = run(models=others)
+    assert found.further_trainings("vit") == ["again"] and found.further_trainings("again") == ["vit", "same_seed"]
+    assert found.further_trainings("other_dropout") == found.further_trainings("other_recipe") == []
+    shown = products.trainings_shown(found)
+    folder = "results/paper/predictions"
+    assert shown.files == [f"{folder}/{name}.parquet" for name in ("again", "vit", "same_seed")]
+    assert shown.options.startswith(f"--trainings vit={folder}/again.parquet again={folder}/vit.parquet ")
+
+
+def test_the_ablation_trains_models_again():
+    chosen = {"train": True, "seeds": 3, "models": {"resnet": []}}
+    found = run(ablation=chosen)
+    assert found.further_trainings("resnet") == ["resnet-reference-2", "resnet-reference-3"]
+    assert found.further_trainings("vit") == []
