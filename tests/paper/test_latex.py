@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -84,6 +85,32 @@ def test_uncertain(value: float, error: float, expected: str) -> None:
     assert latex.uncertain(value, error) == expected
 
 
+@pytest.mark.parametrize(
+    "value, error, expected",
+    [
+        (0.117868, 0.003947, "0.1179(39)"),
+        (0.00197, 0.000996, "0.0020(10)"),
+        (0.0009727, 0.0000726, "0.000973(73)"),
+        (73.69, 1.04, "73.7(1.0)"),
+        (1.5, 0.997, "1.5(1.0)"),
+        (12.3, 25.0, "12(25)"),
+        (1234.5, 12.0, "1{,}234(12)"),
+        (-0.1885, 0.0249, r"\ensuremath{-0.189(25)}"),
+    ],
+)
+def test_concise(value: float, error: float, expected: str) -> None:
+    assert latex.concise(value, error) == expected
+
+
+@pytest.mark.parametrize("form", [latex.concise, latex.uncertain])
+def test_what_has_no_error_or_is_no_number_is_not_printed(form: Callable[[float, float], str]) -> None:
+    with pytest.raises(ValueError, match="is no uncertainty"):
+        form(1.0, 0.0)
+    for value, error in ((float("nan"), 0.1), (0.1, float("nan")), (float("inf"), 0.1)):
+        with pytest.raises(ValueError, match="cannot stand in the paper"):
+            form(value, error)
+
+
 @pytest.mark.parametrize("items, expected", [(["A"], "A"), (["A", "B"], "A and B"), (["A", "B", "C"], "A, B and C")])
 def test_listing(items: list[str], expected: str) -> None:
     assert latex.listing(items) == expected
@@ -136,3 +163,4 @@ def test_an_error_beyond_all_measure_is_still_short():
     """What a network of raw counts can predict before it has learned."""
     assert len(latex.rmse(1.0641e19)) < 40 and "10^{19}" in latex.rmse(1.0641e19)
     assert "10^{19}" in latex.uncertain(1.0641e19, 3.0e18)
+    assert len(latex.concise(1.0641e19, 3.0e18)) < 80 and "10^{19}" in latex.concise(1.0641e19, 3.0e18)

@@ -236,9 +236,9 @@ def uncertain(value: float, error: float) -> str:
     Raises
     ------
     ValueError
-        If the error is not positive.
+        If the error is not positive, or one of the two is NaN or infinite.
     """
-    decimals = _decimals(error)
+    decimals = _decimals(value, error)
     if error >= 1000:
         return rf"{number(value, digits=3)} \ensuremath{{\pm}} {number(error, digits=2)}"
     return rf"\ensuremath{{{value:.{decimals}f} \pm {error:.{decimals}f}}}"
@@ -259,15 +259,22 @@ def concise(value: float, error: float) -> str:
     Raises
     ------
     ValueError
-        If the error is not positive.
+        If the error is not positive, or one of the two is NaN or infinite.
     """
-    decimals = _decimals(error)
-    shown = f"{error:.{decimals}f}" if error >= 1 else f"{error * 10**decimals:.0f}"
+    decimals = _decimals(value, error)
+    if error >= 1000:
+        return f"{number(value, digits=3)}({number(error, digits=2)})"
+    shown = f"{error:.{decimals}f}"
+    if float(shown) < 1:
+        shown = f"{float(shown) * 10**decimals:.0f}"
     return _typeset(f"{value:,.{decimals}f}({shown})")
 
 
-def _decimals(error: float) -> int:
-    """Digits behind the point to the second significant digit of a standard error."""
+def _decimals(value: float, error: float) -> int:
+    """Digits behind the point to the second significant digit of a value's standard error."""
+    for number in (value, error):
+        if not math.isfinite(number):
+            raise ValueError(f"{number} cannot stand in the paper")
     if not error > 0:
         raise ValueError(f"{error} is no uncertainty")
     return max(1 - math.floor(math.log10(float(f"{error:.1e}"))), 0)

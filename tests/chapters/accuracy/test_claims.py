@@ -43,7 +43,17 @@ def row(
         }
         for one, other in names
     ]  # fmt: skip
-    return {"target": target, "values": values, "errors": dict.fromkeys("abc", 10 * error), "pairs": pairs}
+    errors = dict.fromkeys("abc", 10 * error)
+    return {"target": target, "unit": "arcsec", "values": values, "errors": errors, "pairs": pairs}
+
+
+def test_small_angles_are_printed_in_milliarcseconds() -> None:
+    rows = [row("overall", 0.5, 0.6) | {"unit": ""}, row("theta_E", 0.5, 0.6), row("center_x", 0.01, 0.02, prior=0.02)]
+    assert claims([A, PRIOR], rows)["units"] == {
+        "overall": {"name": "", "factor": 1},
+        "theta_E": {"name": "arcsec", "factor": 1},
+        "center_x": {"name": "mas", "factor": 1000},
+    }
 
 
 def test_the_best_is_a_model_of_this_run() -> None:

@@ -26,6 +26,7 @@ from lensvit.statistics.compare import CLEAR, is_clear
 from lensvit.statistics.metrics import bootstrap_rows
 
 STRONG = 2.0  # factor below the prior that is called strong
+FINE = 0.1  # error of the prior [arcsec] below which a row is printed in milliarcseconds
 WEAK = 1.1  # factor below the prior under which little was learned
 # columns of Table 1 that are neither models nor published: kind and label
 OTHER_COLUMNS = {
@@ -208,6 +209,8 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         Row of several targets ("overall", "standardised", "mass") to its :func:`ranking`.
     lead_varies
         Whether a model is clearly ahead in one of these, and not in another.
+    units
+        Row to the unit in which it is printed: its ``name``, and the ``factor`` on what the row has.
     bold
         Row to the keys of the model with the smallest error and of all that are not clearly behind it; of none if
         there is one model.
@@ -248,6 +251,7 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         "mass": [row for row in targets if row["target"] in MASS_TARGETS],
         "rankings": rankings,
         "lead_varies": len({leaders[name] for name in rankings}) > 1,
+        "units": {row["target"]: _printed(row) for row in rows},
         "bold": {row["target"]: level(row, models) if len(models) > 1 else [] for row in rows},
         "ranking": rankings[OVERALL]["order"],
         "leads": [lead for lead in leads if lead["rows"]],
@@ -262,6 +266,11 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         "strong": STRONG,
         "weak": WEAK,
     }
+
+
+def _printed(row: RowEntry) -> dict[str, Any]:
+    fine = row["unit"] == "arcsec" and row["values"][PRIOR] < FINE
+    return {"name": "mas", "factor": 1000} if fine else {"name": row["unit"], "factor": 1}
 
 
 def compare(row: RowEntry, first: str, second: str) -> dict[str, Any]:
