@@ -223,8 +223,6 @@ NAMES = tuple(parameter.name for parameter in PARAMETERS)
 TARGETS = leading_targets(PARAMETERS)
 TARGET_NAMES = tuple(parameter.name for parameter in TARGETS)
 TABLE = {parameter.name: parameter for parameter in PARAMETERS}
-# the targets that the mass has, some with the light; the others are the light's alone
-MASS_TARGETS = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2")
 TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]  # places of the targets among all parameters
 
 

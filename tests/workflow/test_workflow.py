@@ -42,7 +42,9 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     assert (run / "paper" / "paper-source.tar.gz").stat().st_size > 10_000
     with open(run / "tables" / "table1.csv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["target"] for row in rows][:2] == ["overall", "theta_E"] and len(rows) == 9
+    assert [row["target"] for row in rows][:4] == ["overall", "standardised", "mass", "theta_E"] and len(rows) == 11
+    pairs = pd.read_csv(run / "tables" / "table1_differences.csv")
+    assert len(pairs) == 3 * len(rows) and (pairs["difference_error"] > 0).all()
     columns = ["target", "vit", "resnet", "refined", "importance", "prior", "limit", "bayes"]
     columns += ["published_vit", "published_resnet"]
     varying = ("refined", "importance", "bayes")  # where a fit has converged, and a posterior is certified

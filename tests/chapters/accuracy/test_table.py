@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from lensvit.chapters.accuracy.published import PUBLISHED
-from lensvit.chapters.accuracy.table import ROWS, table
+from lensvit.chapters.accuracy.table import MASS_TARGETS, ROWS, table
 from lensvit.errors import LensvitError
 from lensvit.io.tables import CATALOG, PREDICTIONS
-from lensvit.parameters import MASS_TARGETS, NAMES, TARGET_NAMES
+from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.statistics.metrics import overall, rmse, standard_errors, with_overall
 from tests.builders import filled
 from tests.chapters.exact import write_exact

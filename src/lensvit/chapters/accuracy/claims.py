@@ -15,13 +15,13 @@ import pandas as pd
 
 from lensvit.chapters.accuracy.numbers import Column, ErrorRow, OverallUncertainty, Pair, Part, Uncertainty
 from lensvit.chapters.accuracy.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
-from lensvit.chapters.accuracy.table import PRIOR, SCATTER, SUMMARIES, SYSTEMS, TRAININGS
+from lensvit.chapters.accuracy.table import MASS_TARGETS, PRIOR, SCATTER, SUMMARIES, SYSTEMS, TRAININGS
 from lensvit.chapters.quoting import METHOD_LABELS, OVERALL, Context, heading, number
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_json
 from lensvit.io.tables import read_by_target, read_csv, read_predictions
 from lensvit.jobs.seeds import derive
-from lensvit.parameters import MASS_TARGETS, TARGETS
+from lensvit.parameters import TARGETS
 from lensvit.statistics.compare import CLEAR, is_clear
 from lensvit.statistics.metrics import bootstrap_rows
 

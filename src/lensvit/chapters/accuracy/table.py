@@ -19,11 +19,13 @@ from lensvit.io.files import write_text
 from lensvit.io.products import read_limits
 from lensvit.io.scaler import Scaler, read_scaler
 from lensvit.jobs.seeds import derive
-from lensvit.parameters import MASS_TARGETS, TARGET_NAMES
+from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.compare import Measure, Scores, compared, of_rows, relative_scatter, scored
 from lensvit.statistics.metrics import bootstrap_weights, roots, standardised
 
 STANDARDISED, MASS = "standardised", "mass"
+# the targets that the mass has, some with the light; the others are the light's alone
+MASS_TARGETS = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2")
 SUMMARIES = ("overall", STANDARDISED, MASS)  # rows of several targets together
 ROWS = (*SUMMARIES, *TARGET_NAMES)
 SYSTEMS, TRAININGS, SCATTER = "systems", "trainings", "scatter"  # rows of the errors that are no errors
