@@ -25,6 +25,7 @@ FILES = {
     "predictions/vit.h5": "draws",
     "tables/table1.csv": "target,vit\noverall,0.1\n",
     "tables/table1_errors.csv": "target,vit\noverall,0.01\n",
+    "tables/table1_differences.csv": "first,second,target,ratio\nvit,prior,overall,0.3\n",
     "figures/figure1.pdf": "figure",
     "numbers.json": "{}",
     "catalog.parquet": "catalogue",
