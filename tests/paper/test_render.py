@@ -204,7 +204,7 @@ def test_leads_follow_the_numbers(tmp_path: Path) -> None:
     text = " ".join(render(paired(content), tmp_path).split())
     assert r"ViT is clearly ahead for \ensuremath{\theta_\mathrm{E}}" in text
     assert "ResNet is clearly" not in text and "So the lead depends on" not in text
-    assert "clear leads are those of ViT for" in text and "a clear lead." in text
+    assert "By target, ViT is clearly ahead for" in text and "a clear lead." in text
 
 
 def leading(**sizes: float) -> Numbers:
@@ -223,7 +223,7 @@ def test_no_leads_all_leads_and_a_lead_in_one_target(tmp_path: Path) -> None:
     assert (
         "is clearly ahead" not in none.replace("is one network clearly ahead", "") and "though no clear lead." in none
     )
-    assert "clear leads are" not in none and "the lead depends on" not in none
+    assert "By target," not in none and "the lead depends on" not in none
     all_leads = results(leading(**dict.fromkeys(targets, 0.8)), tmp_path)
     assert "no network is clearly ahead" not in all_leads and "For none of the targets" not in all_leads
     assert "Overall, ResNet has the smallest error" in all_leads and all_leads.count("a clear difference") == 3
