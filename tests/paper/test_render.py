@@ -51,7 +51,7 @@ def with_models(count: int) -> Numbers:
         content["calibration"]["models"].append(content["calibration"]["models"][1] | {"key": name})
         content["limit"]["models"].append(content["limit"]["models"][1] | {"key": name})
         for row in content["limit"]["rows"]:
-            row["ratios"][name] = row["ratios"]["vit"]
+            row["ratios"][name], row["gaps"][name] = row["ratios"]["vit"], row["gaps"]["vit"]
     content["models"] = content["models"][:count]
     content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
     content["calibration"]["models"] = content["calibration"]["models"][:count]
@@ -390,6 +390,25 @@ def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -
     for column in old["columns"]:
         del column["systems"]
     assert r"\label{tab:rmse}" in render(old, tmp_path)
+
+
+def test_what_the_resize_loses_stands_in_the_text(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert "The limit from the input is 1.02 times that from the image for the overall error" in text
+    assert "What remains is lost in the networks: a factor of 3.46 for ViT and a factor of 3.11 for ResNet overall" in text
+    content["limit"]["models"][0]["lost"] = 1.0
+    text = " ".join(render(content, tmp_path).split())
+    assert "The limit from the input of ViT is that of the image. The limit from the input of ResNet is 1.02" in text
+    old = numbers()  # as version 0.1.0 wrote it
+    for key in ("pooled", "sorted", "classes"):
+        del old["limit"][key]
+    for entry in old["limit"]["models"]:
+        del entry["lost"], entry["lost_most"], entry["gap"], entry["gap_least"], entry["gap_most"]
+    for row in old["limit"]["rows"]:
+        del row["gaps"]
+    text = render(old, tmp_path)
+    assert "resize loses" not in text and "van Trees" not in text and r"{c}{RMSE / limit}" in text
 
 
 def test_exact_posteriors_have_a_section_unless_they_are_switched_off(tmp_path: Path) -> None:
