@@ -396,7 +396,7 @@ def test_what_the_resize_loses_stands_in_the_text(tmp_path: Path) -> None:
     content = numbers()
     text = " ".join(render(content, tmp_path).split())
     assert "The limit from the input is 1.02 times that from the image for the overall error" in text
-    assert "What remains is lost in the networks: a factor of 3.46 for ViT and a factor of 3.11 for ResNet overall" in text
+    assert "lost in the networks: a factor of 3.46 for ViT and a factor of 3.11 for ResNet overall" in text
     content["limit"]["models"][0]["lost"] = 1.0
     text = " ".join(render(content, tmp_path).split())
     assert "The limit from the input of ViT is that of the image. The limit from the input of ResNet is 1.02" in text
