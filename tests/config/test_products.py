@@ -63,11 +63,14 @@ def test_chains_start_from_exact_posteriors_where_the_config_says_so():
     few = {"enabled": True, "model": None, "systems": 5}
     for changes, says in (
         ({"importance": {"enabled": False}}, "needs the samples of the exact posteriors"),
-        ({"refine": few, "importance": {"systems": 5}}, "mcmc.systems: 20, and only 5 systems are refined"),
+        ({"refine": few}, r"mcmc.systems: 20, and only 5 systems have an exact posterior \(refine.systems\)"),
+        ({"refine": few, "importance": {"systems": 3}}, r"only 3 systems have an exact posterior \(importance.systems\)"),
+        ({"importance": {"systems": 19}}, r"only 19 systems have an exact posterior \(importance.systems\): lower the"),
     ):
         with pytest.raises(LensvitError, match=says):
             run(mcmc=chosen, **changes)
         run(mcmc=chosen | {"enabled": False}, **changes)
+    run(mcmc=chosen, importance={"systems": 20})
 
 
 def test_exact_posteriors_need_fits():
