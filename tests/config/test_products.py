@@ -64,7 +64,10 @@ def test_chains_start_from_exact_posteriors_where_the_config_says_so():
     for changes, says in (
         ({"importance": {"enabled": False}}, "needs the samples of the exact posteriors"),
         ({"refine": few}, r"mcmc.systems: 20, and only 5 systems have an exact posterior \(refine.systems\)"),
-        ({"refine": few, "importance": {"systems": 3}}, r"only 3 systems have an exact posterior \(importance.systems\)"),
+        (
+            {"refine": few, "importance": {"systems": 3}},
+            r"only 3 systems have an exact posterior \(importance.systems\)",
+        ),
         ({"importance": {"systems": 19}}, r"only 19 systems have an exact posterior \(importance.systems\): lower the"),
     ):
         with pytest.raises(LensvitError, match=says):

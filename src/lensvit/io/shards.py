@@ -38,7 +38,32 @@ def of_chunks(rows: pd.DataFrame, chunks: Sequence[str] | None) -> pd.DataFrame:
     """
     if chunks is None:
         return rows
-    return rows[(rows["psf"].astype(str) + "/" + rows["chunk"].astype(str)).isin(list(chunks))]
+    return rows[_files(rows).isin(list(chunks))]
+
+
+def _files(rows: pd.DataFrame) -> pd.Series:
+    """The image file of each row of the catalogue, as {psf}/{chunk}."""
+    return rows["psf"].astype(str) + "/" + rows["chunk"].astype(str)
+
+
+def check_chunks(rows: pd.DataFrame, chunks: Sequence[str] | None) -> None:
+    """Raise a LensvitError if no system lies in one of some image files.
+
+    Parameters
+    ----------
+    rows
+        Rows of the catalogue.
+    chunks
+        The files, as {psf}/{chunk}; None for all.
+    """
+    if chunks is None:
+        return
+    known = set(_files(rows))
+    for chunk in chunks:
+        if chunk not in known:
+            raise LensvitError(
+                f"--chunks {chunk}: no test system of the catalogue lies in such a file, {{psf}}/{{chunk}}"
+            )
 
 
 def write_part(

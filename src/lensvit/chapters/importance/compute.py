@@ -19,13 +19,14 @@ import torch
 
 from lensvit.chapters.grouping import by_chunk
 from lensvit.chapters.importance.settings import ImportanceStage
+from lensvit.chapters.sharing import Share
 from lensvit.errors import LensvitError
 from lensvit.inference.chart import Chart
 from lensvit.inference.importance import APART, ImportanceSample, sample
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.selection import select_systems
 from lensvit.inference.target import SampledLens, observed_posterior
-from lensvit.io import shards, tables
+from lensvit.io import tables
 from lensvit.io.hdf5 import find_systems, read_datasets
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
@@ -83,31 +84,25 @@ def importance(
         If a file is absent or broken, or a fit is of another run.
     """
     choice = read_settings(settings, ImportanceStage)
-    selected = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
-    rows, whole = shards.of_chunks(selected, chunks), None if chunks is None else selected["id"]
+    share = Share.of(
+        catalog, psfs, chunks, lambda every: select_systems(every, choice.systems, choice.seed, choice.cameras)
+    )
+    rows = share.rows
     if rows.empty:
-        shards.write_part(output, rows[["id"]], {}, NAMES, whole)
+        share.write(output, NAMES)
         return
-    kernels = cameras.read_kernels(psfs, rows["psf"])
     maxima = read_maxima(refined, rows)
     work = [
-        (choice, psf, kernels[psf], part, Path(images), {name: maxima[name] for name in part["id"]})
+        (choice, psf, share.kernels[psf], part, Path(images), {name: maxima[name] for name in part["id"]})
         for psf, some in by_chunk(rows)
         for part in (some.iloc[start : start + BATCH] for start in range(0, len(some), BATCH))
     ]
-    # the largest images first, so that no thread is left with them at the end
-    order = sorted(range(len(work)), key=lambda place: -choice.cameras[work[place][1]].pixels)
-    found = {
-        part.row["id"]: part for parts in share_work(_sampled, [work[at] for at in order], threads) for part in parts
-    }
+    parts = share_work(_sampled, work, threads, size=lambda _, psf, *__: choice.cameras[psf].pixels)
+    found = {result.row["id"]: result for part in parts for result in part}
     results = [found[name] for name in rows["id"]]
     table = pd.DataFrame([result.row for result in results])
-    arrays = {
-        "id": table["id"].to_list(),
-        "certified": table["certified"].to_numpy(),
-        "samples": np.stack([result.samples for result in results]),
-    }
-    shards.write_part(output, table, arrays, NAMES, whole)
+    samples = np.stack([result.samples for result in results])
+    share.write(output, NAMES, table, certified=table["certified"].to_numpy(), samples=samples)
     print(f"{table['certified'].sum()} of {len(table)} certified, {table['seconds'].mean():.2f} s a system", flush=True)
 
 

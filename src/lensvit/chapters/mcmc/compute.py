@@ -102,8 +102,7 @@ def mcmc(
         for number, psf in enumerate(rows["psf"])
         for start in (Start(PRIOR), _second_start(known[:, number], exact[number], choice))
     ]
-    largest = sorted(range(len(jobs)), key=lambda job: -choice.cameras[jobs[job][0]["psf"].item()].pixels)
-    outcomes = dict(zip(largest, share_work(_sampled, [jobs[job] for job in largest], threads), strict=True))
+    outcomes = share_work(_sampled, jobs, threads, size=lambda row, *_: choice.cameras[row["psf"].item()].pixels)
     results = []
     for number, (_, row) in enumerate(rows.iterrows()):
         results += _of_system(row, [outcomes[2 * number], outcomes[2 * number + 1]], choice)

@@ -42,12 +42,15 @@ class Mcmc(ChainSettings, Section):
                 "mcmc.second_start: importance needs the samples of the exact posteriors: set refine.enabled and "
                 "importance.enabled to true, or second_start: network"
             )
-        sizes = {"refine.systems": getattr(fits, "systems", None), "importance.systems": getattr(exact, "systems", None)}
+        sizes = {
+            "refine.systems": getattr(fits, "systems", None),
+            "importance.systems": getattr(exact, "systems", None),
+        }
         most, key = min(((size, key) for key, size in sizes.items() if size is not None), default=(self.systems, ""))
         if self.systems > most:
             raise ValueError(
-                f"mcmc.systems: {self.systems}, and only {most} systems have an exact posterior ({key}): lower the first "
-                "or raise the second, or set mcmc.second_start: network"
+                f"mcmc.systems: {self.systems}, and only {most} systems have an exact posterior ({key}): lower the "
+                "first or raise the second, or set mcmc.second_start: network"
             )
 
     def stages(self, run: Run) -> Stages:
