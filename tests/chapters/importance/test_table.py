@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from lensvit.chapters.importance import claims
-from lensvit.chapters.importance.table import REASONS, importance_table
+from lensvit.chapters.importance.table import importance_table
 from lensvit.errors import LensvitError
-from lensvit.io.tables import REFINED
+from lensvit.io.tables import REASONS, REFINED
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from tests.builders import filled
 from tests.chapters.exact import write_exact

@@ -27,7 +27,7 @@ from lensvit.inference.posterior import Posterior
 from lensvit.inference.selection import select_systems
 from lensvit.inference.target import SampledLens, observed_posterior
 from lensvit.io import tables
-from lensvit.io.hdf5 import find_systems, read_datasets
+from lensvit.io.products import read_laplace
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
@@ -36,7 +36,6 @@ from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from lensvit.psf import kernel
 
 BATCH = 4  # systems of one piece of work
-NO_FIT, UNEXPLAINED = "no fit", "unexplained"  # reasons beside those of the sampling
 
 
 def importance(
@@ -66,8 +65,8 @@ def importance(
         converged is not sampled.
     output
         Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean and sigma
-        (of the posterior); certified; reason (why it is not: "no fit", "unexplained", "heavy tail", "few", "unsteady",
-        "more mass" or "curved"; otherwise empty); k (Pareto's), ess (effective size), draws (of the last proposal),
+        (of the posterior); certified; reason (why it is not, one of :data:`lensvit.io.tables.REASONS`; otherwise
+        empty); k (Pareto's), ess (effective size), draws (of the last proposal),
         calls (of the likelihood), rounds, maxima; log_evidence and log_evidence_error, of the prior without its
         constant; chi_square (a pixel, at the most probable draw), explained; seconds. NaN where there is no sample.
         Beside it (.h5) lie in the same order ``id``, ``certified`` and ``samples`` (n, S, 14), float64, of equal
@@ -127,32 +126,27 @@ def read_maxima(refined: Sequence[Path], rows: pd.DataFrame) -> dict[str, list[M
     Parameters
     ----------
     refined
-        refined/{start}.parquet of every start, of which the first has all systems.
+        refined/{start}.parquet of every start, of which each may lack systems.
     rows
         Rows of the catalogue.
 
     Raises
     ------
     LensvitError
-        If a file is absent or broken, lacks a system, or is of another run.
+        If a file is absent or broken or of another run, or if all lack a system.
     """
-    found: dict[str, list[Maximum]] = {name: [] for name in rows["id"]}
-    truths = rows.set_index("id")[list(TARGET_NAMES)]
-    for number, path in enumerate(map(Path, refined)):
-        table = tables.by_id(path, tables.read_refined(path))
-        beside = path.with_suffix(".h5")
-        ids, mean, spread = read_datasets(beside, "id", "coordinates", "covariance")
-        here = [name for name in rows["id"] if name in table.index]
-        if not number and len(here) < len(rows):
-            missing = next(name for name in rows["id"] if name not in table.index)
-            raise LensvitError(f"{path} has no fit of {missing}: delete it and run snakemake again")
-        places = find_systems(beside, ids, here)
-        known = table.loc[here, [f"{name}_truth" for name in TARGET_NAMES]].to_numpy()
-        if not np.allclose(known, truths.loc[here].to_numpy(), rtol=1e-9):
-            raise LensvitError(f"{path} is of other systems than the catalogue: delete it and run snakemake again")
-        for name, place in zip(here, places, strict=True):
-            if table.loc[name, "converged"]:
-                found[name].append(Maximum(mean[place], spread[place]))
+    found: dict[str, list[Maximum]] = {}
+    for path in map(Path, refined):
+        table = tables.read_refined(path)
+        here = rows[rows["id"].isin(table.index)]
+        tables.check_truths(path, table, here)
+        found |= {name: found.get(name, []) for name in here["id"]}
+        good = here["id"][table.loc[here["id"], "converged"].to_numpy()]
+        for name, *maximum in zip(good, *read_laplace(path, good), strict=True):
+            found[name].append(Maximum(*maximum))
+    for name in rows["id"]:
+        if name not in found:
+            raise LensvitError(f"{', '.join(map(str, refined))}: no fit of {name}: delete them and run snakemake again")
     return found
 
 
@@ -232,7 +226,15 @@ def _nothing(row: pd.Series, settings: ImportanceStage) -> SampledPosterior:
     result["instrument"] = settings.cameras[row["psf"]].name
     for name in TARGET_NAMES:
         result |= {f"{name}_truth": row[name], f"{name}_mean": np.nan, f"{name}_sigma": np.nan}
-    result |= {"certified": False, "reason": NO_FIT, "k": np.nan, "ess": 0.0, "draws": 0, "calls": 0, "rounds": 0}
+    result |= {
+        "certified": False,
+        "reason": tables.NO_FIT,
+        "k": np.nan,
+        "ess": 0.0,
+        "draws": 0,
+        "calls": 0,
+        "rounds": 0,
+    }
     result |= {"maxima": 0, "log_evidence": np.nan, "log_evidence_error": np.nan, "chi_square": np.nan}
     return SampledPosterior(result | {"explained": False}, np.full((settings.samples, len(NAMES)), np.nan))
 
@@ -242,7 +244,7 @@ def _result(
 ) -> SampledPosterior:
     """What is written of a system with a sample."""
     chi_square, explained = lens.explained(drawn.places[drawn.most_probable])
-    reason = drawn.reason if explained else UNEXPLAINED
+    reason = drawn.reason if explained else tables.UNEXPLAINED
     parameters = lens.parameters(drawn.places)[:, TARGET_COLUMNS]
     mean = drawn.weights @ parameters
     sigma = np.sqrt(drawn.weights @ np.square(parameters - mean))

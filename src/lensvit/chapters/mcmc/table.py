@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from lensvit.chapters.grouping import of_group, with_all
-from lensvit.chapters.mcmc.thresholds import ENOUGH
+from lensvit.chapters.mcmc.thresholds import ENOUGH, REASONS
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import write_text
+from lensvit.io.files import reading, write_text
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import with_overall
 
@@ -21,7 +21,6 @@ CHAINS = (  # columns of mcmc.parquet
     "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "ess_bulk", "ess_tail", "burn_in",
     "seconds", "calls", *tables.PREDICTED,
 )  # fmt: skip
-FAILURES = ("unexplained", "short", "disagree")  # why chains have not converged
 PRIOR = "prior"  # the start whose chain stands for a system where the other one has not converged
 COSTS = ("seconds", "calls")
 
@@ -76,26 +75,33 @@ def mcmc_table(
     """
     table = read_chains(mcmc)
     write_text(chains, _chains(table).to_csv(index=False, float_format="%.6g"))
-    reference = representative(table).set_index("id")
+    reference = tables.by_id(mcmc, representative(table))
     parts = [_compared(MCMC, "chain", reference, reference)]
     for model, predicted in tables.read_predictions(predictions).items():
         if not reference.index.isin(predicted.index).all():
             raise LensvitError(f"{mcmc} and the predictions of {model} are of different systems: delete {mcmc}")
         parts.append(_compared(model, "model", predicted, reference))
     if refined is not None:
-        fits = tables.read_refined(refined).set_index("id")
+        fits = tables.read_refined(refined)
         parts.append(_compared(REFINED, "refined", fits[fits["converged"]], reference))
     if importance is not None:
-        exact = tables.read_importance(importance).set_index("id")
-        parts.append(_compared(IMPORTANCE, "exact", exact[exact["certified"]], reference))
+        exact = tables.certified(tables.read_importance(importance))
+        parts.append(_compared(IMPORTANCE, "exact", exact, reference))
     if limit is not None:
         parts.append(_limit(tables.read_limits(limit, amplitudes), amplitudes, reference))
     write_text(output, pd.concat(parts).to_csv(index=False, float_format="%.6g"))
 
 
 def read_chains(path: Path) -> pd.DataFrame:
-    """The table of the chains; see :func:`lensvit.io.tables.read_parquet`."""
-    return tables.read_parquet(path, *CHAINS)
+    """The table of the chains; see :func:`lensvit.io.tables.read_parquet`.
+
+    All that have not converged say why not, and those that have have widths.
+    """
+    table = tables.read_parquet(path, *CHAINS)
+    with reading(path):
+        tables.check_reasons(table, "converged", REASONS)
+        tables.check_widths(table[table["converged"]].set_index("id"))
+    return table
 
 
 def representative(table: pd.DataFrame) -> pd.DataFrame:
@@ -160,7 +166,7 @@ def _summary(chains: pd.DataFrame) -> dict[str, object]:
     """How many chains have converged, why the others have not, and what they cost."""
     good = chains[chains["converged"]]
     result: dict[str, object] = {"chains": len(chains), "converged": len(good)}
-    result |= {reason: int((chains["reason"] == reason).sum()) for reason in FAILURES}
+    result |= {reason: int((chains["reason"] == reason).sum()) for reason in REASONS}
     result |= {name: chains[name].mean() for name in ("seconds", "calls", "burn_in", "attempts")}
     result |= {name: good[name].mean() for name in ("tau", "steps", "ess_bulk", "ess_tail")}
     result["calls_enough"] = (good["burn_in"] + (good["calls"] - good["burn_in"]) * ENOUGH / good["ess_bulk"]).mean()
