@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lensvit.chapters.ablation.section import Ablation
+from lensvit.chapters.importance.section import Importance
 from lensvit.chapters.limit.section import Limit
 from lensvit.chapters.mcmc.section import Mcmc
 from lensvit.chapters.refine.section import Refine
@@ -95,8 +96,7 @@ def refined_shown(run: Run) -> Shown:
 
 def importance_shown(run: Run) -> Shown:
     """The exact posteriors, for the stages that show errors beside them."""
-    section = run.sections.get("importance")
-    if section is None or not getattr(section, "enabled", True) or not refined_shown(run).files:
+    if not run.section(Importance).enabled or not refined_shown(run).files:
         return Shown([], "")
     return Shown([importance_file(run)], f"--importance {importance_file(run)}")
 

@@ -19,7 +19,6 @@ import pandas as pd
 
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import AGAIN
 from lensvit.io.hdf5 import open_hdf5, values
 from lensvit.io.products import write_with_arrays, writing_with_arrays
 
@@ -119,7 +118,7 @@ def merge_shards(shards: list[Path], output: Path) -> None:
         if not part.table.dtypes.equals(full[0].table.dtypes) or part.arrays != full[0].arrays:
             raise _mixed(full[0], part, "their columns or arrays differ")
     if not full:
-        raise LensvitError(f"no shard of {Path(output).name} has a system: {AGAIN.replace('it', 'them')}")
+        raise LensvitError(f"no shard of {Path(output).name} has a system: delete them and run snakemake again")
     place = np.concatenate([part.place for part in full])
     order = np.argsort(place, kind="stable")
     table = pd.concat([part.table for part in full], ignore_index=True).iloc[order].reset_index(drop=True)

@@ -53,10 +53,10 @@ def write_posteriors(run, width):
     """Covariances with a known slope error at the truth; the system s1 has no limit, fit, exact posterior or chain."""
     test = pd.read_parquet(run / "catalog.parquet").query("split == 'test'")
     good = (test["id"] != "s1").to_numpy()
-    spread = np.tile(1e-18 * np.eye(14), (SYSTEMS, 1, 1))  # of what is known
+    spread = np.tile(1e-24 * np.eye(14), (SYSTEMS, 1, 1))  # of what is known
     spread[:, GAMMA, GAMMA] = width**2
     center = test[list(NAMES)].to_numpy(copy=True)
-    center[:, [NAMES.index("gamma_ext"), NAMES.index("psi_ext")]] = 0
+    center[:, [NAMES.index("gamma_ext"), NAMES.index("psi_ext")]] = 1e-7, 0  # so small, and of one direction
     samples = np.repeat(test[list(NAMES)].to_numpy()[:, None], 60, axis=1)
     samples += 1e-12 * np.random.default_rng(4).standard_normal(samples.shape)
     samples[:, :, GAMMA] += width * np.random.default_rng(2).standard_normal((SYSTEMS, 60))

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from lensvit.chapters.mcmc.settings import McmcSettings
-from lensvit.chapters.mcmc.thresholds import AGREE, DISAGREE, SHORT, UNEXPLAINED
+from lensvit.chapters.mcmc.thresholds import AGREE, DISAGREE, IMPORTANCE, NETWORK, PRIOR, SHORT, UNEXPLAINED
 from lensvit.inference.annealed_ensemble import Chain, Ensemble, Particles
 from lensvit.inference.convergence import EffectiveSizes, effective_sizes, rank_r_hat
 from lensvit.inference.coordinates import start_from
@@ -41,7 +41,6 @@ from lensvit.lensing.settings import full_priors
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from lensvit.psf import kernel
 
-PRIOR, NETWORK, IMPORTANCE = "prior", "network", "importance"  # starts of chains
 STARTING = 20  # places to start from, in units of the particles of the annealing
 SAMPLES_EACH = 2  # different samples for each walker, without which their covariance may not span all dimensions
 

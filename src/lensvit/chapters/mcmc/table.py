@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lensvit.chapters.grouping import of_group, with_all
-from lensvit.chapters.mcmc.thresholds import ENOUGH, REASONS
+from lensvit.chapters.mcmc.thresholds import ENOUGH, PRIOR, REASONS
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import reading, write_text
@@ -21,7 +21,6 @@ CHAINS = (  # columns of mcmc.parquet
     "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "ess_bulk", "ess_tail", "burn_in",
     "seconds", "calls", *tables.PREDICTED,
 )  # fmt: skip
-PRIOR = "prior"  # the start whose chain stands for a system where the other one has not converged
 COSTS = ("seconds", "calls")
 
 
@@ -58,7 +57,8 @@ def mcmc_table(
         chains, converged, and the failures unexplained, short, disagree; means over all chains of seconds, calls,
         burn_in (calls before the chain) and attempts; means over the converged ones of tau, steps, ess_bulk, ess_tail,
         calls_enough (calls of one with the same burn-in and an effective size of 200), seconds_converged and
-        calls_converged.
+        calls_converged; burn_in_ratio, mean burn_in over that from the priors, both for the systems of which both
+        chains have converged.
     limit
         limit.parquet, if there is one.
     amplitudes
@@ -105,7 +105,7 @@ def read_chains(path: Path) -> pd.DataFrame:
 
 
 def representative(table: pd.DataFrame) -> pd.DataFrame:
-    """One converged chain of each system that has any, in the table's order."""
+    """One converged chain of each system that has any, in the table's order; that from the priors stands back."""
     good = table[table["converged"]]
     order = np.argsort((good["start"] == PRIOR).to_numpy(), kind="stable")
     return good.iloc[order].drop_duplicates("id").sort_index()
@@ -158,7 +158,8 @@ def _chains(table: pd.DataFrame) -> pd.DataFrame:
     for start, same in table.groupby("start", sort=False):
         for instrument in instruments:
             some = of_group(same, "instrument", instrument)
-            rows.append({"start": start, "instrument": instrument} | _summary(some))
+            ratio = np.nan if start == PRIOR else _burn_in_ratio(some, table[table["start"] == PRIOR])
+            rows.append({"start": start, "instrument": instrument} | _summary(some) | {"burn_in_ratio": ratio})
     return pd.DataFrame(rows)
 
 
@@ -171,6 +172,12 @@ def _summary(chains: pd.DataFrame) -> dict[str, object]:
     result |= {name: good[name].mean() for name in ("tau", "steps", "ess_bulk", "ess_tail")}
     result["calls_enough"] = (good["burn_in"] + (good["calls"] - good["burn_in"]) * ENOUGH / good["ess_bulk"]).mean()
     return result | {f"{name}_converged": good[name].mean() for name in ("seconds", "calls")}
+
+
+def _burn_in_ratio(chains: pd.DataFrame, prior: pd.DataFrame) -> float:
+    """Mean calls before chains over those from the priors, for the same systems, of which both chains converged."""
+    pairs = chains[chains["converged"]].merge(prior[prior["converged"]], on="id", suffixes=("", "_prior"))
+    return pairs["burn_in"].mean() / pairs["burn_in_prior"].mean()
 
 
 def _and_all(function: Callable[[np.ndarray], float], values: np.ndarray) -> list[float]:
