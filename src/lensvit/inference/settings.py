@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from lensvit.io.settings import Settings
 
-FIRST_CALLS = 100  # calls of a sample by importance before its first round, if no search starts
+FIRST_CALLS = 250  # calls of a sample by importance before its first round, if no search starts
 LARGEST_K = 0.7  # largest Pareto k of a certified sample by importance
 
 

@@ -43,7 +43,7 @@ def read_draws(path: Path, ids: list[str]) -> np.ndarray:
     return draws
 
 
-def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
+def read_limits(path: Path, amplitudes: str, of_input: str = "") -> pd.DataFrame:
     """The standard deviation of each target at the limit of information, for the systems that have a limit.
 
     Parameters
@@ -52,6 +52,8 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
         The file limit.parquet.
     amplitudes
         What is known of the amplitudes of the light, one of :data:`AMPLITUDE_TREATMENTS`.
+    of_input
+        An input of a network, as graded60, from which the limit is; of the image if it is empty.
 
     Returns
     -------
@@ -63,11 +65,12 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
     LensvitError
         If the file is absent or broken, or no system has a limit.
     """
-    table = tables.read_limits(path, amplitudes)
+    suffix = f"{amplitudes}_{of_input}" if of_input else amplitudes
+    table = tables.read_limits(path, amplitudes, suffix)
     table = table[table[f"valid_{amplitudes}"]]
     if table.empty:
         raise LensvitError(f"no test system has a limit of information in {path}: set limit.enabled to false")
-    columns = {f"{name}_{amplitudes}": name for name in TARGET_NAMES}
+    columns = {f"{name}_{suffix}": name for name in TARGET_NAMES}
     return table[["instrument", *columns]].rename(columns=columns)
 
 

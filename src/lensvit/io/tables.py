@@ -22,8 +22,8 @@ FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "certified", "va
 REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
 IMPORTANCE = ("instrument", "certified", "reason", "ess", "calls", "seconds", *PREDICTED)
 # why an exact posterior has no certificate
-REASONS = NO_FIT, UNEXPLAINED, HEAVY, FEW, UNSTEADY, MORE, CURVED = (
-    "no fit", "unexplained", "heavy tail", "few", "unsteady", "more mass", "curved",
+REASONS = NO_FIT, NO_DENSITY, UNEXPLAINED, HEAVY, FEW, UNSTEADY, MORE, CURVED = (
+    "no fit", "no density", "unexplained", "heavy tail", "few", "unsteady", "more mass", "curved",
 )  # fmt: skip
 
 
@@ -84,10 +84,19 @@ def by_id(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         return _indexed(table, "id")
 
 
-def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
-    """The limits of information of a run by id, for one treatment of the amplitudes; see :func:`read_parquet`."""
-    columns = [f"{name}_{amplitudes}" for name in ("valid", *TARGET_NAMES)]
+def read_limits(path: Path, amplitudes: str, suffix: str | None = None) -> pd.DataFrame:
+    """The limits of information of a run by id, for one treatment of the amplitudes; see :func:`read_parquet`.
+
+    ``suffix`` is what the columns of the targets end with, the treatment itself unless it is given.
+    """
+    columns = [f"valid_{amplitudes}", *(f"{name}_{suffix or amplitudes}" for name in TARGET_NAMES)]
     return by_id(path, read_parquet(path, "id", "instrument", *columns))
+
+
+def read_limit_systems(path: Path, amplitudes: str) -> pd.DataFrame:
+    """Instrument, PSF and noise of the systems that have a limit, by id; see :func:`read_parquet`."""
+    table = by_id(path, read_parquet(path, "id", "instrument", "psf", "sigma_bkg", f"valid_{amplitudes}"))
+    return table[table[f"valid_{amplitudes}"]]
 
 
 def read_refined(path: Path) -> pd.DataFrame:

@@ -23,7 +23,6 @@ from lensvit.chapters.sharing import Share
 from lensvit.errors import LensvitError
 from lensvit.inference.chart import Chart
 from lensvit.inference.importance import APART, ImportanceSample, sample
-from lensvit.inference.posterior import Posterior
 from lensvit.inference.selection import select_systems
 from lensvit.inference.target import SampledLens, observed_posterior
 from lensvit.io import tables
@@ -182,12 +181,12 @@ def _sampled(
         result = _nothing(row, settings)
         if maxima[row["id"]]:
             posterior = observed_posterior(settings, one, images, renderer)
-            kept = distinct(posterior, maxima[row["id"]])
-            lens = _lens(posterior, kept)
-            charts = [_chart(lens, maximum) for maximum in kept]
+            lens = SampledLens(posterior, torch.as_tensor(maxima[row["id"]][0].mean[None]))
+            charts = distinct(lens, maxima[row["id"]])
             drawn = sample(lens, charts, settings, seeds.derive(settings.seed, row["id"], "importance"))
+            result.row.update(reason=tables.NO_DENSITY, calls=lens.calls, maxima=len(charts))
             if drawn is not None:
-                result = _result(result, lens, drawn, len(charts), settings)
+                result = _result(result, lens, drawn, settings)
         result.row["seconds"] = time.perf_counter() - started
         print(
             f"{row['id']}: {result.row['reason'] or 'certified'}, {result.row['seconds']:.2f} s, {result.row['calls']} "
@@ -197,27 +196,14 @@ def _sampled(
     return results
 
 
-def distinct(posterior: Posterior, maxima: Sequence[Maximum]) -> list[Maximum]:
-    """The maxima that lie apart, the first of several near ones."""
-    lens, kept = _lens(posterior, maxima[:1]), list(maxima[:1])
-    charts = [_chart(lens, maxima[0])]
-    for maximum in maxima[1:]:
-        place = maximum.mean[lens.free.numpy()][None]
-        if all(np.abs(chart.standard(place)).max() > APART for chart in charts):
-            kept.append(maximum)
-            charts.append(_chart(lens, maximum))
-    return kept
-
-
-def _lens(posterior: Posterior, maxima: Sequence[Maximum]) -> SampledLens:
-    """The posterior of a system near some maxima."""
-    return SampledLens(posterior, torch.as_tensor(np.stack([maximum.mean for maximum in maxima])))
-
-
-def _chart(lens: SampledLens, maximum: Maximum) -> Chart:
-    """The chart around a maximum."""
-    free = lens.free.numpy()
-    return lens.chart(maximum.mean[free], maximum.spread[np.ix_(free, free)])
+def distinct(lens: SampledLens, maxima: Sequence[Maximum]) -> list[Chart]:
+    """Charts around the maxima that lie apart, of several near ones the first."""
+    free, charts = lens.free.numpy(), list[Chart]()
+    for maximum in maxima:
+        place = maximum.mean[free]
+        if all(np.abs(chart.standard(place[None])).max() > APART for chart in charts):
+            charts.append(lens.chart(place, maximum.spread[np.ix_(free, free)]))
+    return charts
 
 
 def _nothing(row: pd.Series, settings: ImportanceStage) -> SampledPosterior:
@@ -240,7 +226,7 @@ def _nothing(row: pd.Series, settings: ImportanceStage) -> SampledPosterior:
 
 
 def _result(
-    nothing: SampledPosterior, lens: SampledLens, drawn: ImportanceSample, maxima: int, settings: ImportanceStage
+    nothing: SampledPosterior, lens: SampledLens, drawn: ImportanceSample, settings: ImportanceStage
 ) -> SampledPosterior:
     """What is written of a system with a sample."""
     chi_square, explained = lens.explained(drawn.places[drawn.most_probable])
@@ -252,7 +238,7 @@ def _result(
     for name, value, width in zip(TARGET_NAMES, mean, sigma, strict=True):
         row |= {f"{name}_mean": value, f"{name}_sigma": width}
     row |= {"certified": not reason, "reason": reason, "k": drawn.k, "ess": drawn.effective}
-    row |= {"draws": len(drawn.places), "calls": lens.calls, "rounds": drawn.rounds, "maxima": maxima}
+    row |= {"draws": len(drawn.places), "rounds": drawn.rounds}
     row |= {"log_evidence": drawn.log_evidence, "log_evidence_error": drawn.error}
     row |= {"chi_square": chi_square, "explained": explained}
     random = np.random.default_rng(seeds.derive(settings.seed, str(row["id"]), "importance", "samples"))
