@@ -8,7 +8,7 @@ rule limit:
         **large(catalog=rules.catalog.output.catalog, psfs=test_psfs("limit")),
         settings=settings_file("limit"),
     output:
-        **with_manifests(limit=LIMITS, covariance=products.covariance_file(LIMITS)),
+        **with_manifests(limit=LIMITS, covariance=products.arrays_file(LIMITS)),
     log:
         log_file(in_shards("limit", "limit")),
     benchmark:

@@ -151,7 +151,7 @@ def files(tmp_path):
         "refined/vit.h5": {"id": list(SYSTEMS["id"]), "coordinates": spread[:, 0], "covariance": spread},
         "importance.h5": {"id": list(SYSTEMS["id"]), "samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
         "limit.h5": {"id": list(SYSTEMS["id"]), "known": spread},
-        "mcmc.h5": {"samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
+        "mcmc.h5": {"id": list(SYSTEMS["id"]), "samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
     }.items():
         with h5py.File(tmp_path / path, "w") as file:
             for name, values in content.items():

@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import norm
 
 from lensvit.inference.chart import Chart
-from lensvit.inference.importance import CURVED, REASONS, _Sampler, sample
+from lensvit.inference.importance import _Sampler, sample
 from lensvit.inference.settings import ImportanceSettings
+from lensvit.io.tables import CURVED, REASONS
 from tests.inference.analytic import curved, double, gauss, heavy, some_curved, some_double
 
 SETTINGS = ImportanceSettings(effective=200, draws=200, max_calls=6000)

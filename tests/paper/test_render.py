@@ -16,6 +16,7 @@ import pytest
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
 from lensvit.io import files
+from lensvit.io.tables import REASONS
 from lensvit.paper import archive, compile
 from lensvit.paper import render as rendering
 
@@ -218,14 +219,24 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
     assert "must not exceed 1.01" in text and "a size of 200 would have taken 25{,}100 calls" in text
     assert "samples of the exact posterior" not in text.split(r"\label{sec:mcmc}")[1].split(r"\section")[0]
     exact = numbers()
-    exact["mcmc"]["starts"][1] |= {"key": "importance", "burn_in": 2100.0}
+    exact["mcmc"]["starts"][1] |= {"key": "importance", "burn_in": 2100.0, "burn_in_ratio": 0.1}
     text = " ".join(render(exact, tmp_path).split())
     assert "one at samples of the exact posterior" in text and "Any other start is far wider" in text
-    assert "samples of the exact posterior need 0.10 times the calls of a start from the priors" in text
+    assert "samples of the exact posterior need 0.10 times the calls of starts from the priors" in text
+    assert "without those for the samples of the exact posterior" in text
+    exact["mcmc"]["starts"][1]["burn_in_ratio"] = None  # no system with two converged chains
+    assert "times the calls of starts" not in " ".join(render(exact, tmp_path).split())
     old = numbers()  # as version 0.1.0 wrote it
     del old["mcmc"]["agree"], old["mcmc"]["enough"]
     for entry in (*old["mcmc"]["starts"], *old["mcmc"]["methods"]):
-        for key in ("burn_in", "ess_bulk", "ess_tail", "calls_enough", *(["calls"] if "kind" in entry else [])):
+        for key in (
+            "burn_in",
+            "burn_in_ratio",
+            "ess_bulk",
+            "ess_tail",
+            "calls_enough",
+            *(["calls"] if "kind" in entry else []),
+        ):
             entry.pop(key, None)
     text = " ".join(render(old, tmp_path).split())
     assert "calls of the likelihood in the mean (autocorrelation time 12 steps" in text and "Calls a system" not in text
@@ -421,6 +432,12 @@ def test_exact_posteriors_have_a_section_unless_they_are_switched_off(tmp_path: 
     assert r"\section{Exact posteriors}" in text and "Of 36 systems, 34 have a certificate" in text
     assert "spent the budget before the effective size or a second round" in text and "unsteady" not in text
     some = content["importance"]
+    assert "6{,}000 calls of the likelihood" in text
+    reasons = text.split("Without one, ")[1].split(".")[0]
+    for reason in REASONS:  # each has words of its own
+        some["reasons"] = dict.fromkeys(REASONS, 0) | {reason: 2}
+        said = " ".join(render(content, tmp_path).split()).split("Without one, ")[1].split(".")[0]
+        assert said.startswith("two ") and (said == reasons) == (reason == "few")
     some |= {"certified": 1, "share": 1 / 36, "fair_p": None, "least_p": None, "tested": 0}
     for row in some["rows"]:
         row |= {"p": None, "rmse_error": None}
@@ -430,7 +447,7 @@ def test_exact_posteriors_have_a_section_unless_they_are_switched_off(tmp_path: 
     for row in some["rows"]:
         row |= dict.fromkeys(("rmse", "bayes", "limit", "refined", "width", "offset", "z"))
     for entry in some["instruments"]:
-        entry |= dict.fromkeys(("calls", "seconds", "ess")) | {"certified": 0, "share": 0.0}
+        entry |= dict.fromkeys(("calls", "seconds")) | {"certified": 0}
     text = " ".join(render(content, tmp_path).split())
     assert "none have a certificate" in text and "tab:importance" not in text
     assert "sec:importance" not in render(numbers() | {"importance": None}, tmp_path)

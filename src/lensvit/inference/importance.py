@@ -40,6 +40,7 @@ from scipy.special import gammaln, logsumexp
 
 from lensvit.inference.chart import Chart
 from lensvit.inference.settings import LARGEST_K, ImportanceSettings
+from lensvit.io.tables import CURVED, FEW, HEAVY, MORE, UNSTEADY
 
 FREEDOM = 8.0  # degrees of freedom of the t distributions
 CORE = 1.05  # width of a core at first, in Laplace's standard deviations
@@ -65,9 +66,6 @@ EXCESS = 6.0  # log density above what the maxima explain, from which on a searc
 SEARCHES = 3  # most searches
 LOWEST_HEIGHT = -1e300  # log density at a maximum without any
 LOWEST = 15.0  # log mass below that of the best maximum from which on a maximum does not matter
-
-# why there is no certificate
-REASONS = HEAVY, FEW, UNSTEADY, MORE, CURVED = "heavy tail", "few", "unsteady", "more mass", "curved"
 
 
 class Target(Protocol):
@@ -368,7 +366,7 @@ class ImportanceSample(NamedTuple):
     rounds
         Number of rounds.
     reason
-        Why there is no certificate, one of :data:`REASONS`; empty if there is one.
+        Why there is no certificate, one of :data:`lensvit.io.tables.REASONS`; empty if there is one.
     """
 
     places: np.ndarray

@@ -44,10 +44,11 @@ from torch import Tensor
 from lensvit.chapters.grouping import by_chunk, by_psf, parameters_of
 from lensvit.chapters.limit.inputs import input_information
 from lensvit.chapters.limit.settings import InputGrid, LimitStage
+from lensvit.chapters.sharing import Share
 from lensvit.inference.coordinates import COORDINATES, coordinate_jacobian, sheared
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates, covariance
 from lensvit.inference.prior import LogPrior
-from lensvit.io import shards, tables
+from lensvit.inference.selection import select_systems
 from lensvit.io.products import NEAREST_CAUSTIC
 from lensvit.io.settings import read_settings
 from lensvit.lensing import cameras
@@ -93,27 +94,24 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path, chunks:
         If a file is absent or broken.
     """
     choice = read_settings(settings, LimitStage)
-    everything = tables.read_catalog(catalog)
-    everything = everything[everything["split"] == "test"]
-    systems, whole = shards.of_chunks(everything, chunks), None if chunks is None else everything["id"]
+    share = Share.of(catalog, psfs, chunks, lambda every: select_systems(every, None, 0, choice.cameras))
+    systems = share.rows
     if systems.empty:
-        shards.write_part(output, systems[["id"]], {}, COORDINATES, whole)
+        share.write(output, COORDINATES)
         return
-    kernels = cameras.read_kernels(psfs, systems["psf"])
     result = systems[["id", "psf", "n_images", "sigma_bkg"]].copy()
     result.insert(2, "instrument", [choice.cameras[psf].name for psf in systems["psf"]])
     spreads = {treatment: np.empty((len(systems), len(NAMES), len(NAMES))) for treatment in UNKNOWN}
     parts = []
     for psf, rows in by_psf(systems):
-        started, renderer = time.perf_counter(), cameras.camera_renderer(choice, psf, kernels[psf])
+        started, renderer = time.perf_counter(), cameras.camera_renderer(choice, psf, share.kernels[psf])
         for _, some in by_chunk(rows):
             part, spread = of_camera(some, renderer, choice)
             parts.append(part)
             for treatment, values in spread.items():
                 spreads[treatment][systems.index.get_indexer(some.index)] = values
         print(f"{psf}: {len(rows)} systems in {time.perf_counter() - started:.1f} s", flush=True)
-    arrays = {"id": systems["id"].to_list(), **spreads}
-    shards.write_part(output, result.join(pd.concat(parts)), arrays, COORDINATES, whole)
+    share.write(output, COORDINATES, result.join(pd.concat(parts)), **spreads)
 
 
 def of_camera(
