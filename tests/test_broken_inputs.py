@@ -171,7 +171,6 @@ def file_of(stage, name, folder):
              "references": "references.bib", "errors": "rows2.csv",
              "differences": "rows2.csv"}  # fmt: skip
     arrays = name == "draws" or (stage, name) in {("calibrate", "predictions"), ("calibrate", "validation")}
-    arrays |= stage == "fermat" and name in ("importance", "mcmc")
     default = "rows.csv" if name == "table" else "vit.h5" if arrays else "vit.parquet"
     path = folder / names.get(name, default)
     if name in (

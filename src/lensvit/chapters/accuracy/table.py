@@ -95,8 +95,8 @@ def table(
     columns = {name: _errors(read[name]) for name in models}
     if refined is not None:
         fits = tables.read_refined(refined)
-        columns["refined"] = _errors(fits[fits["converged"]].set_index("id"))
-    exact = None if importance is None else certified(tables.read_importance(importance)).set_index("id")
+        columns["refined"] = _errors(fits[fits["converged"]])
+    exact = None if importance is None else tables.certified(tables.read_importance(importance))
     if exact is not None:
         columns["importance"] = _errors(exact)
     columns[PRIOR] = prior_errors(truths, scale)
@@ -201,11 +201,6 @@ def _pairs(scores: Mapping[str, Scores], models: Sequence[str]) -> Iterator[dict
                 "ratio": found.ratio[number],
                 "ratio_error": found.ratio_error[number],
             }
-
-
-def certified(posteriors: pd.DataFrame) -> pd.DataFrame:
-    """The exact posteriors that count."""
-    return posteriors[posteriors["certified"]]
 
 
 def prior_errors(systems: pd.DataFrame, scaler: Scaler) -> pd.DataFrame:

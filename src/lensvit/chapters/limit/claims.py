@@ -42,6 +42,9 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         overall_error=first[OVERALL][f"{chosen}_error"],
         other=first[OVERALL][other],
         other_error=first[OVERALL][f"{other}_error"],
+        pooled=first[OVERALL]["pooled"],
+        sorted=first[OVERALL]["sorted"],
+        classes=int(first[OVERALL]["classes"]),
         widened=largest({target: unknown[target] / known[target] for target in known}),
         instruments=[
             InstrumentLimit(
@@ -61,6 +64,8 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
                 marginalised_error=row["limit_marginalised_error"],
                 ratios={model: parts[ALL, model][target]["ratio"] for model in models},
                 ratio_errors={model: parts[ALL, model][target]["ratio_error"] for model in models},
+                gaps={model: parts[ALL, model][target]["gap"] for model in models},
+                gap_errors={model: parts[ALL, model][target]["gap_error"] for model in models},
             )
             for target, row in first.items()
         ],
@@ -70,7 +75,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 
 
 def _model(rows: Rows, key: str, label: str) -> LimitModel:
-    ends = extremes(of_targets(rows, "ratio"), of_targets(rows, "ratio_error"))
+    ends, gaps = (extremes(of_targets(rows, name), of_targets(rows, f"{name}_error")) for name in ("ratio", "gap"))
     overall = rows[OVERALL]
     return LimitModel(
         key=key,
@@ -79,4 +84,11 @@ def _model(rows: Rows, key: str, label: str) -> LimitModel:
         ratio_error=overall["ratio_error"],
         least=ends.least,
         most=ends.most,
+        lost=overall["lost"],
+        lost_error=overall["lost_error"],
+        lost_most=largest(of_targets(rows, "lost"), of_targets(rows, "lost_error")),
+        gap=overall["gap"],
+        gap_error=overall["gap_error"],
+        gap_least=gaps.least,
+        gap_most=gaps.most,
     )

@@ -26,6 +26,8 @@ class LimitRow(Heading):
     marginalised_error: float = Field(description="standard error of `marginalised`")
     ratios: dict[str, float] = Field(description="model to its error over the limit that counts")
     ratio_errors: dict[str, float] = Field(description="model to the paired standard error of its ratio")
+    gaps: dict[str, float] = Field(description="model to its error over that limit from its own input")
+    gap_errors: dict[str, float] = Field(description="model to the paired standard error of its gap")
 
 
 class LimitModel(Numbers):
@@ -37,6 +39,13 @@ class LimitModel(Numbers):
     ratio_error: float = Field(description="its paired standard error")
     least: Extreme | None = Field(description="target with the smallest ratio")
     most: Extreme | None = Field(description="target with the largest ratio")
+    lost: float = Field(description="limit of the overall error from the model's own input over that from the image")
+    lost_error: float = Field(description="its paired standard error")
+    lost_most: Extreme | None = Field(description="target for which the input loses most, and by which factor")
+    gap: float = Field(description="overall error over the limit from the model's own input")
+    gap_error: float = Field(description="its paired standard error")
+    gap_least: Extreme | None = Field(description="target with the smallest such ratio")
+    gap_most: Extreme | None = Field(description="target with the largest such ratio")
 
 
 class LimitNumbers(Numbers):
@@ -51,6 +60,9 @@ class LimitNumbers(Numbers):
     overall_error: float = Field(description="its standard error from the finite test set")
     other: float = Field(description="limit of the overall error with the other treatment of the amplitudes")
     other_error: float = Field(description="its standard error")
+    pooled: float = Field(description="bound of van Trees on the overall error, all systems in one class")
+    sorted: float = Field(description="that bound, systems sorted by PSF and noise")
+    classes: int = Field(description="into so many classes")
     widened: Extreme = Field(description="target whose limit unknown amplitudes widen most, and by which factor")
     instruments: list[InstrumentLimit] = Field(description="one an instrument; empty where there is only one")
     rows: list[LimitRow] = Field(description='one a target, "overall" first')
