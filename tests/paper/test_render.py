@@ -90,7 +90,7 @@ def with_own_kernel() -> Numbers:
     content["instruments"] = content["instruments"][:1]
     content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
     content["dataset"]["engine"] = "torch"
-    content["figures"]["figure1"] |= {"model": None, "heads": []}
+    content["figures"]["figure1"] |= {"model": None, "heads": [], "attention": None}
     content["models"][0]["evaluation_seconds"] = None
     without_limit(content)["shift"] = None
     content["mcmc"] = content["fermat"] = None

@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, create_model, model_serializer
 from pydantic.fields import FieldInfo
 
+from lensvit.chapters.data.numbers import AttentionNumbers
 from lensvit.chapters.quoting import Numbers, own_first
 from lensvit.chapters.registry import can_be_off, in_order_of_keys
 from lensvit.errors import LensvitError
@@ -110,6 +111,9 @@ class Figure1Numbers(Numbers):
     model: str | None = Field(description="label of the model whose attention is shown; null: images alone")
     layer: int = Field(description="layer of the attention, from 0, or from the end if negative")
     heads: list[int] = Field(description="heads that are shown one by one, from 1; none without attention")
+    contours: list[float] = Field(description="levels of the contours, as shares of the range of the stretched image")
+    softening: float = Field(description="standard deviations of the background where the stretch turns logarithmic")
+    attention: AttentionNumbers | None = Field(description="what the attention does; null: images alone")
 
 
 class FigureSystems(Numbers):
