@@ -108,7 +108,7 @@ def render(content: Numbers, folder: Path, templates: Path = TEMPLATES) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in range(1, 10)]
+    paths = [folder / f"figure{number}.pdf" for number in range(1, 11)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 from pydantic import Field, ValidationError
 
 from lensvit.chapters.accuracy import claims as accuracy
@@ -35,6 +37,7 @@ from lensvit.paper.schema import (
     Figure1Numbers,
     FigureNumbers,
     FigureSystems,
+    LearningCurve,
     NamedRecipe,
     Original,
     PaperNumbers,
@@ -237,7 +240,7 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
     name = path.parent.name
     made = read_model(path, TrainedModel)
     origin = _origin(path)
-    history = tables.read_csv(path.parent / "history.csv", columns=("images_per_second", "seconds"))
+    history = tables.read_history(path.parent / "history.csv")
     network, entry = made.network, context.config["models"][name]
     return TrainedNetwork(
         name=name,
@@ -257,11 +260,27 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
         systems_seen=made.systems_seen,
         best_epoch=made.best_epoch,
         best_mse=made.best_validation_mse,
+        curve=_curve(history, made.best_epoch),
         seconds=float(history["seconds"].sum()),
         images_per_second=float(history["images_per_second"].median()),
         evaluation_seconds=context.durations.get(f"evaluate/{name}"),
         device=origin["device"],
         hardware=origin["hardware"],
+    )
+
+
+def _curve(history: pd.DataFrame, kept: int) -> LearningCurve:
+    """The loss of a training, of which the weights of the epoch ``kept`` are kept."""
+    epochs, training, validation = (
+        history[name].to_numpy() for name in ("epoch", "train_loss", "validation_loss")
+    )  # (epochs,) each
+    best, least = int(np.flatnonzero(epochs == kept)[0]), int(validation.argmin())
+    return LearningCurve(
+        train_loss=float(training[best]),
+        validation_loss=float(validation[best]),
+        least_loss=float(validation[least]),
+        least_epoch=int(epochs[least]),
+        last_loss=float(validation[-1]),
     )
 
 

@@ -105,8 +105,8 @@ def _panel(
     axes.plot([low, high], [low, high], color="0.35", linewidth=0.8, zorder=1, label="identity")
     for name, table in models.items():
         axes.plot(table[f"{parameter.name}_truth"], table[f"{parameter.name}_mean"], label=name, **_points(looks[name]))
-    ticks = MaxNLocator(INTERVALS, min_n_ticks=2, steps=[1, 2, 2.5, 4, 5, 10]).tick_values(low, high)
-    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    locator = MaxNLocator(INTERVALS, min_n_ticks=2, steps=[1, 2, 2.5, 4, 5, 10])
+    ticks = [float(tick) for tick in np.asarray(locator.tick_values(low, high)) if low <= tick <= high]
     axes.set(xticks=ticks, yticks=ticks)
     axes.set(xlim=(low, high), ylim=(low, high))  # at last, since ticks widen them
     axes.ticklabel_format(useOffset=False)
