@@ -158,7 +158,7 @@ def file_of(stage, name, folder):
         return files, folder / f"{psf}.fits"
     if name == "models":
         whole = folder / "vit/config.json"
-        return ([whole], whole) if stage == "numbers" else (folder, folder / "resnet/history.csv")
+        return ([whole], whole) if stage in ("numbers", "figure10") else (folder, folder / "resnet/history.csv")
     if name == "figures":
         return [folder / "figure1.pdf"], folder / "figure1.pdf"
     if name == "predictions" and stage == "ablation_table":
