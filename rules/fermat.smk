@@ -8,7 +8,7 @@ rule fermat:
         **large(
             catalog=rules.catalog.output.catalog,
             draws=of_models(rules.evaluate.output.draws),
-            posteriors=POSTERIORS.files,
+            posteriors=POSTERIORS.with_arrays,
         ),
         settings=settings_file("fermat"),
     output:
@@ -25,13 +25,12 @@ rule fermat:
     params:
         code=code("lensvit.chapters.fermat.compute"),
         posteriors=POSTERIORS.options,
-        amplitudes=CONFIG.limit.amplitudes,
     message:
         "the longest delay of each test system, by every method's draws"
     shell:
         "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} python -m lensvit fermat"
         " --settings {input.settings} --catalog {input.catalog} --draws {input.draws} {params.posteriors}"
-        " --amplitudes {params.amplitudes} --output {output.table} > {log} 2>&1"
+        " --output {output.table} > {log} 2>&1"
 
 
 rule fermat_table:

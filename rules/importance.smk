@@ -6,9 +6,9 @@ STARTED = [products.refined_file(CONFIG, start) for start in CONFIG.refine.start
 
 rule importance:
     input:
-        **image_inputs("importance", "importance", refined=STARTED, maxima=[*map(products.covariance_file, STARTED)]),
+        **image_inputs("importance", "importance", refined=STARTED, maxima=[*map(products.arrays_file, STARTED)]),
     output:
-        **with_manifests(table=SAMPLED, samples=products.covariance_file(SAMPLED)),
+        **with_manifests(table=SAMPLED, samples=products.arrays_file(SAMPLED)),
     log:
         log_file(in_shards("importance", "importance")),
     benchmark:
@@ -34,8 +34,7 @@ rule importance:
 rule importance_table:
     input:
         **large(
-            importance=EXACT.files,
-            samples=[*map(products.covariance_file, EXACT.files)],
+            importance=EXACT.with_arrays,
             others=LIMIT.files + FITS.files,
         ),
     output:
@@ -50,21 +49,22 @@ rule importance_table:
         **SMALL_JOB,
     params:
         code=code("lensvit.chapters.importance.table"),
+        importance=EXACT.options,
         limit=LIMIT.options,
         refined=FITS.options,
     message:
         "what the exact posteriors reach and cost"
     shell:
-        "python -m lensvit importance_table --importance {input.importance} {params.limit}"
+        "python -m lensvit importance_table {params.importance} {params.limit}"
         " {params.refined} --output {output} > {log} 2>&1"
 
 
 rule figure8:
     input:
         **large(
-            importance=[*EXACT.files, *map(products.covariance_file, EXACT.files)],
+            importance=EXACT.with_arrays,
             draws=of_models(rules.evaluate.output.draws),
-            refined=[*FITS.files, *map(products.covariance_file, FITS.files)],
+            refined=FITS.with_arrays,
         ),
         settings=settings_file("figure8"),
     output:
@@ -91,9 +91,9 @@ rule figure8:
 rule figure9:
     input:
         **large(
-            importance=[*EXACT.files, *map(products.covariance_file, EXACT.files)],
+            importance=EXACT.with_arrays,
             draws=of_models(rules.evaluate.output.draws),
-            refined=[*FITS.files, *map(products.covariance_file, FITS.files)],
+            refined=FITS.with_arrays,
         ),
         settings=settings_file("figure9"),
     output:

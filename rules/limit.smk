@@ -8,7 +8,7 @@ rule limit:
         **large(catalog=rules.catalog.output.catalog, psfs=test_psfs("limit")),
         settings=settings_file("limit"),
     output:
-        **with_manifests(limit=LIMITS, covariance=products.covariance_file(LIMITS)),
+        **with_manifests(limit=LIMITS, covariance=products.arrays_file(LIMITS)),
     log:
         log_file(in_shards("limit", "limit")),
     benchmark:
@@ -44,8 +44,9 @@ rule limit_table:
     params:
         code=code("lensvit.chapters.limit.table"),
         amplitudes=CONFIG.limit.amplitudes,
+        inputs=CONFIG.limit.inputs_of_models(CONFIG),
     message:
         "the models' errors beside the limit of information"
     shell:
         "python -m lensvit limit_table --limit {input.limit} --predictions {input.predictions}"
-        " --amplitudes {params.amplitudes} --output {output} > {log} 2>&1"
+        " --amplitudes {params.amplitudes} --inputs {params.inputs} --output {output} > {log} 2>&1"

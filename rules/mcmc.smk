@@ -2,6 +2,7 @@
 
 # from whose draws the second chain of a system starts
 STARTING = CONFIG.mcmc.model or list(CONFIG.models)[0]
+CHAINS = products.chains_file(CONFIG)
 EXACT_STARTS = products.chain_starts(CONFIG)
 
 
@@ -10,10 +11,10 @@ rule mcmc:
         **image_inputs(
             "mcmc",
             draws=expand(rules.evaluate.output.draws, model=STARTING),
-            importance=EXACT_STARTS.files,
+            importance=EXACT_STARTS.with_arrays,
         ),
     output:
-        **with_manifests(table=f"{RUN}/mcmc.parquet", samples=products.samples_file(CONFIG)),
+        **with_manifests(table=CHAINS, samples=products.arrays_file(CHAINS)),
     log:
         log_file("mcmc"),
     benchmark:
@@ -73,8 +74,8 @@ rule figure5:
             mcmc=rules.mcmc.output.table,
             samples=rules.mcmc.output.samples,
             draws=of_models(rules.evaluate.output.draws),
-            refined=[*FITS.files, *map(products.covariance_file, FITS.files)],
-            importance=[*EXACT.files, *map(products.covariance_file, EXACT.files)],
+            refined=FITS.with_arrays,
+            importance=EXACT.with_arrays,
         ),
         settings=settings_file("figure5"),
     output:

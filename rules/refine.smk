@@ -8,7 +8,7 @@ rule refine:
     input:
         **image_inputs("refine/{model}", "refine", draws=rules.evaluate.output.draws),
     output:
-        **with_manifests(table=FROM_NETWORK, covariance=products.covariance_file(FROM_NETWORK)),
+        **with_manifests(table=FROM_NETWORK, covariance=products.arrays_file(FROM_NETWORK)),
     log:
         log_file(in_shards("refine/{model}", "refine")),
     benchmark:
@@ -37,7 +37,7 @@ use rule refine as refine_prior with:
     input:
         **image_inputs("refine_prior", "refine_prior"),
     output:
-        **with_manifests(table=FROM_PRIOR, covariance=products.covariance_file(FROM_PRIOR)),
+        **with_manifests(table=FROM_PRIOR, covariance=products.arrays_file(FROM_PRIOR)),
     log:
         log_file(in_shards("refine_prior", "refine_prior")),
     benchmark:

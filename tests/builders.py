@@ -43,7 +43,7 @@ def draw_parameters(seed: int, **changes: float) -> dict[str, float]:
 
 def filled(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The table with those of the columns that it lacks, for tests in which their values do not matter."""
-    made = {**dict.fromkeys(TEXT, "x"), **dict.fromkeys(FLAGS, True)}
+    made = {**dict.fromkeys(TEXT, "x"), "reason": "", **dict.fromkeys(FLAGS, True)}
     return table.assign(**{name: made.get(name, 1.0) for name in columns if name not in table})
 
 

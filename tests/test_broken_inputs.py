@@ -169,7 +169,6 @@ def file_of(stage, name, folder):
              "tex": "paper.tex", "coverage": "rows.csv", "pit": "rows2.csv", "curves": "rows2.csv",
              "references": "references.bib", "errors": "rows2.csv"}  # fmt: skip
     arrays = name == "draws" or (stage, name) in {("calibrate", "predictions"), ("calibrate", "validation")}
-    arrays |= stage == "fermat" and name in ("importance", "mcmc")
     default = "rows.csv" if name == "table" else "vit.h5" if arrays else "vit.parquet"
     path = folder / names.get(name, default)
     if name in (

@@ -1,5 +1,6 @@
 """Every stage has its command; an error that the user can mend is one message and exit code 1."""
 
+import inspect
 import subprocess
 import sys
 
@@ -46,6 +47,16 @@ def test_a_mendable_error_is_a_message_and_not_a_traceback(tmp_path):
     done = run("config", "--files", str(tmp_path / "absent.yaml"))
     assert done.returncode == 1
     assert "there is no config file" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "refine", "importance", "mcmc"])
+@pytest.mark.parametrize("threads", ["0", "-2"])
+def test_a_stage_needs_a_thread(stage, threads, capsys):
+    function = inspect.signature(cli._function(cli.STAGES[stage]))
+    needed = [name for name, option in function.parameters.items() if option.default is option.empty]
+    given = [part for name in needed for part in (f"--{name.replace('_', '-')}", "1")]
+    assert cli.main([stage, *given, f"--threads={threads}"]) == 1
+    assert capsys.readouterr().err == f"lensvit {stage}: --threads {threads}: give 1 or more\n"
 
 
 def test_wrong_usage_exits_with_2():

@@ -133,7 +133,7 @@ INPUTS = {  # of the stages that make tables and figures
     "figure7": {"table": "shift.csv", "curves": "curves.csv"},
     "ablation_table": {"models": "models", "predictions": "."},
 }
-OPTIONS = {"amplitudes": "known", "goal": 0.01, "left_out": "keck_b"}
+OPTIONS = {"amplitudes": "known", "goal": 0.01, "left_out": "keck_b", "inputs": "graded60"}
 GROUP = {"model": "vit", "model_label": "ViT", "variant": None, "label": None, "recipe": None, "networks": ["vit"]}
 CHANGES = {"figure7": {"options": {"dim": "Dim"}}, "ablation_table": {"options": [GROUP]}}
 
@@ -150,7 +150,8 @@ def files(tmp_path):
         "validation/vit.h5": {"id": OTHERS, "draws": rng.uniform(0.1, 0.9, (64, COUNT, targets))},
         "refined/vit.h5": {"id": list(SYSTEMS["id"]), "coordinates": spread[:, 0], "covariance": spread},
         "importance.h5": {"id": list(SYSTEMS["id"]), "samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
-        "mcmc.h5": {"samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
+        "limit.h5": {"id": list(SYSTEMS["id"]), "known": spread},
+        "mcmc.h5": {"id": list(SYSTEMS["id"]), "samples": rng.uniform(0.1, 0.9, (COUNT, 20, size))},
     }.items():
         with h5py.File(tmp_path / path, "w") as file:
             for name, values in content.items():
@@ -171,6 +172,8 @@ def test_a_stage_asks_for_all_columns_that_it_uses(files, monkeypatch, settings,
         value = INPUTS[stage].get(name, OPTIONS.get(name, f"made-{name}"))
         if name == "settings":
             given[name] = settings(stage, **CHANGES.get(stage, {}))
+        elif "list[str]" in str(parameter.annotation):
+            given[name] = [value]
         elif "list" in str(parameter.annotation):
             given[name] = [files / one for one in ([value] if isinstance(value, str) else value)]
         elif "Path" in str(parameter.annotation):

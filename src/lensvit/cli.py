@@ -55,8 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage = parser.parse_args(arguments[:1] or ["--help"]).stage
     try:
         function = _function(STAGES[stage])
-        options = _parser(stage, function).parse_args(arguments[1:])
-        function(**vars(options))
+        options = vars(_parser(stage, function).parse_args(arguments[1:]))
+        if options.get("threads", 1) < 1:
+            raise LensvitError(f"--threads {options['threads']}: give 1 or more")
+        function(**options)
     except LensvitError as error:
         print(f"lensvit {stage}: {error}", file=sys.stderr)
         return 1

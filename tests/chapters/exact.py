@@ -12,6 +12,11 @@ from lensvit.parameters import NAMES, TARGET_NAMES
 from tests.builders import filled
 
 
+def truths_of(catalog: pd.DataFrame) -> dict[str, pd.Series]:
+    """The columns {t}_truth of systems, rows of the catalogue."""
+    return {f"{name}_truth": catalog[name] for name in TARGET_NAMES}
+
+
 def write_exact(path: Path, table: pd.DataFrame, samples: np.ndarray, certified: Sequence[bool] | None = None) -> None:
     """Write a table of exact posteriors, and their samples beside it.
 

@@ -35,20 +35,19 @@ def test_others_show_the_fits_of_one_network():
 def test_delays_take_every_posterior_and_the_files_beside():
     shown = products.posteriors_shown(run())
     folder = "results/paper"
-    tables = [f"{folder}/limit", f"{folder}/refined/vit"]
-    files = [f"{table}.{suffix}" for table in tables for suffix in ("parquet", "h5")]
-    assert sorted(shown.files) == sorted([*files, f"{folder}/importance.h5", f"{folder}/mcmc.h5"])
-    first, last = f"--limit {tables[0]}.parquet", f"--mcmc {folder}/mcmc.h5"
-    fits, exact = f"--refined {tables[1]}.parquet", f"--importance {folder}/importance.h5"
-    assert shown.options == f"{first} {fits} {exact} {last}"
+    tables = [f"{folder}/{name}.parquet" for name in ("limit", "refined/vit", "importance", "mcmc")]
+    assert shown.files == tables
+    assert shown.with_arrays == tables + [table.replace(".parquet", ".h5") for table in tables]
+    limit, fits, exact, chains = tables
+    first, last = f"--limit {limit} --amplitudes known", f"--mcmc {chains}"
+    assert shown.options == f"{first} --refined {fits} --importance {exact} {last}"
     without = run(refine={"enabled": False}, importance={"enabled": False})
     assert products.posteriors_shown(without).options == f"{first} {last}"
 
 
 def test_exact_posteriors_are_shown_where_there_are_any():
     assert products.importance_shown(run()).options == "--importance results/paper/importance.parquet"
-    assert " --importance results/paper/importance.h5 --mcmc " in products.posteriors_shown(run()).options
-    assert "results/paper/importance.h5" in products.posteriors_shown(run()).files
+    assert "results/paper/importance.h5" in products.posteriors_shown(run()).with_arrays
     off = run(importance={"enabled": False})
     assert products.importance_shown(off) == ([], "")
     assert "importance" not in products.posteriors_shown(off).options
@@ -58,16 +57,22 @@ def test_chains_start_from_exact_posteriors_where_the_config_says_so():
     chosen = {"enabled": True, "second_start": "importance"}
     assert products.chain_starts(run()) == ([], "")
     shown = products.chain_starts(run(mcmc=chosen))
-    assert shown.files == ["results/paper/importance.parquet", "results/paper/importance.h5"]
+    assert shown.with_arrays == ["results/paper/importance.parquet", "results/paper/importance.h5"]
     assert shown.options == "--importance results/paper/importance.parquet"
     few = {"enabled": True, "model": None, "systems": 5}
     for changes, says in (
         ({"importance": {"enabled": False}}, "needs the samples of the exact posteriors"),
-        ({"refine": few, "importance": {"systems": 5}}, "mcmc.systems: 20, and only 5 systems are refined"),
+        ({"refine": few}, r"mcmc.systems: 20, and only 5 systems have an exact posterior \(refine.systems\)"),
+        (
+            {"refine": few, "importance": {"systems": 3}},
+            r"only 3 systems have an exact posterior \(importance.systems\)",
+        ),
+        ({"importance": {"systems": 19}}, r"only 19 systems have an exact posterior \(importance.systems\): lower the"),
     ):
         with pytest.raises(LensvitError, match=says):
             run(mcmc=chosen, **changes)
         run(mcmc=chosen | {"enabled": False}, **changes)
+    run(mcmc=chosen, importance={"systems": 20})
 
 
 def test_exact_posteriors_need_fits():

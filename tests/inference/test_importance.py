@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import norm
 
 from lensvit.inference.chart import Chart
-from lensvit.inference.importance import CURVED, REASONS, _Sampler, sample
+from lensvit.inference.importance import _Sampler, sample
 from lensvit.inference.settings import ImportanceSettings
+from lensvit.io.tables import CURVED, REASONS
 from tests.inference.analytic import curved, double, gauss, heavy, some_curved, some_double
 
 SETTINGS = ImportanceSettings(effective=200, draws=200, max_calls=6000)
@@ -51,7 +52,7 @@ def test_means_widths_and_evidence_are_right(kind, size):
 def test_a_normal_distribution_takes_two_rounds(size):
     for seed in SEEDS:
         found = sampled(made("gauss", size, seed), seed)
-        assert found.rounds == 2 and found.calls < 500
+        assert found.rounds == 2 and found.calls < 700
 
 
 @pytest.mark.parametrize("apart", [5.0, 6.0, 7.0])
@@ -83,9 +84,9 @@ def test_the_evidence_of_a_curved_target_is_not_that_of_draws_to_which_a_proposa
 
 
 def test_where_the_budget_ends_there_are_too_few_draws():
-    found = sampled(made("gauss", 14, 0), max_calls=600, effective=2000)
-    assert found.reason == "few" and found.calls <= 600 and np.isclose(found.weights.sum(), 1)
-    assert {sampled(made("heavy", 14, seed), seed, max_calls=700).reason for seed in SEEDS} <= {*REASONS}
+    found = sampled(made("gauss", 14, 0), max_calls=750, effective=2000)
+    assert found.reason == "few" and found.calls <= 750 and np.isclose(found.weights.sum(), 1)
+    assert {sampled(made("heavy", 14, seed), seed, max_calls=850).reason for seed in SEEDS} <= {*REASONS}
 
 
 def test_where_there_is_no_density_there_is_no_sample():
@@ -140,6 +141,15 @@ def test_no_certificate_is_wrong():
     certified = [not one.reason for one in found]
     wrong = [row for row, one in enumerate(found) if certified[row] and targets[row].is_wrong(one)]
     assert sum(certified) > 25 and not wrong, [targets[row].errors(found[row]) for row in wrong]
+
+
+def test_few_certificates_are_wrong_where_a_second_maximum_is_not_known():
+    """Two of 44 here; of 300 with other seeds 5 of 224: one that is narrower is not always found."""
+    targets = [some_double(14, seed, 1) for seed in range(60)]
+    found = [sampled(target, seed) for seed, target in enumerate(targets)]
+    certified = [not one.reason for one in found]
+    wrong = sum(certified[row] and target.is_wrong(found[row]) for row, target in enumerate(targets))
+    assert sum(certified) >= 40 and wrong <= 2
 
 
 def test_charts_of_searches_that_end_at_a_known_maximum_are_left_out():

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from lensvit.errors import LensvitError
 from lensvit.inference.selection import select_systems
 from lensvit.lensing.settings import NamedCamera
 
@@ -37,3 +39,8 @@ def test_each_camera_has_its_share_of_a_sample():
             assert abs((of[rows.index] == "hst").sum() - 0.75 * count) <= 0.5
     first = {select_systems(table, 1, seed, CAMERAS)["psf"].item() for seed in range(40)}
     assert first == {"hst_a", "hst_b"}
+
+
+def test_a_psf_without_a_camera_is_named():
+    with pytest.raises(LensvitError, match=r"systems of the PSF keck, and the settings have no camera of it"):
+        select_systems(_catalogue(16), None, 7, {psf: CAMERAS[psf] for psf in ("hst_a", "hst_b")})

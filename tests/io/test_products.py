@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from lensvit.errors import LensvitError
-from lensvit.io.products import read_draws
+from lensvit.io.hdf5 import of_rows
+from lensvit.io.products import read_draws, read_laplace, read_samples
+from lensvit.parameters import TARGET_COLUMNS
 
 
 def test_draws_that_are_not_there(tmp_path):
@@ -19,3 +21,106 @@ def test_draws_that_are_not_there(tmp_path):
     (tmp_path / "vit.h5").write_bytes(b"no HDF5")
     with pytest.raises(LensvitError, match="broken"):
         read_draws(tmp_path / "vit.h5", ["a"])
+
+
+def write_fits(folder, **changes):
+    """Fits of four systems, of which the last one is nothing."""
+    random = np.random.default_rng(1)
+    root = random.normal(size=(4, 14, 14))
+    content = {"id": list("abcd"), "coordinates": random.normal(size=(4, 14)), "covariance": root @ root.mT}
+    content["covariance"][3] = np.nan
+    with h5py.File(folder / "vit.h5", "w") as file:
+        for name, values in (content | changes).items():
+            file[name] = values
+    return content
+
+
+def test_the_fits_of_some_systems_in_any_order(tmp_path):
+    content = write_fits(tmp_path)
+    found = read_laplace(tmp_path / "vit.parquet", ["c", "a"])
+    np.testing.assert_array_equal(found.mean, content["coordinates"][[2, 0]])
+    np.testing.assert_array_equal(found.covariance, content["covariance"][[2, 0]])
+    targets = found.of_targets()
+    np.testing.assert_array_equal(targets.mean, found.mean[:, TARGET_COLUMNS])
+    np.testing.assert_array_equal(targets.covariance[1], found.covariance[1][np.ix_(TARGET_COLUMNS, TARGET_COLUMNS)])
+    assert read_laplace(tmp_path / "vit.parquet", []).covariance.shape == (0, 14, 14)
+
+
+def stained(shape, value, row=0):
+    made = np.tile(np.eye(14), (4, 1, 1)) if len(shape) == 3 else np.ones(shape)
+    made[(row, *[1] * (len(shape) - 1))] = value
+    return made
+
+
+FITS, SPREADS = (4, 14), (4, 14, 14)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"coordinates": np.ones((4, 13))}, r"its coordinates are float64 \(4, 13\) in place of numbers \(4, 14\)"),
+        ({"coordinates": np.ones((3, 14))}, r"in place of numbers \(4, 14\)"),
+        ({"coordinates": np.ones(FITS, int)}, r"its coordinates are int64"),
+        ({"covariance": np.ones((4, 14))}, r"in place of numbers \(4, 14, 14\)"),
+        ({"covariance": np.ones((4, 14, 13))}, r"in place of numbers \(4, 14, 14\)"),
+        ({"covariance": np.full(SPREADS, "x", "S1")}, r"its covariance are"),
+        ({"coordinates": stained(FITS, np.nan)}, "the fit of a has converged and is not finite"),
+        ({"covariance": stained(SPREADS, np.inf)}, "the fit of a has converged and is not finite"),
+        ({"covariance": stained(SPREADS, -1.0)}, "the covariance of a is none: it has no Cholesky factor"),
+    ],
+)
+def test_fits_that_are_no_normal_distributions_are_refused(tmp_path, changes, why):
+    write_fits(tmp_path, **changes)
+    with pytest.raises(LensvitError, match=rf"vit\.h5 is truncated or broken: delete it .*{why}") as error:
+        read_laplace(tmp_path / "vit.parquet", ["b", "a"])
+    assert "\n" not in str(error.value)
+
+
+def write_samples(folder, samples):
+    with h5py.File(folder / "exact.h5", "w") as file:
+        file["id"], file["samples"] = ["a", "b", "b"], samples
+
+
+def test_the_samples_of_some_systems_or_rows(tmp_path):
+    samples = np.random.default_rng(1).normal(size=(3, 5, 14)).astype("f4")
+    samples[0] = np.nan
+    write_samples(tmp_path, samples)
+    for options in ({"ids": ["b"]}, {"ids": ["b"], "rows": [2]}):
+        found = read_samples(tmp_path / "exact.parquet", **options)
+        assert found.dtype == float
+        np.testing.assert_array_equal(found, samples[[2]])
+    np.testing.assert_array_equal(read_samples(tmp_path / "exact.parquet", ["b", "b"], [2, 1]), samples[[2, 1]])
+    assert read_samples(tmp_path / "exact.parquet", []).shape == (0, 5, 14)
+    for options, why in (
+        ({"ids": ["a"]}, "the samples of a count and are not finite"),
+        ({"ids": ["b"], "rows": [0]}, "it has other systems than the table beside it"),
+        ({"ids": ["c"]}, "exact.h5 has nothing of the system c"),
+    ):
+        with pytest.raises(LensvitError, match=why):
+            read_samples(tmp_path / "exact.parquet", **options)
+
+
+@pytest.mark.parametrize(
+    "samples", [np.ones((3, 14)), np.ones((3, 5, 8)), np.ones((2, 5, 14)), np.ones((3, 5, 14), int)]
+)
+def test_what_is_no_array_of_samples_is_refused(tmp_path, samples):
+    write_samples(tmp_path, samples)
+    with pytest.raises(
+        LensvitError, match=r"exact\.h5 is truncated or broken: .*its samples are .* in place of numbers"
+    ):
+        read_samples(tmp_path / "exact.parquet", ["a"])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_no_more_of_a_file_is_read_than_the_rows_lie_in(axis):
+    class Dataset:
+        """Keeps what it is asked for."""
+
+        def __getitem__(self, key):
+            self.asked = key
+            return np.arange(100).reshape((10, 10))[key]
+
+    dataset = Dataset()
+    found = of_rows(dataset, [7, 4, 5], axis)
+    np.testing.assert_array_equal(found, np.arange(100).reshape((10, 10)).take([7, 4, 5], axis))
+    assert dataset.asked[-1] == slice(4, 8) and len(dataset.asked) == axis + 1

@@ -57,3 +57,55 @@ def test_a_column_of_another_kind_is_named(tmp_path, column, words):
     filled(pd.DataFrame({"id": ["a", "b"]}), tables.REFINED).assign(**{column: "x"}).to_parquet(path)
     with pytest.raises(LensvitError, match=rf"its column {column} holds {words}"):
         tables.read_refined(path)
+
+
+def posteriors(**columns):
+    """Two exact posteriors, of which one is certified."""
+    rows = {"id": ["a", "b"], "certified": [True, False], "reason": ["", "few"]}
+    return filled(pd.DataFrame(rows), tables.IMPORTANCE).assign(**columns)
+
+
+def test_the_certified_posteriors_count(tmp_path):
+    posteriors(gamma_sigma=[0.1, np.nan]).to_parquet(tmp_path / "exact.parquet")
+    found = tables.read_importance(tmp_path / "exact.parquet")
+    assert list(found.index) == ["a", "b"] and list(tables.certified(found).index) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"reason": ["", "tired"]}, "its column reason holds 'tired' where certified is false"),
+        ({"reason": ["", ""]}, "its column reason holds '' where certified is false"),
+        ({"reason": ["few", "few"]}, "its column reason holds 'few' where certified is true"),
+        ({"reason": [None, "few"]}, "its column reason holds (None|nan) where certified is true"),
+        ({"gamma_sigma": [0.0, 0.1]}, "a counts and has no mean or no width of gamma"),
+        ({"gamma_sigma": [-0.1, 0.1]}, "a counts and has no mean or no width of gamma"),
+        ({"e1_sigma": [np.nan, 0.1]}, "a counts and has no mean or no width of e1"),
+        ({"e1_mean": [np.inf, 0.1]}, "a counts and has no mean or no width of e1"),
+        ({"id": ["a", "a"]}, "a stands in its column id twice"),
+    ],
+)
+def test_a_posterior_that_cannot_be_is_refused(tmp_path, columns, why):
+    posteriors(**columns).to_parquet(tmp_path / "exact.parquet")
+    with pytest.raises(LensvitError, match=rf"exact\.parquet is truncated or broken: delete it .*{why}") as error:
+        tables.read_importance(tmp_path / "exact.parquet")
+    assert "\n" not in str(error.value)
+
+
+def test_a_fit_that_has_converged_has_a_width(tmp_path):
+    table = filled(pd.DataFrame({"id": ["a", "b"], "converged": [False, True]}), tables.REFINED)
+    table.assign(e2_sigma=[0.0, 1.0]).to_parquet(tmp_path / "vit.parquet")
+    assert list(tables.read_refined(tmp_path / "vit.parquet").index) == ["a", "b"]
+    table.assign(e2_sigma=[1.0, 0.0]).to_parquet(tmp_path / "vit.parquet")
+    with pytest.raises(LensvitError, match="b counts and has no mean or no width of e2"):
+        tables.read_refined(tmp_path / "vit.parquet")
+
+
+def test_truths_are_those_of_the_catalogue_to_the_last_bit():
+    catalog = filled(pd.DataFrame({"id": ["a", "b"], "gamma": [2.0, 2.1]}), tables.CATALOG)
+    table = catalog.set_index("id").add_suffix("_truth").iloc[::-1]
+    tables.check_truths("exact.parquet", table, catalog)
+    tables.check_truths("exact.parquet", table, catalog.iloc[:0])
+    moved = table.assign(gamma_truth=np.nextafter(table["gamma_truth"], 9))
+    with pytest.raises(LensvitError, match=r"exact.parquet is of other systems than the catalogue: delete it and run"):
+        tables.check_truths("exact.parquet", moved, catalog)

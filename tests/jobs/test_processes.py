@@ -38,6 +38,20 @@ def test_results_are_in_order_whatever_number_of_processes_makes_them():
     assert {result[3] for result in together} == {1}
 
 
+def test_the_largest_item_is_begun_first_and_results_keep_their_order():
+    begun = []
+
+    def noted(name, size):
+        begun.append(name)
+        return name
+
+    items = [("a", 1), ("b", 3), ("c", 3), ("d", 2)]
+    assert share_work(noted, items, 1, size=lambda name, size: size) == ["a", "b", "c", "d"]
+    assert begun == ["b", "c", "d", "a"]
+    begun.clear()
+    assert share_work(noted, items, 1) == begun == ["a", "b", "c", "d"]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_is_that_of_the_work(processes):
     with pytest.raises(LensvitError, match="seven"):

@@ -47,6 +47,7 @@ def test_wrong_chapters_are_one_line(given, message):
 def limit_table(path, value):
     rows = [{"model": "a", "instrument": "all", "target": target} for target in ("overall", "gamma")]
     numbers = {"systems": 5, "limit_known": value, "limit_marginalised": 0.2, "ratio": 2.0}
+    numbers |= {"lost": 1.25, "gap": 1.6, "pooled": 0.05, "sorted": 0.09, "classes": 6}
     pd.DataFrame(rows).assign(**numbers).to_csv(path, index=False)
     return path
 

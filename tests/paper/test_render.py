@@ -16,6 +16,7 @@ import pytest
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.errors import LensvitError
 from lensvit.io import files
+from lensvit.io.tables import REASONS
 from lensvit.paper import archive, compile
 from lensvit.paper import render as rendering
 
@@ -51,7 +52,7 @@ def with_models(count: int) -> Numbers:
         content["calibration"]["models"].append(content["calibration"]["models"][1] | {"key": name})
         content["limit"]["models"].append(content["limit"]["models"][1] | {"key": name})
         for row in content["limit"]["rows"]:
-            row["ratios"][name] = row["ratios"]["vit"]
+            row["ratios"][name], row["gaps"][name] = row["ratios"]["vit"], row["gaps"]["vit"]
     content["models"] = content["models"][:count]
     content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
     content["calibration"]["models"] = content["calibration"]["models"][:count]
@@ -218,14 +219,24 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
     assert "must not exceed 1.01" in text and "a size of 200 would have taken 25{,}100 calls" in text
     assert "samples of the exact posterior" not in text.split(r"\label{sec:mcmc}")[1].split(r"\section")[0]
     exact = numbers()
-    exact["mcmc"]["starts"][1] |= {"key": "importance", "burn_in": 2100.0}
+    exact["mcmc"]["starts"][1] |= {"key": "importance", "burn_in": 2100.0, "burn_in_ratio": 0.1}
     text = " ".join(render(exact, tmp_path).split())
     assert "one at samples of the exact posterior" in text and "Any other start is far wider" in text
-    assert "samples of the exact posterior need 0.10 times the calls of a start from the priors" in text
+    assert "samples of the exact posterior need 0.10 times the calls of starts from the priors" in text
+    assert "without those for the samples of the exact posterior" in text
+    exact["mcmc"]["starts"][1]["burn_in_ratio"] = None  # no system with two converged chains
+    assert "times the calls of starts" not in " ".join(render(exact, tmp_path).split())
     old = numbers()  # as version 0.1.0 wrote it
     del old["mcmc"]["agree"], old["mcmc"]["enough"]
     for entry in (*old["mcmc"]["starts"], *old["mcmc"]["methods"]):
-        for key in ("burn_in", "ess_bulk", "ess_tail", "calls_enough", *(["calls"] if "kind" in entry else [])):
+        for key in (
+            "burn_in",
+            "burn_in_ratio",
+            "ess_bulk",
+            "ess_tail",
+            "calls_enough",
+            *(["calls"] if "kind" in entry else []),
+        ):
             entry.pop(key, None)
     text = " ".join(render(old, tmp_path).split())
     assert "calls of the likelihood in the mean (autocorrelation time 12 steps" in text and "Calls a system" not in text
@@ -283,9 +294,12 @@ def test_the_ablation_stands_in_the_text_unless_it_is_switched_off(tmp_path: Pat
         in text
     )
     assert "With the paper's recipe it is 1.90 times that, clearly worse" in text
-    assert "it becomes with raw counts (1.40) and no symmetries (1.20)." in text
-    assert "Clearly better it becomes with batches of 20 (0.90)" in text
-    assert "No clear difference makes no symmetries (1.02)." in text
+    assert (
+        "Its error becomes clearly larger, by the factors in brackets, with raw counts (1.40) and no symmetries (1.20)."
+        in text
+    )
+    assert "Its error becomes clearly smaller with batches of 20 (0.90)" in text
+    assert "It does not change clearly with no symmetries (1.02)." in text
     assert text.count(r"\textbf{\boldmath\ensuremath{0.084") == 1 and r"& \ensuremath{0.0021 \pm 0.0042}" in text
     assert "or takes another recipe in its place" in text and "or another recipe, from" in text
     own = numbers()
@@ -323,16 +337,17 @@ def test_a_graded_resize_is_said_where_it_shows(tmp_path: Path) -> None:
 def test_symmetries_are_said_and_where_they_end(tmp_path: Path) -> None:
     content = numbers()
     text = " ".join(render(content, tmp_path).split())
-    assert "Images are turned and reflected at random, and their targets with them. The kernel does not turn" in text
+    assert "Images are turned by half a turn or reflected at one of the two axes of the host's ellipticity" in text
+    assert "which these leave as it is, at random, and their targets with them. The kernel does not turn" in text
     assert text.count("turned and reflected images beside those as they are") == 2
     assert r"Symmetries, share of steps & 4, 80\% & 4, 80\% \\" in text
-    assert "and so the last steps go without." in text
+    assert "from a shift of the lens; so the last steps go without." in text
     content["models"][0]["recipe"]["symmetries_until"] = 1.0
     assert "so the last steps of ResNet go without." in " ".join(render(content, tmp_path).split())
     content["models"][0]["recipe"]["symmetries"] = "half_turn"
     content["models"][1]["recipe"]["symmetries"] = "none"
     text = " ".join(render(content, tmp_path).split())
-    assert "For ViT, images are turned at random, and their targets with them. The epoch with" in text
+    assert "For ViT, images are turned by half a turn at random, and their targets with them. The epoch with" in text
     assert "turned images beside those as they are" in text
     assert r"Symmetries, share of steps & 2, 100\% & none \\" in text
     content["models"][0]["recipe"]["symmetries"] = "none"
@@ -392,12 +407,37 @@ def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -
     assert r"\label{tab:rmse}" in render(old, tmp_path)
 
 
+def test_what_the_resize_loses_stands_in_the_text(tmp_path: Path) -> None:
+    content = numbers()
+    text = " ".join(render(content, tmp_path).split())
+    assert "The limit from the input is 1.02 times that from the image for the overall error" in text
+    assert "lost in the networks: a factor of 3.46 for ViT and a factor of 3.11 for ResNet overall" in text
+    content["limit"]["models"][0]["lost"] = 1.0
+    text = " ".join(render(content, tmp_path).split())
+    assert "The limit from the input of ViT is that of the image. The limit from the input of ResNet is 1.02" in text
+    old = numbers()  # as version 0.1.0 wrote it
+    for key in ("pooled", "sorted", "classes"):
+        del old["limit"][key]
+    for entry in old["limit"]["models"]:
+        del entry["lost"], entry["lost_most"], entry["gap"], entry["gap_least"], entry["gap_most"]
+    for row in old["limit"]["rows"]:
+        del row["gaps"]
+    text = render(old, tmp_path)
+    assert "loss in the resize" not in text and "van Trees" not in text and r"{c}{RMSE / limit}" in text
+
+
 def test_exact_posteriors_have_a_section_unless_they_are_switched_off(tmp_path: Path) -> None:
     content = numbers()
     text = " ".join(render(content, tmp_path).split())
     assert r"\section{Exact posteriors}" in text and "Of 36 systems, 34 have a certificate" in text
-    assert "spent the budget before the effective size was reached" in text and "unsteady" not in text
+    assert "spent the budget before the effective size or a second round" in text and "unsteady" not in text
     some = content["importance"]
+    assert "6{,}000 calls of the likelihood" in text
+    reasons = text.split("Without one, ")[1].split(".")[0]
+    for reason in REASONS:  # each has words of its own
+        some["reasons"] = dict.fromkeys(REASONS, 0) | {reason: 2}
+        said = " ".join(render(content, tmp_path).split()).split("Without one, ")[1].split(".")[0]
+        assert said.startswith("two ") and (said == reasons) == (reason == "few")
     some |= {"certified": 1, "share": 1 / 36, "fair_p": None, "least_p": None, "tested": 0}
     for row in some["rows"]:
         row |= {"p": None, "rmse_error": None}
@@ -407,7 +447,7 @@ def test_exact_posteriors_have_a_section_unless_they_are_switched_off(tmp_path: 
     for row in some["rows"]:
         row |= dict.fromkeys(("rmse", "bayes", "limit", "refined", "width", "offset", "z"))
     for entry in some["instruments"]:
-        entry |= dict.fromkeys(("calls", "seconds", "ess")) | {"certified": 0, "share": 0.0}
+        entry |= dict.fromkeys(("calls", "seconds")) | {"certified": 0}
     text = " ".join(render(content, tmp_path).split())
     assert "none have a certificate" in text and "tab:importance" not in text
     assert "sec:importance" not in render(numbers() | {"importance": None}, tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lensvit.chapters.ablation.section import Ablation
+from lensvit.chapters.importance.section import Importance
 from lensvit.chapters.limit.section import Limit
 from lensvit.chapters.mcmc.section import Mcmc
 from lensvit.chapters.refine.section import Refine
@@ -32,6 +33,11 @@ class Shown(NamedTuple):
 
     files: list[str]
     options: str
+
+    @property
+    def with_arrays(self) -> list[str]:
+        """The files, which are tables, and after them the arrays that lie beside each."""
+        return [*self.files, *map(arrays_file, self.files)]
 
 
 def run_folder(run: Run) -> str:
@@ -62,18 +68,13 @@ def importance_file(run: Run) -> str:
     return f"{run_folder(run)}/importance.parquet"
 
 
-def importance_samples_file(run: Run) -> str:
-    """The samples of the exact posteriors."""
-    return f"{run_folder(run)}/importance.h5"
+def chains_file(run: Run) -> str:
+    """The Markov chains."""
+    return f"{run_folder(run)}/mcmc.parquet"
 
 
-def samples_file(run: Run) -> str:
-    """The samples of the Markov chains."""
-    return f"{run_folder(run)}/mcmc.h5"
-
-
-def covariance_file(table: str) -> str:
-    """The covariance matrices that lie beside a table of limits or of fits."""
+def arrays_file(table: str) -> str:
+    """The arrays that lie beside a table: covariances of limits and fits, samples of posteriors and chains."""
     return str(Path(table).with_suffix(".h5"))
 
 
@@ -95,38 +96,27 @@ def refined_shown(run: Run) -> Shown:
 
 def importance_shown(run: Run) -> Shown:
     """The exact posteriors, for the stages that show errors beside them."""
-    section = run.sections.get("importance")
-    if section is None or not getattr(section, "enabled", True) or not refined_shown(run).files:
+    if not run.section(Importance).enabled or not refined_shown(run).files:
         return Shown([], "")
     return Shown([importance_file(run)], f"--importance {importance_file(run)}")
 
 
 def chain_starts(run: Run) -> Shown:
     """The exact posteriors from whose samples the second Markov chain of a system starts, if it does."""
-    table = importance_shown(run)
-    if run.section(Mcmc).second_start != "importance" or not table.files:
-        return Shown([], "")
-    return Shown([*table.files, importance_samples_file(run)], table.options)
+    return importance_shown(run) if run.section(Mcmc).second_start == "importance" else Shown([], "")
+
+
+def chains_shown(run: Run) -> Shown:
+    """The Markov chains, for the stages that show posteriors."""
+    return Shown([chains_file(run)], f"--mcmc {chains_file(run)}") if run.section(Mcmc).enabled else Shown([], "")
 
 
 def posteriors_shown(run: Run) -> Shown:
     """All posteriors from pixels that the run has: the limit, the fits, the exact ones and the chains."""
-    tables, options = [], []
-    if run.section(Limit).enabled:
-        tables.append(limit_file(run))
-        options.append(f"--limit {limit_file(run)}")
-    fits = refined_shown(run)
-    if fits.files:
-        tables += fits.files
-        options.append(fits.options)
-    files = tables + [covariance_file(table) for table in tables]
-    if importance_shown(run).files:
-        files.append(importance_samples_file(run))
-        options.append(f"--importance {importance_samples_file(run)}")
-    if run.section(Mcmc).enabled:
-        files.append(samples_file(run))
-        options.append(f"--mcmc {samples_file(run)}")
-    return Shown(files, " ".join(options))
+    every = [
+        part for part in (limit_shown(run), refined_shown(run), importance_shown(run), chains_shown(run)) if part.files
+    ]
+    return Shown([file for part in every for file in part.files], " ".join(part.options for part in every))
 
 
 # ---------------------------------------------------------------- for the paper

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from matplotlib.typing import LineStyleType
 
 from lensvit.figures import style
-from lensvit.io import hdf5, tables
+from lensvit.io import hdf5, products, tables
 from lensvit.parameters import TARGET_COLUMNS, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
@@ -72,33 +71,24 @@ class FromPixels(NamedTuple):
 def read_network(path: Path, system: str) -> np.ndarray:
     """A network's draws (passes, K) of a system."""
     with hdf5.open_hdf5(path) as file:
-        return file["draws"][:, _row_of(file, system, path)].astype(float)
+        row = hdf5.find_systems(path, hdf5.values(file["id"]), [system])[0]
+        return file["draws"][:, row].astype(float)
 
 
 def read_laplace(path: Path, system: str) -> TargetGaussian | None:
     """The refined estimate of a system; None if the fit has not converged or was not made."""
-    table = tables.read_refined(path).set_index("id")
+    table = tables.read_refined(path)
     if system not in table.index or not table.loc[system, "converged"]:
         return None
-    with hdf5.open_hdf5(path.with_suffix(".h5")) as file:
-        row = _row_of(file, system, path)
-        covariance = file["covariance"][row][np.ix_(TARGET_COLUMNS, TARGET_COLUMNS)]
-        return TargetGaussian(file["coordinates"][row][TARGET_COLUMNS], covariance)
-
-
-def _row_of(file: h5py.File, system: str, path: Path) -> int:
-    """The row of a system in an open file, whose ``path`` an error names."""
-    return hdf5.find_systems(path, hdf5.values(file["id"]), [system])[0]
+    fit = products.read_laplace(path, [system]).of_targets()
+    return TargetGaussian(fit.mean[0], fit.covariance[0])
 
 
 def read_exact(path: Path, system: str) -> np.ndarray | None:
     """The targets' samples (S, K) of a system's exact posterior; None if it is not certified or was not made."""
-    table = tables.read_importance(path).set_index("id")
-    if system not in table.index or not table.loc[system, "certified"]:
+    if system not in tables.certified(tables.read_importance(path)).index:
         return None
-    beside = path.with_suffix(".h5")
-    with hdf5.open_hdf5(beside) as file:
-        return file["samples"][_row_of(file, system, beside)][:, TARGET_COLUMNS]
+    return products.read_samples(path, [system])[0][:, TARGET_COLUMNS]
 
 
 def of_pixels(exact: np.ndarray | None, fit: TargetGaussian | None, labels: Mapping[str, str]) -> list[FromPixels]:

@@ -14,7 +14,7 @@ begin anew: draws to which a proposal was fitted are no fair sample of it, and w
 largest weights are smoothed by a Pareto distribution, whose shape k says how far sums of weights can be trusted
 (Vehtari et al. 2024, JMLR 25, 72), by arviz-stats.
 
-Before that, some places are drawn from normal distributions that are three times as wide as the posterior at its
+Before that, places are drawn from normal distributions that are two and a half times as wide as the posterior at its
 maxima. Where the density is far larger than the known maxima explain, there may be another one, and searches start.
 
 A sample is certified if
@@ -40,6 +40,7 @@ from scipy.special import gammaln, logsumexp
 
 from lensvit.inference.chart import Chart
 from lensvit.inference.settings import LARGEST_K, ImportanceSettings
+from lensvit.io.tables import CURVED, FEW, HEAVY, MORE, UNSTEADY
 
 FREEDOM = 8.0  # degrees of freedom of the t distributions
 CORE = 1.05  # width of a core at first, in Laplace's standard deviations
@@ -60,14 +61,11 @@ HEIGHT_LOOKS, HEIGHT_REACH = 5, 0.5  # places near a maximum, that say how high 
 NEAR_LOOKS, NEAR_REACH = 32, 2.0  # places that say how normal it is, and the width of their distribution, in its own
 CURVED_FROM = 4.0  # mean difference of log densities there to those of a normal distribution that is too much
 MOST_OFF = 20.0  # what one place counts for at most in this mean
-LOOKS, REACH = 48, 3.0  # places where other maxima are sought, and the width of their distribution
+LOOKS, REACH = 200, 2.5  # places where other maxima are sought, and the width of their distribution
 EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
 SEARCHES = 3  # most searches
 LOWEST_HEIGHT = -1e300  # log density at a maximum without any
 LOWEST = 15.0  # log mass below that of the best maximum from which on a maximum does not matter
-
-# why there is no certificate
-REASONS = HEAVY, FEW, UNSTEADY, MORE, CURVED = "heavy tail", "few", "unsteady", "more mass", "curved"
 
 
 class Target(Protocol):
@@ -368,7 +366,7 @@ class ImportanceSample(NamedTuple):
     rounds
         Number of rounds.
     reason
-        Why there is no certificate, one of :data:`REASONS`; empty if there is one.
+        Why there is no certificate, one of :data:`lensvit.io.tables.REASONS`; empty if there is one.
     """
 
     places: np.ndarray

@@ -8,6 +8,7 @@ from typing import Protocol
 import pandas as pd
 
 from lensvit.jobs import seeds
+from lensvit.lensing.cameras import check_known
 
 
 class OfCamera(Protocol):
@@ -36,8 +37,16 @@ def select_systems(
         Seed of the run.
     cameras
         PSF to its camera.
+
+    Raises
+    ------
+    LensvitError
+        If a PSF of the test systems has no camera.
     """
     test = catalog[catalog["split"] == "test"]
+    check_known(test["psf"], cameras)
+    if count is None:
+        return test
     table = pd.DataFrame({"camera": [cameras[psf].name for psf in test["psf"]]})
     table["lot"] = [seeds.derive(seed, "refine", name) for name in test["id"]]
     of_camera = table.groupby("camera")["lot"]

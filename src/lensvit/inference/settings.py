@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from lensvit.io.settings import Settings
 
-BEFORE = 100  # calls of a sample by importance before its first round, if no search starts
+FIRST_CALLS = 250  # calls of a sample by importance before its first round, if no search starts
 LARGEST_K = 0.7  # largest Pareto k of a certified sample by importance
 
 
@@ -51,7 +51,7 @@ class ImportanceSettings(Settings):
 
     @model_validator(mode="after")
     def _two_rounds(self) -> ImportanceSettings:
-        least = BEFORE + 2 * self.draws
+        least = FIRST_CALLS + 2 * self.draws
         if self.max_calls < least:
             raise ValueError(
                 f"max_calls: {self.max_calls} is too small for two rounds of {self.draws} draws and what comes before "

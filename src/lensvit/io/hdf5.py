@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,23 @@ def read_datasets(path: Path, *names: str) -> tuple[np.ndarray, ...]:
 def values(dataset: h5py.Dataset) -> np.ndarray:
     """All values of a dataset, text as :class:`str`."""
     return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+
+
+def of_rows(dataset: h5py.Dataset, rows: Sequence[int], axis: int = 0) -> np.ndarray:
+    """Some rows of a dataset, of which no more is read than what they lie in.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    rows
+        Numbers of the rows, in any order.
+    axis
+        The axis along which rows are counted.
+    """
+    places = np.array(rows, dtype=int)
+    first, last = (places.min(), places.max() + 1) if len(places) else (0, 0)
+    return dataset[(*[slice(None)] * axis, slice(first, last))].take(places - first, axis)
 
 
 def find_systems(path: Path, ids: Iterable[str], wanted: Iterable[str]) -> list[int]:

@@ -1,10 +1,11 @@
-"""What stages hand on to several chapters: a network's draws, limits of information, and refined estimates."""
+"""What stages hand on to several chapters: draws, limits of information, fits, and samples of posteriors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -12,8 +13,8 @@ import pandas as pd
 
 from lensvit.errors import LensvitError
 from lensvit.io import files, tables
-from lensvit.io.hdf5 import find_systems, open_hdf5, values
-from lensvit.parameters import TARGET_NAMES
+from lensvit.io.hdf5 import find_systems, of_rows, open_hdf5, values
+from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 
 FEWEST_DRAWS = 2  # passes of a network, from which a fit can start
 NEAREST_CAUSTIC = 3.0  # distance from a caustic without a limit, in standard deviations; see lensvit.chapters.limit
@@ -36,16 +37,13 @@ def read_draws(path: Path, ids: list[str]) -> np.ndarray:
         If the file is absent or broken, has nothing of a system, or its draws are too few or not finite.
     """
     with open_hdf5(path) as file:
-        rows = np.array(find_systems(path, values(file["id"]), ids))
-        first = rows.min(initial=0)
-        # no more of the file than these systems lie in, which are some of very many
-        draws = file["draws"][:, first : rows.max(initial=0) + 1][:, rows - first].astype(float)
+        draws = of_rows(file["draws"], find_systems(path, values(file["id"]), ids), axis=1).astype(float)
     if len(draws) < FEWEST_DRAWS or not np.isfinite(draws).all():
         raise LensvitError(f"{path}: a start needs {FEWEST_DRAWS} passes or more, all of them finite")
     return draws
 
 
-def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
+def read_limits(path: Path, amplitudes: str, of_input: str = "") -> pd.DataFrame:
     """The standard deviation of each target at the limit of information, for the systems that have a limit.
 
     Parameters
@@ -54,6 +52,8 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
         The file limit.parquet.
     amplitudes
         What is known of the amplitudes of the light, one of :data:`AMPLITUDE_TREATMENTS`.
+    of_input
+        An input of a network, as graded60, from which the limit is; of the image if it is empty.
 
     Returns
     -------
@@ -65,17 +65,107 @@ def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
     LensvitError
         If the file is absent or broken, or no system has a limit.
     """
-    table = tables.read_limits(path, amplitudes)
+    suffix = f"{amplitudes}_{of_input}" if of_input else amplitudes
+    table = tables.read_limits(path, amplitudes, suffix)
     table = table[table[f"valid_{amplitudes}"]]
     if table.empty:
         raise LensvitError(f"no test system has a limit of information in {path}: set limit.enabled to false")
-    columns = {f"{name}_{amplitudes}": name for name in TARGET_NAMES}
+    columns = {f"{name}_{suffix}": name for name in TARGET_NAMES}
     return table[["instrument", *columns]].rename(columns=columns)
 
 
 def refined_errors(refined: pd.DataFrame) -> np.ndarray:
     """Errors (n, K) of converged fits: most probable value, or mean near a limit of a uniform prior, minus truth."""
     return tables.prediction_errors(refined[refined["converged"]])
+
+
+class Laplace(NamedTuple):
+    """Laplace's approximations of posteriors.
+
+    Parameters
+    ----------
+    mean
+        (n, P) the most probable values, or the mean near the limit of a uniform prior.
+    covariance
+        (n, P, P).
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def of_targets(self) -> Laplace:
+        """The same of the targets alone, in their own units."""
+        return Laplace(self.mean[:, TARGET_COLUMNS], self.covariance[:, TARGET_COLUMNS][..., TARGET_COLUMNS])
+
+
+def read_laplace(path: Path, ids: Iterable[str]) -> Laplace:
+    """Laplace's approximations that converged fits have found, by the coordinates.
+
+    Parameters
+    ----------
+    path
+        The table of the fits, refined/{start}.parquet, beside which the arrays lie.
+    ids
+        Ids of the n systems, whose fits have converged.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent or broken, has nothing of a system, or what is no normal distribution.
+    """
+    path, ids, size = Path(path).with_suffix(".h5"), list(ids), len(NAMES)
+    with open_hdf5(path) as file:
+        known = values(file["id"])
+        rows = find_systems(path, known, ids)
+        for name, shape in (("coordinates", (size,)), ("covariance", (size, size))):
+            _check_numbers(file[name], (len(known), *shape))
+        found = Laplace(*(of_rows(file[name], rows).astype(float) for name in ("coordinates", "covariance")))
+        for name, mean, covariance in zip(ids, *found, strict=True):
+            if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+                raise ValueError(f"the fit of {name} has converged and is not finite")
+            try:
+                np.linalg.cholesky(covariance)
+            except np.linalg.LinAlgError as error:
+                raise ValueError(f"the covariance of {name} is none: it has no Cholesky factor") from error
+    return found
+
+
+def read_samples(path: Path, ids: Iterable[str], rows: Sequence[int] | None = None) -> np.ndarray:
+    """Samples (n, S, 14) of posteriors that count, of all parameters.
+
+    Parameters
+    ----------
+    path
+        The table of the posteriors or of the chains, beside which the samples lie.
+    ids
+        Ids of the n systems.
+    rows
+        The rows of the table that are meant, where a system may have several.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent or broken, has nothing of a system or other systems than the table, or if samples are
+        not finite.
+    """
+    path, ids = Path(path).with_suffix(".h5"), list(ids)
+    with open_hdf5(path) as file:
+        known, samples = values(file["id"]), file["samples"]
+        if rows is not None and [known[row] for row in rows] != ids:
+            raise ValueError("it has other systems than the table beside it")
+        _check_numbers(samples, (len(known), *samples.shape[1:2], len(NAMES)))
+        found = of_rows(samples, find_systems(path, known, ids) if rows is None else rows).astype(float)
+        for name, some in zip(ids, found, strict=True):
+            if not np.isfinite(some).all():
+                raise ValueError(f"the samples of {name} count and are not finite")
+    return found
+
+
+def _check_numbers(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if a dataset holds no floating-point numbers of this shape."""
+    if dataset.shape != shape or dataset.dtype.kind != "f":
+        name = dataset.name.strip("/")
+        raise ValueError(f"its {name} are {dataset.dtype} {dataset.shape} in place of numbers {shape}")
 
 
 def write_with_arrays(output: Path, table: pd.DataFrame, arrays: Mapping[str, object], names: Sequence[str]) -> None:

@@ -19,7 +19,6 @@ import pandas as pd
 
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import AGAIN
 from lensvit.io.hdf5 import open_hdf5, values
 from lensvit.io.products import write_with_arrays, writing_with_arrays
 
@@ -38,7 +37,32 @@ def of_chunks(rows: pd.DataFrame, chunks: Sequence[str] | None) -> pd.DataFrame:
     """
     if chunks is None:
         return rows
-    return rows[(rows["psf"].astype(str) + "/" + rows["chunk"].astype(str)).isin(list(chunks))]
+    return rows[_files(rows).isin(list(chunks))]
+
+
+def _files(rows: pd.DataFrame) -> pd.Series:
+    """The image file of each row of the catalogue, as {psf}/{chunk}."""
+    return rows["psf"].astype(str) + "/" + rows["chunk"].astype(str)
+
+
+def check_chunks(rows: pd.DataFrame, chunks: Sequence[str] | None) -> None:
+    """Raise a LensvitError if no system lies in one of some image files.
+
+    Parameters
+    ----------
+    rows
+        Rows of the catalogue.
+    chunks
+        The files, as {psf}/{chunk}; None for all.
+    """
+    if chunks is None:
+        return
+    known = set(_files(rows))
+    for chunk in chunks:
+        if chunk not in known:
+            raise LensvitError(
+                f"--chunks {chunk}: no test system of the catalogue lies in such a file, {{psf}}/{{chunk}}"
+            )
 
 
 def write_part(
@@ -94,7 +118,7 @@ def merge_shards(shards: list[Path], output: Path) -> None:
         if not part.table.dtypes.equals(full[0].table.dtypes) or part.arrays != full[0].arrays:
             raise _mixed(full[0], part, "their columns or arrays differ")
     if not full:
-        raise LensvitError(f"no shard of {Path(output).name} has a system: {AGAIN.replace('it', 'them')}")
+        raise LensvitError(f"no shard of {Path(output).name} has a system: delete them and run snakemake again")
     place = np.concatenate([part.place for part in full])
     order = np.argsort(place, kind="stable")
     table = pd.concat([part.table for part in full], ignore_index=True).iloc[order].reset_index(drop=True)

@@ -21,7 +21,11 @@ TEXT = ("id", "split", "psf", "chunk", "instrument", "start", "reason", "method"
 FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "certified", "valid_known", "valid_marginalised")
 HISTORY = ("epoch", "train_loss", "validation_loss", "seconds", "images_per_second")
 REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
-IMPORTANCE = ("instrument", "certified", "reason", "k", "ess", "calls", "seconds", *PREDICTED)
+IMPORTANCE = ("instrument", "certified", "reason", "ess", "calls", "seconds", *PREDICTED)
+# why an exact posterior has no certificate
+REASONS = NO_FIT, NO_DENSITY, UNEXPLAINED, HEAVY, FEW, UNSTEADY, MORE, CURVED = (
+    "no fit", "no density", "unexplained", "heavy tail", "few", "unsteady", "more mass", "curved",
+)  # fmt: skip
 
 
 def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
@@ -81,15 +85,27 @@ def by_id(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         return _indexed(table, "id")
 
 
-def read_limits(path: Path, amplitudes: str) -> pd.DataFrame:
-    """The limits of information of a run by id, for one treatment of the amplitudes; see :func:`read_parquet`."""
-    columns = [f"{name}_{amplitudes}" for name in ("valid", *TARGET_NAMES)]
+def read_limits(path: Path, amplitudes: str, suffix: str | None = None) -> pd.DataFrame:
+    """The limits of information of a run by id, for one treatment of the amplitudes; see :func:`read_parquet`.
+
+    ``suffix`` is what the columns of the targets end with, the treatment itself unless it is given.
+    """
+    columns = [f"valid_{amplitudes}", *(f"{name}_{suffix or amplitudes}" for name in TARGET_NAMES)]
     return by_id(path, read_parquet(path, "id", "instrument", *columns))
 
 
+def read_limit_systems(path: Path, amplitudes: str) -> pd.DataFrame:
+    """Instrument, PSF and noise of the systems that have a limit, by id; see :func:`read_parquet`."""
+    table = by_id(path, read_parquet(path, "id", "instrument", "psf", "sigma_bkg", f"valid_{amplitudes}"))
+    return table[table[f"valid_{amplitudes}"]]
+
+
 def read_refined(path: Path) -> pd.DataFrame:
-    """Refined estimates; see :func:`read_parquet`."""
-    return read_parquet(path, *REFINED)
+    """Refined estimates by id; see :func:`read_parquet`. Those that have converged have widths."""
+    table = by_id(path, read_parquet(path, *REFINED))
+    with reading(path):
+        check_widths(table[table["converged"]])
+    return table
 
 
 def read_history(path: Path) -> pd.DataFrame:
@@ -98,8 +114,63 @@ def read_history(path: Path) -> pd.DataFrame:
 
 
 def read_importance(path: Path) -> pd.DataFrame:
-    """Exact posteriors by importance sampling; see :func:`read_parquet`."""
-    return read_parquet(path, *IMPORTANCE)
+    """Exact posteriors by id; see :func:`read_parquet`.
+
+    All that are not certified say why not, by one of :data:`REASONS`, and those that are have widths.
+    """
+    table = by_id(path, read_parquet(path, *IMPORTANCE))
+    with reading(path):
+        check_reasons(table, "certified", REASONS)
+        check_widths(certified(table))
+    return table
+
+
+def certified(posteriors: pd.DataFrame) -> pd.DataFrame:
+    """The exact posteriors that count."""
+    return posteriors[posteriors["certified"]]
+
+
+def check_reasons(table: pd.DataFrame, flag: str, reasons: Sequence[str]) -> None:
+    """Raise a ValueError if a table does not say by one of some reasons why a row does not count, and only then.
+
+    Parameters
+    ----------
+    table
+        Its rows.
+    flag
+        The column that says whether a row counts.
+    reasons
+        What may stand in the column ``reason`` of a row that does not; in that of one that does, nothing.
+    """
+    for good, reason in table[[flag, "reason"]].drop_duplicates().itertuples(index=False):
+        if (reason != "") if good else (reason not in reasons):
+            raise ValueError(f"its column reason holds {reason!r} where {flag} is {str(good).lower()}")
+
+
+def check_widths(table: pd.DataFrame) -> None:
+    """Raise a ValueError if a mean of a posterior that counts is not finite, or a width not finite and above 0."""
+    for name in TARGET_NAMES:
+        mean, sigma = table[f"{name}_mean"], table[f"{name}_sigma"]
+        wrong = table.index[~(np.isfinite(mean) & np.isfinite(sigma) & (sigma > 0))]
+        if len(wrong):
+            raise ValueError(f"{wrong[0]} counts and has no mean or no width of {name}")
+
+
+def check_truths(path: Path, table: pd.DataFrame, systems: pd.DataFrame) -> None:
+    """Raise a LensvitError if a table is of other systems than the catalogue.
+
+    Parameters
+    ----------
+    path
+        The file of the table.
+    table
+        Systems by id, with their truths.
+    systems
+        Rows of the catalogue, all of which the table has.
+    """
+    known = target_values(table.loc[systems["id"]], "truth")
+    if not np.array_equal(known, systems[list(TARGET_NAMES)].to_numpy(dtype=float)):
+        raise LensvitError(f"{path} is of other systems than the catalogue: delete it and run snakemake again")
 
 
 def _indexed(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -21,10 +21,15 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT = 2**25  # bytes of the largest arrays whose memory is kept, the most that glibc lets one choose
 
 
-def share_work(work: Callable[..., Result], items: Iterable[tuple], processes: int) -> list[Result]:
+def share_work(
+    work: Callable[..., Result],
+    items: Iterable[tuple],
+    processes: int,
+    size: Callable[..., float] | None = None,
+) -> list[Result]:
     """The results of ``work(*item)`` for all items, in the order of the items.
 
-    Items are begun in their order too. Each process has one thread of torch, so that no result depends on the number
+    Each process has one thread of torch, so that no result depends on the number
     of processes. Where one process is enough, it is this one.
 
     Parameters
@@ -35,8 +40,15 @@ def share_work(work: Callable[..., Result], items: Iterable[tuple], processes: i
         Arguments of ``work``.
     processes
         The largest number of processes.
+    size
+        How long an item takes, in any unit, by a function of the arguments of ``work``. Items that take longest are
+        begun first, so that no process is left with them at the end; without it they are begun in their order.
     """
     items = list(items)
+    if size is not None:
+        order = sorted(range(len(items)), key=lambda place: -size(*items[place]))
+        results = dict(zip(order, share_work(work, [items[place] for place in order], processes), strict=True))
+        return [results[place] for place in range(len(items))]
     processes = min(processes, len(items))
     if processes < 2:
         _settle()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lensvit.errors import LensvitError
@@ -38,6 +38,24 @@ def read_kernels(files: list[Path], names: Iterable[str]) -> dict[str, kernel.Ke
             raise LensvitError(f"no kernel of the PSF {name}: give its file under --psfs")
         found[name] = kernel.read_kernel(paths[name])
     return found
+
+
+def check_known(names: Iterable[str], cameras: Mapping[str, object]) -> None:
+    """Raise a LensvitError if a PSF of the catalogue has no camera.
+
+    Parameters
+    ----------
+    names
+        Names of PSFs in the catalogue, in which a name may be repeated.
+    cameras
+        PSF to its camera, by the settings.
+    """
+    for name in dict.fromkeys(names):
+        if name not in cameras:
+            raise LensvitError(
+                f"the catalogue has systems of the PSF {name}, and the settings have no camera of it: delete both and "
+                "run snakemake again"
+            )
 
 
 def camera_renderer(settings: LensModel, name: str, psf: kernel.Kernel) -> BatchedRenderer:

@@ -12,6 +12,7 @@ from lensvit.errors import LensvitError
 from lensvit.io.tables import CATALOG, REFINED
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from tests.builders import filled
+from tests.chapters.exact import truths_of, write_exact
 
 SYSTEMS, DRAWS = 4, 40
 GAMMA = NAMES.index("gamma")
@@ -52,17 +53,17 @@ def write_posteriors(run, width):
     """Covariances with a known slope error at the truth; the system s1 has no limit, fit, exact posterior or chain."""
     test = pd.read_parquet(run / "catalog.parquet").query("split == 'test'")
     good = (test["id"] != "s1").to_numpy()
-    spread = np.zeros((SYSTEMS, 14, 14))
+    spread = np.tile(1e-24 * np.eye(14), (SYSTEMS, 1, 1))  # of what is known
     spread[:, GAMMA, GAMMA] = width**2
     center = test[list(NAMES)].to_numpy(copy=True)
-    center[:, [NAMES.index("gamma_ext"), NAMES.index("psi_ext")]] = 0
+    center[:, [NAMES.index("gamma_ext"), NAMES.index("psi_ext")]] = 1e-7, 0  # so small, and of one direction
     samples = np.repeat(test[list(NAMES)].to_numpy()[:, None], 60, axis=1)
+    samples += 1e-12 * np.random.default_rng(4).standard_normal(samples.shape)
     samples[:, :, GAMMA] += width * np.random.default_rng(2).standard_normal((SYSTEMS, 60))
     for name, sets in {
         "limit": {"known": spread, "marginalised": 4 * spread},
         "fit": {"coordinates": center, "covariance": spread},
-        "chain": {"samples": samples, "converged": good},
-        "exact": {"samples": samples, "certified": good},
+        "chain": {"samples": np.where(good[:, None, None], samples, np.nan)},
     }.items():
         with h5py.File(run / f"{name}.h5", "w") as file:
             file["id"] = test["id"].to_list()
@@ -72,6 +73,8 @@ def write_posteriors(run, width):
     limit = test[["id"]].assign(instrument="hst", **columns, valid_known=good, valid_marginalised=good)
     limit.to_parquet(run / "limit.parquet")
     filled(test[["id"]].assign(converged=good), REFINED).to_parquet(run / "fit.parquet")
+    test[["id"]].assign(converged=good).to_parquet(run / "chain.parquet")
+    write_exact(run / "exact.parquet", test[["id"]].assign(**truths_of(test)), samples, good)
 
 
 def test_a_gaussian_in_the_slope_gives_the_derivatives_answer(run):
@@ -94,8 +97,8 @@ def test_only_what_varies_has_a_part(run):
 
 def test_every_method_has_its_rows_and_those_without_a_posterior_are_counted(run):
     write_posteriors(run, 0.005)
-    options = {"limit": run / "limit.parquet", "refined": run / "fit.parquet", "mcmc": run / "chain.h5"}
-    options["importance"] = run / "exact.h5"
+    options = {"limit": run / "limit.parquet", "refined": run / "fit.parquet", "mcmc": run / "chain.parquet"}
+    options["importance"] = run / "exact.parquet"
     found = made(run, **options)
     assert (run / "fermat.parquet.sha256").exists()
     groups = {("net", "prediction"), ("net", "images"), ("prior", "images")}
@@ -111,6 +114,18 @@ def test_every_method_has_its_rows_and_those_without_a_posterior_are_counted(run
     wider = made(run, limit=run / "limit.parquet", amplitudes="marginalised").loc["limit"]["sigma"]
     assert wider.dropna().to_numpy() == pytest.approx(2 * found.loc["limit"]["sigma"].dropna().to_numpy(), rel=0.2)
     assert (found["difference"] > 0).all() and found["n_images"].isin([2, 4]).all()
+
+
+def test_both_chains_of_a_system_count_together_if_they_have_converged(run):
+    write_posteriors(run, 0.005)
+    ids, good = [f"s{number}" for number in (1, 2, 3, 4)], [True, True, False, False]
+    with h5py.File(run / "chain.h5", "r+") as file:
+        values = np.nan_to_num(file["samples"][:], nan=1.0)
+        del file["id"], file["samples"]
+        file["id"], file["samples"] = ids * 2, np.concatenate([values, values + 1e-3])
+    pd.DataFrame({"id": ids * 2, "converged": [True, True, True, False, *good]}).to_parquet(run / "chain.parquet")
+    draws = made(run, mcmc=run / "chain.parquet").loc[("mcmc", "pixels")]["draws"]
+    assert draws.to_dict() == {"s1": 100, "s2": 100, "s3": 60, "s4": 0}  # of 120, 120, 60 and none
 
 
 def test_unphysical_draws_are_counted_and_too_many_lose_the_system(run):

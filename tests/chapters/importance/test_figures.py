@@ -89,7 +89,7 @@ def test_one_certified_system_is_shown_by_every_method(run, tmp_path, monkeypatc
     assert labels == ["ViT", "Exact posterior", "Refined (Laplace)", "Truth"]
     table = pd.read_parquet(run / "importance.parquet")
     (tmp_path / "importance.h5").write_bytes((run / "importance.h5").read_bytes())
-    table.assign(certified=False).to_parquet(tmp_path / "importance.parquet")
+    table.assign(certified=False, reason="few").to_parquet(tmp_path / "importance.parquet")
     settings, _, *others = arguments(run, tmp_path, "figure8")
     for function in (figure8, figure9):
         function(settings, tmp_path / "importance.parquet", *others)

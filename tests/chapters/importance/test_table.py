@@ -4,11 +4,13 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from lensvit.chapters.importance import claims
-from lensvit.chapters.importance.table import REASONS, importance_table
+from lensvit.chapters.importance.numbers import ImportanceNumbers
+from lensvit.chapters.importance.table import importance_table
 from lensvit.errors import LensvitError
-from lensvit.io.tables import REFINED
+from lensvit.io.tables import REASONS, REFINED
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from tests.builders import filled
 from tests.chapters.exact import write_exact
@@ -104,3 +106,11 @@ def test_samples_of_another_run_are_one_line(tmp_path):
     with pytest.raises(LensvitError, match="s0") as error:
         importance_table(tmp_path / "importance.parquet", tmp_path / "out.csv")
     assert "\n" not in str(error.value)
+
+
+def test_numbers_have_each_reason_and_no_other(tmp_path):
+    made(tmp_path, [True] * SYSTEMS)
+    content = quoted(claims, tmp_path / "importance.csv", labels={}, **CONFIG, cameras={"hst": "HST", "keck": "K"})
+    for reasons in (dict.fromkeys(REASONS[1:], 0), dict.fromkeys([*REASONS, "tired"], 0)):
+        with pytest.raises(ValidationError, match=r"in place of no fit, unexplained, heavy tail"):
+            ImportanceNumbers(**content["importance"] | {"reasons": reasons})

@@ -9,5 +9,5 @@ SYSTEMS = 60
 
 def made(run, amplitudes="known"):
     paths = [run / "vit.parquet", run / "1.parquet"]
-    limit_table(run / "limit.parquet", paths, amplitudes, run / "limit.csv")
+    limit_table(run / "limit.parquet", paths, amplitudes, ["graded60"] * 2, run / "limit.csv")
     return pd.read_csv(run / "limit.csv", dtype={"model": str}).set_index(["model", "instrument", "target"])

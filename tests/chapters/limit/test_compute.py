@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from lensvit.chapters.limit.compute import caustic_distance, image_information, limit, of_camera, posterior_covariance
+from lensvit.chapters.limit.settings import LimitStage
 from lensvit.errors import LensvitError
 from lensvit.inference import coordinates as lens_coordinates
 from lensvit.inference import likelihood
@@ -22,7 +23,6 @@ from lensvit.lensing.lens_equation import solve as solve_exactly
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.noise import noise
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
-from lensvit.lensing.settings import LensModel
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CAMERA = 60, 0.1
 PSF = lopsided_psf(21, 0.1)
-SETTINGS = {"priors": {}, "external_shear": True, "scene": SCENE, "supersampling": 1, "cameras": {}}
+SETTINGS = {"priors": {}, "external_shear": True, "scene": SCENE, "supersampling": 1, "cameras": {}, "inputs": []}
 
 
 def renderer(dtype=torch.float64, fine=None, scene=SCENE):
@@ -71,7 +71,7 @@ def lenstronomys_information(system, sigma, fine=None, step=1e-5):
 def test_the_bound_is_that_of_lenstronomys_derivatives(fine):
     """By coordinates, with another step, another lens-equation solver and no torch."""
     for system in systems(3, first=20):
-        information, (parameters, *_) = image_information(renderer(fine=fine), [system], torch.tensor([0.5]))
+        (information,), (parameters, *_) = image_information(renderer(fine=fine), [system], torch.tensor([0.5]))
         parameters = parameters[:, :14]
         ours = posterior_covariance(information[:, :14, :14], parameters, priors({}))
         prior = likelihood.by_coordinates(LogPrior(priors({})).equations(parameters), parameters).information
@@ -83,7 +83,7 @@ def test_single_precision_is_enough():
     drawn, sigma = systems(12), torch.full((12,), 0.04)
     found = []
     for dtype in (torch.float32, torch.float64):
-        information, (parameters, *_) = image_information(renderer(dtype), drawn, sigma)
+        (information,), (parameters, *_) = image_information(renderer(dtype), drawn, sigma)
         found.append(sigmas(posterior_covariance(information, parameters, priors({}))))
     torch.testing.assert_close(*found, rtol=2e-3, atol=0)
 
@@ -141,7 +141,7 @@ def table(drawn, sigma, scene=SCENE, **changes):
     """Limits of systems with one noise level."""
     rows = pd.DataFrame([system.parameters for system in drawn], columns=list(NAMES), index=range(5, 5 + len(drawn)))
     rows = rows.assign(n_images=[len(system.quasar_images) for system in drawn], sigma_bkg=sigma)
-    return of_camera(rows, renderer(torch.float32, scene=scene), LensModel(**{**SETTINGS, **changes}))[0]
+    return of_camera(rows, renderer(torch.float32, scene=scene), LimitStage(**{**SETTINGS, **changes}))[0]
 
 
 def test_more_noise_and_unknown_amplitudes_widen_the_limit():
@@ -230,6 +230,7 @@ def run(tmp_path):
     camera = {"pixels": 60, "pixel_scale": 0.1}
     options = {"a": {"name": "hst", **camera}, "b": {"name": "keck", **camera}}
     content = {"external_shear": True, "supersampling": 1, "priors": {}, "scene": light(SCENE), "options": options}
+    content["inputs"] = [{"image_size": 20, "resize": "graded"}, {"image_size": 80, "resize": "bilinear"}]
     (tmp_path / "limit.yaml").write_text(yaml.safe_dump(content))
     rows = []
     for row, system in enumerate(systems(8)):
@@ -255,14 +256,18 @@ def test_the_stage(run):
             assert file[treatment].shape == (6, 14, 14)
             sigma = np.sqrt(file[treatment][:, 1, 1])
             assert sigma == pytest.approx(found[f"gamma_{treatment}"].to_numpy(), rel=1e-12)
+    for name in TARGET_NAMES:  # the first input has lost something, the second one has the whole image in it
+        for treatment in ("known", "marginalised"):
+            assert (found[f"{name}_{treatment}_graded20"] > found[f"{name}_{treatment}"]).all()
+            np.testing.assert_array_equal(found[f"{name}_{treatment}_bilinear80"], found[f"{name}_{treatment}"])
     assert all((run / f"limit.{suffix}.sha256").exists() for suffix in ("parquet", "h5"))
 
 
 def test_shards_are_what_one_job_makes(run):
-    """Each of one camera, whose systems do not stand together in the catalogue; and one without systems."""
+    """Each of one camera, whose systems do not stand together in the catalogue."""
     limit(run / "limit.yaml", run / "catalog.parquet", [run / "a.fits", run / "b.fits"], run / "one.parquet")
-    parts = [run / "limit" / f"{psf}.parquet" for psf in "bac"]
-    for psf, part in zip("bac", parts, strict=True):
+    parts = [run / "limit" / f"{psf}.parquet" for psf in "ba"]
+    for psf, part in zip("ba", parts, strict=True):
         limit(run / "limit.yaml", run / "catalog.parquet", [run / f"{psf}.fits"], part, chunks=[f"{psf}/x"])
     merge_shards(parts, run / "limit.parquet")
     tables = [pd.read_parquet(run / f"{name}.parquet") for name in ("one", "limit")]

@@ -29,8 +29,10 @@ def made_up(count=4, starts=("prior", "network")):
     return pd.DataFrame(rows)
 
 
-def tables(folder, name, **options):
+def tables(folder, name, chains=None, **options):
     path = folder / name
+    if chains is not None:
+        chains.to_parquet(path / "mcmc.parquet")
     options.setdefault("predictions", [folder / "vit.parquet"])
     mcmc_table(path / "mcmc.parquet", output=path / "mcmc.csv", chains=path / "chains.csv", **options)
 
@@ -38,15 +40,15 @@ def tables(folder, name, **options):
 def numbers_of(path, durations=None):
     chains = {"systems": 4, "attempts": 1, "samples": 10, "walkers": 28, "particles": 28}
     chains |= {"annealing_steps": 1, "tuning_steps": 10, "max_steps": 50}
-    config = {"mcmc": {"enabled": True, "model": None, "second_start": "network", **chains}, "data": {"test": 100}}
+    config = {"mcmc": {"enabled": True, "model": None, **chains}, "data": {"test": 100}}
     tables, cameras = (path / "mcmc.csv", path / "chains.csv"), {"hst": "HST", "keck": "Keck"}
     return quoted(claims, *tables, labels=LABELS, cameras=cameras, durations=durations, **config)["mcmc"]
 
 
-def write_methods(tmp_path, starts=("prior", "network"), **options):
+def write_methods(tmp_path, starts=("prior", "network"), chains=None, **options):
     """The tables of four made-up systems with a network, refined fits and a limit."""
     (tmp_path / "t").mkdir()
-    made_up(starts=starts).to_parquet(tmp_path / "t" / "mcmc.parquet")
+    chains = made_up(starts=starts) if chains is None else chains
     ids = [f"s{number}" for number in range(6)]
     columns = {f"{name}_truth": 1.0 for name in TARGET_NAMES} | {f"{name}_sigma": 0.4 for name in TARGET_NAMES}
     network = pd.DataFrame({"id": ids, **columns, **{f"{name}_mean": 1.4 for name in TARGET_NAMES}})
@@ -56,5 +58,5 @@ def write_methods(tmp_path, starts=("prior", "network"), **options):
     bound = {f"{name}_known": 0.05 for name in TARGET_NAMES}
     valid = {"valid_known": [True, False] * 3}
     pd.DataFrame({"id": ids, "instrument": "hst", **bound, **valid}).to_parquet(tmp_path / "limit.parquet")
-    tables(tmp_path, "t", limit=tmp_path / "limit.parquet", refined=tmp_path / "refined.parquet", **options)
+    tables(tmp_path, "t", chains, limit=tmp_path / "limit.parquet", refined=tmp_path / "refined.parquet", **options)
     return network

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chapters.mcmc.makers import numbers_of, write_methods
+from tests.chapters.mcmc.makers import made_up, numbers_of, tables, write_methods
 
 
 def test_the_numbers_of_the_paper(tmp_path):
@@ -20,3 +20,27 @@ def test_the_numbers_of_the_paper(tmp_path):
     assert (first["calls_enough"], second["calls_enough"]) == (200 + 800 / 2, 100 + 900 / 2)
     assert numbers["agree"] == 1.01 and (first["ess_bulk"], first["ess_tail"], numbers["enough"]) == (400, 500, 200)
     assert [method["label"] for method in numbers["methods"]] == ["MCMC", "ViT", "Refined", "Limit"]
+
+
+def test_chains_from_exact_posteriors_do_not_say_how_fast_networks_are(tmp_path):
+    durations = {"simulate": 50.0, "train/vit": 150.0, "evaluate/vit": 20.0}
+    table = made_up(starts=("prior", "importance"))
+    table.loc[table["start"] == "importance", "seconds"] = 1.0
+    write_methods(tmp_path, chains=table)
+    (speed,) = numbers_of(tmp_path / "t", durations)["speed"]
+    assert speed["chain"] == 10.0
+    table.loc[table["start"] == "prior", ["converged", "reason"]] = [False, "short"]
+    tables(tmp_path, "t", chains=table)
+    assert numbers_of(tmp_path / "t", durations)["speed"] == []
+
+
+def test_starts_are_compared_on_the_systems_of_which_both_chains_converged(tmp_path):
+    table = made_up(starts=("prior", "importance"))
+    first = table["start"] == "prior"
+    table["burn_in"] = [200, 10, 9000, 7000, 400, 50, 9000, 9000]  # the second has one converged chain, the last none
+    write_methods(tmp_path, chains=table)
+    prior, other = numbers_of(tmp_path / "t")["starts"]
+    assert prior["burn_in_ratio"] is None and other["burn_in_ratio"] == 60 / 600
+    table.loc[first, ["converged", "reason"]] = [False, "short"]
+    tables(tmp_path, "t", chains=table)
+    assert numbers_of(tmp_path / "t")["starts"][1]["burn_in_ratio"] is None

@@ -27,7 +27,7 @@ from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from lensvit.psf import kernel
 from tests.builders import NETWORK_ERRORS, draw_parameters, filled, light, space_psf
 from tests.builders import SCENE as BRIGHT
-from tests.chapters.exact import write_exact
+from tests.chapters.exact import truths_of, write_exact
 from tests.chapters.mcmc.makers import numbers_of, tables
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -183,10 +183,10 @@ def samples(folder, camera):
     return to_parameters(torch.tensor(drawn)).numpy()
 
 
-def write_samples(folder, samples, truth=None):
+def write_samples(folder, samples, truth=None, certified=True):
     catalog = pd.read_parquet(folder / "catalog.parquet")
-    truths = {f"{name}_truth": catalog[name] if truth is None else truth for name in TARGET_NAMES}
-    write_exact(folder / "importance.parquet", pd.DataFrame({"id": catalog["id"], **truths}), samples[None])
+    truths = truths_of(catalog if truth is None else catalog.assign(**dict.fromkeys(TARGET_NAMES, truth)))
+    write_exact(folder / "importance.parquet", catalog[["id"]].assign(**truths), samples[None], [certified])
     return folder / "importance.parquet"
 
 
@@ -207,9 +207,9 @@ def test_without_enough_samples_the_second_chain_starts_from_the_network(folder,
     draws = np.ones((3, 8))
     for some, start in ((None, "network"), (samples, "importance"), (np.repeat(samples[:9], 50, 0), "network")):
         assert stage._second_start(draws, some, few).key == start
-    assert stage._second_start(draws, np.full_like(samples, np.nan), few).key == "network"
     path = write_samples(folder, samples)
     np.testing.assert_array_equal(stage._exact_samples(path, rows)[0], samples)
+    assert stage._exact_samples(write_samples(folder, samples, certified=False), rows) == [None]
 
 
 def test_samples_of_other_systems_are_refused(folder, samples):

@@ -24,11 +24,12 @@ def run(tmp_path):
     rng, ids = np.random.default_rng(1), ["a", "b"]
     rows = [{"id": name, "start": start, "converged": name == "b"} for name in ids for start in ("prior", "network")]
     truths = {f"{name}_truth": value for name, value in zip(TARGET_NAMES, TRUTH, strict=True)}
-    filled(pd.DataFrame(rows).assign(**truths), CHAINS).to_parquet(tmp_path / "mcmc.parquet")
+    table = pd.DataFrame(rows).assign(**truths)
+    filled(table.assign(reason=np.where(table["converged"], "", "short")), CHAINS).to_parquet(tmp_path / "mcmc.parquet")
     samples = rng.normal(size=(4, 60, len(NAMES))) * 0.01
     samples[..., : len(TARGET_NAMES)] += TRUTH
     with h5py.File(tmp_path / "mcmc.h5", "w") as file:
-        file["samples"] = samples
+        file["id"], file["samples"] = [row["id"] for row in rows], samples
     with h5py.File(tmp_path / "vit.h5", "w") as file:
         file["id"], file["draws"] = ids, TRUTH + rng.normal(size=(40, 2, len(TARGET_NAMES)))
     filled(pd.DataFrame({"id": ids, "converged": [False, True]}), REFINED).to_parquet(tmp_path / "refined.parquet")
@@ -84,13 +85,25 @@ def test_panels_reach_as_far_as_their_method(run):
 
 
 def test_without_a_converged_chain_the_networks_stand_alone(run):
-    table = pd.read_parquet(run / "mcmc.parquet").assign(converged=False)
+    table = pd.read_parquet(run / "mcmc.parquet").assign(converged=False, reason="short")
     table.to_parquet(run / "mcmc.parquet")
     row, samples = read_chain(run / "mcmc.parquet")
     assert row["id"] == "a" and samples is None and read_laplace(run / "refined.parquet", "a") is None
     assert read_exact(run / "importance.parquet", "a") is None and from_pixels(None, np.ones((3, 8)), None) == []
     figure = draw(TRUTH, {"vit": TRUTH + np.random.default_rng(3).normal(size=(50, len(TRUTH)))}, [], {})
     assert not figure.axes[1].axison and figure.axes[len(TRUTH)].axison
+
+
+def test_the_file_beside_a_table_is_named(run):
+    for name in ("refined", "importance", "mcmc"):
+        with h5py.File(run / f"{name}.h5", "a") as file:
+            file["id"][:] = ["x"] * len(file["id"])
+    for read in (read_laplace, read_exact):
+        name = {read_laplace: "refined", read_exact: "importance"}[read]
+        with pytest.raises(LensvitError, match=rf"{name}.h5 has nothing of the system b"):
+            read(run / f"{name}.parquet", "b")
+    with pytest.raises(LensvitError, match=r"mcmc.h5 is .* \(it has other systems than the table beside it\)"):
+        read_chain(run / "mcmc.parquet")
 
 
 def test_files_that_are_not_there(run):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lensvit.chapters.mcmc.table import representative
+from lensvit.chapters.mcmc.table import read_chains, representative
 from lensvit.errors import LensvitError
 from lensvit.io.tables import PREDICTIONS
 from lensvit.parameters import NAMES, TARGET_NAMES
@@ -18,6 +18,19 @@ def test_a_system_has_the_networks_chain_where_it_has_converged():
     table.loc[(table["id"] == "s0") & (table["start"] == "network"), "converged"] = False
     shown = representative(table)[["id", "start"]].to_numpy().tolist()
     assert shown == [["s0", "prior"], ["s1", "network"], ["s2", "network"]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"reason": "tired"}, r"its column reason holds 'tired' where converged is \w+"),
+        ({"gamma_sigma": 0.0}, "s0 counts and has no mean or no width of gamma"),
+    ],
+)
+def test_a_chain_that_cannot_be_is_refused(tmp_path, columns, why):
+    made_up().assign(**columns).to_parquet(tmp_path / "mcmc.parquet")
+    with pytest.raises(LensvitError, match=rf"mcmc\.parquet is truncated or broken: delete it .*{why}"):
+        read_chains(tmp_path / "mcmc.parquet")
 
 
 def test_methods_are_compared_on_the_systems_with_a_chain(tmp_path):

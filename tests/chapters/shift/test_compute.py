@@ -113,6 +113,8 @@ def test_the_first_systems_of_each_psf_are_scored():
     table["psf"], table["split"] = table["id"].str[0], table["id"].str.split("-").str[1]
     found = first_test_systems(table, {"a": 2, "b": 9})
     assert list(found["id"]) == [f"a-test-{n:06d}" for n in range(2)] + [f"b-test-{n:06d}" for n in range(4)]
+    with pytest.raises(LensvitError, match="systems of the PSF b, and the settings have no camera of it"):
+        first_test_systems(table, {"a": 2})
 
 
 def test_errors_say_what_to_do(run, tmp_path):

@@ -66,7 +66,7 @@ def table(
     deviations = {name: tables.prediction_errors(frame) for name, frame in tables.read_predictions(predictions).items()}
     if refined is not None and len(fitted := refined_errors(tables.read_refined(refined))):
         deviations["refined"] = fitted
-    exact = None if importance is None else certified(tables.read_importance(importance))
+    exact = None if importance is None else tables.certified(tables.read_importance(importance))
     if exact is not None and len(exact):
         deviations["importance"] = tables.prediction_errors(exact)
     deviations["prior"] = prior_errors(tables.read_catalog(catalog), read_scaler(scaler))
@@ -82,11 +82,6 @@ def table(
     write_text(output, pd.DataFrame({**columns, **published}, index).to_csv(float_format="%.6g"))
     counts = ",".join([SYSTEMS, *(str(len(error)) for error in deviations.values())])
     write_text(errors, f"{pd.DataFrame(uncertain, index).to_csv(float_format='%.4g')}{counts}\n")
-
-
-def certified(posteriors: pd.DataFrame) -> pd.DataFrame:
-    """The exact posteriors that count."""
-    return posteriors[posteriors["certified"]]
 
 
 def prior_errors(systems: pd.DataFrame, scaler: Scaler) -> np.ndarray:

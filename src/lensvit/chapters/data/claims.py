@@ -130,6 +130,8 @@ def _priors(config: Mapping[str, Any], systems: pd.DataFrame) -> list[PrintedPri
             **vars(full[parameter.name]),
             sample_mean=float(systems[parameter.name].mean()),
             sample_sd=float(systems[parameter.name].std(ddof=0)),
+            at_low=float((systems[parameter.name] == full[parameter.name].low).mean()),
+            at_high=float((systems[parameter.name] == full[parameter.name].high).mean()),
         )
         for parameter in PARAMETERS
     ]

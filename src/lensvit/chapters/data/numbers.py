@@ -55,6 +55,8 @@ class PrintedPrior(Numbers):
     high: float | None = Field(description="ceiling of a normal, upper limit of a uniform, in the unit; null: none")
     sample_mean: float = Field(description="mean over all systems, in the unit")
     sample_sd: float = Field(description="standard deviation over all systems, in the unit")
+    at_low: float = Field(description="share of all systems that lie on the lower bound")
+    at_high: float = Field(description="share of all systems that lie on the upper bound")
 
 
 class Instrument(LabelledCamera, Numbers):

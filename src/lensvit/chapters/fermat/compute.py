@@ -33,7 +33,7 @@ from lensvit.inference.coordinates import to_coordinates, to_parameters
 from lensvit.inference.delays import fermat_potentials, match_positions
 from lensvit.io import files, tables
 from lensvit.io.hdf5 import find_systems, read_datasets
-from lensvit.io.products import read_limits
+from lensvit.io.products import read_laplace, read_limits, read_samples
 from lensvit.io.settings import read_settings
 from lensvit.jobs.seeds import derive
 from lensvit.lensing.batched_lens_equation import solve
@@ -87,9 +87,9 @@ def fermat(
     refined
         refined/{model}.parquet, with the covariances (.h5) beside it.
     importance
-        HDF5 with ``id``, ``certified`` (n,) and ``samples`` (n, S, 14) of the parameters.
+        importance.parquet, with the samples (.h5) beside it; the certified posteriors count.
     mcmc
-        HDF5 with ``id``, ``converged`` (n,) and ``samples`` (n, S, 14) of the parameters.
+        mcmc.parquet, with the samples (.h5) beside it; all converged chains of a system count together.
 
     Raises
     ------
@@ -103,8 +103,8 @@ def fermat(
         *(row for path in draws for row in of_network(systems, path, choice)),
         *of_priors(systems, choice),
         *(of_laplace(systems, refined, choice) if refined else ()),
-        *(of_samples(systems, "importance", importance, "certified", choice) if importance else ()),
-        *(of_samples(systems, "mcmc", mcmc, "converged", choice) if mcmc else ()),
+        *(of_exact(systems, importance, choice) if importance else ()),
+        *(of_chains(systems, mcmc, choice) if mcmc else ()),
         *(of_limit(systems, limit, amplitudes, choice) if limit else ()),
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -204,14 +204,13 @@ def of_priors(systems: list[Lens], settings: FermatSettings) -> Iterator[dict[st
 
 def of_laplace(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
     """Rows of the Gaussians of the refinement; a fit that has not converged has no draws."""
-    table = tables.read_refined(path).set_index("id")
-    ids, center, spread = read_datasets(Path(path).with_suffix(".h5"), "id", "coordinates", "covariance")
-    place = {name: number for number, name in enumerate(ids)}
+    table = tables.read_refined(path)
+    good = table.index[table["converged"]]
+    fits = {name: (mean, spread) for name, mean, spread in zip(good, *read_laplace(path, good), strict=True)}
     for system in systems:
-        if system.id in place:
-            row = place[system.id]
-            good = bool(table.loc[system.id, "converged"])
-            yield _gaussian(system, "refined", center[row], spread[row] if good else None, settings)
+        if system.id in table.index:
+            center, spread = fits.get(system.id, (np.empty(0), None))
+            yield _gaussian(system, "refined", center, spread, settings)
 
 
 def of_limit(systems: list[Lens], path: Path, amplitudes: str, settings: FermatSettings) -> Iterator[dict[str, object]]:
@@ -224,29 +223,35 @@ def of_limit(systems: list[Lens], path: Path, amplitudes: str, settings: FermatS
         yield row | {"error": np.nan, "z": np.nan}
 
 
-def of_samples(
-    systems: list[Lens], method: str, path: Path, flag: str, settings: FermatSettings
-) -> Iterator[dict[str, object]]:
-    """Rows of evenly thinned samples of exact posteriors or of chains; where none of a system counts it has no draws.
+def of_exact(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
+    """Rows of samples of exact posteriors, of which the certified ones count."""
+    table = tables.read_importance(path)
+    good = tables.certified(table).index
+    samples = {name: [some] for name, some in zip(good, read_samples(path, good), strict=True)}
+    yield from _of_samples(systems, "importance", table.index, samples, settings)
 
-    Parameters
-    ----------
-    systems
-        The test systems.
-    method
-        Its name.
-    path
-        HDF5 with ``id``, ``samples`` (n, S, 14), and the dataset ``flag``.
-    flag
-        The name of the dataset that says which samples count.
-    settings
-        The stage's settings.
-    """
-    ids, good, samples = read_datasets(path, "id", flag, "samples")
+
+def of_chains(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
+    """Rows of samples of chains, of which the converged ones count; a system may have two."""
+    table = tables.read_parquet(path, "id", "converged")
+    rows = np.flatnonzero(table["converged"]).tolist()
+    good, samples = table["id"].iloc[rows], dict[str, list[np.ndarray]]()
+    for name, some in zip(good, read_samples(path, good, rows), strict=True):
+        samples.setdefault(name, []).append(some)
+    yield from _of_samples(systems, "mcmc", pd.Index(table["id"]), samples, settings)
+
+
+def _of_samples(
+    systems: list[Lens],
+    method: str,
+    known: pd.Index,
+    samples: Mapping[str, list[np.ndarray]],
+    settings: FermatSettings,
+) -> Iterator[dict[str, object]]:
+    """Rows of evenly thinned samples, lists of (S, 14) by id; a system that is known and has none has no draws."""
     for system in systems:
-        own = ids == system.id
-        if own.any():
-            every = samples[own & good.astype(bool)].reshape(-1, len(NAMES)).astype(float)
+        if system.id in known:
+            every = np.concatenate([np.empty((0, len(NAMES))), *samples.get(system.id, [])])
             some = every[np.linspace(0, len(every) - 1, min(settings.draws, len(every))).round().astype(int)]
             yield _row(system, method, "pixels", some, some[:, SOURCE])
 

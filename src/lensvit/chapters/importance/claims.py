@@ -10,10 +10,9 @@ import pandas as pd
 
 from lensvit.chapters.grouping import ALL
 from lensvit.chapters.importance.numbers import ImportanceNumbers, Part, SampledInstrument, SampledRow
-from lensvit.chapters.importance.table import REASONS
 from lensvit.chapters.quoting import OVERALL, Context, Row, by_target, extremes, heading, number, of_targets
 from lensvit.inference.settings import LARGEST_K
-from lensvit.io.tables import read_csv
+from lensvit.io.tables import REASONS, read_csv
 
 UNLIKELY = 0.05  # probability below which a p-value is told from chance
 VALUES = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
@@ -39,15 +38,15 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     rows = parts[(ALL,)]
     overall, setting = rows[OVERALL], context.config["importance"]
     cameras = [camera for (camera,) in parts if camera != ALL]
-    offsets = {target: value for target, value in of_targets(rows, "offset").items() if not pd.isna(value)}
     tests = {target: value for target, value in of_targets(rows, "p").items() if not pd.isna(value)}
     return Part(
         importance=ImportanceNumbers(
             **_counts(overall),
+            share=overall["certified"] / overall["systems"],
+            ess=number(overall["ess"]),
             effective=setting["effective"],
             most=setting["max_calls"],
             reasons={reason: int(overall[reason]) for reason in REASONS},
-            spent=number(overall["spent"]),
             instruments=[
                 SampledInstrument(label=context.cameras[camera], **_counts(parts[(camera,)][OVERALL]))
                 for camera in cameras
@@ -56,7 +55,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
                 SampledRow(**heading(target), **{name: number(row[name]) for name in VALUES})
                 for target, row in rows.items()
             ],
-            farthest=extremes(offsets).most,
+            farthest=extremes(of_targets(rows, "offset")).most,
             least_p=extremes(tests).least,
             tested=len(tests),
             fair_p=1 - (1 - UNLIKELY) ** (1 / len(tests)) if tests else None,
@@ -66,6 +65,5 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 
 
 def _counts(row: Row) -> dict[str, Any]:
-    systems, certified = int(row["systems"]), int(row["certified"])
-    costs = {name: number(row[name]) for name in ("calls", "seconds", "ess")}
-    return {"systems": systems, "certified": certified, "share": certified / systems, **costs}
+    costs = {name: number(row[name]) for name in ("calls", "seconds")}
+    return {"systems": int(row["systems"]), "certified": int(row["certified"]), **costs}

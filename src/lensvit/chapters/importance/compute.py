@@ -19,14 +19,14 @@ import torch
 
 from lensvit.chapters.grouping import by_chunk
 from lensvit.chapters.importance.settings import ImportanceStage
+from lensvit.chapters.sharing import Share
 from lensvit.errors import LensvitError
 from lensvit.inference.chart import Chart
 from lensvit.inference.importance import APART, ImportanceSample, sample
-from lensvit.inference.posterior import Posterior
 from lensvit.inference.selection import select_systems
 from lensvit.inference.target import SampledLens, observed_posterior
-from lensvit.io import shards, tables
-from lensvit.io.hdf5 import find_systems, read_datasets
+from lensvit.io import tables
+from lensvit.io.products import read_laplace
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
@@ -35,7 +35,6 @@ from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from lensvit.psf import kernel
 
 BATCH = 4  # systems of one piece of work
-NO_FIT, UNEXPLAINED = "no fit", "unexplained"  # reasons beside those of the sampling
 
 
 def importance(
@@ -65,8 +64,8 @@ def importance(
         converged is not sampled.
     output
         Parquet, one row a system: id, psf, instrument, n_images, sigma_bkg; for each target its truth, mean and sigma
-        (of the posterior); certified; reason (why it is not: "no fit", "unexplained", "heavy tail", "few", "unsteady",
-        "more mass" or "curved"; otherwise empty); k (Pareto's), ess (effective size), draws (of the last proposal),
+        (of the posterior); certified; reason (why it is not, one of :data:`lensvit.io.tables.REASONS`; otherwise
+        empty); k (Pareto's), ess (effective size), draws (of the last proposal),
         calls (of the likelihood), rounds, maxima; log_evidence and log_evidence_error, of the prior without its
         constant; chi_square (a pixel, at the most probable draw), explained; seconds. NaN where there is no sample.
         Beside it (.h5) lie in the same order ``id``, ``certified`` and ``samples`` (n, S, 14), float64, of equal
@@ -83,31 +82,25 @@ def importance(
         If a file is absent or broken, or a fit is of another run.
     """
     choice = read_settings(settings, ImportanceStage)
-    selected = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
-    rows, whole = shards.of_chunks(selected, chunks), None if chunks is None else selected["id"]
+    share = Share.of(
+        catalog, psfs, chunks, lambda every: select_systems(every, choice.systems, choice.seed, choice.cameras)
+    )
+    rows = share.rows
     if rows.empty:
-        shards.write_part(output, rows[["id"]], {}, NAMES, whole)
+        share.write(output, NAMES)
         return
-    kernels = cameras.read_kernels(psfs, rows["psf"])
     maxima = read_maxima(refined, rows)
     work = [
-        (choice, psf, kernels[psf], part, Path(images), {name: maxima[name] for name in part["id"]})
+        (choice, psf, share.kernels[psf], part, Path(images), {name: maxima[name] for name in part["id"]})
         for psf, some in by_chunk(rows)
         for part in (some.iloc[start : start + BATCH] for start in range(0, len(some), BATCH))
     ]
-    # the largest images first, so that no thread is left with them at the end
-    order = sorted(range(len(work)), key=lambda place: -choice.cameras[work[place][1]].pixels)
-    found = {
-        part.row["id"]: part for parts in share_work(_sampled, [work[at] for at in order], threads) for part in parts
-    }
+    parts = share_work(_sampled, work, threads, size=lambda _, psf, *__: choice.cameras[psf].pixels)
+    found = {result.row["id"]: result for part in parts for result in part}
     results = [found[name] for name in rows["id"]]
     table = pd.DataFrame([result.row for result in results])
-    arrays = {
-        "id": table["id"].to_list(),
-        "certified": table["certified"].to_numpy(),
-        "samples": np.stack([result.samples for result in results]),
-    }
-    shards.write_part(output, table, arrays, NAMES, whole)
+    samples = np.stack([result.samples for result in results])
+    share.write(output, NAMES, table, certified=table["certified"].to_numpy(), samples=samples)
     print(f"{table['certified'].sum()} of {len(table)} certified, {table['seconds'].mean():.2f} s a system", flush=True)
 
 
@@ -132,32 +125,27 @@ def read_maxima(refined: Sequence[Path], rows: pd.DataFrame) -> dict[str, list[M
     Parameters
     ----------
     refined
-        refined/{start}.parquet of every start, of which the first has all systems.
+        refined/{start}.parquet of every start, of which each may lack systems.
     rows
         Rows of the catalogue.
 
     Raises
     ------
     LensvitError
-        If a file is absent or broken, lacks a system, or is of another run.
+        If a file is absent or broken or of another run, or if all lack a system.
     """
-    found: dict[str, list[Maximum]] = {name: [] for name in rows["id"]}
-    truths = rows.set_index("id")[list(TARGET_NAMES)]
-    for number, path in enumerate(map(Path, refined)):
-        table = tables.by_id(path, tables.read_refined(path))
-        beside = path.with_suffix(".h5")
-        ids, mean, spread = read_datasets(beside, "id", "coordinates", "covariance")
-        here = [name for name in rows["id"] if name in table.index]
-        if not number and len(here) < len(rows):
-            missing = next(name for name in rows["id"] if name not in table.index)
-            raise LensvitError(f"{path} has no fit of {missing}: delete it and run snakemake again")
-        places = find_systems(beside, ids, here)
-        known = table.loc[here, [f"{name}_truth" for name in TARGET_NAMES]].to_numpy()
-        if not np.allclose(known, truths.loc[here].to_numpy(), rtol=1e-9):
-            raise LensvitError(f"{path} is of other systems than the catalogue: delete it and run snakemake again")
-        for name, place in zip(here, places, strict=True):
-            if table.loc[name, "converged"]:
-                found[name].append(Maximum(mean[place], spread[place]))
+    found: dict[str, list[Maximum]] = {}
+    for path in map(Path, refined):
+        table = tables.read_refined(path)
+        here = rows[rows["id"].isin(table.index)]
+        tables.check_truths(path, table, here)
+        found |= {name: found.get(name, []) for name in here["id"]}
+        good = here["id"][table.loc[here["id"], "converged"].to_numpy()]
+        for name, *maximum in zip(good, *read_laplace(path, good), strict=True):
+            found[name].append(Maximum(*maximum))
+    for name in rows["id"]:
+        if name not in found:
+            raise LensvitError(f"{', '.join(map(str, refined))}: no fit of {name}: delete them and run snakemake again")
     return found
 
 
@@ -193,12 +181,12 @@ def _sampled(
         result = _nothing(row, settings)
         if maxima[row["id"]]:
             posterior = observed_posterior(settings, one, images, renderer)
-            kept = distinct(posterior, maxima[row["id"]])
-            lens = _lens(posterior, kept)
-            charts = [_chart(lens, maximum) for maximum in kept]
+            lens = SampledLens(posterior, torch.as_tensor(maxima[row["id"]][0].mean[None]))
+            charts = distinct(lens, maxima[row["id"]])
             drawn = sample(lens, charts, settings, seeds.derive(settings.seed, row["id"], "importance"))
+            result.row.update(reason=tables.NO_DENSITY, calls=lens.calls, maxima=len(charts))
             if drawn is not None:
-                result = _result(result, lens, drawn, len(charts), settings)
+                result = _result(result, lens, drawn, settings)
         result.row["seconds"] = time.perf_counter() - started
         print(
             f"{row['id']}: {result.row['reason'] or 'certified'}, {result.row['seconds']:.2f} s, {result.row['calls']} "
@@ -208,27 +196,14 @@ def _sampled(
     return results
 
 
-def distinct(posterior: Posterior, maxima: Sequence[Maximum]) -> list[Maximum]:
-    """The maxima that lie apart, the first of several near ones."""
-    lens, kept = _lens(posterior, maxima[:1]), list(maxima[:1])
-    charts = [_chart(lens, maxima[0])]
-    for maximum in maxima[1:]:
-        place = maximum.mean[lens.free.numpy()][None]
-        if all(np.abs(chart.standard(place)).max() > APART for chart in charts):
-            kept.append(maximum)
-            charts.append(_chart(lens, maximum))
-    return kept
-
-
-def _lens(posterior: Posterior, maxima: Sequence[Maximum]) -> SampledLens:
-    """The posterior of a system near some maxima."""
-    return SampledLens(posterior, torch.as_tensor(np.stack([maximum.mean for maximum in maxima])))
-
-
-def _chart(lens: SampledLens, maximum: Maximum) -> Chart:
-    """The chart around a maximum."""
-    free = lens.free.numpy()
-    return lens.chart(maximum.mean[free], maximum.spread[np.ix_(free, free)])
+def distinct(lens: SampledLens, maxima: Sequence[Maximum]) -> list[Chart]:
+    """Charts around the maxima that lie apart, of several near ones the first."""
+    free, charts = lens.free.numpy(), list[Chart]()
+    for maximum in maxima:
+        place = maximum.mean[free]
+        if all(np.abs(chart.standard(place[None])).max() > APART for chart in charts):
+            charts.append(lens.chart(place, maximum.spread[np.ix_(free, free)]))
+    return charts
 
 
 def _nothing(row: pd.Series, settings: ImportanceStage) -> SampledPosterior:
@@ -237,17 +212,25 @@ def _nothing(row: pd.Series, settings: ImportanceStage) -> SampledPosterior:
     result["instrument"] = settings.cameras[row["psf"]].name
     for name in TARGET_NAMES:
         result |= {f"{name}_truth": row[name], f"{name}_mean": np.nan, f"{name}_sigma": np.nan}
-    result |= {"certified": False, "reason": NO_FIT, "k": np.nan, "ess": 0.0, "draws": 0, "calls": 0, "rounds": 0}
+    result |= {
+        "certified": False,
+        "reason": tables.NO_FIT,
+        "k": np.nan,
+        "ess": 0.0,
+        "draws": 0,
+        "calls": 0,
+        "rounds": 0,
+    }
     result |= {"maxima": 0, "log_evidence": np.nan, "log_evidence_error": np.nan, "chi_square": np.nan}
     return SampledPosterior(result | {"explained": False}, np.full((settings.samples, len(NAMES)), np.nan))
 
 
 def _result(
-    nothing: SampledPosterior, lens: SampledLens, drawn: ImportanceSample, maxima: int, settings: ImportanceStage
+    nothing: SampledPosterior, lens: SampledLens, drawn: ImportanceSample, settings: ImportanceStage
 ) -> SampledPosterior:
     """What is written of a system with a sample."""
     chi_square, explained = lens.explained(drawn.places[drawn.most_probable])
-    reason = drawn.reason if explained else UNEXPLAINED
+    reason = drawn.reason if explained else tables.UNEXPLAINED
     parameters = lens.parameters(drawn.places)[:, TARGET_COLUMNS]
     mean = drawn.weights @ parameters
     sigma = np.sqrt(drawn.weights @ np.square(parameters - mean))
@@ -255,7 +238,7 @@ def _result(
     for name, value, width in zip(TARGET_NAMES, mean, sigma, strict=True):
         row |= {f"{name}_mean": value, f"{name}_sigma": width}
     row |= {"certified": not reason, "reason": reason, "k": drawn.k, "ess": drawn.effective}
-    row |= {"draws": len(drawn.places), "calls": lens.calls, "rounds": drawn.rounds, "maxima": maxima}
+    row |= {"draws": len(drawn.places), "rounds": drawn.rounds}
     row |= {"log_evidence": drawn.log_evidence, "log_evidence_error": drawn.error}
     row |= {"chi_square": chi_square, "explained": explained}
     random = np.random.default_rng(seeds.derive(settings.seed, str(row["id"]), "importance", "samples"))

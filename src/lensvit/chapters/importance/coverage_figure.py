@@ -18,7 +18,7 @@ from lensvit.errors import LensvitError
 from lensvit.figures import style
 from lensvit.figures.panels import JOINT, set_excess_limits, target_panels
 from lensvit.io import tables
-from lensvit.io.hdf5 import find_systems, read_datasets
+from lensvit.io.products import read_draws, read_laplace, read_samples
 from lensvit.io.settings import read_settings
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES
@@ -64,9 +64,8 @@ def figure9(settings: Path, importance: Path, draws: list[Path], refined: Path, 
 
 def shared_systems(importance: Path, refined: Path) -> pd.DataFrame:
     """The systems with a certified posterior and a converged fit, with their truths, by id; there may be none."""
-    exact, fits = tables.read_importance(importance), tables.read_refined(refined)
-    good = exact["certified"] & exact["id"].isin(fits["id"][fits["converged"]])
-    return exact[good].set_index("id")
+    exact, fits = tables.certified(tables.read_importance(importance)), tables.read_refined(refined)
+    return exact[exact.index.isin(fits.index[fits["converged"]])]
 
 
 def of_samples(path: Path, kind: str, systems: pd.DataFrame) -> Values:
@@ -86,17 +85,15 @@ def of_samples(path: Path, kind: str, systems: pd.DataFrame) -> Values:
     LensvitError
         If the file is absent or broken, has nothing of a system, or too few draws.
     """
-    path = path.with_suffix(".h5")
-    ids, values = read_datasets(path, "id", kind)
-    rows = find_systems(path, ids, systems.index)
-    some = values[:, rows] if kind == "draws" else values[rows].swapaxes(0, 1)[..., TARGET_COLUMNS]
+    ids = list(systems.index)
+    some = read_draws(path, ids) if kind == "draws" else read_samples(path, ids).swapaxes(0, 1)[..., TARGET_COLUMNS]
     if len(some) < calibration.FEWEST_DRAWS:
         raise LensvitError(f"{path} has {len(some)} {kind}, a calibration needs {calibration.FEWEST_DRAWS}: raise them")
     truth, rng = tables.target_values(systems, "truth"), np.random.default_rng(derive("coverage", path.stem))
     if not len(systems):
         return _named(truth, np.empty(0))
-    single = calibration.pit(some.astype(float), truth, rng)
-    return _named(single, calibration.tarp(some.astype(float), truth, rng))
+    single = calibration.pit(some, truth, rng)
+    return _named(single, calibration.tarp(some, truth, rng))
 
 
 def of_laplace(path: Path, systems: pd.DataFrame) -> Values:
@@ -114,17 +111,14 @@ def of_laplace(path: Path, systems: pd.DataFrame) -> Values:
     LensvitError
         If a file is absent or broken, or has nothing of a system.
     """
-    fits = tables.by_id(path, tables.read_refined(path)).loc[systems.index]
-    truth, mean, sigma = (tables.target_values(fits, kind) for kind in ("truth", "mean", "sigma"))
+    truth = tables.target_values(systems, "truth")
     if not len(systems):
         return _named(truth, np.empty(0))
-    beside = path.with_suffix(".h5")
-    ids, spread = read_datasets(beside, "id", "covariance")
-    covariance = spread[find_systems(beside, ids, systems.index)][:, TARGET_COLUMNS][..., TARGET_COLUMNS]
+    fits = read_laplace(path, systems.index).of_targets()
     rng = np.random.default_rng(derive("coverage", "refined"))
-    root = np.linalg.cholesky(covariance)
-    drawn = mean + np.einsum("nij,pnj->pni", root, rng.standard_normal((DRAWS, *mean.shape)))
-    return _named(norm.cdf((truth - mean) / sigma), calibration.tarp(drawn, truth, rng))
+    root, sigma = np.linalg.cholesky(fits.covariance), np.sqrt(fits.covariance.diagonal(axis1=1, axis2=2))
+    drawn = fits.mean + np.einsum("nij,pnj->pni", root, rng.standard_normal((DRAWS, *truth.shape)))
+    return _named(norm.cdf((truth - fits.mean) / sigma), calibration.tarp(drawn, truth, rng))
 
 
 def _named(single: np.ndarray, joint: np.ndarray) -> Values:

@@ -36,9 +36,10 @@ def figure8(settings: Path, importance: Path, draws: list[Path], refined: Path, 
     labels = read_settings(settings, LabelSettings).labels
     table = tables.read_importance(importance)
     fits = tables.read_refined(refined)
-    merits = 2 * table["certified"] + table["id"].isin(fits["id"][fits["converged"]])
+    counted = table.index.isin(tables.certified(table).index)
+    merits = 2 * counted + table.index.isin(fits.index[fits["converged"]])
     row = table[merits == merits.max()].iloc[:1]
-    name = row["id"].item()
+    name = row.index[0]
     networks = {Path(path).stem: corner.read_network(path, name) for path in draws}
     exact = corner.read_exact(Path(importance), name)
     fit = None if exact is None else corner.read_laplace(Path(refined), name)

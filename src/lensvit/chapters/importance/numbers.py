@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lensvit.chapters.quoting import Extreme, Heading, Numbers
+from lensvit.io.tables import REASONS
 
 
 class SampledCounts(Numbers):
@@ -12,10 +13,8 @@ class SampledCounts(Numbers):
 
     systems: int = Field(description="systems that were sampled")
     certified: int = Field(description="posteriors with a certificate")
-    share: float = Field(description="share of the systems with a certificate")
     calls: float | None = Field(description="mean likelihood calls of a certified system; null: there is none")
     seconds: float | None = Field(description="mean time of a certified system on one thread [s]; null: there is none")
-    ess: float | None = Field(description="mean effective size of certified samples; null: there is none")
 
 
 class SampledInstrument(SampledCounts):
@@ -43,13 +42,12 @@ class SampledRow(Heading):
 class ImportanceNumbers(SampledCounts):
     """Exact posteriors of refined test systems by importance sampling."""
 
+    share: float = Field(description="share of the systems with a certificate")
+    ess: float | None = Field(description="mean effective size of certified samples; null: there is none")
     effective: int = Field(description="effective size that a sample must reach")
     most: int = Field(description="most likelihood calls of a system")
     reasons: dict[str, int] = Field(
-        description="why systems have no certificate: reason to their number, none left out"
-    )
-    spent: float | None = Field(
-        description="mean likelihood calls of a system without certificate; null: there is none"
+        description=f"why systems have no certificate: {', '.join(REASONS)}; each reason to their number"
     )
     instruments: list[SampledInstrument] = Field(description="one an instrument; empty where there is only one")
     rows: list[SampledRow] = Field(description='one a target, "overall" first')
@@ -64,6 +62,13 @@ class ImportanceNumbers(SampledCounts):
     largest_k: float = Field(
         description="largest shape of the Pareto distribution of the weights of a certified sample"
     )
+
+    @field_validator("reasons")
+    @classmethod
+    def _each(cls, reasons: dict[str, int]) -> dict[str, int]:
+        if {*reasons} != {*REASONS}:
+            raise ValueError(f"has {', '.join(reasons)} in place of {', '.join(REASONS)}")
+        return reasons
 
 
 class Part(Numbers):

@@ -10,21 +10,12 @@ import pandas as pd
 from lensvit.chapters.grouping import of_group, with_all
 from lensvit.io import tables
 from lensvit.io.files import write_text
-from lensvit.io.hdf5 import find_systems, read_datasets
+from lensvit.io.products import read_samples
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES
 from lensvit.statistics import calibration
 from lensvit.statistics.metrics import standard_errors, with_overall
 
-REASONS = (
-    "no fit",
-    "unexplained",
-    "heavy tail",
-    "few",
-    "unsteady",
-    "more mass",
-    "curved",
-)  # why systems have no certificate
 COSTS = ("calls", "seconds", "ess")
 OF_CERTIFIED = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
 FEWEST = 10  # systems of which simulation-based calibration can say something
@@ -46,7 +37,7 @@ def importance_table(
     output
         CSV, one row an instrument ("all", then each if there are several) and target ("overall" first): systems;
         certified (their number); for each reason the number without a certificate for it; calls, seconds and ess, means
-        over the certified systems; spent, mean calls of the others. The other columns are of the certified systems and
+        over the certified systems. The other columns are of the certified systems and
         empty where there is none: rmse (of posterior means), rmse_error (its bootstrap standard error), bayes (root
         mean posterior variance), limit (of information, root mean square over those with a limit), refined (rmse of
         their converged fits), width (mean ratio of sigma to Laplace's), offset (of Laplace's mean from the exact one,
@@ -65,18 +56,16 @@ def importance_table(
         If a file is absent or broken.
     """
     path = Path(importance)
-    table = tables.by_id(path, tables.read_importance(path))
-    ids, samples = read_datasets(path.with_suffix(".h5"), "id", "samples")
+    table = tables.read_importance(path)
     bounds = None if limit is None else tables.read_limits(limit, amplitudes)
-    fits = None if refined is None else tables.by_id(Path(refined), tables.read_refined(refined))
+    fits = None if refined is None else tables.read_refined(refined)
     parts = []
     for instrument in with_all(table["instrument"].unique()):
         some = of_group(table, "instrument", instrument)
         rows = _rows(some)
-        good = some[some["certified"]]
+        good = tables.certified(some)
         if len(good):
-            drawn = samples[find_systems(path.with_suffix(".h5"), ids, list(good.index))]
-            rows = _of_certified(rows, good, drawn, instrument)
+            rows = _of_certified(rows, good, read_samples(path, good.index), instrument)
             rows = rows.assign(limit=_limit(good, bounds, amplitudes), **_beside(good, fits))
         parts.append(rows.assign(instrument=instrument))
     result = pd.concat(parts)
@@ -86,13 +75,12 @@ def importance_table(
 
 def _rows(table: pd.DataFrame) -> pd.DataFrame:
     """One row a target, with what is the same for all of them."""
-    good, other = table[table["certified"]], table[~table["certified"]]
+    good = tables.certified(table)
     result = pd.DataFrame({"target": ["overall", *TARGET_NAMES], "systems": len(table), "certified": len(good)})
-    for reason in REASONS:
+    for reason in tables.REASONS:
         result[reason] = int((table["reason"] == reason).sum())
     for name in COSTS:
         result[name] = good[name].mean()
-    result["spent"] = other["calls"].mean()
     return result.assign(**dict.fromkeys(OF_CERTIFIED, np.nan))
 
 
@@ -108,7 +96,7 @@ def _of_certified(rows: pd.DataFrame, good: pd.DataFrame, samples: np.ndarray, i
     )
     if len(good) < FEWEST:
         return rows
-    drawn = samples[..., TARGET_COLUMNS].swapaxes(0, 1).astype(float)
+    drawn = samples[..., TARGET_COLUMNS].swapaxes(0, 1)
     truth, random = tables.target_values(good, "truth"), np.random.default_rng(derive("calibration", instrument))
     found = calibration.self_consistency(drawn, truth, random)
     return rows.assign(p=[found.joint, *found.smooth])

@@ -40,6 +40,9 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         nearest=NEAREST_CAUSTIC,
         overall=first[OVERALL][chosen],
         other=first[OVERALL][other],
+        pooled=first[OVERALL]["pooled"],
+        sorted=first[OVERALL]["sorted"],
+        classes=int(first[OVERALL]["classes"]),
         widened=largest({target: unknown[target] / known[target] for target in known}),
         instruments=[
             InstrumentLimit(label=context.cameras[name], value=parts[name, models[0]][OVERALL][chosen])
@@ -52,6 +55,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
                 known=row["limit_known"],
                 marginalised=row["limit_marginalised"],
                 ratios={model: parts[ALL, model][target]["ratio"] for model in models},
+                gaps={model: parts[ALL, model][target]["gap"] for model in models},
             )
             for target, row in first.items()
         ],
@@ -61,5 +65,17 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 
 
 def _model(rows: Rows, key: str, label: str) -> LimitModel:
-    ends = extremes(of_targets(rows, "ratio"))
-    return LimitModel(key=key, label=label, ratio=rows[OVERALL]["ratio"], least=ends.least, most=ends.most)
+    ends, gaps = (extremes(of_targets(rows, name)) for name in ("ratio", "gap"))
+    overall = rows[OVERALL]
+    return LimitModel(
+        key=key,
+        label=label,
+        ratio=overall["ratio"],
+        least=ends.least,
+        most=ends.most,
+        lost=overall["lost"],
+        lost_most=largest(of_targets(rows, "lost")),
+        gap=overall["gap"],
+        gap_least=gaps.least,
+        gap_most=gaps.most,
+    )

@@ -22,6 +22,7 @@ class LimitRow(Heading):
     known: float = Field(description="limit with known amplitudes of the light, in the unit")
     marginalised: float = Field(description="limit with unknown amplitudes of the light, in the unit")
     ratios: dict[str, float] = Field(description="model to its error over the limit that counts")
+    gaps: dict[str, float] = Field(description="model to its error over that limit from its own input")
 
 
 class LimitModel(Numbers):
@@ -32,6 +33,11 @@ class LimitModel(Numbers):
     ratio: float = Field(description="overall error over the limit that counts")
     least: Extreme | None = Field(description="target with the smallest ratio")
     most: Extreme | None = Field(description="target with the largest ratio")
+    lost: float = Field(description="limit of the overall error from the model's own input over that from the image")
+    lost_most: Extreme | None = Field(description="target for which the input loses most, and by which factor")
+    gap: float = Field(description="overall error over the limit from the model's own input")
+    gap_least: Extreme | None = Field(description="target with the smallest such ratio")
+    gap_most: Extreme | None = Field(description="target with the largest such ratio")
 
 
 class LimitNumbers(Numbers):
@@ -44,6 +50,9 @@ class LimitNumbers(Numbers):
     nearest: float = Field(description="standard deviations of the source from a caustic, below which there is none")
     overall: float = Field(description="limit of the overall error")
     other: float = Field(description="limit of the overall error with the other treatment of the amplitudes")
+    pooled: float = Field(description="bound of van Trees on the overall error, all systems in one class")
+    sorted: float = Field(description="that bound, systems sorted by PSF and noise")
+    classes: int = Field(description="into so many classes")
     widened: Extreme = Field(description="target whose limit unknown amplitudes widen most, and by which factor")
     instruments: list[InstrumentLimit] = Field(description="one an instrument; empty where there is only one")
     rows: list[LimitRow] = Field(description='one a target, "overall" first')

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from lensvit.chapters.limit.settings import input_key
 from lensvit.config.schema import Run, Section, Sharing, Stages, lens_model
 
 
@@ -26,4 +27,14 @@ class Limit(Section):
 
     def stages(self, run: Run) -> Stages:
         """The settings of ``limit``."""
-        return {"limit": lambda item: lens_model(run)}
+        return {"limit": lambda item: {**lens_model(run), "inputs": _inputs(run)}}
+
+    def inputs_of_models(self, run: Run) -> list[str]:
+        """The names of the models' inputs in limit.parquet, in the order of the models."""
+        return [input_key(run.recipe(name).resize, model.image_size) for name, model in run.models.items()]
+
+
+def _inputs(run: Run) -> list[dict[str, Any]]:
+    """The inputs of the run's models, each once."""
+    seen = {(model.image_size, run.recipe(name).resize) for name, model in run.models.items()}
+    return [{"image_size": size, "resize": how} for size, how in sorted(seen)]

@@ -20,7 +20,7 @@ from lensvit.chapters.mcmc.numbers import (
     Part,
     Speed,
 )
-from lensvit.chapters.mcmc.thresholds import AGREE, ENOUGH
+from lensvit.chapters.mcmc.thresholds import AGREE, ENOUGH, IMPORTANCE
 from lensvit.chapters.quoting import (
     METHOD_LABELS,
     OVERALL,
@@ -37,7 +37,18 @@ from lensvit.chapters.quoting import (
 )
 from lensvit.io.tables import read_csv
 
-MEANS = ("seconds", "calls", "burn_in", "attempts", "tau", "steps", "ess_bulk", "ess_tail", "calls_enough")
+MEANS = (
+    "seconds",
+    "calls",
+    "burn_in",
+    "attempts",
+    "tau",
+    "steps",
+    "ess_bulk",
+    "ess_tail",
+    "calls_enough",
+    "burn_in_ratio",
+)
 
 
 def numbers(tables: Sequence[Path], context: Context) -> Part:
@@ -120,8 +131,12 @@ def _widths(refined: Rows | None) -> Extremes | None:
 
 
 def _speed(runs: Sequence[Row], context: Context) -> list[Speed]:
-    """Each network against the chains that converged, which are those that give an answer."""
-    good = [run for run in runs if run["instrument"] == ALL and run["converged"] > 0]
+    """Each network against the chains that converged, which are those that give an answer.
+
+    Chains from samples of an exact posterior are left out, as most of their work was done before.
+    """
+    whole = [run for run in runs if run["instrument"] == ALL and run["start"] != IMPORTANCE]
+    good = [run for run in whole if run["converged"] > 0]
     if not good:
         return []
     chain = sum(run["seconds_converged"] * run["converged"] for run in good) / sum(run["converged"] for run in good)

@@ -1,9 +1,9 @@
 """The standard method on the same images: Markov chains of all parameters of some test systems.
 
 Each system has two chains, of which one starts from the priors alone and the other from a network's draws of the
-targets or from samples of the exact posterior. Only the latter start needs no annealing; the first chain shows what it
-saves, and finds modes that the samples may lack. The chains never look at the truth, which the stage only passes on. A
-chain has converged if
+targets or from samples of an exact posterior with a certificate. Only the latter start needs no annealing; the first
+chain shows what it saves, and finds modes that the samples may lack. The chains never look at the truth, which the
+stage only passes on. A chain has converged if
 
 - the image of its most likely place explains the data, as :func:`lensvit.inference.goodness.explained` tests it,
 - it is fifty autocorrelation times long, see :mod:`lensvit.inference.annealed_ensemble`,
@@ -23,8 +23,7 @@ import pandas as pd
 import torch
 
 from lensvit.chapters.mcmc.settings import McmcSettings
-from lensvit.chapters.mcmc.thresholds import AGREE
-from lensvit.errors import LensvitError
+from lensvit.chapters.mcmc.thresholds import AGREE, DISAGREE, IMPORTANCE, NETWORK, PRIOR, SHORT, UNEXPLAINED
 from lensvit.inference.annealed_ensemble import Chain, Ensemble, Particles
 from lensvit.inference.convergence import EffectiveSizes, effective_sizes, rank_r_hat
 from lensvit.inference.coordinates import start_from
@@ -32,8 +31,8 @@ from lensvit.inference.prior import LogPrior
 from lensvit.inference.selection import select_systems
 from lensvit.inference.target import FreeCoordinates, LensTarget, observed_posterior
 from lensvit.io import tables
-from lensvit.io.hdf5 import find_systems, read_datasets
-from lensvit.io.products import read_draws, write_with_arrays
+from lensvit.io.hdf5 import find_systems
+from lensvit.io.products import read_draws, read_samples, write_with_arrays
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
@@ -42,10 +41,8 @@ from lensvit.lensing.settings import full_priors
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from lensvit.psf import kernel
 
-PRIOR, NETWORK, IMPORTANCE = "prior", "network", "importance"  # starts of chains
 STARTING = 20  # places to start from, in units of the particles of the annealing
 SAMPLES_EACH = 2  # different samples for each walker, without which their covariance may not span all dimensions
-UNEXPLAINED, SHORT, DISAGREE = "unexplained", "short", "disagree"  # reasons of failures
 
 
 def mcmc(
@@ -83,7 +80,7 @@ def mcmc(
         of the attribute ``names``.
     importance
         importance.parquet, with the samples (.h5) beside it, from which the second chains start in place of the
-        network's draws; a system with too few different samples has the network's start.
+        network's draws; a system without a certificate, or with too few different samples, has the network's start.
     threads
         Threads of the CPU, each in a process of its own that makes one chain after the other.
 
@@ -96,14 +93,13 @@ def mcmc(
     rows = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
-    exact = [None] * len(rows) if importance is None else _exact_samples(Path(importance), rows)
+    exact = [None] * len(rows) if importance is None else _exact_samples(importance, rows)
     jobs = [
         (rows.iloc[number : number + 1], Path(images), kernels[psf], start, choice)
         for number, psf in enumerate(rows["psf"])
         for start in (Start(PRIOR), _second_start(known[:, number], exact[number], choice))
     ]
-    largest = sorted(range(len(jobs)), key=lambda job: -choice.cameras[jobs[job][0]["psf"].item()].pixels)
-    outcomes = dict(zip(largest, share_work(_sampled, [jobs[job] for job in largest], threads), strict=True))
+    outcomes = share_work(_sampled, jobs, threads, size=lambda row, *_: choice.cameras[row["psf"].item()].pixels)
     results = []
     for number, (_, row) in enumerate(rows.iterrows()):
         results += _of_system(row, [outcomes[2 * number], outcomes[2 * number + 1]], choice)
@@ -143,22 +139,20 @@ class Start(NamedTuple):
     values: np.ndarray | None = None
 
 
-def _exact_samples(path: Path, rows: pd.DataFrame) -> list[np.ndarray]:
-    """The samples (S, 14) of the exact posteriors of systems, rows of the catalogue."""
+def _exact_samples(path: Path, rows: pd.DataFrame) -> list[np.ndarray | None]:
+    """The samples (S, 14) of the exact posteriors of systems, rows of the catalogue; None without a certificate."""
     table = tables.read_importance(path)
-    table = table.iloc[find_systems(path, table["id"], rows["id"])]
-    if not np.array_equal(tables.target_values(table, "truth"), rows[list(TARGET_NAMES)].to_numpy(dtype=float)):
-        raise LensvitError(f"{path} is of other systems than the catalogue: delete it and run snakemake again")
-    beside = path.with_suffix(".h5")
-    ids, samples = read_datasets(beside, "id", "samples")
-    return list(samples[find_systems(beside, ids, rows["id"])].astype(float))
+    find_systems(path, table.index, rows["id"])
+    tables.check_truths(path, table, rows)
+    good = rows["id"][rows["id"].isin(tables.certified(table).index)]
+    found = dict(zip(good, read_samples(path, good), strict=True))
+    return [found.get(name) for name in rows["id"]]
 
 
 def _second_start(draws: np.ndarray, samples: np.ndarray | None, settings: McmcSettings) -> Start:
     """Samples of the exact posterior, or the network's draws where there are not a few of these for each walker."""
     if samples is None:
         return Start(NETWORK, draws)
-    samples = samples[np.isfinite(samples).all(1)]
     enough = len(np.unique(samples, axis=0)) >= SAMPLES_EACH * settings.walkers
     return Start(IMPORTANCE, samples) if enough else Start(NETWORK, draws)
 

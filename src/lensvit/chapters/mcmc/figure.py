@@ -11,7 +11,7 @@ from lensvit.chapters.mcmc.table import read_chains, representative
 from lensvit.chapters.quoting import METHOD_LABELS
 from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import corner, style
-from lensvit.io import hdf5, tables
+from lensvit.io import products, tables
 from lensvit.io.settings import read_settings
 from lensvit.parameters import TARGET_COLUMNS
 
@@ -81,5 +81,5 @@ def read_chain(path: Path) -> tuple[pd.Series, np.ndarray | None]:
     good = representative(table)
     if good.empty:
         return table.iloc[0], None
-    with hdf5.open_hdf5(path.with_suffix(".h5")) as file:
-        return good.iloc[0], file["samples"][good.index[0]][:, TARGET_COLUMNS]
+    row = good.iloc[0]
+    return row, products.read_samples(path, [row["id"]], [good.index[0]])[0][:, TARGET_COLUMNS]

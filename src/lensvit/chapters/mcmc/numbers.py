@@ -54,6 +54,10 @@ class ChainStart(Numbers):
         description="mean calls of converged chains, had they ended at an effective size of `enough`; null: there are "
         "none"
     )
+    burn_in_ratio: float | None = Field(
+        description="mean calls before a chain over those from the priors, for the systems of which both chains "
+        "converged; null: there are none, or these are the priors"
+    )
     instruments: list[InstrumentChains] = Field(description="one an instrument; empty where there is only one")
 
 
@@ -110,7 +114,9 @@ class McmcNumbers(Numbers):
     """Markov chains of all parameters of some test systems."""
 
     settings: Chains = Field(description="how the chains were run")
-    model: str = Field(description="label of the network from whose draws the second chains start")
+    model: str = Field(
+        description="label of the network whose draws second chains start from where they have no exact posterior"
+    )
     systems: int = Field(description="systems with a converged chain")
     agree: float = Field(description="largest R-hat of two chains that agree")
     enough: int = Field(description="effective size for which calls are given")

@@ -42,11 +42,15 @@ class Mcmc(ChainSettings, Section):
                 "mcmc.second_start: importance needs the samples of the exact posteriors: set refine.enabled and "
                 "importance.enabled to true, or second_start: network"
             )
-        most = getattr(fits, "systems", None)
-        if most is not None and self.systems > most:
+        sizes = {
+            "refine.systems": getattr(fits, "systems", None),
+            "importance.systems": getattr(exact, "systems", None),
+        }
+        most, key = min(((size, key) for key, size in sizes.items() if size is not None), default=(self.systems, ""))
+        if self.systems > most:
             raise ValueError(
-                f"mcmc.systems: {self.systems}, and only {most} systems are refined (refine.systems) and have an exact "
-                "posterior: lower it, or set mcmc.second_start: network"
+                f"mcmc.systems: {self.systems}, and only {most} systems have an exact posterior ({key}): lower the "
+                "first or raise the second, or set mcmc.second_start: network"
             )
 
     def stages(self, run: Run) -> Stages:

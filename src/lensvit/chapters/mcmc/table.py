@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from lensvit.chapters.grouping import of_group, with_all
-from lensvit.chapters.mcmc.thresholds import ENOUGH
+from lensvit.chapters.mcmc.thresholds import ENOUGH, PRIOR, REASONS
 from lensvit.errors import LensvitError
 from lensvit.io import tables
-from lensvit.io.files import write_text
+from lensvit.io.files import reading, write_text
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.metrics import with_overall
 
@@ -21,8 +21,6 @@ CHAINS = (  # columns of mcmc.parquet
     "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "ess_bulk", "ess_tail", "burn_in",
     "seconds", "calls", *tables.PREDICTED,
 )  # fmt: skip
-FAILURES = ("unexplained", "short", "disagree")  # why chains have not converged
-PRIOR = "prior"  # the start whose chain stands for a system where the other one has not converged
 COSTS = ("seconds", "calls")
 
 
@@ -59,7 +57,8 @@ def mcmc_table(
         chains, converged, and the failures unexplained, short, disagree; means over all chains of seconds, calls,
         burn_in (calls before the chain) and attempts; means over the converged ones of tau, steps, ess_bulk, ess_tail,
         calls_enough (calls of one with the same burn-in and an effective size of 200), seconds_converged and
-        calls_converged.
+        calls_converged; burn_in_ratio, mean burn_in over that from the priors, both for the systems of which both
+        chains have converged.
     limit
         limit.parquet, if there is one.
     amplitudes
@@ -76,30 +75,37 @@ def mcmc_table(
     """
     table = read_chains(mcmc)
     write_text(chains, _chains(table).to_csv(index=False, float_format="%.6g"))
-    reference = representative(table).set_index("id")
+    reference = tables.by_id(mcmc, representative(table))
     parts = [_compared(MCMC, "chain", reference, reference)]
     for model, predicted in tables.read_predictions(predictions).items():
         if not reference.index.isin(predicted.index).all():
             raise LensvitError(f"{mcmc} and the predictions of {model} are of different systems: delete {mcmc}")
         parts.append(_compared(model, "model", predicted, reference))
     if refined is not None:
-        fits = tables.read_refined(refined).set_index("id")
+        fits = tables.read_refined(refined)
         parts.append(_compared(REFINED, "refined", fits[fits["converged"]], reference))
     if importance is not None:
-        exact = tables.read_importance(importance).set_index("id")
-        parts.append(_compared(IMPORTANCE, "exact", exact[exact["certified"]], reference))
+        exact = tables.certified(tables.read_importance(importance))
+        parts.append(_compared(IMPORTANCE, "exact", exact, reference))
     if limit is not None:
         parts.append(_limit(tables.read_limits(limit, amplitudes), amplitudes, reference))
     write_text(output, pd.concat(parts).to_csv(index=False, float_format="%.6g"))
 
 
 def read_chains(path: Path) -> pd.DataFrame:
-    """The table of the chains; see :func:`lensvit.io.tables.read_parquet`."""
-    return tables.read_parquet(path, *CHAINS)
+    """The table of the chains; see :func:`lensvit.io.tables.read_parquet`.
+
+    All that have not converged say why not, and those that have have widths.
+    """
+    table = tables.read_parquet(path, *CHAINS)
+    with reading(path):
+        tables.check_reasons(table, "converged", REASONS)
+        tables.check_widths(table[table["converged"]].set_index("id"))
+    return table
 
 
 def representative(table: pd.DataFrame) -> pd.DataFrame:
-    """One converged chain of each system that has any, in the table's order."""
+    """One converged chain of each system that has any, in the table's order; that from the priors stands back."""
     good = table[table["converged"]]
     order = np.argsort((good["start"] == PRIOR).to_numpy(), kind="stable")
     return good.iloc[order].drop_duplicates("id").sort_index()
@@ -152,7 +158,8 @@ def _chains(table: pd.DataFrame) -> pd.DataFrame:
     for start, same in table.groupby("start", sort=False):
         for instrument in instruments:
             some = of_group(same, "instrument", instrument)
-            rows.append({"start": start, "instrument": instrument} | _summary(some))
+            ratio = np.nan if start == PRIOR else _burn_in_ratio(some, table[table["start"] == PRIOR])
+            rows.append({"start": start, "instrument": instrument} | _summary(some) | {"burn_in_ratio": ratio})
     return pd.DataFrame(rows)
 
 
@@ -160,11 +167,17 @@ def _summary(chains: pd.DataFrame) -> dict[str, object]:
     """How many chains have converged, why the others have not, and what they cost."""
     good = chains[chains["converged"]]
     result: dict[str, object] = {"chains": len(chains), "converged": len(good)}
-    result |= {reason: int((chains["reason"] == reason).sum()) for reason in FAILURES}
+    result |= {reason: int((chains["reason"] == reason).sum()) for reason in REASONS}
     result |= {name: chains[name].mean() for name in ("seconds", "calls", "burn_in", "attempts")}
     result |= {name: good[name].mean() for name in ("tau", "steps", "ess_bulk", "ess_tail")}
     result["calls_enough"] = (good["burn_in"] + (good["calls"] - good["burn_in"]) * ENOUGH / good["ess_bulk"]).mean()
     return result | {f"{name}_converged": good[name].mean() for name in ("seconds", "calls")}
+
+
+def _burn_in_ratio(chains: pd.DataFrame, prior: pd.DataFrame) -> float:
+    """Mean calls before chains over those from the priors, for the same systems, of which both chains converged."""
+    pairs = chains[chains["converged"]].merge(prior[prior["converged"]], on="id", suffixes=("", "_prior"))
+    return pairs["burn_in"].mean() / pairs["burn_in_prior"].mean()
 
 
 def _and_all(function: Callable[[np.ndarray], float], values: np.ndarray) -> list[float]:

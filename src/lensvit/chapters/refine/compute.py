@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lensvit.chapters.grouping import by_chunk
 from lensvit.chapters.refine.settings import RefineSettings
+from lensvit.chapters.sharing import Share
 from lensvit.inference.coordinates import COORDINATES, start_from
 from lensvit.inference.goodness import explained
 from lensvit.inference.likelihood import Equations, covariance
@@ -29,7 +30,6 @@ from lensvit.inference.search import Fit, climb
 from lensvit.inference.selection import select_systems
 from lensvit.inference.starts import Starter, from_draws, from_prior
 from lensvit.inference.truncated import posterior_moments
-from lensvit.io import shards, tables
 from lensvit.io.products import read_draws
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
@@ -89,14 +89,15 @@ def refine(
         If a file is absent or broken, or has no draws of a system.
     """
     choice = read_settings(settings, RefineSettings)
-    selected = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
-    rows, whole = shards.of_chunks(selected, chunks), None if chunks is None else selected["id"]
+    share = Share.of(
+        catalog, psfs, chunks, lambda every: select_systems(every, choice.systems, choice.seed, choice.cameras)
+    )
+    rows = share.rows
     if rows.empty:
-        shards.write_part(output, rows[["id"]], {}, COORDINATES, whole)
+        share.write(output, COORDINATES)
         return
-    kernels = cameras.read_kernels(psfs, rows["psf"])
     batches = [
-        (choice, psf, kernels[psf], some.iloc[start : start + BATCH], images, draws)
+        (choice, psf, share.kernels[psf], some.iloc[start : start + BATCH], images, draws)
         for psf, some in by_chunk(rows)
         for start in range(0, len(some), BATCH)
     ]
@@ -104,12 +105,10 @@ def refine(
     table = pd.concat([part.table for part in parts]).loc[rows.index]
     order = pd.concat([pd.Series(part.table.index) for part in parts], ignore_index=True)
     place = pd.Index(order).get_indexer(rows.index)
-    arrays = {
-        "id": table["id"].to_list(),
-        "coordinates": np.concatenate([part.coordinates for part in parts])[place],
-        "covariance": np.concatenate([part.covariance for part in parts])[place],
-    }
-    shards.write_part(output, table, arrays, COORDINATES, whole)
+    coordinates, covariance = (
+        np.concatenate([getattr(part, name) for part in parts])[place] for name in ("coordinates", "covariance")
+    )
+    share.write(output, COORDINATES, table, coordinates=coordinates, covariance=covariance)
     print(f"{table['converged'].sum()} of {len(table)} converged, {table['seconds'].mean():.2f} s a system", flush=True)
 
 

@@ -80,6 +80,6 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
 
 def _errors_before(good: pd.DataFrame, network: pd.DataFrame, path: Path) -> np.ndarray:
     """The network's errors (n, K) of the same systems."""
-    if not good["id"].isin(network.index).all():
+    if not good.index.isin(network.index).all():
         raise LensvitError(f"{path} and the predictions of {path.stem} are of different systems: delete {path}")
-    return tables.prediction_errors(network.loc[good["id"]])
+    return tables.prediction_errors(network.loc[good.index])

@@ -71,7 +71,7 @@ def shift_scores(
     Raises
     ------
     LensvitError
-        If a file is absent or broken, or has none of a system.
+        If a file is absent or broken, or has none of a system, or a PSF has no camera.
     """
     torch.set_num_threads(1)
     choice = read_settings(settings, ShiftSettings)
@@ -98,6 +98,7 @@ def shift_scores(
 def first_test_systems(catalog: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
     """The first test systems of each PSF, as many as ``counts`` says or as there are."""
     test = catalog[catalog["split"] == "test"].sort_values(["psf", "id"])
+    cameras.check_known(test["psf"], counts)
     return test[test.groupby("psf", observed=True).cumcount() < test["psf"].map(counts).astype(int)]
 
 
