@@ -27,7 +27,7 @@ from tests.builders import lopsided_psf
 from tests.conftest import CAMERAS
 
 ROOT = Path(__file__).parents[1]
-WRITTEN = {"output", "errors", "coverage", "pit", "joint", "chains", "curves", "provenance", "state"}
+WRITTEN = {"output", "errors", "coverage", "pit", "joint", "chains", "curves", "provenance", "state", "measures"}
 READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors")}
 SCALERS = {("catalog", "scaler")}  # written by this one stage
 ELSEWHERE = {  # stages that make no use of a run's files, or whose broken inputs have tests of their own
@@ -42,7 +42,7 @@ COLUMNS = (  # of every table of a figure
 )  # fmt: skip
 LATER = {  # inputs that a stage reads after others that would have to make sense
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
-    ("numbers", "psfs"), ("tex", "templates"), ("numbers", "benchmarks"),
+    ("numbers", "psfs"), ("numbers", "attention"), ("tex", "templates"), ("numbers", "benchmarks"),
 }  # fmt: skip
 WAYS = ("absent", "empty", "truncated", "of another kind", "without rows", "of text", "forbidden")
 
@@ -158,7 +158,7 @@ def file_of(stage, name, folder):
         return files, folder / f"{psf}.fits"
     if name == "models":
         whole = folder / "vit/config.json"
-        return ([whole], whole) if stage == "numbers" else (folder, folder / "resnet/history.csv")
+        return ([whole], whole) if stage in ("numbers", "figure10") else (folder, folder / "resnet/history.csv")
     if name == "figures":
         return [folder / "figure1.pdf"], folder / "figure1.pdf"
     if name == "predictions" and stage == "ablation_table":

@@ -41,6 +41,7 @@ READERS = {
     "figure2": ("figure2", Figure2Settings),
     "figure3": ("figure3", LabelSettings),
     "figure4": ("figure4", LabelSettings),
+    "figure10": ("figure10", LabelSettings),
     "figure5": ("figure5", LabelSettings),
     "figure6": ("figure6", Figure6Settings),
     "figure7": ("figure7", Figure7Settings),
