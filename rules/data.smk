@@ -1,6 +1,7 @@
-# catalog.parquet, images, models/{model}/ -> figures/figure1; psf/ -> preview.png
+# catalog.parquet, images, models/{model}/ -> figures/figure1, tables/attention.csv; psf/ -> preview.png
 
 ATTENDING = [model for model in [CONFIG.figures.attention_model] if model is not None]
+ATTENTION = [table_file("attention") for model in ATTENDING]
 
 
 rule figure1:
@@ -13,7 +14,8 @@ rule figure1:
         settings=settings_file("figure1"),
         model=expand(rules.train.output.config, model=ATTENDING),
     output:
-        reported_figure("figure1"),
+        figures=reported_figure("figure1"),
+        table=ATTENTION,
     log:
         log_file("figure1"),
     benchmark:
@@ -27,11 +29,12 @@ rule figure1:
         code=code("lensvit.chapters.data.figure"),
         images=images_folder,
         weights=lambda wildcards, input: f"--weights {Path(input.model[0]).parent}" if input.model else "",
+        measures=[f"--measures {path}" for path in ATTENTION],
     message:
         "Figure 1: examples and attention"
     shell:
         "python -m lensvit figure1 --settings {input.settings} --catalog {input.catalog}"
-        " --images {params.images} {params.weights} --output {output} > {log} 2>&1"
+        " --images {params.images} {params.weights} --output {output.figures} {params.measures} > {log} 2>&1"
 
 
 # by itself, in seconds: what a run is going to see (make preview)

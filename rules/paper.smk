@@ -19,6 +19,7 @@ rule numbers:
         histories=of_models(rules.train.output.history),
         provenance=of_models(rules.train.output.provenance),
         psfs=of_psfs(rules.psf.output.summary),
+        attention=rules.figure1.output.table,
     output:
         f"{RUN}/numbers.json",
     log:
@@ -34,13 +35,15 @@ rule numbers:
         chapters=[f"{name}={path}" for name, paths in TABLES.items() for path in paths],
         # durations as they were; a by-product of the jobs and no reason to run again
         benchmarks=f"{RUN}/benchmarks",
+        attention=[f"--attention {path}" for path in rules.figure1.output.table],
     message:
         "the numbers of the paper"
     shell:
         "python -m lensvit numbers --settings {input.settings} --table {input.table} --errors {input.errors}"
         " --differences {input.differences}"
         " --chapter {params.chapters} --models {input.models} --predictions {input.predictions}"
-        " --catalog {input.catalog} --psfs {input.psfs} --benchmarks {params.benchmarks} --output {output} > {log} 2>&1"
+        " --catalog {input.catalog} --psfs {input.psfs} --benchmarks {params.benchmarks} {params.attention}"
+        " --output {output} > {log} 2>&1"
 
 
 rule tex:

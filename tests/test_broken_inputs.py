@@ -27,7 +27,8 @@ from tests.builders import lopsided_psf
 from tests.conftest import CAMERAS
 
 ROOT = Path(__file__).parents[1]
-WRITTEN = {"output", "errors", "differences", "coverage", "pit", "joint", "chains", "curves", "provenance", "state"}
+WRITTEN = {"output", "errors", "differences", "coverage", "pit", "joint", "chains", "curves", "provenance", "state",
+           "measures"}  # fmt: skip
 READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors"),
             ("numbers", "differences")}  # fmt: skip
 SCALERS = {("catalog", "scaler")}  # written by this one stage
@@ -43,7 +44,8 @@ COLUMNS = (  # of every table of a figure
 )  # fmt: skip
 LATER = {  # inputs that a stage reads after others that would have to make sense
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
-    ("numbers", "differences"), ("numbers", "psfs"), ("tex", "templates"), ("numbers", "benchmarks"),
+    ("numbers", "differences"), ("numbers", "psfs"), ("numbers", "attention"), ("tex", "templates"),
+    ("numbers", "benchmarks"),
 }  # fmt: skip
 WAYS = ("absent", "empty", "truncated", "of another kind", "without rows", "of text", "forbidden")
 
@@ -159,7 +161,7 @@ def file_of(stage, name, folder):
         return files, folder / f"{psf}.fits"
     if name == "models":
         whole = folder / "vit/config.json"
-        return ([whole], whole) if stage == "numbers" else (folder, folder / "resnet/history.csv")
+        return ([whole], whole) if stage in ("numbers", "figure10") else (folder, folder / "resnet/history.csv")
     if name == "figures":
         return [folder / "figure1.pdf"], folder / "figure1.pdf"
     if name == "predictions" and stage == "ablation_table":

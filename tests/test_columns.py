@@ -48,7 +48,7 @@ KEYS = {  # file to its rows, where they are no systems
     "pit.csv": grid(**STATES, **{"from": EDGES[:-1]}).assign(to=lambda table: table["from"] + 1 / BINS),
     "shift.csv": grid(case=["dim"], target=ROWS),
     "curves.csv": grid(case=["dim"], score=["epistemic", "predicted", "residual"], ordinary=[0.0, 0.5, 1.0]),
-    "history.csv": pd.DataFrame({"seconds": [1.0, 2.0]}),
+    "history.csv": pd.DataFrame({"seconds": [1.0, 2.0], "epoch": [1.0, 2.0]}),
 }
 
 

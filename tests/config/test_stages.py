@@ -14,6 +14,7 @@ from lensvit.chapters.accuracy.settings import Figure2Settings
 from lensvit.chapters.data.settings import Figure1Settings, PreviewSettings
 from lensvit.chapters.fermat.settings import FermatSettings, Figure6Settings
 from lensvit.chapters.importance.settings import ImportanceStage
+from lensvit.chapters.limit.settings import LimitStage
 from lensvit.chapters.mcmc.settings import McmcSettings
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.chapters.settings import LabelSettings
@@ -24,7 +25,6 @@ from lensvit.config.schema import chunks
 from lensvit.config.stages import all_stages, stage_settings
 from lensvit.io.settings import canonical
 from lensvit.learning.settings import EvaluateSettings, TrainSettings
-from lensvit.lensing.settings import LensModel
 from lensvit.psf.settings import KernelSettings
 from lensvit.simulation.settings import SimulateSettings
 from tests.config.configs import OVERLAYS, ablation, changed, content, overlaid
@@ -41,10 +41,11 @@ READERS = {
     "figure2": ("figure2", Figure2Settings),
     "figure3": ("figure3", LabelSettings),
     "figure4": ("figure4", LabelSettings),
+    "figure10": ("figure10", LabelSettings),
     "figure5": ("figure5", LabelSettings),
     "figure6": ("figure6", Figure6Settings),
     "figure7": ("figure7", Figure7Settings),
-    "limit": ("limit", LensModel),
+    "limit": ("limit", LimitStage),
     "refine": ("refine", RefineSettings),
     "refine_prior": ("refine", RefineSettings),
     "ablation_table": ("ablation_table", AblationSettings),

@@ -10,7 +10,7 @@ from lensvit.chapters.quoting import Context
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.cli import main
 from lensvit.errors import LensvitError
-from lensvit.paper.numbers import ORIGIN, _network, chapter_parts, chapter_tables
+from lensvit.paper.numbers import ORIGIN, _curve, _network, chapter_parts, chapter_tables
 
 ALWAYS = ["calibration=a/calibration.csv", "calibration=joint.csv"]
 
@@ -118,7 +118,9 @@ def test_a_network_whose_release_did_not_record_its_dropout_has_null(tmp_path, r
     path = tmp_path / "a/config.json"
     path.parent.mkdir()
     path.write_text(json.dumps(content))
-    (tmp_path / "a/history.csv").write_text("images_per_second,seconds\n10,3\n")
+    (tmp_path / "a/history.csv").write_text(
+        "epoch,train_loss,validation_loss,images_per_second,seconds\n1,0.5,0.4,10,3\n"
+    )
     (tmp_path / "a/provenance.json").write_text(json.dumps(dict.fromkeys(ORIGIN, "x")))
     config = {"models": {"a": {"label": "A", "recipe": "paper"}}}
     places = _network(path, Context(config, pd.DataFrame(), [path], {})).model_dump()["dropout_places"]
@@ -143,3 +145,13 @@ def test_the_command_line_takes_a_chapter_several_times(tmp_path, capsys):
     assert main(["numbers", *given, "--chapter", *ALWAYS, "limit=a.csv", "limit=b.csv"]) == 1
     assert "lensvit numbers: --chapter limit=PATH was given 2 times" in capsys.readouterr().err
     assert not (tmp_path / "output").exists()
+
+
+def test_the_learning_curve_says_what_was_kept_and_what_was_least():
+    history = pd.DataFrame(
+        {"epoch": [1, 2, 3, 4], "train_loss": [1, 0.5, 0.2, 0.1], "validation_loss": [0.9, 0.4, 0.6, 0.7]}
+    )
+    found = _curve(history, 3).model_dump()
+    assert found == {
+        "train_loss": 0.2, "validation_loss": 0.6, "least_loss": 0.4, "least_epoch": 2, "last_loss": 0.7,
+    }  # fmt: skip

@@ -104,7 +104,7 @@ def with_own_kernel() -> Numbers:
     content["instruments"] = content["instruments"][:1]
     content["dataset"] |= {"multiplicity": [], "redraws": 1, "external_shear": False, "supersampling": 5}
     content["dataset"]["engine"] = "torch"
-    content["figures"]["figure1"] |= {"model": None, "heads": []}
+    content["figures"]["figure1"] |= {"model": None, "heads": [], "attention": None}
     content["models"][0]["evaluation_seconds"] = None
     without_limit(content)["shift"] = None
     content["mcmc"] = content["fermat"] = None
@@ -128,7 +128,7 @@ def results(content: Numbers, folder: Path) -> str:
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("figures")
-    paths = [folder / f"figure{number}.pdf" for number in range(1, 10)]
+    paths = [folder / f"figure{number}.pdf" for number in range(1, 11)]
     for path in paths:
         figure, _ = plt.subplots(figsize=(6.5, 3.6))
         figure.savefig(path, metadata={"CreationDate": None})
@@ -698,7 +698,7 @@ def test_every_chapter_has_its_template_and_no_other_is_there(tmp_path: Path) ->
 
 def test_only_bare_file_names_are_included(tmp_path: Path) -> None:
     text = render(numbers(), tmp_path)
-    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in range(1, 10)]
+    assert re.findall(r"\\runfigure\{([^#}]+)\}", text) == [f"figure{number}.pdf" for number in range(1, 11)]
     assert str(tmp_path) not in text and str(ROOT) not in text
 
 
@@ -845,8 +845,8 @@ def test_the_archive_compiles_by_itself(tmp_path: Path, figures: list[Path], tin
     archive.archive(tmp_path / "paper.tex", figures, output, TEMPLATES / "references.bib")
     unpacked = tmp_path / "unpacked"
     shutil.unpack_archive(output, unpacked)
-    names = [*(f"figure{number}.pdf" for number in range(1, 10)), "paper.tex", "references.bib"]
-    assert sorted(path.name for path in unpacked.iterdir()) == names
+    names = {*(f"figure{number}.pdf" for number in range(1, 11)), "paper.tex", "references.bib"}
+    assert {path.name for path in unpacked.iterdir()} == names
     assert compile.compile_folder(unpacked).read_bytes().startswith(b"%PDF")
 
 

@@ -30,7 +30,7 @@ FERMAT = {"fermat": 1, "fermat_table": 1, "figure6": 1}
 REFINED = {"refine": 2, "refined_table": 1}
 EXACT = {"importance": 1, "importance_table": 1, "figure8": 1, "figure9": 1}
 AFTER_DRAWS = {**REFINED, **EXACT, "ablation_table": 1, "mcmc": 1, **CHAINS, **FERMAT, **SHOWN}
-AFTER_TRAINING = {**EVALUATIONS, "figure1": 1, **AFTER_DRAWS, **SHIFT}
+AFTER_TRAINING = {**EVALUATIONS, "figure1": 1, "figure10": 1, **AFTER_DRAWS, **SHIFT}
 AFTER_IMAGES = {"limit": 1, "refine_prior": 1, "train": 3, "left_out_train": 1, **AFTER_TRAINING}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 CATALOGS = {"catalog": 1, "shift_catalog": 1, "left_out_catalog": 1}
@@ -53,7 +53,7 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
         assert len(pd.read_parquet(run / "refined" / f"{start}.parquet")) == count
     assert list(pd.read_parquet(run / "mcmc.parquet")["start"]) == ["prior", "network"]
     assert len(pd.read_parquet(run / "importance.parquet")) == 4
-    for number in range(1, 10):
+    for number in range(1, 11):
         for suffix in ("pdf", "png"):
             assert (run / "figures" / f"figure{number}.{suffix}").stat().st_size > 5_000
     catalog = pd.read_parquet(run / "catalog.parquet")
@@ -212,7 +212,7 @@ models:
 def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
     planned = smoke.planned(overlay=THIRD)
     planned.pop("settings")
-    own = {"train": 1, "evaluate": 1, "evaluate_validation": 1, **AFTER_DRAWS, "refine": 1}
+    own = {"train": 1, "evaluate": 1, "evaluate_validation": 1, "figure10": 1, **AFTER_DRAWS, "refine": 1}
     del own["ablation_table"], own["mcmc"]
     assert planned == own
 

@@ -27,6 +27,8 @@ class Chapter:
         Chapters stand in the paper in this order.
     before_models
         Whether the chapter stands before the section on the networks.
+    in_appendix
+        Whether the chapter stands at the end of the appendix.
     stages
         Stage, a command of ``lensvit``, to ``module:function`` inside of the chapter's package.
     keys
@@ -47,6 +49,7 @@ class Chapter:
 
     order: int
     before_models: bool = False
+    in_appendix: bool = False
     stages: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     keys_order: int | None = None

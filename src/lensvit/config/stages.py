@@ -36,6 +36,7 @@ def all_stages(run: Run) -> Stages:
         "figure2": lambda item: {"seed": run.seed, "systems": run.figures.systems, **figure_labels(run)},
         "figure3": lambda item: figure_labels(run),
         "figure4": lambda item: figure_labels(run),
+        "figure10": lambda item: figure_labels(run),
         "numbers": lambda item: _numbers(run),
     }
     for section in run.sections.values():

@@ -16,12 +16,17 @@ LEAST = 0.15  # the smallest range of the excess coverage, on both sides of zero
 HEADROOM = 1.1  # a panel's height in units of the largest value
 
 
+def target_names() -> dict[str, str]:
+    """Target to its symbol, and last all targets jointly."""
+    return {parameter.name: style.symbol(parameter) for parameter in TARGETS} | {JOINT: "all targets (TARP)"}
+
+
 def target_panels(block: Figure | SubFigure, title: str, horizontal: str, vertical: str) -> dict[str, Axes]:
     """Three by three panels that share their axes: one for each target, and the last for all jointly."""
     block.suptitle(title, fontsize=8)
     block.supxlabel(horizontal, fontsize=8)
     block.supylabel(vertical, fontsize=8)
-    titles = {parameter.name: style.symbol(parameter) for parameter in TARGETS} | {JOINT: "all targets (TARP)"}
+    titles = target_names()
     panels = dict(zip(titles, block.subplots(3, 3, sharex=True, sharey=True).flat, strict=True))
     for target, axes in panels.items():
         axes.set_title(titles[target], loc="left", pad=3)

@@ -19,6 +19,7 @@ PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES fo
 # columns of Parquet files with text, and with true and false; all others hold numbers
 TEXT = ("id", "split", "psf", "chunk", "instrument", "start", "reason", "method", "treatment")
 FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "certified", "valid_known", "valid_marginalised")
+HISTORY = ("epoch", "train_loss", "validation_loss", "seconds", "images_per_second")
 REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
 IMPORTANCE = ("instrument", "certified", "reason", "ess", "calls", "seconds", *PREDICTED)
 # why an exact posterior has no certificate
@@ -105,6 +106,11 @@ def read_refined(path: Path) -> pd.DataFrame:
     with reading(path):
         check_widths(table[table["converged"]])
     return table
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """The epochs of a training, history.csv; see :func:`read_csv`."""
+    return read_csv(path, columns=HISTORY)
 
 
 def read_importance(path: Path) -> pd.DataFrame:

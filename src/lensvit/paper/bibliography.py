@@ -1,20 +1,26 @@
-"""BibTeX entries as a numbered bibliography, without BibTeX: a small parser, one format."""
+"""BibTeX entries as a numbered bibliography: read by pybtex, printed in one format."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from pybtex.bibtex.names import format_name
+from pybtex.bibtex.utils import split_name_list, split_tex_string
+from pybtex.database.input.bibtex import LowLevelParser, month_names
+from pybtex.exceptions import PybtexError
+from pybtex.utils import CaseInsensitiveDict
+
 from lensvit.errors import LensvitError
-from lensvit.io.files import read_text
+from lensvit.io.files import first_line, read_text
 
 Entry = dict[str, str]
 MAX_AUTHORS = 4  # a longer list is cut to its first three names and "et al."
-
-_START = re.compile(r"@(\w+)\s*\{\s*([^\s,{}]+)\s*,")
-_FIELD = re.compile(r"\s*(\w+)\s*=\s*")
-_COMMA = re.compile(r"\s*,")
-_CLOSING = re.compile(r"\s*\}")
+NAME = "{f.~}{vv~}{ll}{, jj}"  # BibTeX's pattern of a name: initials, particle, family name, suffix
+PEOPLE = ("author", "editor")
+PRINTED = (*PEOPLE, "title", "journal", "booktitle", "series", "howpublished")  # as LaTeX
+_BARE = re.compile(r"(?<!\\)[&%#]")  # what LaTeX does not print without a backslash
 
 
 class Bibliography:
@@ -64,6 +70,9 @@ class Bibliography:
 def read_bibliography(path: Path) -> Bibliography:
     """Parse a .bib file.
 
+    An entry with a field ``crossref`` has those fields of the other entry that it lacks itself, and the title of the
+    other as its ``booktitle``.
+
     Parameters
     ----------
     path
@@ -72,51 +81,94 @@ def read_bibliography(path: Path) -> Bibliography:
     Raises
     ------
     LensvitError
-        For an unfinished entry, a key given twice, or an entry without author, title or year.
+        For a file that is not well formed, a key or a field given twice, a cross-reference to no entry, an entry
+        without author or editor, title or year, or text that LaTeX would not print. The message names the line.
     """
     text = read_text(path, remedy="copy it again")
+    entries, lines = _parse(text, path)
+    whole = {}
+    for key, entry in entries.items():
+        where = f"{path}, line {lines[key]}: entry {key!r}"
+        whole[key] = _with_parent(entry, entries, where)
+        _check(whole[key], where)
+    return Bibliography(whole)
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Entry], dict[str, int]]:
+    """The entries by key, and the line in which each of them starts."""
+    parser = LowLevelParser(text, macros=CaseInsensitiveDict(month_names))
     entries: dict[str, Entry] = {}
-    position = 0
-    while start := _START.search(text, position):
-        key = start.group(2)
-        if key in entries:
-            raise LensvitError(f"{path}: the key {key!r} stands there twice: remove or rename one")
-        fields, position = _fields(text, start.end(), f"{path}: entry {key!r}")
-        absent = [name for name in ("author", "title", "year") if name not in fields]
-        if absent:
-            raise LensvitError(f"{path}: entry {key!r} has no {' and no '.join(absent)}")
-        entries[key] = fields
-    return Bibliography(entries)
+    lines: dict[str, int] = {}
+    try:
+        for kind, content in parser:
+            if kind.lower() in ("string", "preamble"):
+                continue
+            key, fields = content
+            lines.setdefault(key, line := text.count("\n", 0, parser.command_start) + 1)
+            where = f"{path}, line {line}: "
+            if key.lower() in (other.lower() for other in entries):
+                raise LensvitError(f"{where}the key {key!r} stands there twice: remove or rename one")
+            entries[key] = _fields(fields, f"{where}entry {key!r}")
+    except PybtexError as error:
+        line = text.count("\n", 0, parser.command_start or 0) + 1
+        entry = parser.current_entry_key or "without a key"
+        raise LensvitError(
+            f"{path}, line {line}: entry {entry} is not well formed ({first_line(error)}): each field is "
+            "name = {value}, with a comma behind it and each brace closed"
+        ) from error
+    return entries, lines
 
 
-def _fields(text: str, position: int, where: str) -> tuple[Entry, int]:
-    """The fields of one entry and the position behind its closing brace."""
+def _fields(pairs: Sequence[tuple[str, Sequence[str]]], where: str) -> Entry:
+    """The fields of an entry by their names in lower case, each in one line."""
     fields: Entry = {}
-    while match := _FIELD.match(text, position):
-        value, position = _value(text, match.end(), where)
-        fields[match.group(1).lower()] = " ".join(value.split())
-        separator = _COMMA.match(text, position)
-        position = separator.end() if separator else position
-    closing = _CLOSING.match(text, position)
-    if closing is None:
-        near = text[position : position + 30].strip() or "the end of the file"
-        raise LensvitError(f"{where} is not well formed near {near!r}: each field is name = {{value}}, in the braces")
-    return fields, closing.end()
+    for name, parts in pairs:
+        if name.lower() in fields:
+            raise LensvitError(f"{where} has the field {name} twice: remove one")
+        fields[name.lower()] = " ".join("".join(parts).split())
+    return fields
 
 
-def _value(text: str, position: int, where: str) -> tuple[str, int]:
-    """A braced, quoted or bare value and the position behind it."""
-    bare = re.compile(r"\w+").match(text, position)
-    if bare:
-        return bare.group(), bare.end()
-    opening = text[position : position + 1]
-    depth = 0
-    for index in range(position, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[index], 0)
-        closed = depth == 0 if opening == "{" else index > position and depth == 0 and text[index] == '"'
-        if closed and opening in ("{", '"'):
-            return text[position + 1 : index], index + 1
-    raise LensvitError(f"{where}: a brace or a quotation mark is not closed")
+def _with_parent(entry: Entry, entries: dict[str, Entry], where: str) -> Entry:
+    """An entry with the fields of the one that its ``crossref`` names."""
+    if "crossref" not in entry:
+        return entry
+    parent = entries.get(entry["crossref"])
+    if parent is None:
+        raise LensvitError(f"{where} refers to {entry['crossref']!r}, which is no entry: add it or mend crossref")
+    inherited = {name: value for name, value in parent.items() if name not in PEOPLE}
+    return {"booktitle": parent.get("title", "")} | inherited | entry
+
+
+def _check(entry: Entry, where: str) -> None:
+    """Refuse what could not be printed."""
+    absent = [name for name in ("title", "year") if not entry.get(name)]
+    if not any(entry.get(role) for role in PEOPLE):
+        absent.insert(0, "author")
+    if absent:
+        raise LensvitError(f"{where} has no {' and no '.join(absent)}")
+    for name in PRINTED:
+        found = _BARE.search(entry.get(name, ""))
+        if found:
+            raise LensvitError(f"{where}: LaTeX wants a backslash before {found.group()} in the field {name}")
+    for role in PEOPLE:
+        for name in split_name_list(entry.get(role, "")):
+            _check_name(name, where)
+
+
+def _check_name(name: str, where: str) -> None:
+    """Refuse a name that BibTeX would read in another way than it is meant."""
+    parts = split_tex_string(name, ",")
+    loose = any(word.lower() == "and" for word in split_tex_string(name))  # a name is absent beside it
+    if loose or len(parts) > 3 or not all(parts):
+        raise LensvitError(
+            f"{where}: {name!r} is no name: write First von Last, or von Last, First, or von Last, Jr, First, with "
+            '" and " between names'
+        )
+    given = parts[-1] if len(parts) > 1 else name
+    accent = next((word for word in split_tex_string(given) if word.startswith("\\")), None)
+    if accent is not None:
+        raise LensvitError(f"{where}: put the accent of {accent!r} in braces, as in {{\\'E}}mile, for its initial")
 
 
 # ---------------------------------------------------------------- format
@@ -125,31 +177,31 @@ def _value(text: str, position: int, where: str) -> tuple[str, int]:
 def reference(entry: Entry) -> str:
     """One entry as LaTeX prints it: names, title, journal or book, year, link."""
     published = ", ".join(filter(None, (_place(entry), entry["year"])))
-    parts = [f"{authors(entry['author'])}: {entry['title']}", published, _link(entry)]
+    parts = [f"{_people(entry)}: {entry['title']}", published, _link(entry)]
     return " ".join(part if part.endswith(("?", "!", ".")) else f"{part}." for part in parts if part)
 
 
+def _people(entry: Entry) -> str:
+    """The authors, or else the editors."""
+    if "author" in entry:
+        return authors(entry["author"])
+    several = len(split_name_list(entry["editor"])) > 1
+    return f"{authors(entry['editor'])} ({'eds' if several else 'ed.'})"
+
+
 def authors(names: str) -> str:
-    """``First Middle Last and Other, Name`` as ``F. M. Last and N. Other``."""
-    people = [_person(name) for name in re.split(r"\s+and\s+", names)]
-    if people[-1] == "others" or len(people) > MAX_AUTHORS:
-        return ", ".join(people[: min(3, len(people) - 1)]) + " et al."
+    """``First Middle Last and Other, Name`` as ``F. M. Last and N. Other``, by BibTeX's rules.
+
+    Parameters
+    ----------
+    names
+        Names with " and " between them; a name in braces is printed as it stands.
+    """
+    everyone = split_name_list(names)
+    people = [format_name(name, NAME) for name in everyone if name != "others"]
+    if len(people) < len(everyone) or len(people) > MAX_AUTHORS:
+        return ", ".join(people[: min(3, len(everyone) - 1)]) + " et al."
     return people[0] if len(people) == 1 else f"{', '.join(people[:-1])} and {people[-1]}"
-
-
-def _person(name: str) -> str:
-    if name.startswith("{") and name.endswith("}"):  # a collaboration
-        return name[1:-1]
-    if "," in name:
-        last, first = (part.strip() for part in name.split(",", 1))
-    else:
-        first, _, last = name.strip().rpartition(" ")
-    return "~".join([*(_initials(given) for given in first.split()), last])
-
-
-def _initials(name: str) -> str:
-    """``Yao-Yu`` as ``Y.-Y.``; an accented letter in braces counts as one letter."""
-    return "-".join(re.findall(r"\{[^}]*\}|.", part)[0] + "." for part in name.split("-") if part)
 
 
 def _place(entry: Entry) -> str:

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 from pydantic import Field, ValidationError
 
 from lensvit.chapters.accuracy import claims as accuracy
 from lensvit.chapters.accuracy.published import ORIGINAL
 from lensvit.chapters.data import claims as data
 from lensvit.chapters.data.examples import choose_examples
+from lensvit.chapters.data.settings import CONTOURS, HEADS, SOFTENING
 from lensvit.chapters.quoting import Context, Numbers
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
@@ -34,6 +37,7 @@ from lensvit.paper.schema import (
     Figure1Numbers,
     FigureNumbers,
     FigureSystems,
+    LearningCurve,
     NamedRecipe,
     Original,
     PaperNumbers,
@@ -44,7 +48,6 @@ from lensvit.paper.schema import (
 
 STAGES = {"simulate": "simulation of the images", "train": "training of {}", "evaluate": "prediction with {}"}
 ORIGIN = ("date", "commit", "python", "platform", "cores", "versions", "device", "hardware")  # of a training
-HEADS = 4  # of the attention that figure 1 shows one by one, at most
 
 
 class NumbersSettings(Settings):
@@ -66,6 +69,7 @@ def numbers(
     psfs: list[Path],
     benchmarks: Path,
     output: Path,
+    attention: Path | None = None,
 ) -> None:
     """Collect the numbers of a run.
 
@@ -95,6 +99,8 @@ def numbers(
         Snakemake's folder of benchmarks; stages without one have no duration.
     output
         numbers.json.
+    attention
+        tables/attention.csv; without it, or if it says that the network has none, figure 1 shows the images alone.
 
     Raises
     ------
@@ -119,8 +125,8 @@ def numbers(
     with _checked("evaluation", [settings]):
         chosen = {key: config["evaluation"][key] for key in EvaluationNumbers.model_fields}
         evaluation = EvaluationNumbers(**chosen)
-    with _checked("figures", [settings, catalog]):
-        figures = _figures(context, networks)
+    with _checked("figures", [settings, catalog, *([] if attention is None else [attention])]):
+        figures = _figures(context, attention)
     with _checked("provenance", [path.with_name("provenance.json") for path in models]):
         provenance = _provenance(context)
     parts = {
@@ -238,7 +244,7 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
     name = path.parent.name
     made = read_model(path, TrainedModel)
     origin = _origin(path)
-    history = tables.read_csv(path.parent / "history.csv", columns=("images_per_second", "seconds"))
+    history = tables.read_history(path.parent / "history.csv")
     network, entry = made.network, context.config["models"][name]
     return TrainedNetwork(
         name=name,
@@ -258,11 +264,27 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
         systems_seen=made.systems_seen,
         best_epoch=made.best_epoch,
         best_mse=made.best_validation_mse,
+        curve=_curve(history, made.best_epoch),
         seconds=float(history["seconds"].sum()),
         images_per_second=float(history["images_per_second"].median()),
         evaluation_seconds=context.durations.get(f"evaluate/{name}"),
         device=origin["device"],
         hardware=origin["hardware"],
+    )
+
+
+def _curve(history: pd.DataFrame, kept: int) -> LearningCurve:
+    """The loss of a training, of which the weights of the epoch ``kept`` are kept."""
+    epochs, training, validation = (
+        history[name].to_numpy() for name in ("epoch", "train_loss", "validation_loss")
+    )  # (epochs,) each
+    best, least = int(np.flatnonzero(epochs == kept)[0]), int(validation.argmin())
+    return LearningCurve(
+        train_loss=float(training[best]),
+        validation_loss=float(validation[best]),
+        least_loss=float(validation[least]),
+        least_epoch=int(epochs[least]),
+        last_loss=float(validation[-1]),
     )
 
 
@@ -302,26 +324,25 @@ def _provenance(context: Context) -> Provenance:
     )
 
 
-def _figures(context: Context, networks: Sequence[TrainedNetwork]) -> FigureNumbers:
+def _figures(context: Context, attention: Path | None) -> FigureNumbers:
     config, systems = context.config, context.systems
     figures = config["figures"]
     labels = {psf: context.cameras[entry["instrument"]] for psf, entry in config["psfs"].items()}
     examples = choose_examples(systems, figures["examples"], labels, config["seed"])
     count = int((systems["split"] == "test").sum())
-    shown = next((network for network in networks if network.name == figures["attention_model"]), None)
-    if shown is not None and shown.family != "transformer":
-        shown = None
-    options = {} if shown is None else config["models"][shown.name]["options"]
-    heads = 0 if shown is None else min(HEADS, options.get("num_attention_heads", HEADS))
+    shown = None if attention is None else data.attention(attention, figures["attention_layer"])
     return FigureNumbers(
         figure1=Figure1Numbers(
             examples=[
                 ExampleSystem(id=row["id"], psf=row["psf"], instrument=labels[row["psf"]])
                 for _, row in examples.iterrows()
             ],
-            model=None if shown is None else shown.label,
+            model=None if shown is None else context.labels[figures["attention_model"]],
             layer=figures["attention_layer"],
-            heads=list(range(1, heads + 1)),
+            heads=[] if shown is None else list(range(1, min(HEADS, shown.heads) + 1)),
+            contours=list(CONTOURS),
+            softening=SOFTENING,
+            attention=shown,
         ),
         figure2=FigureSystems(systems=min(figures["systems"], count)),
         figure3=FigureSystems(systems=count),

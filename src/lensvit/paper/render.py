@@ -59,11 +59,12 @@ def tex(numbers: Path, templates: Path, output: Path) -> None:
 
 
 def _chapters(content: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The names of the chapters that are not switched off: before the section on the networks, and behind it."""
+    """The names of the chapters that are not switched off: before the networks, behind them, and in the appendix."""
     shown = [name for name, chapter in CHAPTERS.items() if all(content[key] is not None for key in chapter.keys)]
     return {
         "chapters_before_models": [name for name in shown if CHAPTERS[name].before_models],
-        "chapters": [name for name in shown if not CHAPTERS[name].before_models],
+        "chapters": [name for name in shown if not (CHAPTERS[name].before_models or CHAPTERS[name].in_appendix)],
+        "chapters_in_appendix": [name for name in shown if CHAPTERS[name].in_appendix],
     }
 
 

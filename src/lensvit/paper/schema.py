@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, create_model, model_serializer
 from pydantic.fields import FieldInfo
 
+from lensvit.chapters.data.numbers import AttentionNumbers
 from lensvit.chapters.quoting import Numbers, own_first
 from lensvit.chapters.registry import can_be_off, in_order_of_keys
 from lensvit.errors import LensvitError
@@ -53,6 +54,16 @@ class DropoutNumbers(DropoutPlaces, Numbers):
     """Dropout of one kind and rate in a network, counted over one pass."""
 
 
+class LearningCurve(Numbers):
+    """The loss of a training: negative log-likelihood of the standardised targets, in the mean over the targets."""
+
+    train_loss: float = Field(description="on the training batches of the epoch whose weights are kept")
+    validation_loss: float = Field(description="on the validation split after that epoch")
+    least_loss: float = Field(description="the least on the validation split")
+    least_epoch: int = Field(description="epoch of the least, from 1")
+    last_loss: float = Field(description="on the validation split after the last epoch")
+
+
 class TrainedNetwork(Numbers):
     """A model of this run, its training and what it cost."""
 
@@ -79,6 +90,7 @@ class TrainedNetwork(Numbers):
     systems_seen: int = Field(description="different systems in the training")
     best_epoch: int = Field(description="epoch whose weights are kept, from 1")
     best_mse: float = Field(description="mean squared error of that epoch on the validation split, of scaled targets")
+    curve: LearningCurve | None = Field(None, description="its loss; null: not recorded, as until 0.1.0")
     seconds: float = Field(description="time of the training [s]")
     images_per_second: float = Field(description="median over the epochs [1/s]")
     evaluation_seconds: float | None = Field(description="time of the predictions [s]; null: not measured")
@@ -110,6 +122,9 @@ class Figure1Numbers(Numbers):
     model: str | None = Field(description="label of the model whose attention is shown; null: images alone")
     layer: int = Field(description="layer of the attention, from 0, or from the end if negative")
     heads: list[int] = Field(description="heads that are shown one by one, from 1; none without attention")
+    contours: list[float] = Field(description="levels of the contours, as shares of the range of the stretched image")
+    softening: float = Field(description="standard deviations of the background where the stretch turns logarithmic")
+    attention: AttentionNumbers | None = Field(description="what the attention does; null: images alone")
 
 
 class FigureSystems(Numbers):

@@ -26,33 +26,58 @@ def test_files_are_made_and_repeat_byte_for_byte(predictions, tmp_path):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
-def test_it_shows_the_predictions_against_the_truth(predictions):
+def bars_of(axes):
+    return [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
+
+
+def test_it_shows_predictions_against_truth_and_their_errors_below(predictions):
     models = {name: table.iloc[:50] for name, table in tables.read_predictions(predictions).items()}
     figure = scatter_figure.draw(models, LABELS)
-    assert figure.get_size_inches()[0] == 6.5 and len(figure.axes) == 8
-    for axes, parameter in zip(figure.axes, TARGETS, strict=True):
-        bars = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
-        assert [bar.get_label() for bar in bars] == ["vit", "resnet"]
-        for bar, table in zip(bars, models.values(), strict=True):
-            x, y = bar.lines[0].get_data()
-            assert len(x) == 50
-            assert np.array_equal(x, table[f"{parameter.name}_truth"])
-            assert np.array_equal(y, table[f"{parameter.name}_mean"])
-            low, high = np.array(bar.lines[2][0].get_segments())[:, :, 1].T
-            assert high - low == pytest.approx(2 * table[f"{parameter.name}_sigma"].to_numpy())
-        (identity,) = (line for line in axes.lines if line.get_label() == "identity")
-        assert np.array_equal(*identity.get_data()) and tuple(identity.get_xdata()) == axes.get_xlim()
-        assert axes.get_xlim() == axes.get_ylim()
-        for label, word in ((axes.get_xlabel(), "True"), (axes.get_ylabel(), "Predicted")):
-            assert label.startswith(word) and ("[arcsec]" in label) == (parameter.unit == "arcsec")
+    assert figure.get_size_inches()[0] == 6.5 and len(figure.axes) == 16
+    for panel, strip, parameter in zip(figure.axes[::2], figure.axes[1::2], TARGETS, strict=True):
+        drawn = {line.get_label(): line for line in panel.lines}
+        bars = {bar.get_label(): bar for bar in bars_of(strip)}
+        assert list(drawn) == ["identity", "vit", "resnet"] and list(bars) == ["vit", "resnet"]
+        low, high = panel.get_xlim()
+        assert np.array_equal(*drawn["identity"].get_data()) and tuple(drawn["identity"].get_xdata()) == (low, high)
+        for name, table in models.items():
+            truth, mean, sigma = (table[f"{parameter.name}_{kind}"].to_numpy() for kind in ("truth", "mean", "sigma"))
+            assert np.array_equal(drawn[name].get_data(), [truth, mean])
+            x, y = bars[name].lines[0].get_data()
+            assert np.array_equal(y, mean - truth) and np.abs(x - truth).max() < 0.01 * (high - low)
+            below, above = np.array(bars[name].lines[2][0].get_segments())[:, :, 1].T
+            assert above - below == pytest.approx(2 * sigma)
+            assert strip.get_ylim()[0] < below.min() and above.max() < strip.get_ylim()[1]
+        assert strip.get_xlabel().startswith("True") and ("[arcsec]" in strip.get_xlabel()) == (
+            parameter.unit == "arcsec"
+        )
+
+
+def test_ticks_and_limits_are_equal(predictions):
+    figure = scatter_figure.draw(tables.read_predictions(predictions), LABELS)
+    for panel, strip in zip(figure.axes[::2], figure.axes[1::2], strict=True):
+        assert panel.get_xlim() == panel.get_ylim() == strip.get_xlim()
+        assert len(panel.get_xticks()) >= 2
+        assert np.array_equal(panel.get_xticks(), panel.get_yticks())
+        assert np.array_equal(panel.get_xticks(), strip.get_xticks())
+        assert strip.get_ylim()[0] == -strip.get_ylim()[1]
+        boxes = panel.get_window_extent(), strip.get_window_extent()
+        assert boxes[0].width == pytest.approx(boxes[0].height) and boxes[0].x0 == boxes[1].x0
+
+
+def test_no_marker_hides_another(predictions):
+    """Open markers have no ground, and filled ones fit into the open ones."""
+    drawn = scatter_figure.draw(tables.read_predictions(predictions), LABELS).axes[0].lines[1:]
+    filled, opened = drawn
+    assert opened.get_markerfacecolor() == "none" and filled.get_markerfacecolor() != "none"
+    assert filled.get_markersize() < 0.7 * opened.get_markersize()
 
 
 def test_it_has_one_legend_with_the_labels(predictions):
     figure = scatter_figure.draw(tables.read_predictions(predictions), LABELS)
     (legend,) = figure.legends
     assert not any(axes.get_legend() for axes in figure.axes)
-    text = " ".join(entry.get_text() for entry in legend.get_texts())
-    assert all(word in text for word in ("ViT", "ResNet152", r"1\sigma", "prediction = truth"))
+    assert [entry.get_text() for entry in legend.get_texts()] == ["ViT", "ResNet152", "prediction = truth"]
 
 
 def test_the_sample_is_seeded_without_repetition():
@@ -67,7 +92,7 @@ def test_the_sample_is_seeded_without_repetition():
 def test_any_number_of_models(predictions, count):
     table = tables.read_predictions(predictions[:1])["vit"]
     models = {f"model{number}": table.iloc[:20] for number in range(count)}
-    colours = {to_rgba(bar.lines[0].get_color()) for bar in scatter_figure.draw(models, {}).axes[0].containers}
+    colours = {to_rgba(bar.lines[0].get_color()) for bar in bars_of(scatter_figure.draw(models, {}).axes[1])}
     assert len(colours) == count
 
 

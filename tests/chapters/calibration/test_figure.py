@@ -43,10 +43,14 @@ def lines(axes):
     return {line.get_label(): line for line in axes.lines}
 
 
-def test_nine_panels_of_each_kind_at_the_papers_width(figure):
-    assert figure.get_size_inches()[0] == 6.5 and len(figure.axes) == 18
+def test_nine_panels_and_a_map_of_each_kind_at_the_papers_width(figure):
+    assert figure.get_size_inches()[0] == 6.5 and len(figure.axes) == 9 + 4 + 1  # with the colour bar
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles[:9] == titles[9:] and titles[8] == "all targets (TARP)" and r"\theta_\mathrm{E}" in titles[0]
+    assert titles[8] == "all targets (TARP)" and r"\theta_\mathrm{E}" in titles[0]
+    assert titles[9:13] == [
+        "ViT, as predicted", r"ResNet \$5, as predicted", "ViT, recalibrated", r"ResNet \$5, recalibrated",
+    ]  # fmt: skip
+    assert [label.get_text() for label in figure.axes[9].get_yticklabels()] == titles[:9]
 
 
 def test_coverage_is_drawn_minus_its_level_before_and_after(figure):
@@ -65,21 +69,49 @@ def test_states_differ_by_more_than_colour(figure):
     assert drawn["vit predicted"].get_linestyle() != drawn["resnet predicted"].get_linestyle()
 
 
-def test_histograms_are_densities(figure):
-    for axes in figure.axes[9:]:
-        (outline,) = (patch for patch in axes.patches if patch.get_label() == "vit predicted")
-        values, edges, _ = outline.get_data()
-        assert (values * np.diff(edges)).sum() == pytest.approx(1) and len(values) == 10
-        assert values[0] == pytest.approx(1 + 4.5 * 0.08)
-        x, y = lines(axes)["vit recalibrated"].get_data()
-        assert x == pytest.approx(np.arange(0.05, 1, 0.1)) and y[0] == pytest.approx(1 - 4.5 * 0.01)
+def maps(figure):
+    """Model and state to the map of PIT values and the places of the dots."""
+    found = {}
+    for axes in figure.axes[9:13]:
+        (mesh,) = axes.collections
+        (dots,) = axes.lines
+        found[mesh.get_label()] = mesh, np.transpose(dots.get_data())
+    return found
+
+
+def test_maps_are_densities_of_each_target(figure):
+    found = maps(figure)
+    assert set(found) == {f"{model} {state}" for model, state in EXCESS}
+    for (model, state), excess in EXCESS.items():
+        mesh, _ = found[f"{model} {state}"]
+        values = np.asarray(mesh.get_array())
+        assert values.shape == (9, 10) and values.mean(axis=1) == pytest.approx(np.ones(9))
+        assert values[:, 0] == pytest.approx(np.full(9, 1 - 4.5 * excess))
+        assert mesh.get_clim() == (0, 2)
+
+
+def test_a_row_is_a_target_from_the_top_and_dots_are_outside_the_band():
+    coverage, pit = tables()
+    here = (pit["model"] == "vit") & (pit["state"] == "predicted") & (pit["target"] == "gamma") & (pit["from"] == 0.3)
+    pit["share"] = pit["share"].mask(here, 0.2)
+    mesh, dots = maps(stage.draw(coverage, pit, LABELS))["vit predicted"]
+    row = TARGET_NAMES.index("gamma")
+    assert mesh.get_array()[row, 3] == pytest.approx(2) and mesh.axes.get_ylim() == (9, 0)
+    assert dots[:, 1].astype(int).tolist().count(row) > dots[:, 1].astype(int).tolist().count(row + 1)
+    assert [0.35, row + 0.5] in np.round(dots, 6).tolist()
+
+
+def test_a_dot_for_each_bin_outside(figure):
+    _, pit = tables()
+    for name, (_, dots) in maps(figure).items():
+        model, state = name.split()
+        rows = pit[(pit["model"] == model) & (pit["state"] == state)]
+        assert len(dots) == ((rows["share"] < rows["low"]) | (rows["share"] > rows["high"])).sum()
 
 
 def test_the_wider_band_lies_behind_the_narrower(figure):
     wide, narrow = (area.get_paths()[0].get_extents().height for area in figure.axes[0].collections)
     assert wide > narrow
-    spans = [patch.get_height() for patch in figure.axes[9].patches if hasattr(patch, "get_height")]
-    assert len(spans) == 2 and spans[0] > spans[1]
 
 
 def test_everything_lies_inside_the_panels(figure):
@@ -87,7 +119,6 @@ def test_everything_lies_inside_the_panels(figure):
     low, high = figure.axes[0].get_ylim()
     excess = coverage["coverage"] - coverage["level"]
     assert low < excess.min() and excess.max() < high and low == -high
-    assert figure.axes[9].get_ylim()[1] > 10 * pit["share"].max()
     wild = coverage.assign(coverage=coverage["coverage"].where(coverage["target"] != "joint", 0))
     assert stage.draw(wild, pit, LABELS).axes[0].get_ylim()[0] < -0.95
 

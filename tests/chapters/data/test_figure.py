@@ -8,7 +8,7 @@ import yaml
 from matplotlib.image import imread
 from safetensors.torch import save_file
 
-from lensvit.chapters.data import attention
+from lensvit.chapters.data import attention, claims
 from lensvit.chapters.data import figure as data_figure
 from lensvit.errors import LensvitError
 from lensvit.learning import architectures
@@ -57,22 +57,28 @@ def trained(tmp_path, train_settings):
     return write
 
 
-def run(tiny_run, settings, output, weights=None):
-    data_figure.figure1(settings, tiny_run / "catalog.parquet", tiny_run / "images", output, weights)
+def run(tiny_run, settings, output, weights=None, table=None):
+    data_figure.figure1(settings, tiny_run / "catalog.parquet", tiny_run / "images", output, weights, table)
 
 
 @pytest.mark.slow
 def test_files_are_made_and_repeat_byte_for_byte(tiny_run, settings, trained, tmp_path):
     weights = trained("vit")
     for name in "ab":
-        run(tiny_run, settings, [tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"], weights)
-    for suffix in ("pdf", "png"):
+        output = [tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"]
+        run(tiny_run, settings, output, weights, tmp_path / f"{name}.csv")
+    rows = pd.read_csv(tmp_path / "a.csv")
+    test = pd.read_parquet(tiny_run / "catalog.parquet")["split"] == "test"
+    assert set(rows["systems"]) == {test.sum()} and set(rows["patches"]) == {36}
+    for suffix in ("pdf", "png", "csv"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
 def test_without_attention_the_images_alone(tiny_run, settings, trained, tmp_path, capsys):
     run(tiny_run, settings, [tmp_path / "none.pdf"])
-    run(tiny_run, settings, [tmp_path / "cnn.pdf"], trained("cnn"))
+    run(tiny_run, settings, [tmp_path / "cnn.pdf"], trained("cnn"), tmp_path / "cnn.csv")
+    assert list(pd.read_csv(tmp_path / "cnn.csv")) == list(attention.COLUMNS)
+    assert claims.attention(tmp_path / "cnn.csv", -1) is None
     assert "images alone" in capsys.readouterr().err
     assert (tmp_path / "none.pdf").read_bytes() == (tmp_path / "cnn.pdf").read_bytes()
 
@@ -91,19 +97,25 @@ def shown(pixels=24, scale=0.25):
 
 
 def peak_on_patch(row, column, side=6, heads=12):
-    """Attention (2, 1, heads, tokens, tokens) whose class token looks at one patch in the last layer."""
+    """Attention of two layers whose class token looks at one patch in the last layer, all heads alike."""
     tokens = side**2 + 1
-    maps = np.full((2, 1, heads, tokens, tokens), 1 / tokens)
-    maps[1, 0, :, 0, :] = 0.001
-    maps[1, 0, :, 0, 1 + row * side + column] = 1 - 0.001 * (tokens - 1)
-    return maps
+    weight = np.full((2, 1, heads, tokens, tokens), 1 / tokens)
+    weight[1, 0, :, 0, :] = 0.001
+    weight[1, 0, :, 0, 1 + row * side + column] = 1 - 0.001 * (tokens - 1)
+    return attention.Attention(weight[:, :, :, 0], attention.rollout(weight))
+
+
+def even(count, heads):
+    maps = np.full((count, heads, 6, 6), 1 / 36)
+    return attention.Maps(maps, maps[:, 0], maps[:, 0])
 
 
 @pytest.mark.parametrize(("row", "column"), [(5, 1), (0, 2), (2, 5)])
 def test_a_patch_is_drawn_where_it_lies_on_the_sky(row, column):
-    maps = attention.on_patches(peak_on_patch(row, column), -1)
-    figure = data_figure.draw([shown()], maps)
-    for axes in figure.axes[1:6]:
+    figure = data_figure.draw([shown()], attention.maps_of(peak_on_patch(row, column), -1, False))
+    drawn_on = [axes for axes in figure.axes[1:] if axes.images and axes.get_label() != "<colorbar>"]
+    assert len(drawn_on) == 6
+    for axes in drawn_on:
         (drawn,) = axes.images
         left, right, bottom, top = drawn.get_extent()
         assert (left, right, bottom, top) == (-3, 3, -3, 3) and drawn.origin == "lower"
@@ -114,7 +126,7 @@ def test_a_patch_is_drawn_where_it_lies_on_the_sky(row, column):
 
 def test_the_pixels_on_paper_agree_with_the_sky(tmp_path):
     """A look at the rendered figure: the star and the patch are both at the upper left."""
-    figure = data_figure.draw([shown()], attention.on_patches(peak_on_patch(5, 1), -1))
+    figure = data_figure.draw([shown()], attention.maps_of(peak_on_patch(5, 1), -1, False))
     figure.savefig(tmp_path / "a.png", dpi=200)
     picture = imread(tmp_path / "a.png")[..., :3].sum(axis=-1)
     height, width = picture.shape
@@ -128,33 +140,47 @@ def test_the_pixels_on_paper_agree_with_the_sky(tmp_path):
         assert x < 0.4 * inner.shape[1] and y < 0.4 * inner.shape[0]
 
 
-def test_maps_are_relative_to_an_even_spread():
-    assert attention.on_patches(peak_on_patch(0, 0), 0) == pytest.approx(1.0)
-    assert attention.on_patches(peak_on_patch(3, 4), -1).mean(axis=(2, 3)) == pytest.approx(1.0)
+@pytest.mark.parametrize("is_graded", [False, True])
+def test_maps_are_shares_of_the_weight_of_all_patches(is_graded):
+    maps = attention.maps_of(peak_on_patch(3, 4), -1, is_graded)
+    expected = (1 - 0.036) / (1 - 0.001)
+    for part in (maps.heads, maps.mean):
+        assert part.max(axis=(-2, -1)) == pytest.approx(expected)
+    if not is_graded:
+        assert maps.heads.sum(axis=(-2, -1)) == pytest.approx(1) == maps.rollout.sum()
+
+
+def test_the_number_in_a_panel_is_the_share_of_the_strongest_patch():
+    figure = data_figure.draw([shown()], attention.maps_of(peak_on_patch(3, 4), -1, False))
+    said = [text.get_text() for axes in figure.axes[1:] for text in axes.texts]
+    assert said[1:] == ["96%", "1: 96%", "2: 96%", "3: 96%", "4: 96%"]
 
 
 def test_an_impossible_layer_and_no_square_of_patches():
     with pytest.raises(LensvitError, match="2 layers"):
-        attention.on_patches(peak_on_patch(0, 0), 2)
+        attention.maps_of(peak_on_patch(0, 0), 2, False)
     with pytest.raises(attention.NoAttentionError, match="7 patches fill no square"):
-        attention.on_patches(np.ones((1, 1, 2, 8, 8)), -1)
+        attention.maps_of(attention.Attention(np.ones((1, 1, 2, 8)), np.ones((1, 8))), -1, False)
 
 
 def test_titles_names_and_units():
-    figure = data_figure.draw([shown(), shown(60, 0.1)], np.ones((2, 12, 6, 6)))
-    panels = figure.axes[:12]
-    assert [axes.get_title() for axes in panels[:6]] == [
-        "Image", "Mean of heads", "Head #1", "Head #2", "Head #3", "Head #4",
+    figure = data_figure.draw([shown(), shown(60, 0.1)], even(2, 12))
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == [
+        "Image", "Rollout, all layers", "Mean of the heads", "Heads 1 to 4",
     ]  # fmt: skip
-    assert all("HST" in axes.get_ylabel() and "hst_a" in axes.get_ylabel() for axes in panels[::6])
-    assert all("[arcsec]" in axes.get_xlabel() for axes in panels[6:])
-    assert "[arcsec]" in panels[0].get_ylabel() and figure.axes[12].get_ylabel().startswith("Attention")
+    left = [axes for axes in figure.axes if "arcsec" in axes.get_ylabel()]
+    assert len(left) == 2 and all("HST" in axes.get_ylabel() and "hst_a" in axes.get_ylabel() for axes in left)
+    assert sum("[arcsec]" in axes.get_xlabel() for axes in figure.axes) == 3
+    assert figure.axes[-1].get_ylabel().startswith("Share of the weight")
     assert figure.get_size_inches()[0] == 6.5
 
 
-def test_fewer_heads_than_four():
-    figure = data_figure.draw([shown()], np.ones((1, 2, 6, 6)))
-    assert [axes.get_title() for axes in figure.axes[:4]] == ["Image", "Mean of heads", "Head #1", "Head #2"]
+@pytest.mark.parametrize(("heads", "title"), [(1, "Head 1"), (2, "Heads 1 to 2")])
+def test_fewer_heads_than_four(heads, title):
+    figure = data_figure.draw([shown()], even(1, heads))
+    assert [axes.get_title() for axes in figure.axes[:4]][3] == title
+    assert len([text for axes in figure.axes for text in axes.texts if ": " in text.get_text()]) == heads
 
 
 def test_the_example_is_the_systems_own_noisy_image(tiny_run, recipe):

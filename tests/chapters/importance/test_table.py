@@ -112,5 +112,5 @@ def test_numbers_have_each_reason_and_no_other(tmp_path):
     made(tmp_path, [True] * SYSTEMS)
     content = quoted(claims, tmp_path / "importance.csv", labels={}, **CONFIG, cameras={"hst": "HST", "keck": "K"})
     for reasons in (dict.fromkeys(REASONS[1:], 0), dict.fromkeys([*REASONS, "tired"], 0)):
-        with pytest.raises(ValidationError, match=r"in place of no fit, unexplained, heavy tail"):
+        with pytest.raises(ValidationError, match=r"in place of no fit, no density, unexplained"):
             ImportanceNumbers(**content["importance"] | {"reasons": reasons})

@@ -1,9 +1,11 @@
-"""Figure 2: predictions with their uncertainties against truth, for random test systems."""
+"""Figure 2: predictions against truth, and their errors with the predicted uncertainties, for random test systems."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +21,13 @@ from lensvit.io.settings import read_settings
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGETS, Parameter
 
-HEIGHT = 3.5  # inches
+COLUMNS = 4  # panels side by side
+LEFT, RIGHT, BETWEEN = 0.52, 0.06, 0.36  # room for the numbers at the left of panels, and at the edges [inch]
+TOP, BELOW, GAP = 0.34, 0.44, 0.05  # room for the legend, for labels below a panel, and between panel and strip [inch]
+STRIP = 0.5  # height of a strip of errors, in units of a panel's side
 MARGIN = 0.05  # of the range, on both sides
+ASIDE = 0.012  # between the models of a system in a strip, in units of the range
+INTERVALS = 3  # between ticks, at most
 
 
 def figure2(settings: Path, predictions: list[Path], output: list[Path]) -> None:
@@ -55,7 +62,7 @@ def random_rows(total: int, systems: int, seed: int) -> np.ndarray:
 
 @style.styled
 def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
-    """The figure: one panel a target with mean and standard deviation of the predictions against the truth.
+    """The figure: for each target a panel of predictions against truth, with a strip of their errors below it.
 
     Parameters
     ----------
@@ -64,51 +71,88 @@ def draw(models: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
     labels
         Model to its label.
     """
-    figure = style.constrained_figure(HEIGHT, w_pad=0.02, h_pad=0.03, space=0.03)
     looks = style.looks(models)
-    for axes, parameter in zip(figure.subplots(2, 4).flat, TARGETS, strict=True):
-        _panel(axes, parameter, models, looks)
+    side = (style.WIDTH - LEFT - RIGHT - (COLUMNS - 1) * BETWEEN) / COLUMNS
+    block = side * (1 + STRIP) + GAP + BELOW
+    height = TOP + math.ceil(len(TARGETS) / COLUMNS) * block
+    figure = Figure(figsize=(style.WIDTH, height))
+
+    def place(x: float, y: float, tall: float) -> Axes:
+        return figure.add_axes((x / style.WIDTH, y / height, side / style.WIDTH, tall / height))
+
+    for number, parameter in enumerate(TARGETS):
+        row, column = divmod(number, COLUMNS)
+        left, bottom = LEFT + column * (side + BETWEEN), height - TOP - (row + 1) * block + BELOW
+        panel = place(left, bottom + STRIP * side + GAP, side)
+        strip = place(left, bottom, STRIP * side)
+        _panel(panel, parameter, models, looks)
+        _strip(strip, panel, parameter, models, looks)
+        if column == 0:
+            panel.set_ylabel("Prediction")
+            strip.set_ylabel("Error")
+            figure.align_ylabels([panel, strip])
     handles = [_handle(look, style.literal(labels.get(name, name))) for name, look in looks.items()]
     handles.append(Line2D([], [], color="0.35", linewidth=0.8, label="prediction = truth"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), handletextpad=0.5)
+    figure.legend(handles=handles, loc="upper center", ncols=min(len(handles), 5), handletextpad=0.5, borderaxespad=0.2)
     return figure
 
 
 def _panel(
     axes: Axes, parameter: Parameter, models: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look]
 ) -> None:
-    """Draw the predictions of one target."""
+    """Draw the predictions of one target; no marker hides what lies below it."""
     low, high = _limits(parameter.name, models)
     axes.plot([low, high], [low, high], color="0.35", linewidth=0.8, zorder=1, label="identity")
     for name, table in models.items():
-        look = looks[name]
-        truth, mean, sigma = (table[f"{parameter.name}_{kind}"] for kind in ("truth", "mean", "sigma"))
-        axes.errorbar(
-            truth, mean, sigma, fmt=look.marker, color=look.color, markerfacecolor=look.face, markersize=2.6,
-            markeredgewidth=0.6, elinewidth=0.5, alpha=0.85, label=name,
-        )  # fmt: skip
-    axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
-    axes.set_xlabel(style.quantity(parameter, before="True"))
-    axes.set_ylabel(style.quantity(parameter, before="Predicted"))
-    for axis, intervals in ((axes.xaxis, 3), (axes.yaxis, 4)):  # labels side by side want more room
-        axis.set_major_locator(MaxNLocator(intervals, min_n_ticks=2, steps=[1, 2, 2.5, 4, 5, 10]))
+        axes.plot(table[f"{parameter.name}_truth"], table[f"{parameter.name}_mean"], label=name, **_points(looks[name]))
+    locator = MaxNLocator(INTERVALS, min_n_ticks=2, steps=[1, 2, 2.5, 4, 5, 10])
+    ticks = [float(tick) for tick in np.asarray(locator.tick_values(low, high)) if low <= tick <= high]
+    axes.set(xticks=ticks, yticks=ticks)
+    axes.set(xlim=(low, high), ylim=(low, high))  # at last, since ticks widen them
     axes.ticklabel_format(useOffset=False)
+    axes.tick_params(labelbottom=False, pad=2)
+
+
+def _strip(
+    axes: Axes,
+    panel: Axes,
+    parameter: Parameter,
+    models: Mapping[str, pd.DataFrame],
+    looks: Mapping[str, style.Look],
+) -> None:
+    """Draw the errors of one target with their predicted uncertainties, the models of a system side by side."""
+    axes.axhline(0, color="0.35", linewidth=0.8, zorder=1)
+    low, high = panel.get_xlim()
+    reach = 0.0
+    for number, (name, table) in enumerate(models.items()):
+        truth, mean, sigma = (table[f"{parameter.name}_{kind}"].to_numpy() for kind in ("truth", "mean", "sigma"))
+        aside = (number - (len(models) - 1) / 2) * ASIDE * (high - low)
+        points = _points(looks[name]) | {"linestyle": "none", "markersize": 2.2}
+        axes.errorbar(truth + aside, mean - truth, sigma, label=name, elinewidth=0.5, **points)
+        reach = max(reach, float((np.abs(mean - truth) + sigma).max()))
+    axes.set(xlim=(low, high), ylim=(-(1 + MARGIN) * reach, (1 + MARGIN) * reach))
+    axes.set_xticks(panel.get_xticks())
+    axes.yaxis.set_major_locator(MaxNLocator(INTERVALS, min_n_ticks=3, symmetric=True, steps=[1, 2, 2.5, 4, 5, 10]))
+    axes.ticklabel_format(useOffset=False)
+    axes.tick_params(pad=2)
+    axes.set_xlabel(style.quantity(parameter, before="True"))
+
+
+def _points(look: style.Look) -> dict[str, Any]:
+    """How the points of a model are drawn: small and filled, or open and larger, so that both show at one place."""
+    return {
+        "color": look.color, "linestyle": "none", "marker": look.marker, "markersize": 1.8 if look.filled else 3.2,
+        "markerfacecolor": look.color if look.filled else "none", "markeredgewidth": 0.5,
+    }  # fmt: skip
 
 
 def _limits(target: str, models: Mapping[str, pd.DataFrame]) -> tuple[float, float]:
-    """The range of all truths and of all predictions with their uncertainties."""
-    parts = []
-    for table in models.values():
-        truth, mean, sigma = (table[f"{target}_{kind}"].to_numpy() for kind in ("truth", "mean", "sigma"))
-        parts += [truth, mean - sigma, mean + sigma]
-    values = np.concatenate(parts)
+    """The range of all truths and of all predictions."""
+    values = np.concatenate([table[f"{target}_{kind}"] for table in models.values() for kind in ("truth", "mean")])
     pad = MARGIN * (np.ptp(values) or 1.0)
     return float(values.min() - pad), float(values.max() + pad)
 
 
 def _handle(look: style.Look, label: str) -> Line2D:
     """The legend's entry of a model."""
-    return Line2D(
-        [], [], color=look.color, marker=look.marker, markersize=4, markerfacecolor=look.face, linewidth=0.8,
-        label=rf"{label} (mean $\pm\,1\sigma$)",
-    )  # fmt: skip
+    return Line2D([], [], label=label, **{**_points(look), "linestyle": "-", "linewidth": 0.5})

@@ -11,14 +11,19 @@ import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MultipleLocator
 
 from lensvit.chapters.settings import LabelSettings
 from lensvit.figures import style
-from lensvit.figures.panels import HEADROOM, set_excess_limits, target_panels
+from lensvit.figures.panels import set_excess_limits, target_names, target_panels
 from lensvit.io import tables
 from lensvit.io.settings import read_settings
 
-HEIGHT = 7.4  # inches
+HEIGHT = 7.2  # inches
+HEIGHT_RATIOS = (1.5, 1)  # of the coverage and of the maps
+BAR_WIDTH = 0.03  # of the colour bar, in units of a map
+DENSITY_MAP = "PuOr_r"  # white in the middle, told apart without colour by the dots
+STATES = {"predicted": "as predicted", "recalibrated": "recalibrated"}
 # greys of the range of a calibrated model; the wider one first
 BANDS = {"recalibrated": "0.92", "predicted": "0.80"}
 
@@ -50,7 +55,7 @@ def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> No
 
 @style.styled
 def draw(coverage: pd.DataFrame, pit: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
-    """The figure: nine panels of coverage above and nine histograms below, of each target and of all jointly.
+    """The figure: nine panels of coverage above, of each target and of all jointly, and maps of PIT values below.
 
     Parameters
     ----------
@@ -63,9 +68,10 @@ def draw(coverage: pd.DataFrame, pit: pd.DataFrame, labels: Mapping[str, str]) -
     """
     figure = style.constrained_figure(HEIGHT, w_pad=0.02, h_pad=0.02, space=0.02)
     looks = style.looks(coverage["model"].unique())
-    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
+    # without frames, whose edges the layout puts at 0 or at -0
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=HEIGHT_RATIOS, frameon=False)[:, 0]
     _coverage_panels(above, coverage, looks)
-    _pit_panels(below, pit, looks)
+    _pit_maps(below, pit, labels)
     handles = [_handle(look, style.literal(labels.get(name, name))) for name, look in looks.items()]
     figure.legend(handles=handles + _key(), loc="outside upper center", ncols=3, handlelength=2.5, columnspacing=1.5)
     return figure
@@ -86,23 +92,37 @@ def _coverage_panels(block: SubFigure, coverage: pd.DataFrame, looks: Mapping[st
     set_excess_limits(axes, excess["coverage"])
 
 
-def _pit_panels(block: SubFigure, pit: pd.DataFrame, looks: Mapping[str, style.Look]) -> None:
-    """Draw densities of PIT values, as outlines where they are predicted and as markers where recalibrated."""
+def _pit_maps(block: SubFigure, pit: pd.DataFrame, labels: Mapping[str, str]) -> None:
+    """Draw densities of PIT values: for each model and state a map with a row a target, and dots outside the bands."""
     width = pit["to"] - pit["from"]
-    density = pit.assign(**{name: pit[name] / width for name in ("share", "low", "high")})
-    panels = target_panels(block, "(b) where the truth lies in the prediction", "PIT value", "Density of systems")
-    for target, axes in panels.items():
-        for model, state, rows in _select(density, target):
-            label = f"{model} {state}"
-            if model == density["model"].iloc[0]:
-                axes.axhspan(rows["low"].iloc[0], rows["high"].iloc[0], color=BANDS[state], linewidth=0)
-            if state == "predicted":
-                edges = np.append(rows["from"], rows["to"].iloc[-1])
-                axes.stairs(rows["share"], edges, baseline=None, label=label, **_line(looks[model]))
-            else:
-                axes.plot((rows["from"] + rows["to"]) / 2, rows["share"], label=label, **_markers(looks[model], 1))
-        axes.axhline(1, color="0.35", linewidth=0.8, zorder=1)
-    axes.set(xlim=(0, 1), ylim=(0, HEADROOM * max(1.6, float(density["share"].max()))))
+    outside = (pit["share"] < pit["low"]) | (pit["share"] > pit["high"])
+    density = pit.assign(density=pit["share"] / width, middle=(pit["from"] + pit["to"]) / 2, outside=outside)
+    models, names = list(pit["model"].unique()), target_names()
+    block.suptitle("(b) where the truth lies in the prediction: density of systems", fontsize=8)
+    block.supxlabel("PIT value", fontsize=8)
+    places = block.add_gridspec(len(STATES), len(models) + 1, width_ratios=[1.0] * len(models) + [BAR_WIDTH])
+    for row, state in enumerate(STATES):
+        for column, model in enumerate(models):
+            axes = block.add_subplot(places[row, column])
+            found = density[(density["model"] == model) & (density["state"] == state)]
+            edges = np.append(np.unique(found["from"]), found["to"].max())
+            values = found.pivot(index="target", columns="from", values="density").loc[list(names)]
+            drawn = axes.pcolormesh(
+                edges, np.arange(len(names) + 1), values, cmap=DENSITY_MAP, vmin=0, vmax=2, edgecolors="white",
+                linewidth=0.3, label=f"{model} {state}",
+            )  # fmt: skip
+            dots = found[found["outside"]]
+            heights = [list(names).index(target) + 0.5 for target in dots["target"]]
+            axes.plot(dots["middle"], heights, linestyle="none", marker="o", markersize=2, color="black")
+            axes.set_title(f"{style.literal(labels.get(model, model))}, {STATES[state]}", loc="left", pad=3)
+            axes.set(xlim=(0, 1), ylim=(len(names), 0))
+            axes.set_yticks(np.arange(len(names)) + 0.5, list(names.values()))
+            axes.tick_params(axis="y", length=0, labelleft=column == 0)
+            axes.tick_params(axis="x", labelbottom=row == len(STATES) - 1)
+            axes.xaxis.set_major_locator(MultipleLocator(0.25))
+            axes.xaxis.set_major_formatter("{x:g}")
+    bar = block.colorbar(drawn, cax=block.add_subplot(places[:, -1]), ticks=[0, 1, 2], extend="max")
+    bar.set_label("1: uniform; dot: outside the range if calibrated", labelpad=4)
 
 
 def _select(table: pd.DataFrame, target: str) -> Iterator[tuple[str, str, pd.DataFrame]]:

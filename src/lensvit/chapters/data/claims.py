@@ -8,9 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from lensvit.chapters.data.numbers import Dataset, Instrument, Multiplicity, Part, PrintedPrior, PrintedPsf
+from lensvit.chapters.data.numbers import (
+    AttentionNumbers,
+    Dataset,
+    Instrument,
+    Multiplicity,
+    Part,
+    PrintedPrior,
+    PrintedPsf,
+    Spread,
+)
+from lensvit.chapters.data.settings import COLLAPSED
 from lensvit.chapters.quoting import Context
 from lensvit.io.files import read_json
+from lensvit.io.tables import read_csv
 from lensvit.parameters import PARAMETERS, priors
 
 RARE = 0.005  # a share of systems that is not worth a word
@@ -40,6 +51,47 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         instruments=[Instrument(name=name, **entry) for name, entry in config["instruments"].items()],
         psf_radii=kernels[0].radii,
         psfs=kernels,
+    )
+
+
+def attention(table: Path, layer: int) -> AttentionNumbers | None:
+    """What the attention does that figure 1 shows; None if the network has none to show.
+
+    Parameters
+    ----------
+    table
+        attention.csv, see :func:`lensvit.chapters.data.attention.table`; its map is "none" if there is none to show.
+    layer
+        Index of the layer that is shown; -1 is the last.
+    """
+    measures = ("strongest", "entropy", "effective")
+    rows = read_csv(table, "map", columns=("layer", "systems", "patches", *measures, "same"))
+    if rows["map"].iloc[0] == "none":
+        return None
+    layers = int(rows["layer"].max())
+    number = layer % layers + 1
+    rollout, mean = (rows[rows["map"] == name] for name in ("rollout", "mean"))
+    single = rows.drop(index=[*rollout.index, *mean.index])
+    shown = single[single["layer"] == number]
+    collapsed = shown[shown["effective"] < COLLAPSED]
+
+    def spread(part: pd.DataFrame) -> Spread:
+        return Spread(**{name: float(part[name].mean()) for name in measures})
+
+    return AttentionNumbers(
+        systems=int(shown["systems"].iloc[0]),
+        patches=int(shown["patches"].iloc[0]),
+        layers=layers,
+        layer=number,
+        heads=len(shown),
+        single=spread(shown),
+        mean=spread(mean[mean["layer"] == number]),
+        rollout=spread(rollout),
+        threshold=COLLAPSED,
+        collapsed=[int(head) for head in collapsed["map"]],
+        share=None if collapsed.empty else float(collapsed["strongest"].min()),
+        same=None if collapsed.empty else float(collapsed["same"].min()),
+        collapsed_everywhere=int((single["effective"] < COLLAPSED).sum()),
     )
 
 

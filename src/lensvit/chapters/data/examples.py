@@ -50,6 +50,23 @@ def choose_examples(systems: pd.DataFrame, ids: Sequence[str], labels: Mapping[s
     return pd.concat(parts).reset_index(drop=True)
 
 
+def choose_sample(systems: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """Random systems of the test split, rows of the catalogue; all of them where there are fewer.
+
+    Parameters
+    ----------
+    systems
+        The whole catalogue.
+    count
+        How many.
+    seed
+        The seed of the run.
+    """
+    test = systems[systems["split"] == "test"]
+    lots = pd.Series([derive(seed, "sample", name) for name in test["id"]], index=test.index)
+    return test.loc[lots.sort_values().index[:count]].reset_index(drop=True)
+
+
 def _named(systems: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
     unknown = [name for name in ids if name not in set(systems["id"])]
     if unknown:

@@ -11,25 +11,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec, SubplotSpec
 from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 from scipy.ndimage import gaussian_filter
 
 from lensvit.chapters.data import attention
-from lensvit.chapters.data.examples import choose_examples
-from lensvit.chapters.data.settings import Figure1Settings
+from lensvit.chapters.data.attention import Maps
+from lensvit.chapters.data.examples import choose_examples, choose_sample
+from lensvit.chapters.data.settings import CONTOURS, HEADS, SOFTENING, SYSTEMS, Figure1Settings
 from lensvit.figures import style
 from lensvit.io import tables
+from lensvit.io.files import write_text
 from lensvit.io.images import open_images
 from lensvit.io.settings import read_settings
 from lensvit.lensing.noise import noise
 
-HEADS = 4  # how many are shown by themselves
 IMAGE_MAP, ATTENTION_MAP = "gray", "inferno"
-SOFTENING = 2.0  # background sigmas at which the asinh stretch turns logarithmic
 CONTOUR_COLOUR = "#56B4E9"  # visible on dark and on bright ground
-CONTOURS = (0.35, 0.7)  # levels, as shares of the range of the stretched image
 SMOOTHING = 0.06  # standard deviation of the smoothing of the image for its contours [arcsec]
+GAP = 0.05  # between panels, in units of a panel's side
 LABEL_WIDTH, TOP, BOTTOM, BAR_WIDTH = 0.78, 0.2, 0.36, 0.5  # inches around the panels
 TICK = 2.0  # arcsec between ticks
 
@@ -71,8 +73,15 @@ class Example:
         return np.arcsinh(image / softening) / np.arcsinh(max(float(self.image.max()), softening) / softening)
 
 
-def figure1(settings: Path, catalog: Path, images: Path, output: list[Path], weights: Path | None = None) -> None:
-    """Draw figure 1.
+def figure1(
+    settings: Path,
+    catalog: Path,
+    images: Path,
+    output: list[Path],
+    weights: Path | None = None,
+    measures: Path | None = None,
+) -> None:
+    """Draw figure 1, and measure the attention that it shows.
 
     Parameters
     ----------
@@ -87,6 +96,9 @@ def figure1(settings: Path, catalog: Path, images: Path, output: list[Path], wei
     weights
         models/{model}/ of a vision transformer; without it, or without attention over a square of patches, the figure
         shows the images alone.
+    measures
+        attention.csv: see :func:`lensvit.chapters.data.attention.table`, over random test systems; one row whose map is
+        "none" where the figure shows the images alone. None: not written.
 
     Raises
     ------
@@ -95,14 +107,21 @@ def figure1(settings: Path, catalog: Path, images: Path, output: list[Path], wei
     """
     choice = read_settings(settings, Figure1Settings)
     labels = {psf: camera.label for psf, camera in choice.cameras.items()}
-    rows = choose_examples(tables.read_catalog(catalog), choice.examples, labels, choice.seed)
+    systems = tables.read_catalog(catalog)
+    rows = choose_examples(systems, choice.examples, labels, choice.seed)
     examples = [example(row, images, labels) for _, row in rows.iterrows()]
-    maps = None
+    maps, measured = None, attention.NOTHING
     if weights is not None:
+        both = pd.concat([rows, choose_sample(systems, SYSTEMS, choice.seed)], ignore_index=True)
         try:
-            maps = attention.attention_maps(rows, images, weights, choice.layer)
+            found, is_graded = attention.look(both, images, weights)
+            first, others = found.split(len(rows))
+            maps = attention.maps_of(first, choice.layer, is_graded)
+            measured = attention.table(others)
         except attention.NoAttentionError as reason:
             print(f"figure 1 shows the images alone: {reason}", file=sys.stderr)
+    if measures is not None:
+        write_text(measures, measured.to_csv(index=False, float_format="%.6g"))
     style.save(draw(examples, maps), output)
 
 
@@ -130,7 +149,7 @@ def example(row: pd.Series, images: Path, labels: dict[str, str]) -> Example:
 
 
 @style.styled
-def draw(examples: Sequence[Example], maps: np.ndarray | None) -> Figure:
+def draw(examples: Sequence[Example], maps: Maps | None) -> Figure:
     """The figure of n systems.
 
     Parameters
@@ -138,51 +157,70 @@ def draw(examples: Sequence[Example], maps: np.ndarray | None) -> Figure:
     examples
         The systems.
     maps
-        (n, heads, side, side) attention; None shows the images alone.
+        Where a network looks in each of them; None shows the images alone.
     """
     return _images_alone(examples) if maps is None else _with_attention(examples, maps)
 
 
-def _grid(rows: int, columns: int, right: float, top: float) -> tuple[Figure, np.ndarray]:
-    """Square panels that touch, (rows, columns), with room for labels at the left and below."""
+def _grid(rows: int, columns: int, right: float, top: float) -> tuple[Figure, GridSpec]:
+    """A grid of square panels that nearly touch, (rows, columns), with room for labels at the left and below."""
     side = (style.WIDTH - LABEL_WIDTH - right) / columns
     height = rows * side + top + BOTTOM
     figure = Figure(figsize=(style.WIDTH, height))
     left, width = LABEL_WIDTH / style.WIDTH, columns * side / style.WIDTH
     grid = figure.add_gridspec(
         rows, columns, left=left, right=left + width, bottom=BOTTOM / height, top=1 - top / height,
-        wspace=0.06, hspace=0.06,
+        wspace=GAP, hspace=GAP,
     )  # fmt: skip
-    return figure, grid.subplots(squeeze=False)
+    return figure, grid
 
 
 def _images_alone(examples: Sequence[Example]) -> Figure:
     """The figure without attention: one row of images."""
-    figure, panels = _grid(1, len(examples), right=0.05, top=0.2)
-    for column, (axes, shown) in enumerate(zip(panels[0], examples, strict=True)):
+    figure, grid = _grid(1, len(examples), right=0.05, top=0.2)
+    panels = grid.subplots(squeeze=False)[0]
+    for column, (axes, shown) in enumerate(zip(panels, examples, strict=True)):
         draw_image(axes, shown)
         axes.set_title(_name(shown, ", "), pad=3)
         _axes(axes, shown, left=column == 0, bottom=True)
-    panels[0, 0].set_ylabel(r"$y$ [arcsec]")
+    panels[0].set_ylabel(r"$y$ [arcsec]")
     return figure
 
 
-def _with_attention(examples: Sequence[Example], maps: np.ndarray) -> Figure:
-    """The figure with attention: a row for each system, with its image, the mean over heads and the first heads."""
-    heads = min(HEADS, maps.shape[1])
-    figure, panels = _grid(len(examples), 2 + heads, right=BAR_WIDTH, top=TOP)
-    titles = ["Image", "Mean of heads", *(f"Head #{number + 1}" for number in range(heads))]
-    for axes, title in zip(panels[0], titles, strict=True):
-        axes.set_title(title, pad=3)
-    for number, (row, shown) in enumerate(zip(panels, examples, strict=True)):
+def _with_attention(examples: Sequence[Example], maps: Maps) -> Figure:
+    """The figure with attention: a row for each system, with its image, rollout, the mean over heads and the heads."""
+    heads = min(HEADS, maps.heads.shape[1])
+    figure, grid = _grid(len(examples), 4, right=BAR_WIDTH, top=TOP)
+    for number, shown in enumerate(examples):
+        row = [figure.add_subplot(grid[number, column]) for column in range(4)]
         draw_image(row[0], shown)
-        for axes, received in zip(row[1:], [maps[number].mean(axis=0), *maps[number, :heads]], strict=True):
-            drawn = _attention(axes, shown, received)
-        for axes in row:
+        for axes, share in zip(row[1:3], (maps.rollout[number], maps.mean[number]), strict=True):
+            drawn = _attention(axes, shown, share)
+        for axes in row[:3]:
             _axes(axes, shown, left=axes is row[0], bottom=number == len(examples) - 1)
         row[0].set_ylabel(_name(shown, "\n") + "\n" + r"$y$ [arcsec]")
-    _colour_bar(figure, panels, drawn)
+        row[3].set_axis_off()  # for its title
+        for head, axes in enumerate(_quarters(figure, grid[number, 3], heads)):
+            _attention(axes, shown, maps.heads[number, head], label=f"{head + 1}: ")
+            axes.set(xticks=[], yticks=[])
+        if number == 0:
+            titles = (
+                "Image",
+                "Rollout, all layers",
+                "Mean of the heads",
+                "Head 1" if heads == 1 else f"Heads 1 to {heads}",
+            )
+            for axes, title in zip(row, titles, strict=True):
+                axes.set_title(title, pad=3)
+    ends = grid[0, 3].get_position(figure), grid[len(examples) - 1, 3].get_position(figure)
+    _colour_bar(figure, ends, drawn)
     return figure
+
+
+def _quarters(figure: Figure, place: SubplotSpec, count: int) -> list[Axes]:
+    """Up to four small panels in the place of a large one."""
+    inner = place.subgridspec(2, 2, wspace=GAP, hspace=GAP)
+    return [figure.add_subplot(inner[number // 2, number % 2]) for number in range(count)]
 
 
 def draw_image(axes: Axes, shown: Example) -> None:
@@ -193,22 +231,33 @@ def draw_image(axes: Axes, shown: Example) -> None:
     )  # fmt: skip
 
 
-def _attention(axes: Axes, shown: Example, received: np.ndarray) -> AxesImage:
-    """Draw one map (side, side), bright at its own peak, with contours of the image and the height of the peak."""
-    peak = float(received.max())
+def _attention(axes: Axes, shown: Example, share: np.ndarray, label: str = "") -> AxesImage:
+    """Draw one map (m, m), bright at its own peak, with contours of the image and the share of the strongest patch.
+
+    Parameters
+    ----------
+    axes
+        The panel.
+    shown
+        The system.
+    share
+        Share of the weight on the patch at each place.
+    label
+        What stands before the number; a panel with a label is small.
+    """
+    peak = float(share.max())
     drawn = axes.imshow(
-        received / peak, cmap=ATTENTION_MAP, origin="lower", extent=shown.extent, vmin=0, vmax=1,
-        interpolation="bilinear",
+        share / peak, cmap=ATTENTION_MAP, origin="lower", extent=shown.extent, vmin=0, vmax=1,
+        interpolation="nearest",
     )  # fmt: skip
     smooth = gaussian_filter(shown.image, SMOOTHING / shown.pixel_scale)
     left, _, bottom, _ = shown.extent
     ny, nx = smooth.shape
     x = left + (np.arange(nx) + 0.5) * shown.pixel_scale
     y = bottom + (np.arange(ny) + 0.5) * shown.pixel_scale
-    axes.contour(x, y, shown.stretched(smooth), CONTOURS, colors=CONTOUR_COLOUR, linewidths=0.5)
+    axes.contour(x, y, shown.stretched(smooth), CONTOURS, colors=CONTOUR_COLOUR, linewidths=0.3 if label else 0.5)
     axes.text(
-        0.04, 0.04, rf"$\times${peak:.{0 if peak >= 10 else 1}f}", color="white",
-        fontsize=style.SMALL, transform=axes.transAxes,
+        0.04, 0.04, f"{label}{100 * peak:.0f}%", color="white", fontsize=style.SMALL, transform=axes.transAxes,
         path_effects=[withStroke(linewidth=1.2, foreground="black")],
     )  # fmt: skip
     return drawn
@@ -229,10 +278,10 @@ def _name(shown: Example, between: str) -> str:
     return style.literal(f"{shown.instrument}{between}{shown.psf}")
 
 
-def _colour_bar(figure: Figure, panels: np.ndarray, drawn: AxesImage) -> None:
-    """Draw the colour bar of the attention maps at the right of the panels."""
-    top, bottom = panels[0, -1].get_position(), panels[-1, -1].get_position()
+def _colour_bar(figure: Figure, ends: tuple[Bbox, Bbox], drawn: AxesImage) -> None:
+    """Draw the colour bar of the attention maps at the right of the panels, between the first and the last of them."""
+    top, bottom = ends
     place = (top.x1 + 0.08 / style.WIDTH, bottom.y0, 0.09 / style.WIDTH, top.y1 - bottom.y0)
     bar = figure.colorbar(drawn, cax=figure.add_axes(place), ticks=[0, 0.5, 1])
-    bar.set_label(r"Attention / its peak in the panel ($\times$: peak / even spread)")
+    bar.set_label("Share of the weight / that of the strongest patch (number in the panel)")
     bar.ax.tick_params(direction="out", size=2, pad=1.5)

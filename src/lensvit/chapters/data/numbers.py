@@ -89,6 +89,37 @@ class PrintedPsf(Numbers):
     test: int = Field(description="test images with it")
 
 
+class Spread(Numbers):
+    """How attention spreads over the patches, on average over systems."""
+
+    strongest: float = Field(description="share of the weight of all patches that falls on the strongest")
+    entropy: float = Field(description="entropy of the weights, in units of that of an even spread")
+    effective: float = Field(description="effective number of patches: exponential of the entropy")
+
+
+class AttentionNumbers(Numbers):
+    """What the attention of figure 1 does, over random test systems."""
+
+    systems: int = Field(description="random test systems over which it is averaged")
+    patches: int = Field(description="patches of an image")
+    layers: int = Field(description="layers of the network")
+    layer: int = Field(description="the layer that is shown, from 1")
+    heads: int = Field(description="heads of a layer")
+    single: Spread = Field(description="a single head of the layer, on average over the heads")
+    mean: Spread = Field(description="the mean over the heads of the layer")
+    rollout: Spread = Field(description="attention rollout through all layers")
+    threshold: float = Field(description="effective patches below which the attention of a head has collapsed")
+    collapsed: list[int] = Field(description="heads of the layer that have collapsed, from 1")
+    share: float | None = Field(
+        description="least mean share of the weight on the strongest patch of a collapsed head; null: none"
+    )
+    same: float | None = Field(
+        description="least share of systems in which a collapsed head prefers the patch that it prefers most often; "
+        "null: none"
+    )
+    collapsed_everywhere: int = Field(description="heads of all layers that have collapsed")
+
+
 class Part(Numbers):
     """What the chapter gives to numbers.json."""
 

@@ -8,6 +8,13 @@ from lensvit.io.settings import Seeded, Settings
 from lensvit.lensing.settings import LabelledCamera
 from lensvit.simulation.settings import SimulateSettings
 
+# what figure 1 and its caption have in common
+HEADS = 4  # heads that are shown by themselves, at most
+SYSTEMS = 100  # test systems over which the attention is averaged, at most
+CONTOURS = (0.35, 0.7)  # levels of the contours, as shares of the range of the stretched image
+SOFTENING = 2.0  # background sigmas at which the asinh stretch turns logarithmic
+COLLAPSED = 2.0  # effective patches below which the attention of a head has collapsed
+
 
 class Figure1Settings(Seeded):
     """Settings of the stage ``figure1``."""
