@@ -199,7 +199,7 @@ def arguments(stage, folder):
         result[name] = [path] if "list" in str(hints[name]) else path
     plain = {"split": "test", "first": 0, "count": 1, "amplitudes": "known", "goal": 0.01,
              "chapter": [f"{chapter}={folder / 'rows.csv'}" for chapter in CHAPTERS for _ in CHAPTERS[chapter].tables],
-             "templates": ROOT / "paper", "benchmarks": folder}  # fmt: skip
+             "templates": ROOT / "paper", "benchmarks": folder, "inputs": ["graded60"]}  # fmt: skip
     return result | {name: value for name, value in plain.items() if name in parameters(stage)}
 
 
