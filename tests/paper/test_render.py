@@ -550,6 +550,14 @@ def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -
     assert r"\label{tab:rmse}" in render(old, tmp_path)
 
 
+def test_the_published_order_of_networks_has_a_verdict(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert "In the original paper the transformer has the smaller overall error, and the smaller error for" in text
+    assert text.count("confirmed for") + text.count("reversed for") + text.count("left open for") >= 2
+    assert "The original's order of the two kinds of network" in text
+    assert "In the original paper the" not in " ".join(render(with_models(1), tmp_path).split())
+
+
 def test_what_the_resize_loses_stands_in_the_text(tmp_path: Path) -> None:
     content = numbers()
     text = " ".join(render(content, tmp_path).split())

@@ -224,3 +224,29 @@ def test_the_numbers_of_the_paper(tmp_path: Path) -> None:
 def test_a_column_that_nothing_explains(tmp_path: Path) -> None:
     with pytest.raises(LensvitError, match="Table 1 has a column strange"):
         numbers(tables(tmp_path, "vit", "strange"), context(tmp_path))
+
+
+def test_the_published_order_is_confirmed_reversed_or_open() -> None:
+    columns = [A | {"reference": "published_vit"}, B | {"reference": "published_resnet"}, PRIOR]
+
+    def entry(target: str, a: float, b: float, first: float, second: float) -> dict[str, Any]:
+        made = row(target, a, b)
+        return made | {"values": made["values"] | {"published_vit": first, "published_resnet": second}}
+
+    rows = [
+        entry("overall", 0.5, 0.4, 0.3, 0.6),
+        entry("gamma", 0.4, 0.5, 0.3, 0.6),
+        entry("e1", 0.4, 0.41, 0.3, 0.6),
+        entry("e2", 0.4, 0.5, 0.6, 0.3),
+        entry("theta_E", 0.5, 0.4, 0.6, 0.3),
+    ]
+    found = claims(columns, rows)["question"]
+    assert (found["first"]["key"], found["second"]["key"], found["overall"]) == ("a", "b", "reversed")
+    names = {name: [entry["target"] for entry in found[name]] for name in ("ahead", "behind", "confirmed", "reversed")}
+    assert names == {
+        "ahead": ["gamma", "e1"], "behind": ["e2", "theta_E"], "confirmed": ["gamma", "theta_E"], "reversed": ["e2"],
+    }  # fmt: skip
+    assert [entry["target"] for entry in found["open"]] == ["e1"]
+    assert claims([A | {"reference": "published_vit"}, B, PRIOR], rows)["question"] is None
+    twice = [A | {"reference": "published_vit"}, B | {"reference": "published_resnet"}, {**A, "key": "c"}, PRIOR]
+    assert claims([*twice[:2], {**twice[0], "key": "c"}, PRIOR], rows)["question"] is None

@@ -230,6 +230,8 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         One entry for each model, see :func:`against_prior`.
     published
         One entry for each model with a published counterpart, see :func:`against_published`.
+    question
+        Whether the published lead of one kind of network over the other is found again, see :func:`question`.
     chance
         Share of comparisons of equals whose difference is clear.
     clear, strong, weak
@@ -261,6 +263,7 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         "scatter": next((model["scatter"] for model in models if model.get("scatter") is not None), None),
         "prior": [against_prior(targets, model) for model in models],
         "published": [against_published(rows, model) for model in models if model.get("reference")],
+        "question": question(rows, models),
         "chance": math.erfc(CLEAR / math.sqrt(2)),
         "clear": CLEAR,
         "strong": STRONG,
@@ -434,3 +437,43 @@ def against_published(rows: Sequence[RowEntry], model: ColumnEntry) -> dict[str,
             clear = is_clear(difference, relative * math.hypot(value, published * size))
             groups["level" if not clear else "lower" if difference < 0 else "higher"].append(row)
     return {"column": model, "reference": reference, "ratio": ratio, "ratio_error": ratio_error, **groups}
+
+
+def question(rows: Sequence[RowEntry], models: Sequence[ColumnEntry]) -> dict[str, Any] | None:
+    """Whether the published leads of two kinds of network are found again.
+
+    Returns
+    -------
+    None
+        If there is not just one model for each of the published ones.
+    first, second
+        The models' columns, that whose published counterpart has the smaller overall error first.
+    overall
+        What was found of the overall error: "confirmed" (the published leader is clearly ahead), "reversed" (the other
+        one is) or "open".
+    ahead, behind
+        The rows of targets in which the published counterpart of ``first`` has the smaller error, and the others.
+    confirmed, reversed, open
+        The rows of targets by what was found.
+    """
+    kept = {model["reference"]: model for model in models if model.get("reference")}
+    if len(kept) < 2 or sum(bool(model.get("reference")) for model in models) > 2:
+        return None
+    overall = next(row for row in rows if row["target"] == OVERALL)
+    first, second = sorted(kept.values(), key=lambda model: overall["values"][model["reference"]])
+    groups: dict[str, list[RowEntry]] = {name: [] for name in ("ahead", "behind", "confirmed", "reversed", "open")}
+    for row in rows:
+        if row["target"] not in SUMMARIES:
+            values = row["values"]
+            groups["ahead" if values[first["reference"]] < values[second["reference"]] else "behind"].append(row)
+            groups[_found(row, first, second)].append(row)
+    return {"first": first, "second": second, "overall": _found(overall, first, second), **groups}
+
+
+def _found(row: RowEntry, first: ColumnEntry, second: ColumnEntry) -> str:
+    """What a row says of the published lead of one of two models."""
+    found = compare(row, first["key"], second["key"])
+    if not found["clear"]:
+        return "open"
+    published = row["values"][first["reference"]] - row["values"][second["reference"]]
+    return "confirmed" if (found["difference"] < 0) == (published < 0) else "reversed"
