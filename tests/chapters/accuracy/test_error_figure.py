@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from lensvit.chapters.accuracy import error_figure
+from lensvit.figures import style
 from lensvit.io import tables
 from lensvit.parameters import TARGET_NAMES
 
@@ -38,7 +40,8 @@ def test_it_counts_every_system_once(predictions):
     models = tables.read_predictions(predictions)
     axes = error_figure.draw(models, LABELS).axes
     outlines = [patch for patch in axes[0].patches if patch.get_label() in models]
-    shares = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    legend = axes[0].get_legend()
+    shares = [text.get_text() for text in legend.get_texts()] if legend else ["0.0%"] * len(models)
     for patch, share, table in zip(outlines, shares, models.values(), strict=True):
         half = axes[0].get_xlim()[1]
         beyond = np.abs(error_figure.percentages(table, "theta_E")) > half
@@ -103,3 +106,11 @@ def test_any_number_of_models(predictions, count):
     table = tables.read_predictions(predictions[:1])["vit"]
     models = {f"model{number}": table.iloc[:20] for number in range(count)}
     assert len(error_figure.draw(models, {}).axes[0].get_legend().get_texts()) == count
+
+
+def test_shares_outside_are_named_where_there_are_any():
+    looks = {"vit": style.LOOKS[0]}
+    for values, said in ((np.linspace(-0.9, 0.9, 50), False), (np.append(np.linspace(-0.9, 0.9, 50), 2.0), True)):
+        axes = Figure().subplots()
+        error_figure._histograms(axes, {"vit": values}, 1.0, looks)
+        assert (axes.get_legend() is not None) == said

@@ -27,6 +27,7 @@ SIGMAS = 4.0  # half the range of the errors in units of sigma
 BAND = "#F0E442"  # colour of the limit's band
 CENTRAL = 0.68  # the share of systems within the limit's band
 HEADROOM = 1.7  # the panel's height in units of the highest bin, above which the shares outside are written
+BARE, NONE = 1.1, "0.0%"  # that height where all of these are as good as none
 
 
 def figure3(
@@ -209,7 +210,7 @@ def _histograms(
     normal
         Whether they are densities of all systems, with a unit normal beside them.
     """
-    handles, top = [], 0.0
+    handles, top, shares = [], 0.0, []
     for name, values in errors.items():
         look = looks[name]
         edges = np.linspace(-half, half, _bins(len(values)) + 1)
@@ -219,14 +220,18 @@ def _histograms(
         if look is style.LOOKS[0]:
             axes.stairs(heights, edges, color=look.color, fill=True, alpha=0.2)
         top = max(top, float(heights.max()))
-        handles.append(_line(look, label=f"{100 * outside(values, half):.1f}%", linewidth=1.0))
+        shares.append(f"{100 * outside(values, half):.1f}%")
+        handles.append(_line(look, label=shares[-1], linewidth=1.0))
     if normal:
         x = np.linspace(-half, half, 201)
         density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
         axes.plot(x, density, color="black", linewidth=0.8, label="unit normal")
         top = max(top, float(density.max()))
     axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
-    axes.set(xlim=(-half, half), ylim=(0, HEADROOM * (top or 1.0)))
+    said = any(share != NONE for share in shares)
+    axes.set(xlim=(-half, half), ylim=(0, (HEADROOM if said else BARE) * (top or 1.0)))
+    if not said:
+        return
     axes.legend(
         handles=handles, title="outside", loc="upper right", fontsize=style.SMALL, title_fontsize=style.SMALL,
         handlelength=1.6, handletextpad=0.4, labelspacing=0.15, borderaxespad=0.1, borderpad=0.2,
