@@ -27,7 +27,7 @@ from lensvit.parameters import PARAMETERS, priors
 RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
     "hst_acs": ("spectral_index", "despace_um"),
-    "keck_ao": ("r0", "residual_nm", "jitter_mas"),
+    "keck_ao": ("r0", "residual_nm", "jitter_mas", "zenith_angle_deg", "outer_scale"),
     "fits": (),
 }
 SPLITS = ("train", "validation", "test")
