@@ -81,6 +81,11 @@ def table_file(name):
     return f"{RUN}/tables/{name}.csv"
 
 
+# the network whose attention figure 1 shows, none or one, and what is measured of it
+ATTENDING = [model for model in [CONFIG.figures.attention_model] if model is not None]
+ATTENTION = [table_file("attention") for model in ATTENDING]
+
+
 def figure_file(name, suffix="pdf"):
     """A figure of the paper."""
     return f"{RUN}/figures/{name}.{suffix}"

@@ -1,9 +1,5 @@
 # catalog.parquet, images, models/{model}/ -> figures/figure1, tables/attention.csv; psf/ -> preview.png
 
-ATTENDING = [model for model in [CONFIG.figures.attention_model] if model is not None]
-ATTENTION = [table_file("attention") for model in ATTENDING]
-
-
 rule figure1:
     input:
         **large(

@@ -19,7 +19,7 @@ rule numbers:
         histories=of_models(rules.train.output.history),
         provenance=of_models(rules.train.output.provenance),
         psfs=of_psfs(rules.psf.output.summary),
-        attention=rules.figure1.output.table,
+        attention=ATTENTION,
     output:
         f"{RUN}/numbers.json",
     log:
@@ -35,7 +35,7 @@ rule numbers:
         chapters=[f"{name}={path}" for name, paths in TABLES.items() for path in paths],
         # durations as they were; a by-product of the jobs and no reason to run again
         benchmarks=f"{RUN}/benchmarks",
-        attention=[f"--attention {path}" for path in rules.figure1.output.table],
+        attention=[f"--attention {path}" for path in ATTENTION],
     message:
         "the numbers of the paper"
     shell:

@@ -19,7 +19,9 @@ class InputGrid(Settings):
     """What a network sees of an image: its own pixels."""
 
     image_size: int = Field(ge=1, le=100_000, description="side of the input [pixel]")
-    resize: Literal["bilinear", "area", "graded"] = Field(description="how an image becomes as large as the input")
+    resize: Literal["bilinear", "area", "graded"] = Field(
+        description="how an image becomes as large as the input: bilinear, area or graded"
+    )
 
     @property
     def key(self) -> str:
