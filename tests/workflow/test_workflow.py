@@ -168,7 +168,8 @@ def test_delays_need_neither_limit_nor_refinement(fresh):
 
 def test_a_full_posterior_trains_that_model_and_its_variant_alone(smoke):
     planned = smoke.planned(overlay="models: {resnet: {posterior: full}}")
-    own = {"train": 2, "evaluate": 2, "evaluate_validation": 1, "refine": 1, "figure10": 1}  # its variant in the ablation too
+    # its variant in the ablation too
+    own = {"train": 2, "evaluate": 2, "evaluate_validation": 1, "refine": 1, "figure10": 1}
     expected = {"settings": 3, **AFTER_DRAWS, **own}
     del expected["mcmc"]  # from the draws of the first model
     assert planned == expected
