@@ -71,6 +71,9 @@ def _start(name: str, parts: Mapping[tuple[str, ...], Rows], context: Context) -
             for camera in cameras
             if (name, camera) in parts
         ],
+        shared=None if pd.isna(overall["shared"]) else int(overall["shared"]),
+        apart=number(overall["apart"]),
+        first_ratio=number(overall["first_ratio"]),
     )
 
 

@@ -51,6 +51,15 @@ class FitStart(FitCounts, Start):
     most: Extreme | None = Field(description="target with the largest ratio of error and limit; null: there is none")
     at_limit: bool = Field(description="whether all targets' errors are near the limit")
     instruments: list[InstrumentFits] = Field(description="one an instrument; empty where there is only one")
+    shared: int | None = Field(
+        description="systems whose fits from this and from the first start converged; null for the first"
+    )
+    apart: float | None = Field(
+        description="root mean square difference of these fits, in units of sigma; null: there are none"
+    )
+    first_ratio: float | None = Field(
+        description="the first start's overall error over the limit for these systems; null: there are none"
+    )
 
 
 class FitValues(Numbers):

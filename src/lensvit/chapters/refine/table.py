@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from lensvit.io.products import refined_errors
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.compare import compared, scored
-from lensvit.statistics.metrics import bootstrap_weights
+from lensvit.statistics.metrics import bootstrap_weights, with_overall
 
 MEASURED = ("rmse", "limit", "ratio", "z", "network")  # columns with a standard error
+BESIDE = ("shared", "apart", "first_ratio")  # columns of other starts than the first
 PRIOR = "prior"  # the start at the means of the priors, beside those from draws of a model
 
 
@@ -37,7 +39,9 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
         converged systems, and empty where there is none: rmse, limit (of information, root mean square over the same
         systems), ratio (rmse / limit), z (root mean square of error / sigma), and network (the rmse of the model before
         the fits), each with the bootstrap standard error ``{column}_error`` behind it, which is paired for the ratio;
-        and sigma (median).
+        and sigma (median). Where there are several starts, shared is the number of systems whose fits from this and
+        from the first one have converged, apart the root mean square of the difference of both in units of this one's
+        sigma, and first_ratio the first one's ratio of rmse and limit for these systems.
 
     Raises
     ------
@@ -45,14 +49,16 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
         If a file is absent or broken, or predictions lack a system.
     """
     models = tables.read_predictions(predictions) if predictions else {}
-    parts = []
+    parts, first = [], tables.read_refined(Path(refined[0]))
     for path in map(Path, refined):
         table = tables.read_refined(path)
         for instrument in with_all(table["instrument"].unique()):
-            rows = _rows(of_group(table, "instrument", instrument), models.get(path.stem), path)
-            parts.append(rows.assign(start=path.stem, instrument=instrument))
+            some = of_group(table, "instrument", instrument)
+            rows = _rows(some, models.get(path.stem), path)
+            both = _beside(some, first) if path != Path(refined[0]) else {}
+            parts.append(rows.assign(start=path.stem, instrument=instrument, **dict.fromkeys(BESIDE, np.nan) | both))
     measured = [f"{name}{end}" for name in MEASURED for end in ("", "_error")]
-    order = ["start", "instrument", "target", "systems", "converged", "cut", "seconds", *measured, "sigma"]
+    order = ["start", "instrument", "target", "systems", "converged", "cut", "seconds", *measured, "sigma", *BESIDE]
     write_text(output, pd.concat(parts)[order].to_csv(index=False, float_format="%.6g"))
 
 
@@ -83,6 +89,23 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
         result[name], result[f"{name}_error"] = score.values, score.errors if len(good) > 1 else np.nan
     result["sigma"] = [np.nan, *np.median(sigma, axis=0)]
     return result
+
+
+def _beside(table: pd.DataFrame, first: pd.DataFrame) -> dict[str, Any]:
+    """How fits differ from those of the same systems from the first start: columns of one value a target."""
+    good, others = (fits[fits["converged"]] for fits in (table, first))
+    shared = good.index.intersection(others.index)
+    if shared.empty:
+        return {"shared": 0}
+    good, others = good.loc[shared], others.loc[shared]
+    offset = tables.target_values(good, "mean") - tables.target_values(others, "mean")
+    apart = _root_mean(np.square(offset / tables.target_values(good, "sigma")).mean(0))
+    limit = tables.target_values(others, "limit")
+    found = np.isfinite(limit).all(1)
+    ratio = np.full(1 + len(TARGET_NAMES), np.nan)
+    if found.any():
+        ratio = with_overall(tables.prediction_errors(others)[found]) / with_overall(limit[found])
+    return {"shared": len(shared), "apart": apart, "first_ratio": ratio}
 
 
 def _root_mean(square: np.ndarray) -> np.ndarray:
