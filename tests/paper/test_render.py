@@ -550,6 +550,14 @@ def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -
     assert r"\label{tab:rmse}" in render(old, tmp_path)
 
 
+@pytest.mark.parametrize("template", sorted(TEMPLATES.rglob("*.j2")), ids=lambda path: path.name)
+def test_words_do_not_run_together_where_a_condition_ends_a_line(template: Path) -> None:
+    """The newline behind a block is taken away, so that the next line needs a space of its own."""
+    text = template.read_text(encoding="utf-8")
+    ends = re.findall(r"(?m)^(.*[\w}.,;)])\\BLOCK\{endif\}\n[\w(].*$", text)
+    assert not [line for line in ends if r"\BLOCK{set" not in line]
+
+
 def test_the_published_order_of_networks_has_a_verdict(tmp_path: Path) -> None:
     text = " ".join(render(numbers(), tmp_path).split())
     assert "In the original paper the transformer has the smaller overall error, and the smaller error for" in text

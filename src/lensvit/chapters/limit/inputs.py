@@ -6,8 +6,8 @@ V of independent pixels, and its Fisher information is
 .. math:: J = (R D)^T (R V R^T)^{-1} R D
 
 with the image's derivatives D. What follows the resize, a factor and a stretch, keeps the information. That of the
-variance itself, which depends on the parameters through the photons of the lens, is left out: it is less than a
-thousandth of the other wherever a pixel has a hundred photons or more.
+variance itself, which depends on the parameters through the photons of the lens, is left out: it is at most
+1 / (2 N) of the other where the noise of a pixel is that of N photons (3e-4 at the paper's least background).
 
 Means over blocks that share no pixel stay independent. Where an input pixel shares image pixels with its neighbours,
 the equations are solved by conjugate gradients. An input that has the whole image in it has its information.
