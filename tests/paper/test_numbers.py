@@ -50,7 +50,15 @@ def limit_table(path, value):
     numbers |= dict.fromkeys(
         (f"{name}_error" for name in ("limit_known", "limit_marginalised", "ratio", "lost", "gap")), 0.01
     )
-    numbers |= {"lost": 1.25, "gap": 1.6, "pooled": 0.05, "sorted": 0.09, "classes": 6}
+    numbers |= {
+        "lost": 1.25,
+        "gap": 1.6,
+        "pooled": 0.05,
+        "coarse": 0.09,
+        "coarse_classes": 2,
+        "fine": 0.09,
+        "fine_classes": 6,
+    }
     pd.DataFrame(rows).assign(**numbers).to_csv(path, index=False)
     return path
 

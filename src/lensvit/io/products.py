@@ -123,11 +123,45 @@ def read_laplace(path: Path, ids: Iterable[str]) -> Laplace:
         for name, mean, covariance in zip(ids, *found, strict=True):
             if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
                 raise ValueError(f"the fit of {name} has converged and is not finite")
-            try:
-                np.linalg.cholesky(covariance)
-            except np.linalg.LinAlgError as error:
-                raise ValueError(f"the covariance of {name} is none: it has no Cholesky factor") from error
+        _check_covariances(ids, found.covariance)
     return found
+
+
+def read_limit_covariances(path: Path, amplitudes: str, ids: Iterable[str]) -> np.ndarray:
+    """Covariances (n, 14, 14) at the limit of information, by the coordinates.
+
+    Parameters
+    ----------
+    path
+        limit.parquet, beside which the arrays lie.
+    amplitudes
+        What is known of the amplitudes of the light, one of :data:`AMPLITUDE_TREATMENTS`.
+    ids
+        Ids of the n systems, which have a limit.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent or broken, has nothing of a system, or what is no covariance.
+    """
+    path, ids, size = Path(path).with_suffix(".h5"), list(ids), len(NAMES)
+    with open_hdf5(path) as file:
+        known = values(file["id"])
+        _check_numbers(file[amplitudes], (len(known), size, size))
+        found = of_rows(file[amplitudes], find_systems(path, known, ids)).astype(float)
+        _check_covariances(ids, found)
+    return found
+
+
+def _check_covariances(ids: Sequence[str], covariances: np.ndarray) -> None:
+    """Raise a ValueError if one of the matrices (n, P, P) of systems is no covariance."""
+    for name, covariance in zip(ids, covariances, strict=True):
+        try:
+            good = bool(np.isfinite(np.linalg.cholesky(covariance)).all())
+        except np.linalg.LinAlgError:
+            good = False
+        if not good:
+            raise ValueError(f"the covariance of {name} is none: it has no Cholesky factor")
 
 
 def read_samples(path: Path, ids: Iterable[str], rows: Sequence[int] | None = None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The models' errors in units of the limit."""
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,12 +57,26 @@ def test_the_bound_of_van_trees_is_the_limit_where_the_systems_of_a_class_are_al
     found = made(run)
     limit = found["limit_known"]
     for camera in ("hst", "keck"):
-        for kind in ("pooled", "sorted"):
+        for kind in ("pooled", "coarse", "fine"):
             np.testing.assert_allclose(found.xs(camera, level=1)[kind], limit.xs(camera, level=1), rtol=1e-5)
     every = found.xs("all", level=1)
-    np.testing.assert_allclose(every["sorted"], limit.xs("all", level=1), rtol=1e-5)
+    for kind in ("coarse", "fine"):
+        np.testing.assert_allclose(every[kind], limit.xs("all", level=1), rtol=1e-5)
     assert every.loc[("vit", "theta_E"), "pooled"] == pytest.approx(np.sqrt(2 / (0.1**-2 + 0.3**-2)), rel=1e-5)
-    assert (every["classes"] == 2 * (27 // 5)).all()
+    assert (every["coarse_classes"] == 2).all() and (every["fine_classes"] == 2 * (27 // 5)).all()
+    assert made(run, "marginalised")["fine"].to_list() == found["fine"].to_list()  # of known amplitudes
+
+
+@pytest.mark.parametrize("wrong", ["zero", "negative", "nan", "narrow"])
+def test_what_is_no_covariance_is_one_line(run, wrong):
+    with h5py.File(run / "limit.h5", "a") as file:
+        values = file["known"][:]
+        values[3] *= {"zero": 0, "negative": -1, "nan": np.nan}.get(wrong, 1)
+        del file["known"]
+        file["known"] = values[:, :5] if wrong == "narrow" else values
+    with pytest.raises(LensvitError, match=r"limit\.h5 is truncated or broken") as error:
+        made(run)
+    assert "\n" not in str(error.value)
 
 
 def test_van_trees_inverts_the_mean_of_whole_matrices():

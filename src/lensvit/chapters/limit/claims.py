@@ -43,8 +43,10 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         other=first[OVERALL][other],
         other_error=first[OVERALL][f"{other}_error"],
         pooled=first[OVERALL]["pooled"],
-        sorted=first[OVERALL]["sorted"],
-        classes=int(first[OVERALL]["classes"]),
+        coarse=first[OVERALL]["coarse"],
+        coarse_classes=int(first[OVERALL]["coarse_classes"]),
+        fine=first[OVERALL]["fine"],
+        fine_classes=int(first[OVERALL]["fine_classes"]),
         widened=largest({target: unknown[target] / known[target] for target in known}),
         instruments=[
             InstrumentLimit(
@@ -75,7 +77,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 
 
 def _model(rows: Rows, key: str, label: str) -> LimitModel:
-    ends, gaps = (extremes(of_targets(rows, name), of_targets(rows, f"{name}_error")) for name in ("ratio", "gap"))
+    ends = extremes(of_targets(rows, "ratio"), of_targets(rows, "ratio_error"))
     overall = rows[OVERALL]
     return LimitModel(
         key=key,
@@ -89,6 +91,4 @@ def _model(rows: Rows, key: str, label: str) -> LimitModel:
         lost_most=largest(of_targets(rows, "lost"), of_targets(rows, "lost_error")),
         gap=overall["gap"],
         gap_error=overall["gap_error"],
-        gap_least=gaps.least,
-        gap_most=gaps.most,
     )

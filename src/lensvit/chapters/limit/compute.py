@@ -9,9 +9,9 @@ in which the shear and the source are unknowns like the targets: the covariance 
 the image is linear over its width. Its mean over the test systems, the limit of Table 1, is the error that the best
 estimator is expected to have as far as this holds, and no strict bound: in fits to 300 test systems, started at the
 truth, squared errors are 0.98 of it, averaged over the targets. The inequality of van Trees (Gill & Levit 1995,
-Bernoulli 1, 59), a strict bound, averages J over systems before the inverse. Over all systems together it says little
-(0.011 for the overall error of the demo), as the few that tell much count for all; over 60 classes of PSF and noise it
-is 0.041, where the limit is 0.044 (:mod:`lensvit.chapters.limit.table`).
+Bernoulli 1, 59), a strict bound, takes the expectation of J before the inverse. Over all systems together it says
+little (0.011 for the overall error of the demo); over 12 classes of PSF and noise it is 0.036, over 60 it is 0.041,
+where the limit is 0.044; the smaller the classes, the less certain (:mod:`lensvit.chapters.limit.table`).
 
 The PSF, the noise, the light profiles and their fixed parameters, and the number of quasar images are taken as
 known. The amplitudes of the source, the lens light and the quasar, one value for all systems, are either "known" or

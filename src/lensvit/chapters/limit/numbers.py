@@ -44,8 +44,6 @@ class LimitModel(Numbers):
     lost_most: Extreme | None = Field(description="target for which the input loses most, and by which factor")
     gap: float = Field(description="overall error over the limit from the model's own input")
     gap_error: float = Field(description="its paired standard error")
-    gap_least: Extreme | None = Field(description="target with the smallest such ratio")
-    gap_most: Extreme | None = Field(description="target with the largest such ratio")
 
 
 class LimitNumbers(Numbers):
@@ -60,9 +58,13 @@ class LimitNumbers(Numbers):
     overall_error: float = Field(description="its standard error from the finite test set")
     other: float = Field(description="limit of the overall error with the other treatment of the amplitudes")
     other_error: float = Field(description="its standard error")
-    pooled: float = Field(description="bound of van Trees on the overall error, all systems in one class")
-    sorted: float = Field(description="that bound, systems sorted by PSF and noise")
-    classes: int = Field(description="into so many classes")
+    pooled: float = Field(
+        description="bound of van Trees on the overall error with known amplitudes, all systems in one class"
+    )
+    coarse: float = Field(description="estimate of that bound, systems sorted by PSF and noise into large classes")
+    coarse_classes: int = Field(description="number of large classes")
+    fine: float = Field(description="estimate of that bound with small classes, of few systems each")
+    fine_classes: int = Field(description="number of small classes")
     widened: Extreme = Field(description="target whose limit unknown amplitudes widen most, and by which factor")
     instruments: list[InstrumentLimit] = Field(description="one an instrument; empty where there is only one")
     rows: list[LimitRow] = Field(description='one a target, "overall" first')

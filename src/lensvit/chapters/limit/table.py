@@ -13,14 +13,16 @@ from lensvit.chapters.grouping import of_group, with_all
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import write_text
-from lensvit.io.hdf5 import find_systems, read_datasets
-from lensvit.io.products import AMPLITUDE_TREATMENTS, read_limits
+from lensvit.io.products import AMPLITUDE_TREATMENTS, read_limit_covariances, read_limits
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES
 from lensvit.statistics.compare import compared, scored
 from lensvit.statistics.metrics import bootstrap_weights
 
-LEAST_OF_CLASS = 5  # systems of a class of the bound of van Trees, where a PSF has so many
+# systems of a class of the bound of van Trees, where a PSF has so many: the mean of few takes them for all of their
+# class, and errs towards the limit; that of many says less
+COARSE, FINE = 25, 5
+KNOWN = AMPLITUDE_TREATMENTS[0]
 INPUT = "input"  # the limit from what is left in a model's input
 
 
@@ -43,8 +45,8 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, inputs: l
         limit_input, that limit from what is left in the model's input; and lost and gap, the two factors of ratio:
         limit_input over the limit, which is what the resize loses, and rmse over limit_input, what the network does;
         each of these with the bootstrap standard error ``{column}_error`` behind it, which is paired for the ratios.
-        pooled and sorted are the bound of van Trees with the chosen amplitudes, see :func:`van_trees`, over all
-        systems together and over classes of the same PSF and much the same noise, of which there are ``classes``.
+        pooled, coarse and fine are estimates of the bound of van Trees with known amplitudes, see :func:`van_trees`:
+        all systems in one class, and sorted by PSF and noise into ``coarse_classes`` and ``fine_classes``.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, inputs: l
     models = tables.read_predictions(predictions)
     valid = bounds[amplitudes]
     instruments = with_all(valid["instrument"].unique())
-    bound = _bounds(limit, amplitudes, instruments)
+    bound = _bounds(limit, instruments)
     seen = {name: read_limits(limit, amplitudes, name) for name in dict.fromkeys(inputs)}
     rows = []
     for (model, table), name in zip(models.items(), inputs, strict=True):
@@ -75,9 +77,7 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, inputs: l
         "target",
         "systems",
         *(f"{name}{end}" for name in measured for end in ("", "_error")),
-        "pooled",
-        "sorted",
-        "classes",
+        *("pooled", "coarse", "coarse_classes", "fine", "fine_classes"),
     ]
     write_text(output, pd.concat(rows)[order].to_csv(index=False, float_format="%.6g"))
 
@@ -102,38 +102,36 @@ def _rows(table: pd.DataFrame, bounds: Mapping[str, pd.DataFrame], amplitudes: s
     return result
 
 
-def _bounds(limit: Path, amplitudes: str, instruments: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _bounds(limit: Path, instruments: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The bound of van Trees for each instrument, as columns of its rows."""
-    table = tables.read_limit_systems(limit, amplitudes)
-    ids, covariance = read_datasets(Path(limit).with_suffix(".h5"), "id", amplitudes)
-    found = find_systems(Path(limit).with_suffix(".h5"), ids, list(table.index))
-    information = np.linalg.inv(covariance[found])
-    kinds = _classes(table)
+    table = tables.read_limit_systems(limit, KNOWN)
+    information = np.linalg.inv(read_limit_covariances(limit, KNOWN, table.index))
     result: dict[str, dict[str, Any]] = {}
     for instrument in instruments:
         rows = table.index.get_indexer(of_group(table, "instrument", instrument).index)
-        result[instrument] = {
-            "pooled": van_trees(information[rows], np.zeros(len(rows), dtype=int)),
-            "sorted": van_trees(information[rows], kinds[rows]),
-            "classes": len(np.unique(kinds[rows])),
-        }
+        some, inside = table.iloc[rows], information[rows]
+        result[instrument] = {"pooled": van_trees(inside, np.zeros(len(rows), dtype=int))}
+        for name, size in (("coarse", COARSE), ("fine", FINE)):
+            kinds = _classes(some, size)
+            result[instrument] |= {name: van_trees(inside, kinds), f"{name}_classes": len(np.unique(kinds))}
     return result
 
 
-def _classes(table: pd.DataFrame) -> np.ndarray:
-    """The class (n,) of each system: its PSF, and its place in the order of noise among the PSF's systems."""
+def _classes(table: pd.DataFrame, least: int) -> np.ndarray:
+    """The class (n,) of each system, of so many or more: its PSF, and its place in the order of noise among its PSF's."""
     by_psf = table.groupby("psf")["sigma_bkg"]
-    rank = by_psf.rank(method="first") - 1
-    most = np.maximum(by_psf.transform("size") // LEAST_OF_CLASS, 1)
-    return table.groupby(["psf", (rank * most // by_psf.transform("size")).clip(upper=most - 1)]).ngroup().to_numpy()
+    size, rank = by_psf.transform("size"), by_psf.rank(method="first") - 1
+    place = rank * np.maximum(size // least, 1) // size
+    return table.groupby(["psf", place]).ngroup().to_numpy()
 
 
 def van_trees(information: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """The bound of van Trees on root mean squared errors (Gill & Levit 1995, Bernoulli 1, 59).
 
-    No estimator that knows the class of each system has a smaller mean squared error over systems like these: in each
-    class the mean of the information is inverted. It is below the mean of the inverses, which is the limit, the more so
-    the more systems of one class differ.
+    No estimator that knows the class of each system has a smaller mean squared error over a population: in each class
+    the expected information is inverted, for which that of these systems stands. It is below the mean of the inverses,
+    which is the limit, the more so the more systems of one class differ. With known amplitudes it holds for unknown
+    ones too.
 
     Parameters
     ----------
