@@ -52,6 +52,13 @@ def stained(shape, value, row=0):
     return made
 
 
+def lopsided():
+    """Covariances of which the upper triangle of the first says something else."""
+    made = np.tile(np.eye(14), (4, 1, 1))
+    made[0, 0, 5] = 0.5
+    return made
+
+
 FITS, SPREADS = (4, 14), (4, 14, 14)
 
 
@@ -66,7 +73,8 @@ FITS, SPREADS = (4, 14), (4, 14, 14)
         ({"covariance": np.full(SPREADS, "x", "S1")}, r"its covariance are"),
         ({"coordinates": stained(FITS, np.nan)}, "the fit of a has converged and is not finite"),
         ({"covariance": stained(SPREADS, np.inf)}, "the fit of a has converged and is not finite"),
-        ({"covariance": stained(SPREADS, -1.0)}, "the covariance of a is none: it has no Cholesky factor"),
+        ({"covariance": stained(SPREADS, -1.0)}, "the covariance of a is none: it is not symmetric or has no"),
+        ({"covariance": lopsided()}, "the covariance of a is none: it is not symmetric or has no Cholesky factor"),
     ],
 )
 def test_fits_that_are_no_normal_distributions_are_refused(tmp_path, changes, why):
@@ -76,28 +84,50 @@ def test_fits_that_are_no_normal_distributions_are_refused(tmp_path, changes, wh
     assert "\n" not in str(error.value)
 
 
-def write_samples(folder, samples):
+def write_samples(folder, samples, ids=("a", "b", "b")):
     with h5py.File(folder / "exact.h5", "w") as file:
-        file["id"], file["samples"] = ["a", "b", "b"], samples
+        file["id"], file["samples"] = list(ids), samples
 
 
 def test_the_samples_of_some_systems_or_rows(tmp_path):
     samples = np.random.default_rng(1).normal(size=(3, 5, 14)).astype("f4")
     samples[0] = np.nan
     write_samples(tmp_path, samples)
-    for options in ({"ids": ["b"]}, {"ids": ["b"], "rows": [2]}):
-        found = read_samples(tmp_path / "exact.parquet", **options)
-        assert found.dtype == float
-        np.testing.assert_array_equal(found, samples[[2]])
+    found = read_samples(tmp_path / "exact.parquet", ["b"], [2])
+    assert found.dtype == float
+    np.testing.assert_array_equal(found, samples[[2]])
     np.testing.assert_array_equal(read_samples(tmp_path / "exact.parquet", ["b", "b"], [2, 1]), samples[[2, 1]])
-    assert read_samples(tmp_path / "exact.parquet", []).shape == (0, 5, 14)
     for options, why in (
-        ({"ids": ["a"]}, "the samples of a count and are not finite"),
+        ({"ids": ["a"], "rows": [0]}, "the samples of a count and are not finite"),
         ({"ids": ["b"], "rows": [0]}, "it has other systems than the table beside it"),
-        ({"ids": ["c"]}, "exact.h5 has nothing of the system c"),
+        ({"ids": ["a"]}, "exact.h5 has the system b twice"),
     ):
         with pytest.raises(LensvitError, match=why):
             read_samples(tmp_path / "exact.parquet", **options)
+    write_samples(tmp_path, samples, "abc")
+    np.testing.assert_array_equal(read_samples(tmp_path / "exact.parquet", ["c"]), samples[[2]])
+    assert read_samples(tmp_path / "exact.parquet", []).shape == (0, 5, 14)
+    for name, why in (
+        ("a", "the samples of a count and are not finite"),
+        ("d", "exact.h5 has nothing of the system d"),
+    ):
+        with pytest.raises(LensvitError, match=why):
+            read_samples(tmp_path / "exact.parquet", [name])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_too_few_samples_are_refused(tmp_path, count):
+    write_samples(tmp_path, np.ones((3, count, 14)), "abc")
+    with pytest.raises(LensvitError, match=r"exact\.h5 is truncated or broken: .*it has less than 4 samples"):
+        read_samples(tmp_path / "exact.parquet", ["a"])
+
+
+@pytest.mark.parametrize("shape", [(5, 2, 3), (5, 2, 8, 3), (5, 3, 8), (5, 2)])
+def test_what_are_no_draws_is_refused(tmp_path, shape):
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file["id"], file["draws"] = ["a", "b"], np.ones(shape, "f4")
+    with pytest.raises(LensvitError, match=r"net\.h5 is truncated or broken: .*its draws are .* in place of numbers"):
+        read_draws(tmp_path / "net.h5", ["a"])
 
 
 @pytest.mark.parametrize(

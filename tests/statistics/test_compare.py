@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lensvit.statistics.compare import CLEAR, compared, is_clear, of_rows, relative_scatter, scored
-from lensvit.statistics.metrics import bootstrap_weights, roots, standard_errors, standardised
+from lensvit.statistics.metrics import bootstrap_weights, roots, standardised
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -38,7 +38,7 @@ def test_the_paired_error_is_the_scatter_of_the_difference_over_test_sets():
     assert found.error == pytest.approx(np.std(differences, axis=0), rel=0.2)
     assert found.ratio_error == pytest.approx(np.std(ratios, axis=0), rel=0.2)
     assert found.ratio == pytest.approx(1.05, abs=4 * found.ratio_error.max())
-    unpaired = np.hypot(*(standard_errors(np.sqrt(square), 1) for square in (first, second)))
+    unpaired = np.hypot(*(scored(square, weights).errors for square in (first, second)))
     assert (found.error < 0.3 * unpaired).all()
     assert is_clear(found.difference[0], found.error[0]) and not is_clear(found.difference[0], unpaired[0])
 
@@ -59,7 +59,15 @@ def test_resampled_sets_without_a_system_do_not_count():
     weights = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.25, 0.75]])
     some = of_rows(weights, np.array([0]))
     assert np.isnan(some[2]).all() and (some[[0, 1, 3]] == 1).all()
-    assert np.isfinite(scored(np.array([[4.0, 9.0]]), some).errors).all()
+
+
+def test_one_system_says_nothing_of_the_scatter_of_systems():
+    one, more = np.array([[4.0, 9.0]]), np.array([[4.0, 9.0], [1.0, 4.0]])
+    alone = scored(one, bootstrap_weights(1, 1))
+    assert alone.values[1:] == pytest.approx([2, 3]) and np.isnan(alone.errors).all()
+    found = compared(alone, alone)
+    assert np.isnan(found.error).all() and np.isnan(found.ratio_error).all() and not is_clear(1.0, found.error[0])
+    assert (scored(more, bootstrap_weights(2, 1)).errors > 0).all()
 
 
 def test_trainings_that_scatter_count_in_quadrature():

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from matplotlib.typing import LineStyleType
 
 from lensvit.figures import style
-from lensvit.io import hdf5, products, tables
+from lensvit.io import products, tables
 from lensvit.parameters import TARGET_COLUMNS, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
@@ -70,9 +70,7 @@ class FromPixels(NamedTuple):
 
 def read_network(path: Path, system: str) -> np.ndarray:
     """A network's draws (passes, K) of a system."""
-    with hdf5.open_hdf5(path) as file:
-        row = hdf5.find_systems(path, hdf5.values(file["id"]), [system])[0]
-        return file["draws"][:, row].astype(float)
+    return products.read_draws(path, [system])[:, 0]
 
 
 def read_laplace(path: Path, system: str) -> TargetGaussian | None:

@@ -91,9 +91,12 @@ def find_systems(path: Path, ids: Iterable[str], wanted: Iterable[str]) -> list[
     Raises
     ------
     LensvitError
-        If the file has nothing of a system.
+        If the file has nothing of a system, or has one twice.
     """
-    rows = {name: row for row, name in enumerate(ids)}
+    rows: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if rows.setdefault(name, row) != row:
+            raise LensvitError(f"{path} has the system {name} twice: delete it and run snakemake again")
     wanted = list(wanted)
     for name in wanted:
         if name not in rows:

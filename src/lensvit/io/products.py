@@ -17,6 +17,7 @@ from lensvit.io.hdf5 import find_systems, of_rows, open_hdf5, values
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 
 FEWEST_DRAWS = 2  # passes of a network, from which a fit can start
+FEWEST_SAMPLES = 4  # of a posterior, from which something can be said of its width
 NEAREST_CAUSTIC = 3.0  # distance from a caustic without a limit, in standard deviations; see lensvit.chapters.limit
 AMPLITUDE_TREATMENTS = ("known", "marginalised")  # of the amplitudes of the light, for the limit
 
@@ -37,9 +38,11 @@ def read_draws(path: Path, ids: list[str]) -> np.ndarray:
         If the file is absent or broken, has nothing of a system, or its draws are too few or not finite.
     """
     with open_hdf5(path) as file:
-        draws = of_rows(file["draws"], find_systems(path, values(file["id"]), ids), axis=1).astype(float)
+        known, every = values(file["id"]), file["draws"]
+        _check_numbers(every, (*every.shape[:1], len(known), len(TARGET_NAMES)))
+        draws = of_rows(every, find_systems(path, known, ids), axis=1).astype(float)
     if len(draws) < FEWEST_DRAWS or not np.isfinite(draws).all():
-        raise LensvitError(f"{path}: a start needs {FEWEST_DRAWS} passes or more, all of them finite")
+        raise LensvitError(f"{path}: {FEWEST_DRAWS} passes or more are needed, all of them finite")
     return draws
 
 
@@ -160,8 +163,8 @@ def _check_covariances(ids: Sequence[str], covariances: np.ndarray) -> None:
             good = bool(np.isfinite(np.linalg.cholesky(covariance)).all())
         except np.linalg.LinAlgError:
             good = False
-        if not good:
-            raise ValueError(f"the covariance of {name} is none: it has no Cholesky factor")
+        if not good or not np.allclose(covariance, covariance.T, rtol=1e-6, atol=0):
+            raise ValueError(f"the covariance of {name} is none: it is not symmetric or has no Cholesky factor")
 
 
 def read_samples(path: Path, ids: Iterable[str], rows: Sequence[int] | None = None) -> np.ndarray:
@@ -185,6 +188,8 @@ def read_samples(path: Path, ids: Iterable[str], rows: Sequence[int] | None = No
     path, ids = Path(path).with_suffix(".h5"), list(ids)
     with open_hdf5(path) as file:
         known, samples = values(file["id"]), file["samples"]
+        if samples.shape[1:2] < (FEWEST_SAMPLES,):
+            raise ValueError(f"it has less than {FEWEST_SAMPLES} samples of a posterior")
         if rows is not None and [known[row] for row in rows] != ids:
             raise ValueError("it has other systems than the table beside it")
         _check_numbers(samples, (len(known), *samples.shape[1:2], len(NAMES)))

@@ -43,7 +43,7 @@ class Scores:
     values
         (R,) the scores.
     again
-        (B, R) those of the resampled sets; NaN for a set that has none of the method's systems.
+        (B, R) those of the resampled sets; NaN for a set that has none of the method's systems, and if it has only one.
     scatter
         (R,) by how much another training of the method would differ, as a standard deviation.
     """
@@ -98,7 +98,9 @@ def scored(
         nothing was trained.
     """
     values = measure(square.mean(0))
-    return Scores(values, measure(weights @ square), values * scatter)
+    # a single system says nothing of the scatter of systems
+    again = measure(weights @ square) if len(square) > 1 else np.full((len(weights), *values.shape), np.nan)
+    return Scores(values, again, values * scatter)
 
 
 def compared(first: Scores, second: Scores) -> Comparison:
@@ -115,8 +117,9 @@ def compared(first: Scores, second: Scores) -> Comparison:
 
 
 def _deviation(again: np.ndarray) -> np.ndarray:
-    """Standard deviation over the resampled sets that have a value."""
-    return np.nanstd(again, axis=0, ddof=1)
+    """Standard deviation over the resampled sets that have a value; NaN where none has."""
+    some = again[np.isfinite(again).all(tuple(range(1, again.ndim)))]
+    return some.std(0, ddof=1) if len(some) > 1 else np.full(again.shape[1:], np.nan)
 
 
 def of_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:

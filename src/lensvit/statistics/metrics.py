@@ -86,20 +86,3 @@ def bootstrap_rows(systems: int, seed: int | np.random.Generator) -> np.ndarray:
         A seed, or a generator that is drawn from further.
     """
     return np.random.default_rng(seed).integers(systems, size=(BOOTSTRAPS, systems))
-
-
-def standard_errors(error: np.ndarray, seed: int) -> np.ndarray:
-    """Bootstrap standard errors of :func:`with_overall` over the test systems.
-
-    Parameters
-    ----------
-    error
-        (n, K) prediction minus truth.
-    seed
-        Seed of the resampling.
-
-    Returns
-    -------
-    (1 + K,)
-    """
-    return np.std(roots(bootstrap_weights(len(error), seed) @ np.square(error)), axis=0, ddof=1)

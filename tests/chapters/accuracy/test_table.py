@@ -11,7 +11,8 @@ from lensvit.chapters.accuracy.table import MASS_TARGETS, ROWS, table
 from lensvit.errors import LensvitError
 from lensvit.io.tables import CATALOG, PREDICTIONS
 from lensvit.parameters import NAMES, TARGET_NAMES
-from lensvit.statistics.metrics import overall, rmse, standard_errors, with_overall
+from lensvit.statistics.compare import scored
+from lensvit.statistics.metrics import bootstrap_weights, overall, rmse, with_overall
 from tests.builders import filled
 from tests.chapters.exact import write_exact
 
@@ -33,7 +34,7 @@ def test_rmse_of_a_known_error():
 def test_the_standard_error_is_that_of_gaussian_errors():
     """The RMSE of n Gaussian errors scatters by sigma / sqrt(2 n)."""
     error = np.random.default_rng(0).normal(size=(2000, 3)) * [1.0, 2.0, 5.0]
-    found = standard_errors(error, seed=1)[1:]
+    found = scored(np.square(error), bootstrap_weights(len(error), 1)).errors[1:]
     assert found == pytest.approx(np.array([1.0, 2.0, 5.0]) / np.sqrt(4000), rel=0.12)
 
 

@@ -97,7 +97,7 @@ def test_without_a_converged_chain_the_networks_stand_alone(run):
 def test_the_file_beside_a_table_is_named(run):
     for name in ("refined", "importance", "mcmc"):
         with h5py.File(run / f"{name}.h5", "a") as file:
-            file["id"][:] = ["x"] * len(file["id"])
+            file["id"][:] = [f"x{row}" for row in range(len(file["id"]))]
     for read in (read_laplace, read_exact):
         name = {read_laplace: "refined", read_exact: "importance"}[read]
         with pytest.raises(LensvitError, match=rf"{name}.h5 has nothing of the system b"):

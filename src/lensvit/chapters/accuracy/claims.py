@@ -6,7 +6,7 @@ The columns and rows of Table 1 are those of :mod:`lensvit.chapters.accuracy.num
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,15 +69,18 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
             ErrorRow(
                 **heading(target),
                 values=_by_column(rmse, target),
-                errors=_by_column(errors, target),
-                pairs=[
-                    Pair(**row) for row in pairs[pairs["target"] == target].drop(columns="target").to_dict("records")
-                ],
+                errors={name: value for name, value in _by_column(errors, target).items() if not pd.isna(value)},
+                pairs=[_pair(row) for row in pairs[pairs["target"] == target].to_dict("records")],
             )
             for target in rmse.index
         ],
         uncertainty=_uncertainty(read_predictions(list(tables[3:]))),
     )
+
+
+def _pair(row: Mapping[Hashable, Any]) -> Pair:
+    values = {name: number(row[name]) for name in ("difference_error", "ratio_error")}
+    return Pair(**{name: row[name] for name in ("first", "second", "difference", "ratio")}, **values)
 
 
 def _column(name: str, labels: Mapping[str, str], families: Mapping[str, str], errors: pd.DataFrame) -> Column:
@@ -293,7 +296,9 @@ def compare(row: RowEntry, first: str, second: str) -> dict[str, Any]:
     difference, ratio = values[first] - values[second], values[first] / values[second]
     for pair in row.get("pairs", []):
         if {pair["first"], pair["second"]} == {first, second}:
-            error, relative = pair["difference_error"], pair["ratio_error"] / pair["ratio"]
+            spreads = [pair["difference_error"], pair["ratio_error"]]
+            error, spread = (math.nan if value is None else value for value in spreads)
+            relative = spread / pair["ratio"]
             break
     else:
         errors = {key: row["errors"].get(key, 0.0) for key in (first, second)}
@@ -301,9 +306,9 @@ def compare(row: RowEntry, first: str, second: str) -> dict[str, Any]:
         relative = math.hypot(*(errors[key] / values[key] for key in errors))
     return {
         "difference": difference,
-        "difference_error": error,
+        "difference_error": number(error),
         "ratio": ratio,
-        "ratio_error": ratio * relative,
+        "ratio_error": number(ratio * relative),
         "clear": is_clear(difference, error),
     }
 
@@ -409,7 +414,8 @@ def against_published(rows: Sequence[RowEntry], model: ColumnEntry) -> dict[str,
     """A model against its counterpart in the original paper.
 
     The published errors have standard errors of their own, which were not printed. They count as those of the
-    model, in proportion, for the size of the published test set.
+    model, in proportion, for the size of the published test set; the scatter between trainings, where it is known, is
+    the same whatever that size.
 
     Returns
     -------
@@ -426,15 +432,17 @@ def against_published(rows: Sequence[RowEntry], model: ColumnEntry) -> dict[str,
     """
     key, reference = model["key"], model["reference"]
     size = math.sqrt((model.get("systems") or ORIGINAL["test"]) / ORIGINAL["test"])
+    scatter = model.get("scatter") or 0.0
     groups: dict[str, list[RowEntry]] = {"lower": [], "higher": [], "level": []}
     for row in rows:
         value, published = row["values"][key], row["values"][reference]
-        relative = row["errors"][key] / value
+        relative = row["errors"].get(key, math.nan) / value
+        theirs = math.hypot(relative * size, scatter)
         if row["target"] == OVERALL:
-            ratio, ratio_error = value / published, value / published * relative * math.hypot(1, size)
+            ratio, ratio_error = value / published, number(value / published * math.hypot(relative, theirs))
         if row["target"] not in SUMMARIES:
             difference = value - published
-            clear = is_clear(difference, relative * math.hypot(value, published * size))
+            clear = is_clear(difference, math.hypot(value * relative, published * theirs))
             groups["level" if not clear else "lower" if difference < 0 else "higher"].append(row)
     return {"column": model, "reference": reference, "ratio": ratio, "ratio_error": ratio_error, **groups}
 

@@ -39,9 +39,9 @@ class Pair(Numbers):
     first: str = Field(description="key of a model")
     second: str = Field(description='key of another model, or "prior"')
     difference: float = Field(description="error of the first minus that of the second")
-    difference_error: float = Field(description="its paired standard error")
+    difference_error: float | None = Field(description="its paired standard error; null: one system")
     ratio: float = Field(description="error of the first over that of the second")
-    ratio_error: float = Field(description="its paired standard error")
+    ratio_error: float | None = Field(description="its paired standard error")
 
 
 class ErrorRow(Heading):
@@ -53,7 +53,7 @@ class ErrorRow(Heading):
     )
     values: dict[str, float] = Field(description="column to its error")
     errors: dict[str, float] = Field(
-        description="column to the standard error of its value: all but the published ones"
+        description="column to the standard error of its value: all but the published ones and those of one system"
     )
     pairs: list[Pair] = Field(description="each pair of models, and each model with the prior")
 

@@ -15,7 +15,7 @@ from lensvit.inference.settings import LARGEST_K
 from lensvit.io.tables import REASONS, read_csv
 
 UNLIKELY = 0.05  # probability below which a p-value is told from chance
-VALUES = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
+VALUES = ("rmse", "bayes", "limit", "refined", "width", "offset", "z", "p")
 
 
 def numbers(tables: Sequence[Path], context: Context) -> Part:

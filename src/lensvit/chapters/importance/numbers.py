@@ -27,7 +27,6 @@ class SampledRow(Heading):
     """What certified posteriors reach for one target; null: there are none."""
 
     rmse: float | None = Field(description="root mean squared error of posterior means, in the unit")
-    rmse_error: float | None = Field(description="its bootstrap standard error, in the unit; null: one system")
     bayes: float | None = Field(description="root mean posterior variance, in the unit")
     limit: float | None = Field(description="limit of information, root mean square over the same systems, in the unit")
     refined: float | None = Field(description="root mean squared error of the fits of the same systems, in the unit")

@@ -14,7 +14,8 @@ from lensvit.io.products import read_samples
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES
 from lensvit.statistics import calibration
-from lensvit.statistics.metrics import standard_errors, with_overall
+from lensvit.statistics.compare import scored
+from lensvit.statistics.metrics import bootstrap_weights, with_overall
 
 COSTS = ("calls", "seconds", "ess")
 OF_CERTIFIED = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
@@ -35,14 +36,14 @@ def importance_table(
     importance
         importance.parquet, with the samples (.h5) beside it.
     output
-        CSV, one row an instrument ("all", then each if there are several) and target ("overall" first): systems;
-        certified (their number); for each reason the number without a certificate for it; calls, seconds and ess, means
-        over the certified systems. The other columns are of the certified systems and
-        empty where there is none: rmse (of posterior means), rmse_error (its bootstrap standard error), bayes (root
-        mean posterior variance), limit (of information, root mean square over those with a limit), refined (rmse of
-        their converged fits), width (mean ratio of sigma to Laplace's), offset (of Laplace's mean from the exact one,
-        root mean square in sigma), z (root mean square of error / sigma) and p (of simulation-based calibration, whose
-        test of all targets jointly stands in the row "overall").
+        CSV, one row an instrument ("all", then each if there are several) and target ("overall" first):
+        systems; certified (their number); for each reason the number without a certificate for it; calls,
+        seconds and ess, means over the certified systems. The other columns are of the certified systems and
+        empty where there is none: rmse (of posterior means), rmse_error (its bootstrap standard error by these
+        systems alone), bayes (root mean posterior variance), limit (of information, root mean square over those
+        with a limit), refined (rmse of their converged fits), width (mean ratio of sigma to Laplace's), offset
+        (of Laplace's mean from the exact one, root mean square in sigma), z (root mean square of error / sigma)
+        and p (of simulation-based calibration, whose test of all targets jointly stands in the row "overall").
     limit
         limit.parquet, if there is one.
     amplitudes
@@ -87,10 +88,10 @@ def _rows(table: pd.DataFrame) -> pd.DataFrame:
 def _of_certified(rows: pd.DataFrame, good: pd.DataFrame, samples: np.ndarray, instrument: str) -> pd.DataFrame:
     """The rows with what certified posteriors, with samples (n, S, 14), say by themselves."""
     error, sigma = tables.prediction_errors(good), tables.target_values(good, "sigma")
-    score = np.square(error / sigma)
+    score, means = np.square(error / sigma), scored(np.square(error), bootstrap_weights(len(good), derive("bootstrap")))
     rows = rows.assign(
-        rmse=with_overall(error),
-        rmse_error=standard_errors(error, derive("bootstrap", "importance")) if len(good) > 1 else np.nan,
+        rmse=means.values,
+        rmse_error=means.errors,
         bayes=with_overall(sigma),
         z=np.sqrt([score.mean(), *score.mean(0)]),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lensvit.chapters.grouping import ALL
 from lensvit.chapters.limit.numbers import InstrumentLimit, LimitModel, LimitNumbers, LimitRow, Part
-from lensvit.chapters.quoting import OVERALL, Context, Rows, by_target, extremes, heading, largest, of_targets
+from lensvit.chapters.quoting import OVERALL, Context, Rows, by_target, extremes, heading, largest, number, of_targets
 from lensvit.io.products import AMPLITUDE_TREATMENTS, NEAREST_CAUSTIC
 from lensvit.io.tables import read_csv
 
@@ -39,9 +39,9 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         systems=int(first[OVERALL]["systems"]),
         nearest=NEAREST_CAUSTIC,
         overall=first[OVERALL][chosen],
-        overall_error=first[OVERALL][f"{chosen}_error"],
+        overall_error=number(first[OVERALL][f"{chosen}_error"]),
         other=first[OVERALL][other],
-        other_error=first[OVERALL][f"{other}_error"],
+        other_error=number(first[OVERALL][f"{other}_error"]),
         pooled=first[OVERALL]["pooled"],
         coarse=first[OVERALL]["coarse"],
         coarse_classes=int(first[OVERALL]["coarse_classes"]),
@@ -52,7 +52,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
             InstrumentLimit(
                 label=context.cameras[name],
                 value=parts[name, models[0]][OVERALL][chosen],
-                error=parts[name, models[0]][OVERALL][f"{chosen}_error"],
+                error=number(parts[name, models[0]][OVERALL][f"{chosen}_error"]),
             )
             for name in names
             if name != ALL
@@ -62,12 +62,12 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
                 **heading(target),
                 known=row["limit_known"],
                 marginalised=row["limit_marginalised"],
-                known_error=row["limit_known_error"],
-                marginalised_error=row["limit_marginalised_error"],
+                known_error=number(row["limit_known_error"]),
+                marginalised_error=number(row["limit_marginalised_error"]),
                 ratios={model: parts[ALL, model][target]["ratio"] for model in models},
-                ratio_errors={model: parts[ALL, model][target]["ratio_error"] for model in models},
+                ratio_errors={model: number(parts[ALL, model][target]["ratio_error"]) for model in models},
                 gaps={model: parts[ALL, model][target]["gap"] for model in models},
-                gap_errors={model: parts[ALL, model][target]["gap_error"] for model in models},
+                gap_errors={model: number(parts[ALL, model][target]["gap_error"]) for model in models},
             )
             for target, row in first.items()
         ],
@@ -83,12 +83,12 @@ def _model(rows: Rows, key: str, label: str) -> LimitModel:
         key=key,
         label=label,
         ratio=overall["ratio"],
-        ratio_error=overall["ratio_error"],
+        ratio_error=number(overall["ratio_error"]),
         least=ends.least,
         most=ends.most,
         lost=overall["lost"],
-        lost_error=overall["lost_error"],
+        lost_error=number(overall["lost_error"]),
         lost_most=largest(of_targets(rows, "lost"), of_targets(rows, "lost_error")),
         gap=overall["gap"],
-        gap_error=overall["gap_error"],
+        gap_error=number(overall["gap_error"]),
     )

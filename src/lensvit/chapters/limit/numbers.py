@@ -14,7 +14,7 @@ class InstrumentLimit(Numbers):
 
     label: str = Field(description="the instrument, as printed")
     value: float = Field(description="limit of the overall error")
-    error: float = Field(description="its standard error from the finite test set")
+    error: float | None = Field(description="its standard error from the finite test set; null: one system")
 
 
 class LimitRow(Heading):
@@ -22,12 +22,12 @@ class LimitRow(Heading):
 
     known: float = Field(description="limit with known amplitudes of the light, in the unit")
     marginalised: float = Field(description="limit with unknown amplitudes of the light, in the unit")
-    known_error: float = Field(description="standard error of `known` from the finite test set")
-    marginalised_error: float = Field(description="standard error of `marginalised`")
+    known_error: float | None = Field(description="standard error of `known` from the finite test set")
+    marginalised_error: float | None = Field(description="standard error of `marginalised`")
     ratios: dict[str, float] = Field(description="model to its error over the limit that counts")
-    ratio_errors: dict[str, float] = Field(description="model to the paired standard error of its ratio")
+    ratio_errors: dict[str, float | None] = Field(description="model to the paired standard error of its ratio")
     gaps: dict[str, float] = Field(description="model to its error over that limit from its own input")
-    gap_errors: dict[str, float] = Field(description="model to the paired standard error of its gap")
+    gap_errors: dict[str, float | None] = Field(description="model to the paired standard error of its gap")
 
 
 class LimitModel(Numbers):
@@ -36,14 +36,14 @@ class LimitModel(Numbers):
     key: str = Field(description="key in the config")
     label: str = Field(description="as printed")
     ratio: float = Field(description="overall error over the limit that counts")
-    ratio_error: float = Field(description="its paired standard error")
+    ratio_error: float | None = Field(description="its paired standard error")
     least: Extreme | None = Field(description="target with the smallest ratio")
     most: Extreme | None = Field(description="target with the largest ratio")
     lost: float = Field(description="limit of the overall error from the model's own input over that from the image")
-    lost_error: float = Field(description="its paired standard error")
+    lost_error: float | None = Field(description="its paired standard error")
     lost_most: Extreme | None = Field(description="target for which the input loses most, and by which factor")
     gap: float = Field(description="overall error over the limit from the model's own input")
-    gap_error: float = Field(description="its paired standard error")
+    gap_error: float | None = Field(description="its paired standard error")
 
 
 class LimitNumbers(Numbers):
@@ -55,9 +55,9 @@ class LimitNumbers(Numbers):
     systems: int = Field(description="test systems that have a limit")
     nearest: float = Field(description="standard deviations of the source from a caustic, below which there is none")
     overall: float = Field(description="limit of the overall error")
-    overall_error: float = Field(description="its standard error from the finite test set")
+    overall_error: float | None = Field(description="its standard error from the finite test set")
     other: float = Field(description="limit of the overall error with the other treatment of the amplitudes")
-    other_error: float = Field(description="its standard error")
+    other_error: float | None = Field(description="its standard error")
     pooled: float = Field(
         description="bound of van Trees on the overall error with known amplitudes, all systems in one class"
     )

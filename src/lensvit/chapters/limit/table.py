@@ -118,7 +118,7 @@ def _bounds(limit: Path, instruments: Sequence[str]) -> dict[str, dict[str, Any]
 
 
 def _classes(table: pd.DataFrame, least: int) -> np.ndarray:
-    """The class (n,) of each system, of so many or more: its PSF, and its place in the order of noise among its PSF's."""
+    """The class (n,) of each system, by PSF and then by noise; each has ``least`` systems or more."""
     by_psf = table.groupby("psf")["sigma_bkg"]
     size, rank = by_psf.transform("size"), by_psf.rank(method="first") - 1
     place = rank * np.maximum(size // least, 1) // size

@@ -80,13 +80,13 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     bound = scored(np.square(limit[found]), some)
     scores = {"rmse": scored(square, weights), "limit": bound}
     against = compared(scored(square[found], some), bound)
-    result["ratio"], result["ratio_error"] = against.ratio, against.ratio_error if found.sum() > 1 else np.nan
+    result["ratio"], result["ratio_error"] = against.ratio, against.ratio_error
     scores["z"] = scored(square / np.square(sigma), weights, _root_mean)
     result[["network", "network_error"]] = np.nan
     if network is not None:
         scores["network"] = scored(np.square(_errors_before(good, network, path)), weights)
     for name, score in scores.items():
-        result[name], result[f"{name}_error"] = score.values, score.errors if len(good) > 1 else np.nan
+        result[name], result[f"{name}_error"] = score.values, score.errors
     result["sigma"] = [np.nan, *np.median(sigma, axis=0)]
     return result
 
