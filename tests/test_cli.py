@@ -49,14 +49,24 @@ def test_a_mendable_error_is_a_message_and_not_a_traceback(tmp_path):
     assert "there is no config file" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate", "refine", "importance", "mcmc"])
-@pytest.mark.parametrize("threads", ["0", "-2"])
-def test_a_stage_needs_a_thread(stage, threads, capsys):
+OPTIONS = [*((stage, "threads") for stage in ("train", "evaluate", "refine", "importance", "mcmc"))]
+OPTIONS += [
+    ("evaluate", "processes"),
+    ("train", "processes"),
+    ("train", "nodes"),
+    ("bench", "images"),
+    ("doctor", "steps"),
+]
+
+
+@pytest.mark.parametrize(("stage", "option"), OPTIONS)
+@pytest.mark.parametrize("value", ["0", "-2"])
+def test_what_is_counted_is_one_or_more(stage, option, value, capsys):
     function = inspect.signature(cli._function(cli.STAGES[stage]))
     needed = [name for name, option in function.parameters.items() if option.default is option.empty]
     given = [part for name in needed for part in (f"--{name.replace('_', '-')}", "1")]
-    assert cli.main([stage, *given, f"--threads={threads}"]) == 1
-    assert capsys.readouterr().err == f"lensvit {stage}: --threads {threads}: give 1 or more\n"
+    assert cli.main([stage, *given, f"--{option}={value}"]) == 1
+    assert capsys.readouterr().err == f"lensvit {stage}: --{option} {value}: give 1 or more\n"
 
 
 def test_wrong_usage_exits_with_2():

@@ -45,6 +45,8 @@ STAGES = {
     "cost": "lensvit.workflow.cost:cost",
 }
 
+COUNTS = ("threads", "processes", "nodes", "count", "images", "steps")  # options that are 1 or more
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; return 0, 1 (an error the user can mend) or 2 (wrong usage)."""
@@ -56,8 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         function = _function(STAGES[stage])
         options = vars(_parser(stage, function).parse_args(arguments[1:]))
-        if options.get("threads", 1) < 1:
-            raise LensvitError(f"--threads {options['threads']}: give 1 or more")
+        for name in COUNTS:
+            value = options.get(name)
+            if isinstance(value, int) and value < 1:
+                raise LensvitError(f"--{name} {value}: give 1 or more")
         function(**options)
     except LensvitError as error:
         print(f"lensvit {stage}: {error}", file=sys.stderr)

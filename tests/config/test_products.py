@@ -135,11 +135,13 @@ def test_further_trainings_are_those_that_differ_in_their_seed_alone():
         "same_seed": same | {"label": "Seed", "seed": plain.seed},
     }
     found = run(models=others)
-    assert found.further_trainings("vit") == ["again"] and found.further_trainings("again") == ["vit", "same_seed"]
+    assert found.further_trainings("vit") == ["again"] and found.further_trainings("again") == ["vit"]
+    twice = run(models={"again": same, "once_more": same | {"label": "More"}})
+    assert twice.further_trainings("vit") == ["again"]  # the same seed is the same training
     assert found.further_trainings("other_dropout") == found.further_trainings("other_recipe") == []
     shown = products.trainings_shown(found)
     folder = "results/paper/predictions"
-    assert shown.files == [f"{folder}/{name}.parquet" for name in ("again", "vit", "same_seed")]
+    assert shown.files == [f"{folder}/{name}.parquet" for name in ("again", "vit")]
     assert shown.options.startswith(f"--trainings vit={folder}/again.parquet again={folder}/vit.parquet ")
 
 

@@ -350,7 +350,7 @@ class Run(Settings):
         return networks
 
     def further_trainings(self, model: str) -> list[str]:
-        """The networks that differ from a model in their seed alone.
+        """The networks that differ from a model in their seed alone, one of each seed.
 
         Parameters
         ----------
@@ -365,7 +365,11 @@ class Run(Settings):
             chosen = self.networks[name].seed
             return self.seed if chosen is None else chosen
 
-        return [name for name in self.networks if seed(name) != seed(model) and same(name) == same(model)]
+        found = {seed(model): model}
+        for name in self.networks:
+            if same(name) == same(model):
+                found.setdefault(seed(name), name)
+        return [name for name in found.values() if name != model]
 
     def given_images(self) -> list[Sample]:
         """All images that networks are given."""

@@ -260,13 +260,15 @@ def read_by_target(path: Path) -> pd.DataFrame:
         return table.astype(float)
 
 
-def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
+def read_predictions(paths: list[Path], columns: Sequence[str] = PREDICTIONS) -> dict[str, pd.DataFrame]:
     """The predictions of several models, with their rows in the same order.
 
     Parameters
     ----------
     paths
         Parquet files, one a model, each with the model's name.
+    columns
+        The columns that are read.
 
     Returns
     -------
@@ -278,7 +280,7 @@ def read_predictions(paths: list[Path]) -> dict[str, pd.DataFrame]:
     LensvitError
         If a file is absent or broken, or the models predict different systems.
     """
-    tables = {Path(path).stem: by_id(path, read_parquet(path, *PREDICTIONS)) for path in paths}
+    tables = {Path(path).stem: by_id(path, read_parquet(path, *columns)) for path in paths}
     first, *others = tables
     ids = tables[first].index
     for name in others:

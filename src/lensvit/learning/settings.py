@@ -21,16 +21,21 @@ Compile = Annotated[
     bool, Field(description="compile the network by torch.compile: minutes at the start, then faster steps on a GPU")
 ]
 
+Resize = Annotated[
+    Literal["bilinear", "area", "graded"],
+    Field(
+        description="how an image becomes as large as the input: bilinear, area (mean over each new "
+        "pixel) or graded (mean over blocks of pixels that grow outwards)"
+    ),
+]
+ImageSize = Annotated[int, Field(ge=16, le=1024, description="side of the network's input [pixel]")]
 Normalise = Literal["none", "pixel", "camera", "psf"]
 
 
 class InputRecipe(Settings):
     """From image to input."""
 
-    resize: Literal["bilinear", "area", "graded"] = Field(
-        description="how an image becomes as large as the input: bilinear, area (mean over each new "
-        "pixel) or graded (mean over blocks of pixels that grow outwards)"
-    )
+    resize: Resize
     brightness: Literal["per_pixel", "per_area"] = Field(
         description="unit of the input: per_pixel (counts/s per pixel, as in the paper) or per_area "
         "(counts/s per square of 0.05 arcsec, for all cameras)"
@@ -115,7 +120,7 @@ class Architecture(Settings):
         le=32,
         description="side of the grid of means that the last pooling leaves (torchvision only); 1: the model's own",
     )
-    image_size: int = Field(ge=16, le=1024, description="side of the network's input [pixel]")
+    image_size: ImageSize
     posterior: Literal["diagonal", "full"] = Field(
         "diagonal",
         description="covariance of the prediction: diagonal (as in the paper) or full (with correlations)",

@@ -50,7 +50,7 @@ def test_predictions_of_other_systems_are_named(run):
     path = run / "predictions" / "resnet-raw-1.parquet"
     table = pd.read_parquet(path)
     table.assign(id=[f"other{row}" for row in range(len(table))]).to_parquet(path)
-    with pytest.raises(LensvitError, match=r"predictions of .* are of other systems"):
+    with pytest.raises(LensvitError, match=r"predictions of .* are of different systems"):
         made(run)
 
 

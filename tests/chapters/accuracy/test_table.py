@@ -142,6 +142,9 @@ def test_a_training_of_no_model_is_one_line(run):
     for given in ("c=a.parquet", "a"):
         with pytest.raises(LensvitError, match=rf"--trainings {given}: give MODEL=PATH, where MODEL is one of a, b$"):
             again(run[0], given)
+    for given in ("a=elsewhere/a.parquet", "b=b.parquet"):
+        with pytest.raises(LensvitError, match=rf"--trainings {given}: {given[0]} counts already"):
+            again(run[0], given)
 
 
 def test_the_limit_stands_between_the_prior_and_the_published_columns(run):

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from lensvit.chapters.ablation.settings import AblationSettings
-from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import read_json, write_text
 from lensvit.io.settings import read_settings
@@ -68,14 +67,11 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
 
 def _overall(paths: list[Path]) -> dict[str, np.ndarray]:
     """Network to its overall error, and behind it those of the resampled sets of systems, the same for all networks."""
-    found = {path.stem: tables.by_id(path, tables.read_parquet(path, *tables.PREDICTED)) for path in paths}
-    systems = next(iter(found.values())).index
-    weights = bootstrap_weights(len(systems), derive("bootstrap"))
+    found = tables.read_predictions(paths, tables.PREDICTED)
+    weights = bootstrap_weights(len(next(iter(found.values()))), derive("bootstrap"))
     scores = {}
     for name, table in found.items():
-        if not systems.isin(table.index).all():
-            raise LensvitError(f"the predictions of {name} are of other systems: delete them and run snakemake again")
-        square = np.square(tables.prediction_errors(table.loc[systems]))
+        square = np.square(tables.prediction_errors(table))
         scores[name] = roots(np.concatenate([square.mean(0)[None], weights @ square]))[:, 0]
     return scores
 

@@ -127,11 +127,13 @@ def table(
 
 def _further(given: Sequence[str], models: Sequence[str]) -> list[tuple[str, Path]]:
     """Model and predictions of each further training."""
-    found = []
+    found: list[tuple[str, Path]] = []
     for entry in given:
         model, _, path = entry.partition("=")
         if model not in models or not path:
             raise LensvitError(f"--trainings {entry}: give MODEL=PATH, where MODEL is one of {', '.join(models)}")
+        if Path(path).stem in (model, *(known.stem for _, known in found)):
+            raise LensvitError(f"--trainings {entry}: {Path(path).stem} counts already; give another training")
         found.append((model, Path(path)))
     return found
 

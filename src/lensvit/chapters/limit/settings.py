@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from lensvit.io.settings import Settings
+from lensvit.learning.settings import ImageSize, Resize
 from lensvit.lensing.settings import LensModel
 
 
@@ -18,10 +17,8 @@ def input_key(resize: str, image_size: int) -> str:
 class InputGrid(Settings):
     """What a network sees of an image: its own pixels."""
 
-    image_size: int = Field(ge=1, le=100_000, description="side of the input [pixel]")
-    resize: Literal["bilinear", "area", "graded"] = Field(
-        description="how an image becomes as large as the input: bilinear, area or graded"
-    )
+    image_size: ImageSize
+    resize: Resize
 
     @property
     def key(self) -> str:
