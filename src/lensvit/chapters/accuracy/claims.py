@@ -217,8 +217,6 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
     bold
         Row to the keys of the model with the smallest error and of all that are not clearly behind it; of none if
         there is one model.
-    ranking
-        The models' columns, the smallest overall error first.
     leads
         For each model that is clearly ahead of all others somewhere: ``column``, and ``rows`` where it is ahead.
     undecided
@@ -237,8 +235,8 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         Whether the published lead of one kind of network over the other is found again, see :func:`question`.
     chance
         Share of comparisons of equals whose difference is clear.
-    clear, strong, weak
-        The thresholds ``CLEAR``, ``STRONG`` and ``WEAK``.
+    clear, strong
+        The thresholds ``CLEAR`` and ``STRONG``.
     """
     models = [column for column in columns if column["kind"] == "model"]
     by_row = {row["target"]: row for row in rows}
@@ -258,7 +256,6 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         "lead_varies": len({leaders[name] for name in rankings}) > 1,
         "units": {row["target"]: _printed(row) for row in rows},
         "bold": {row["target"]: level(row, models) if len(models) > 1 else [] for row in rows},
-        "ranking": rankings[OVERALL]["order"],
         "leads": [lead for lead in leads if lead["rows"]],
         "undecided": [row for row in targets if leaders[row["target"]] is None],
         "contributors": contributors(by_row[OVERALL], targets, columns),
@@ -270,7 +267,6 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         "chance": math.erfc(CLEAR / math.sqrt(2)),
         "clear": CLEAR,
         "strong": STRONG,
-        "weak": WEAK,
     }
 
 
@@ -384,27 +380,28 @@ def against_prior(targets: Sequence[RowEntry], model: ColumnEntry) -> dict[str, 
     -------
     column
         The model's column.
-    strong, some, weak, constant
-        The rows whose factor (error of the prior over the model's) is at least ``STRONG``, in between, below ``WEAK``,
-        and those in which the model is not clearly better than the constant.
-    least, most
-        The rows with the extreme factors.
+    strong, weak, constant
+        The rows whose factor (error of the prior over the model's) is at least ``STRONG``, those where it is below
+        ``WEAK``, and those in which the model is not clearly better than the constant.
+    most
+        The row with the largest factor.
     factors
         Target to the prior's error against the model's, see :func:`compare`.
     """
     key = model["key"]
     factors = {row["target"]: compare(row, PRIOR, key) for row in targets}
-    groups: dict[str, list[RowEntry]] = {"strong": [], "some": [], "weak": [], "constant": []}
+    groups: dict[str, list[RowEntry]] = {"strong": [], "weak": [], "constant": []}
     for row in targets:
         factor = factors[row["target"]]["ratio"]
         if factor < 1 or not factors[row["target"]]["clear"]:
             groups["constant"].append(row)
-        else:
-            groups["strong" if factor >= STRONG else "some" if factor >= WEAK else "weak"].append(row)
+        elif factor >= STRONG:
+            groups["strong"].append(row)
+        elif factor < WEAK:
+            groups["weak"].append(row)
     return {
         "column": model,
         **groups,
-        "least": min(targets, key=lambda row: factors[row["target"]]["ratio"]),
         "most": max(targets, key=lambda row: factors[row["target"]]["ratio"]),
         "factors": factors,
     }
