@@ -1,5 +1,6 @@
 # catalog.parquet, images, models/{model}/ -> figures/figure1, tables/attention.csv; psf/ -> preview.png
 
+
 rule figure1:
     input:
         **large(
