@@ -18,8 +18,9 @@ ENTRY = """A comment.
 }
 @comment{doe2020, author = {Nobody}}
 @misc(web, author = {{The Team and Friends}}, title = {Why?}, year = {2021}, url = {https://example.org})
-@inproceedings{part, author = {Emil von Berg}, title = {A part}, crossref = {whole}}
-@proceedings{whole, editor = {Otto Klein and Ada Gross}, title = {The whole}, year = 1999, series = {LN}, volume = 3}
+@inproceedings{part, author = {Emil von Berg}, title = {A part}, booktitle = {The whole}, series = {LN},
+  volume = 3, pages = {e$_1$--e\_2}, year = 1999}
+@proceedings{whole, editor = {Otto Klein and Ada Gross}, title = {The whole}, year = 1999, series = {LN}, volume = 3, author = {}}
 """
 DOE = (
     r"J.~Q. Doe and A.-M. Roe: A {Nested {Title}}, with a comma. \emph{MNRAS Letters} \textbf{12}, 1--9, 2020. "
@@ -43,11 +44,11 @@ def test_read_and_format(tmp_path: Path) -> None:
     ]
 
 
-def test_a_part_has_what_the_whole_says(tmp_path: Path) -> None:
+def test_a_part_of_a_book_and_a_book_of_editors(tmp_path: Path) -> None:
     library = bibliography.read_bibliography(write(tmp_path, ENTRY))
     library.cite("part", "whole")
     assert [text for _, text in library.cited()] == [
-        r"E.~von Berg: A part. \emph{The whole}, LN \textbf{3}, 1999.",
+        r"E.~von Berg: A part. \emph{The whole}, LN \textbf{3}, e$_1$--e\_2, 1999.",
         r"O.~Klein and A.~Gross (eds): The whole. LN \textbf{3}, 1999.",
     ]
 
@@ -70,8 +71,8 @@ def test_no_new_citation_behind_the_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, line, message",
     [
-        (ENTRY + ENTRY, 16, "the key 'doe2020' stands there twice"),
-        (ENTRY + "@misc{Web, author = {A}, title = {T}, year = 1}", 14, "the key 'Web' stands there twice"),
+        (ENTRY + ENTRY, 17, "the key 'doe2020' stands there twice"),
+        (ENTRY + "@misc{Web, author = {A}, title = {T}, year = 1}", 15, "the key 'Web' stands there twice"),
         (
             "\n@misc{a, author = {A}, title = {open, year = 1",
             2,
@@ -84,11 +85,31 @@ def test_no_new_citation_behind_the_list(tmp_path: Path) -> None:
         ("@misc{a, title = {}}", 1, "entry 'a' has no author and no title and no year"),
         ("@misc{a, author = {A}, author = {B}, title = {T}, year = 1}", 1, "entry 'a' has the field author twice"),
         ("@misc{a, author = A B, title = {T}, year = 1}", 1, r"entry a is not well formed \(undefined string .*: A\)"),
-        ("@misc{a, author = {A}, title = {T}, year = 1, crossref = {b}}", 1, "refers to 'b', which is no entry"),
+        ("@misc{a, author = {A}, title = {T}, year = 1, crossref = {b}}", 1, "has a crossref, which is not followed"),
         ("@misc{a, author = {A}, title = {R & D}, year = 1}", 1, "a backslash before & in the field title"),
+        ("@misc{a, author = {A}, title = {T}, year = 1, pages = {1_2}}", 1, "a backslash before _ in the field pages"),
+        ("@misc{a, author = {A}, title = {T}, year = 1, volume = {1#}}", 1, "a backslash before # in the field volume"),
+        ("@misc{a, author = {A}, title = {T}, year = 1, journal = {$a^2$ ^}}", 1, r"a backslash before \^ in"),
+        (
+            "@misc{a, author = {A}, title = {costs $5 or more}, year = 1}",
+            1,
+            r"a \$ has no second one in the field title",
+        ),
+        (
+            r"@misc{a, author = {A}, title = {T}, year = 1, doi = {10.1/a\_b}}",
+            1,
+            r"a link has no \\: mend the field doi",
+        ),
+        (
+            "@misc{a, author = {others}, title = {T}, year = 1}",
+            1,
+            "'others' needs a name before it in the field author",
+        ),
+        ("@misc{a, author = {}, editor = {}, title = {T}, year = 1}", 1, "entry 'a' has no author"),
         ("@misc{a, author = {A, B, C, D}, title = {T}, year = 1}", 1, "'A, B, C, D' is no name"),
         ("@misc{a, author = {A and and B}, title = {T}, year = 1}", 1, "is no name"),
         (r"@misc{a, author = {\'Emile Zola}, title = {T}, year = 1}", 1, "put the accent of .* in braces"),
+        (r"@misc{a, author = {Zola, Jean-\'Emile}, title = {T}, year = 1}", 1, "put the accent of .* in braces"),
     ],
 )
 def test_broken_files(tmp_path: Path, text: str, line: int, message: str) -> None:
@@ -116,6 +137,7 @@ def test_broken_files(tmp_path: Path, text: str, line: int, message: str) -> Non
         (r"{\'E}mile Zola", r"{\'E}.~Zola"),
         ("Émile Zola", "É.~Zola"),
         (r"{\O}yvind Lo\`eve", r"{\O}.~Lo\`eve"),
+        (r"Petr \v{S}imon", r"P.~\v{S}imon"),
         # who is no person
         ("{Planck Collaboration and Friends}", "{Planck Collaboration and Friends}"),
         ("{The Team} and Jane Doe", "{The Team} and J.~Doe"),

@@ -19,8 +19,13 @@ Entry = dict[str, str]
 MAX_AUTHORS = 4  # a longer list is cut to its first three names and "et al."
 NAME = "{f.~}{vv~}{ll}{, jj}"  # BibTeX's pattern of a name: initials, particle, family name, suffix
 PEOPLE = ("author", "editor")
-PRINTED = (*PEOPLE, "title", "journal", "booktitle", "series", "howpublished")  # as LaTeX
-_BARE = re.compile(r"(?<!\\)[&%#]")  # what LaTeX does not print without a backslash
+PRINTED = (*PEOPLE, "title", "journal", "booktitle", "series", "howpublished", "volume", "pages", "year")  # as LaTeX
+LINKS = ("doi", "eprint", "url")  # as they stand
+_ESCAPED = re.compile(r"\\.")
+_MATH = re.compile(r"\$[^$]*\$")
+_BARE = re.compile(r"[&%#]")  # what LaTeX prints nowhere without a backslash
+_BARE_TEXT = re.compile(r"[_^$]")  # and what it does not print outside of mathematics
+_ACCENT = re.compile(r"""\\(?:[`'"^~=.]|[A-Za-z]+)""")  # the command of an accented letter
 
 
 class Bibliography:
@@ -70,9 +75,6 @@ class Bibliography:
 def read_bibliography(path: Path) -> Bibliography:
     """Parse a .bib file.
 
-    An entry with a field ``crossref`` has those fields of the other entry that it lacks itself, and the title of the
-    other as its ``booktitle``.
-
     Parameters
     ----------
     path
@@ -81,17 +83,15 @@ def read_bibliography(path: Path) -> Bibliography:
     Raises
     ------
     LensvitError
-        For a file that is not well formed, a key or a field given twice, a cross-reference to no entry, an entry
-        without author or editor, title or year, or text that LaTeX would not print. The message names the line.
+        For a file that is not well formed, a key or a field given twice, an entry without author or editor, title or
+        year, one that takes fields from another entry (``crossref``), or text that LaTeX would not print. The message
+        names the line.
     """
     text = read_text(path, remedy="copy it again")
     entries, lines = _parse(text, path)
-    whole = {}
     for key, entry in entries.items():
-        where = f"{path}, line {lines[key]}: entry {key!r}"
-        whole[key] = _with_parent(entry, entries, where)
-        _check(whole[key], where)
-    return Bibliography(whole)
+        _check(entry, f"{path}, line {lines[key]}: entry {key!r}")
+    return Bibliography(entries)
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Entry], dict[str, int]]:
@@ -129,17 +129,6 @@ def _fields(pairs: Sequence[tuple[str, Sequence[str]]], where: str) -> Entry:
     return fields
 
 
-def _with_parent(entry: Entry, entries: dict[str, Entry], where: str) -> Entry:
-    """An entry with the fields of the one that its ``crossref`` names."""
-    if "crossref" not in entry:
-        return entry
-    parent = entries.get(entry["crossref"])
-    if parent is None:
-        raise LensvitError(f"{where} refers to {entry['crossref']!r}, which is no entry: add it or mend crossref")
-    inherited = {name: value for name, value in parent.items() if name not in PEOPLE}
-    return {"booktitle": parent.get("title", "")} | inherited | entry
-
-
 def _check(entry: Entry, where: str) -> None:
     """Refuse what could not be printed."""
     absent = [name for name in ("title", "year") if not entry.get(name)]
@@ -147,12 +136,26 @@ def _check(entry: Entry, where: str) -> None:
         absent.insert(0, "author")
     if absent:
         raise LensvitError(f"{where} has no {' and no '.join(absent)}")
+    if "crossref" in entry:
+        raise LensvitError(
+            f"{where} has a crossref, which is not followed: write the fields of that entry into this one"
+        )
     for name in PRINTED:
-        found = _BARE.search(entry.get(name, ""))
+        text = _ESCAPED.sub("", entry.get(name, ""))
+        found = _BARE.search(text) or _BARE_TEXT.search(_MATH.sub("", text))
+        if found and found.group() == "$":
+            raise LensvitError(f"{where}: a $ has no second one in the field {name}: close it, or write \\$")
         if found:
             raise LensvitError(f"{where}: LaTeX wants a backslash before {found.group()} in the field {name}")
+    for name in LINKS:
+        found = re.search(r"[\\{}$^]", entry.get(name, ""))
+        if found:
+            raise LensvitError(f"{where}: a link has no {found.group()}: mend the field {name}")
     for role in PEOPLE:
-        for name in split_name_list(entry.get(role, "")):
+        names = split_name_list(entry.get(role, ""))
+        if names == ["others"]:
+            raise LensvitError(f"{where}: 'others' needs a name before it in the field {role}")
+        for name in names:
             _check_name(name, where)
 
 
@@ -165,8 +168,8 @@ def _check_name(name: str, where: str) -> None:
             f"{where}: {name!r} is no name: write First von Last, or von Last, First, or von Last, Jr, First, with "
             '" and " between names'
         )
-    given = parts[-1] if len(parts) > 1 else name
-    accent = next((word for word in split_tex_string(given) if word.startswith("\\")), None)
+    given = split_tex_string(parts[-1]) if len(parts) > 1 else split_tex_string(name)[:-1]
+    accent = next((word for word in given for part in word.split("-") if _ACCENT.match(part)), None)
     if accent is not None:
         raise LensvitError(f"{where}: put the accent of {accent!r} in braces, as in {{\\'E}}mile, for its initial")
 
@@ -183,7 +186,7 @@ def reference(entry: Entry) -> str:
 
 def _people(entry: Entry) -> str:
     """The authors, or else the editors."""
-    if "author" in entry:
+    if entry.get("author"):
         return authors(entry["author"])
     several = len(split_name_list(entry["editor"])) > 1
     return f"{authors(entry['editor'])} ({'eds' if several else 'ed.'})"
