@@ -7,7 +7,7 @@ import pytest
 from lensvit.errors import LensvitError
 from lensvit.paper import bibliography
 
-ENTRY = """A comment.
+ENTRY = r"""A comment.
 @string{mn = "MNRAS"}
 @article{doe2020,
   author = "Jane Q. Doe and Roe, Ann-Marie",
@@ -20,7 +20,8 @@ ENTRY = """A comment.
 @misc(web, author = {{The Team and Friends}}, title = {Why?}, year = {2021}, url = {https://example.org})
 @inproceedings{part, author = {Emil von Berg}, title = {A part}, booktitle = {The whole}, series = {LN},
   volume = 3, pages = {e$_1$--e\_2}, year = 1999}
-@proceedings{whole, editor = {Otto Klein and Ada Gross}, title = {The whole}, year = 1999, series = {LN}, volume = 3, author = {}}
+@proceedings{whole, editor = {Otto Klein and Ada Gross}, title = {The whole}, year = 1999, series = {LN}, volume = 3,
+  author = {}}
 """
 DOE = (
     r"J.~Q. Doe and A.-M. Roe: A {Nested {Title}}, with a comma. \emph{MNRAS Letters} \textbf{12}, 1--9, 2020. "
@@ -71,8 +72,8 @@ def test_no_new_citation_behind_the_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, line, message",
     [
-        (ENTRY + ENTRY, 17, "the key 'doe2020' stands there twice"),
-        (ENTRY + "@misc{Web, author = {A}, title = {T}, year = 1}", 15, "the key 'Web' stands there twice"),
+        (ENTRY + ENTRY, 18, "the key 'doe2020' stands there twice"),
+        (ENTRY + "@misc{Web, author = {A}, title = {T}, year = 1}", 16, "the key 'Web' stands there twice"),
         (
             "\n@misc{a, author = {A}, title = {open, year = 1",
             2,

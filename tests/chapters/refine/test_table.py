@@ -1,9 +1,12 @@
 """What refinement reaches."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lensvit.chapters.refine.table import refined_table
+from lensvit.jobs.seeds import derive
+from lensvit.statistics.metrics import bootstrap_weights
 from tests.builders import SPACE_SEEDS
 from tests.chapters.refine.makers import made
 
@@ -38,6 +41,9 @@ def test_fits_from_another_start_are_held_against_the_first_on_the_systems_of_bo
     first = pd.read_parquet(paths[0]).iloc[:-1]  # the last one has no fit from the priors
     square, limit = (first["gamma_mean"] - first["gamma_truth"]) ** 2, first["gamma_limit"] ** 2
     assert other["first_ratio"]["gamma"] == pytest.approx((square.mean() / limit.mean()) ** 0.5, rel=1e-5)
+    weights = bootstrap_weights(len(first), derive("bootstrap"))
+    again = np.sqrt((weights @ square.to_numpy()) / (weights @ limit.to_numpy()))
+    assert other["first_ratio_error"]["gamma"] == pytest.approx(again.std(ddof=1), rel=1e-4)
     nothing = moved.assign(converged=False)
     nothing.to_parquet(paths[1])
     refined_table(paths, [run / "predictions" / "vit.parquet"], run / "refined.csv")

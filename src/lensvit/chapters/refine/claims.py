@@ -74,6 +74,7 @@ def _start(name: str, parts: Mapping[tuple[str, ...], Rows], context: Context) -
         shared=None if pd.isna(overall["shared"]) else int(overall["shared"]),
         apart=number(overall["apart"]),
         first_ratio=number(overall["first_ratio"]),
+        first_ratio_error=number(overall["first_ratio_error"]),
     )
 
 

@@ -60,6 +60,9 @@ class FitStart(FitCounts, Start):
     first_ratio: float | None = Field(
         description="the first start's overall error over the limit for these systems; null: there are none"
     )
+    first_ratio_error: float | None = Field(
+        description="its paired standard error; null: there are fewer than two such systems"
+    )
 
 
 class FitValues(Numbers):

@@ -15,11 +15,11 @@ from lensvit.io.files import write_text
 from lensvit.io.products import refined_errors
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
-from lensvit.statistics.compare import compared, scored
-from lensvit.statistics.metrics import bootstrap_weights, with_overall
+from lensvit.statistics.compare import Comparison, Scores, compared, scored
+from lensvit.statistics.metrics import bootstrap_weights
 
 MEASURED = ("rmse", "limit", "ratio", "z", "network")  # columns with a standard error
-BESIDE = ("shared", "apart", "first_ratio")  # columns of other starts than the first
+BESIDE = ("shared", "apart", "first_ratio", "first_ratio_error")  # columns of other starts than the first
 PRIOR = "prior"  # the start at the means of the priors, beside those from draws of a model
 
 
@@ -41,7 +41,7 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
         the fits), each with the bootstrap standard error ``{column}_error`` behind it, which is paired for the ratio;
         and sigma (median). Where there are several starts, shared is the number of systems whose fits from this and
         from the first one have converged, apart the root mean square of the difference of both in units of this one's
-        sigma, and first_ratio the first one's ratio of rmse and limit for these systems.
+        sigma, and first_ratio the first one's ratio of rmse and limit for these systems, with first_ratio_error.
 
     Raises
     ------
@@ -49,13 +49,13 @@ def refined_table(refined: list[Path], predictions: list[Path], output: Path) ->
         If a file is absent or broken, or predictions lack a system.
     """
     models = tables.read_predictions(predictions) if predictions else {}
-    parts, first = [], tables.read_refined(Path(refined[0]))
-    for path in map(Path, refined):
-        table = tables.read_refined(path)
+    starts = {Path(path): tables.read_refined(Path(path)) for path in refined}
+    parts, first = [], next(iter(starts.values()))
+    for path, table in starts.items():
         for instrument in with_all(table["instrument"].unique()):
             some = of_group(table, "instrument", instrument)
             rows = _rows(some, models.get(path.stem), path)
-            both = _beside(some, first) if path != Path(refined[0]) else {}
+            both = _beside(some, first) if table is not first else {}
             parts.append(rows.assign(start=path.stem, instrument=instrument, **dict.fromkeys(BESIDE, np.nan) | both))
     measured = [f"{name}{end}" for name in MEASURED for end in ("", "_error")]
     order = ["start", "instrument", "target", "systems", "converged", "cut", "seconds", *measured, "sigma", *BESIDE]
@@ -76,10 +76,9 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     found = np.isfinite(limit).all(1)
     if not found.any():
         raise LensvitError(f"no system of {path} has a limit at its true parameters: delete it and run snakemake again")
-    weights, some = (bootstrap_weights(count, derive("bootstrap")) for count in (len(good), int(found.sum())))
-    bound = scored(np.square(limit[found]), some)
+    weights = bootstrap_weights(len(good), derive("bootstrap"))
+    bound, against = _held_against(square[found], limit[found])
     scores = {"rmse": scored(square, weights), "limit": bound}
-    against = compared(scored(square[found], some), bound)
     result["ratio"], result["ratio_error"] = against.ratio, against.ratio_error
     scores["z"] = scored(square / np.square(sigma), weights, _root_mean)
     result[["network", "network_error"]] = np.nan
@@ -102,10 +101,18 @@ def _beside(table: pd.DataFrame, first: pd.DataFrame) -> dict[str, Any]:
     apart = _root_mean(np.square(offset / tables.target_values(good, "sigma")).mean(0))
     limit = tables.target_values(others, "limit")
     found = np.isfinite(limit).all(1)
-    ratio = np.full(1 + len(TARGET_NAMES), np.nan)
-    if found.any():
-        ratio = with_overall(tables.prediction_errors(others)[found]) / with_overall(limit[found])
-    return {"shared": len(shared), "apart": apart, "first_ratio": ratio}
+    result = {"shared": len(shared), "apart": apart}
+    if not found.any():
+        return result
+    _, ratio = _held_against(np.square(tables.prediction_errors(others)[found]), limit[found])
+    return result | {"first_ratio": ratio.ratio, "first_ratio_error": ratio.ratio_error}
+
+
+def _held_against(square: np.ndarray, limit: np.ndarray) -> tuple[Scores, Comparison]:
+    """What the limits (n, K) come to, and what squared errors (n, K) of the same systems are to them."""
+    weights = bootstrap_weights(len(square), derive("bootstrap"))
+    bound = scored(np.square(limit), weights)
+    return bound, compared(scored(square, weights), bound)
 
 
 def _root_mean(square: np.ndarray) -> np.ndarray:

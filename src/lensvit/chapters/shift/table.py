@@ -27,8 +27,9 @@ from lensvit.statistics.metrics import bootstrap_weights, overall
 ORDINARY, LEFT_OUT, CONTROL = "ordinary", "left_out", "control"
 SCORES = ("epistemic", "predicted", "residual")
 SCORED = ("psf", *SCORES, *tables.PREDICTED)  # columns of scores.parquet
-# with fewer systems an error that is larger by half is not told from an equal one (three standard errors)
-FEWEST = 30
+# With fewer systems an error that is larger by half is not told from an equal one: the logarithm of a ratio of root
+# mean squares of n systems each has a standard error of 1/sqrt(n), and log(1.5) is to be three of them.
+FEWEST = 55
 
 
 @dataclass(frozen=True)
