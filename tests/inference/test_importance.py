@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from lensvit.inference.chart import Chart
 from lensvit.inference.importance import _Sampler, sample
-from lensvit.inference.settings import ImportanceSettings
+from lensvit.inference.settings import FIRST_CALLS, ImportanceSettings
 from lensvit.io.tables import CURVED, REASONS
 from tests.inference.analytic import curved, double, gauss, heavy, some_curved, some_double
 
@@ -58,6 +58,15 @@ def test_a_normal_distribution_takes_two_rounds(size):
     for seed in SEEDS:
         found = sampled(made("gauss", size, seed), seed)
         assert found.rounds == 2 and found.calls < 700
+
+
+@pytest.mark.parametrize("size", [4, 14])
+def test_the_settings_allow_for_what_comes_before_the_first_round(size):
+    target = gauss(size, np.random.default_rng(3))
+    sampler = _Sampler(target, target.charts, SETTINGS, 0)
+    assert 0 < FIRST_CALLS - sampler.calls < 50 and not target.asked  # one chart is tried; no search starts
+    least = FIRST_CALLS + 2 * SETTINGS.draws
+    assert sampled(target, max_calls=least).rounds == 2
 
 
 @pytest.mark.parametrize("apart", [5.0, 6.0, 7.0])

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
-from matplotlib.ticker import MaxNLocator, MultipleLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, MultipleLocator
 from matplotlib.typing import LineStyleType
 
 from lensvit.figures import style
@@ -19,6 +19,7 @@ from lensvit.io import products, tables
 from lensvit.parameters import TARGET_COLUMNS, TARGETS, Parameter
 
 HEIGHT = 6.7  # inches
+EDGE = 0.13  # of a panel: its first and last parts have no tick, so that numbers of neighbours do not touch
 MASSES = (0.68, 0.95)  # shares of the probability within the contours
 NEAR, FAR = 4.2, 2.8  # reach of the panels, in sigmas of the reference and of each network
 CHAIN, FIT, EXACT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, style.LOOKS[4].color, "black"
@@ -138,7 +139,7 @@ def draw(
     figure = Figure(figsize=(style.WIDTH, HEIGHT))
     grid = figure.subplots(count, count, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
     figure.subplots_adjust(left=0.1, right=0.93, bottom=0.085, top=0.91)
-    figure.text(0.01, 0.40, "networks' scale, units of the targets", rotation=90, va="center", fontsize=8)
+    figure.text(0.01, 0.40, "Networks: in units of the targets", rotation=90, va="center", fontsize=8)
     if pixels:
         scale = f"{pixels[0].label}: from its mean, in units of its sigma"
         figure.text(0.99, 0.60, scale, rotation=270, va="center", ha="right", fontsize=8)
@@ -175,7 +176,8 @@ def _networks(
         _contours(axes, gaussian, edgecolor=look.color, linestyle=look.linestyle, linewidth=0.9)
     axes.plot(*truth[pair], marker="+", color=TRUTH, markersize=5, markeredgewidth=0.8, zorder=4)
     for first in pixels[:1]:
-        axes.plot(*first.gaussian.mean[pair], marker="o", color=first.color, markersize=2.6, zorder=3)
+        ring: dict[str, Any] = {"markersize": 5.5, "markerfacecolor": "none", "markeredgewidth": 0.9}
+        axes.plot(*first.gaussian.mean[pair], marker="o", color=first.color, zorder=5, **ring)
 
 
 def _ranges(networks: Mapping[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
@@ -189,8 +191,10 @@ def _ranges(networks: Mapping[str, np.ndarray], truth: np.ndarray) -> np.ndarray
 def _far(axes: Axes, horizontal: np.ndarray, vertical: np.ndarray) -> None:
     """Give a panel the limits (2,) of its axes, on the networks' scale."""
     axes.set(xlim=tuple(horizontal), ylim=tuple(vertical))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(2, prune="both"))
+    for axis, (low, high) in zip((axes.xaxis, axes.yaxis), (horizontal, vertical), strict=True):
+        ticks = MaxNLocator(3).tick_values(low, high)
+        inside = (ticks - low) / (high - low)
+        axis.set_major_locator(FixedLocator(ticks[(inside > EDGE) & (inside < 1 - EDGE)]))
 
 
 def _near(axes: Axes, pair: list[int], truth: np.ndarray, pixels: Sequence[FromPixels]) -> None:
@@ -259,8 +263,8 @@ def _key(looks: Mapping[str, style.Look], labels: Mapping[str, str], pixels: Seq
         marker = "o" if number == 0 else None
         handles.append(
             Line2D(
-                [], [], color=posterior.color, linestyle=posterior.linestyle, marker=marker, markersize=3,
-                label=posterior.label,
+                [], [], color=posterior.color, linestyle=posterior.linestyle, marker=marker, markersize=5.5,
+                markerfacecolor="none", markeredgewidth=0.9, label=posterior.label,
             )
         )  # fmt: skip
     return [*handles, Line2D([], [], color=TRUTH, marker="+", linestyle="none", label="Truth")]

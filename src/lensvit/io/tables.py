@@ -108,9 +108,24 @@ def read_refined(path: Path) -> pd.DataFrame:
     return table
 
 
-def read_history(path: Path) -> pd.DataFrame:
-    """The epochs of a training, history.csv; see :func:`read_csv`."""
-    return read_csv(path, columns=HISTORY)
+def read_history(path: Path, kept: int) -> pd.DataFrame:
+    """The epochs of a training, from history.csv; see :func:`read_csv`. All they hold are finite numbers.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kept
+        The epoch whose weights are kept, which the file must have.
+    """
+    table = read_csv(path, columns=HISTORY)
+    with reading(path):
+        wrong = [name for name in HISTORY if not np.isfinite(_typed(table)[name]).all()]
+        if wrong:
+            raise ValueError(f"its column {wrong[0]} holds what is no finite number")
+        if (table["epoch"] == kept).sum() != 1:
+            raise ValueError(f"epoch {kept}, whose weights are kept, does not stand there once")
+    return table
 
 
 def read_importance(path: Path) -> pd.DataFrame:

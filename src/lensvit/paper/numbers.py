@@ -244,7 +244,7 @@ def _network(path: Path, context: Context) -> TrainedNetwork:
     name = path.parent.name
     made = read_model(path, TrainedModel)
     origin = _origin(path)
-    history = tables.read_history(path.parent / "history.csv")
+    history = tables.read_history(path.parent / "history.csv", made.best_epoch)
     network, entry = made.network, context.config["models"][name]
     return TrainedNetwork(
         name=name,

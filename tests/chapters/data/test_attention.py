@@ -63,6 +63,25 @@ def test_a_table_that_lacks_a_column_or_rows_is_one_line(tmp_path, column):
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.assign(same="most"), "could not convert string to float: 'most'"),
+        (lambda table: table.assign(entropy=np.inf), "not those of an attention map"),
+        (lambda table: table[table["map"] != "rollout"], "not those of an attention map"),
+        (lambda table: table.assign(map="first"), "not those of an attention map"),
+        (lambda table: table[table["map"] != "mean"], "it lacks layer 1"),
+        (lambda table: table[~table["map"].isin(["1", "2"])], "it lacks layer 1"),
+    ],
+)
+def test_a_table_of_something_else_is_one_line(tmp_path, change, said):
+    path = tmp_path / "attention.csv"
+    change(measured(weights(EVEN, ONE)).reset_index()).to_csv(path, index=False)
+    with pytest.raises(LensvitError, match=rf"attention\.csv .*{said}") as error:
+        claims.attention(path, -1)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("layers", "layer", "number", "collapsed", "everywhere", "share", "same"),
     [
         ([[EVEN, EVEN], [ONE, EVEN]], -1, 2, [1], 1, 1, 1),

@@ -34,6 +34,7 @@ def test_a_panel_for_each_model_with_both_losses_and_the_epoch_that_is_kept(figu
             assert drawn[name][0].tolist() == table["epoch"].tolist()
             assert drawn[name][1].tolist() == loss.tolist()
         assert drawn["kept"][0].tolist() == [kept]
+        assert min(tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick) >= 1
         assert drawn["kept"][1].tolist() == [table["validation_loss"].iloc[kept - 1]]
 
 
@@ -70,4 +71,23 @@ def test_files_are_made_and_repeat_byte_for_byte(tmp_path, monkeypatch):
 def test_a_history_that_lacks_a_column_is_one_line(tmp_path, column):
     history().drop(columns=column).to_csv(tmp_path / "history.csv", index=False)
     with pytest.raises(LensvitError, match=rf"history\.csv .*it lacks the column {column}\b"):
-        tables.read_history(tmp_path / "history.csv")
+        tables.read_history(tmp_path / "history.csv", 2)
+
+
+@pytest.mark.parametrize("column", tables.HISTORY)
+@pytest.mark.parametrize(
+    ("value", "message"), [("nan", "no finite number"), ("inf", "no finite number"), ("high", "holds no numbers")]
+)
+def test_a_history_of_what_is_no_number_is_one_line(tmp_path, column, value, message):
+    table = history().astype(object)
+    table.loc[1, column] = value
+    table.to_csv(tmp_path / "history.csv", index=False)
+    with pytest.raises(LensvitError, match=rf"history\.csv .*its column {column} holds .*{message.split()[-1]}"):
+        tables.read_history(tmp_path / "history.csv", 2)
+
+
+def test_a_history_without_the_epoch_that_is_kept_is_one_line(tmp_path):
+    history().to_csv(tmp_path / "history.csv", index=False)
+    assert len(tables.read_history(tmp_path / "history.csv", 5)) == 5
+    with pytest.raises(LensvitError, match=r"epoch 6, whose weights are kept, does not stand there once"):
+        tables.read_history(tmp_path / "history.csv", 6)

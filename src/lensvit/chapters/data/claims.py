@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lensvit.chapters.data.numbers import (
@@ -20,7 +21,7 @@ from lensvit.chapters.data.numbers import (
 )
 from lensvit.chapters.data.settings import COLLAPSED
 from lensvit.chapters.quoting import Context
-from lensvit.io.files import read_json
+from lensvit.io.files import read_json, reading
 from lensvit.io.tables import read_csv
 from lensvit.parameters import PARAMETERS, priors
 
@@ -65,14 +66,21 @@ def attention(table: Path, layer: int) -> AttentionNumbers | None:
         Index of the layer that is shown; -1 is the last.
     """
     measures = ("strongest", "entropy", "effective")
-    rows = read_csv(table, "map", columns=("layer", "systems", "patches", *measures, "same"))
+    counts = ("layer", "systems", "patches")
+    rows = read_csv(table, "map", columns=(*counts, *measures, "same"))
     if rows["map"].iloc[0] == "none":
         return None
-    layers = int(rows["layer"].max())
-    number = layer % layers + 1
     rollout, mean = (rows[rows["map"] == name] for name in ("rollout", "mean"))
     single = rows.drop(index=[*rollout.index, *mean.index])
-    shown = single[single["layer"] == number]
+    with reading(table):
+        numbers = rows[[*counts, *measures, "same"]].to_numpy(float)
+        if not (np.isfinite(numbers).all() and len(rollout) == 1 and single["map"].str.isdecimal().all()):
+            raise ValueError("its rows are not those of an attention map")
+        layers = int(rows["layer"].max())
+        number = layer % layers + 1
+        shown, mean = single[single["layer"] == number], mean[mean["layer"] == number]
+        if shown.empty or len(mean) != 1:
+            raise ValueError(f"it lacks layer {number}")
     collapsed = shown[shown["effective"] < COLLAPSED]
 
     def spread(part: pd.DataFrame) -> Spread:
@@ -85,7 +93,7 @@ def attention(table: Path, layer: int) -> AttentionNumbers | None:
         layer=number,
         heads=len(shown),
         single=spread(shown),
-        mean=spread(mean[mean["layer"] == number]),
+        mean=spread(mean),
         rollout=spread(rollout),
         threshold=COLLAPSED,
         collapsed=[int(head) for head in collapsed["map"]],

@@ -44,7 +44,7 @@ def figure10(settings: Path, models: list[Path], output: list[Path]) -> None:
     """
     labels = read_settings(settings, LabelSettings).labels
     kept = {path.parent.name: read_model(path, TrainedModel).best_epoch for path in models}
-    histories = {path.parent.name: tables.read_history(path.with_name("history.csv")) for path in models}
+    histories = {path.parent.name: tables.read_history(path.with_name("history.csv"), kept[path.parent.name]) for path in models}
     style.save(draw(histories, kept, labels), output)
 
 
@@ -90,7 +90,7 @@ def _panel(axes: Axes, history: pd.DataFrame, kept: int, look: style.Look) -> No
         best["epoch"], best["validation_loss"], linestyle="none", marker="o", markersize=4, color=look.color,
         markerfacecolor="white", label="kept",
     )  # fmt: skip
-    axes.set_xlabel("Epoch")
+    axes.set(xlabel="Epoch", xlim=(0.5, epochs.max() + 0.5))  # there is no epoch 0
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
