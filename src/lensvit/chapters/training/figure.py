@@ -44,7 +44,9 @@ def figure10(settings: Path, models: list[Path], output: list[Path]) -> None:
     """
     labels = read_settings(settings, LabelSettings).labels
     kept = {path.parent.name: read_model(path, TrainedModel).best_epoch for path in models}
-    histories = {path.parent.name: tables.read_history(path.with_name("history.csv"), kept[path.parent.name]) for path in models}
+    histories = {
+        path.parent.name: tables.read_history(path.with_name("history.csv"), kept[path.parent.name]) for path in models
+    }
     style.save(draw(histories, kept, labels), output)
 
 
