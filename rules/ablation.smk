@@ -1,11 +1,11 @@
-# models/{network}/, predictions/{network}.parquet -> tables/ablation.csv; or paper/data/ablation.csv of an earlier run
+# models/{network}/, predictions/validation/{network}.parquet -> tables/ablation.csv; or paper/data/ablation.csv of an earlier run
 
 ABLATED = [network for group in CONFIG.ablation.groups() for network in group.networks]
 
 
 rule ablation_table:
     input:
-        **large(predictions=expand(rules.evaluate.output.summary, model=ABLATED)),
+        **large(predictions=expand(rules.evaluate_validation.output.summary, model=ABLATED)),
         settings=settings_file("ablation_table"),
         models=expand(rules.train.output.config, model=ABLATED),
         histories=expand(rules.train.output.history, model=ABLATED),

@@ -597,10 +597,10 @@ def test_exact_posteriors_have_a_section_unless_they_are_switched_off(tmp_path: 
     assert "spent the budget before the effective size or a second round" in text and "unsteady" not in text
     some = content["importance"]
     assert "6{,}000 calls of the likelihood" in text
-    reasons = text.split("Without one, ")[1].split(".")[0]
+    reasons = text.split("Of those without one, ")[1].split(".")[0]
     for reason in REASONS:  # each has words of its own
         some["reasons"] = dict.fromkeys(REASONS, 0) | {reason: 2}
-        said = " ".join(render(content, tmp_path).split()).split("Without one, ")[1].split(".")[0]
+        said = " ".join(render(content, tmp_path).split()).split("Of those without one, ")[1].split(".")[0]
         assert said.startswith("two ") and (said == reasons) == (reason == "few")
     some |= {"certified": 1, "share": 1 / 36, "fair_p": None, "least_p": None, "tested": 0}
     for row in some["rows"]:

@@ -27,7 +27,10 @@ class AblationOrigin(Numbers):
     data: AblationSizes = Field(description="systems of each split")
     date: str = Field(description="day of the last training, as 2026-01-31")
     hardware: str = Field(description="processor or graphics card")
-    passes: int = Field(description="passes over the test split")
+    passes: int = Field(description="passes over these systems")
+    split: Literal["validation", "test"] = Field(
+        "test", description="the systems on which the networks are compared; until 0.1.0 those of the test split"
+    )
     platform: str = Field(description="operating system")
     python: str = Field(description="version of Python")
     run: str = Field(description="name of the run")
@@ -90,7 +93,7 @@ class AblationNumbers(Numbers):
     origin: AblationOrigin = Field(description="where the table was measured: in this run or in an earlier one")
     sampled: bool = Field(
         description="whether errors of differences contain, beside the scatter between trainings, the paired error "
-        "from the finite test set; tables of earlier versions lack it"
+        "from the finite set of systems; tables of earlier versions lack it"
     )
     models: list[AblationModel] = Field(description="one a model")
     rows: list[AblationRow] = Field(description="one a variant, the models as they are first")

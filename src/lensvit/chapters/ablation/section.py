@@ -116,7 +116,7 @@ class Ablation(Section):
         return {
             "run": run.run,
             "data": run.data.model_dump(include=set(SPLITS)),
-            "passes": run.evaluation.passes,
+            "passes": run.evaluation.validation_passes,
             "options": [self._group(run, group) for group in self.groups()],
         }
 

@@ -31,5 +31,5 @@ class AblationSettings(Settings):
 
     run: str = Field(description="name of the run")
     data: Sizes = Field(description="number of images of each split")
-    passes: int = Field(description="passes over the test images, each with dropout drawn anew")
+    passes: int = Field(description="passes over the validation images, each with dropout drawn anew")
     groups: list[Group] = Field(alias="options", description="networks that are compared")

@@ -1,4 +1,8 @@
-"""What each part of a recipe brings: the overall errors of networks with and without it, over several seeds."""
+"""What each part of a recipe brings: the overall errors of networks with and without it, over several seeds.
+
+Recipes are chosen by this table, so that it holds errors on the validation systems: the test systems stay unseen by any
+choice.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +38,12 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
     models
         Folder with {network}/config.json, history.csv and provenance.json.
     predictions
-        Folder with {network}.parquet.
+        Folder with {network}.parquet, of the validation systems.
     output
         CSV, one row a model and variant: model, model_label, variant, label, recipe, seeds; rmse, the mean over seeds
-        of the overall error on the test split, its standard deviation sd, and its standard error from the scatter
-        between trainings; difference to the model as it is, difference_error, and the part of it that the finite test
-        set makes, sampling_error, which is paired; images that one training has seen and its seconds, means over
+        of the overall error on the validation split, its standard deviation sd, and its standard error from the scatter
+        between trainings; difference to the model as it is, difference_error, and the part of it that the finite set
+        of systems makes, sampling_error, which is paired; images that one training has seen and its seconds, means over
         seeds. Errors are absent where nothing was trained twice, but for the sampling error.
     provenance
         JSON: run, data, passes, and date, commit and machine of the latest training.
@@ -61,7 +65,8 @@ def ablation_table(settings: Path, models: Path, predictions: Path, output: Path
     table = table[[*GROUP, *MEASURES]].assign(**{name: [cost[name] for cost in costs] for name in costs[0].index})
     write_text(output, table.to_csv(index=False, float_format="%.6g"))
     origin = _origin([Path(models) / name / "provenance.json" for name in networks])
-    content = {"run": choice.run, "data": choice.data.model_dump(), "passes": choice.passes, **origin}
+    made = {"run": choice.run, "data": choice.data.model_dump(), "split": "validation", "passes": choice.passes}
+    content = made | dict(origin)
     write_text(provenance, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
