@@ -21,6 +21,7 @@ from lensvit.io.hdf5 import read_datasets
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics import calibration
+from lensvit.statistics.metrics import mean_error
 
 SUMMARY = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "aleatoric", "epistemic")))
 
@@ -300,7 +301,7 @@ def scores(
         "crps": crps.mean(0),
         "nll": likelihood.mean(0),
         **{name: each.mean(0) for name, each in means.items()},
-        **{f"{name}_error": _error(each) for name, each in means.items()},
+        **{f"{name}_error": mean_error(each) for name, each in means.items()},
         "aleatoric_share": np.square(test.aleatoric).mean(0) / variance,
         "epistemic_share": np.square(test.epistemic).mean(0) / variance,
     }
@@ -313,7 +314,7 @@ def scores(
     overall |= {
         "z_sd": z_overall,
         "z_sd_error": np.hypot(z_overall_error, z_overall * state.common_error),
-        **{f"{name}_error": float(_error(each.mean(1))) for name, each in means.items()},
+        **{f"{name}_error": float(mean_error(each.mean(1))) for name, each in means.items()},
     }
     single = {
         name: {column: content[number] for column, content in columns.items()}
@@ -368,15 +369,10 @@ def joint_scores(state: State, test: SplitPredictions, unit: np.ndarray) -> dict
     return {
         "nll": likelihood.mean(),
         "nll_relative": likelihood.mean() - np.log(unit).sum(),
-        "nll_relative_error": _error(likelihood),
+        "nll_relative_error": mean_error(likelihood),
         "nll_change": change.mean(),
-        "nll_change_error": _error(change),
+        "nll_change_error": mean_error(change),
     }
-
-
-def _error(values: np.ndarray) -> np.ndarray:
-    """The standard error (...) of the mean over systems of values (n, ...)."""
-    return values.std(0, ddof=1) / np.sqrt(len(values))
 
 
 def curves(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, Any]]:
