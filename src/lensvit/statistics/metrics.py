@@ -61,6 +61,11 @@ def with_overall(error: np.ndarray) -> np.ndarray:
     return roots(np.mean(np.square(error), axis=0))
 
 
+def root_mean_square(square: np.ndarray) -> np.ndarray:
+    """Roots (..., 1 + K) of mean squares (..., K) without a unit, and before them that of their mean."""
+    return np.sqrt(np.concatenate([square.mean(-1, keepdims=True), square], axis=-1))
+
+
 def mean_error(values: np.ndarray) -> np.ndarray:
     """The standard error (...) of the mean over systems of values (n, ...); NaN for a single system."""
     if len(values) < 2:
