@@ -32,7 +32,7 @@ RESERVED = {
     *("all", "id", "index", "model", "models", "method", "kind", "state", "target", "instrument", "psf"),
     *("case", "sample", "start", "images", "systems", "split", "train", "validation", "test", "seed", "chunk", "row"),
     *("redraws", "n_images", "sigma_bkg", "label", "run", "stage", "seconds", "level", "coverage", "share"),
-    *("prior", "network", "limit", "bayes", "refined", "importance", "mcmc", "covariance"),
+    *("prior", "network", "limit", "bayes", "refined", "importance", "mcmc", "covariance", "ensemble"),
     *("ordinary", "left_out", "control"),
 }
 NOT_TEXT = {"na", "null", "none", "true", "false"}  # as tables are read again, beside numbers, nan and inf
