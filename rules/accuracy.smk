@@ -15,10 +15,10 @@ rule table:
         ),
         scaler=rules.catalog.output.scaler,
     output:
+        **WEIGHTS,
         table=reported_table("table1"),
         errors=table_file("table1_errors"),
         differences=table_file("table1_differences"),
-        **WEIGHTS,
     log:
         log_file("table"),
     benchmark:

@@ -37,9 +37,10 @@ def numbers() -> Numbers:
 def paired(content: Numbers, error: float = 0.02) -> Numbers:
     """The content with the pairs of its models, whose ratios have this standard error."""
     models = [column["key"] for column in content["columns"] if column["kind"] == "model"]
+    others = [column["key"] for column in content["columns"] if column["kind"] in ("ensemble", "baseline")]
     for row in content["table"]:
         values, row["pairs"] = row["values"], []
-        for first, second in [*itertools.combinations(models, 2), *((model, "prior") for model in models)]:
+        for first, second in [*itertools.combinations(models, 2), *itertools.product(models, others)]:
             pair = {"first": first, "second": second, "difference": values[first] - values[second]}
             pair |= {"difference_error": error * values[second], "ratio": values[first] / values[second]}
             row["pairs"].append(pair | {"ratio_error": error})
@@ -74,7 +75,10 @@ def with_models(count: int) -> Numbers:
     chains["methods"] = [entry for entry in chains["methods"] if entry["kind"] != "model" or entry["key"] in names]
     chains["speed"] = chains["speed"][:count]
     content["models"] = content["models"][:count]
-    content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
+    alone = ("ensemble",) if count == 1 else ()
+    content["columns"] = [
+        column for column in content["columns"] if column["kind"] not in ("model", *alone) or column["key"] in names
+    ]
     content["calibration"]["models"] = content["calibration"]["models"][:count]
     content["limit"]["models"] = content["limit"]["models"][:count]
     parts = (content["models"], content["columns"], content["calibration"]["models"], content["limit"]["models"])
@@ -586,6 +590,17 @@ def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switc
     assert "Out of distribution" not in off and "figure7" not in off
 
 
+def test_networks_together(tmp_path: Path) -> None:
+    text = " ".join(render(numbers(), tmp_path).split())
+    assert r"\paragraph{Networks together.}" in text and "Ensemble: weighted mean of the networks" in text
+    assert r"\multicolumn{3}{c}{This run}" in text
+    said = text.split("Networks together.}")[1].split(r"\begin")[0]
+    assert re.search(r"times that of ResNet alone, (a|no) clear difference\.", said)
+    assert "both networks" in said and "every network" in " ".join(render(with_models(5), tmp_path).split())
+    one = " ".join(render(with_models(1), tmp_path).split())
+    assert "Networks together" not in one and "Ensemble: weighted" not in one
+
+
 def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -> None:
     text = " ".join(render(numbers() | {"importance": None}, tmp_path).split())
     assert "Bayes error" not in text and "Exact posterior" not in text
@@ -597,7 +612,18 @@ def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -
     text = " ".join(render(content, tmp_path).split())
     assert "Exact posterior: means of the posteriors of the 37 systems where it is certified" in text
     assert r"\multicolumn{2}{c}{All pixels}" in text and r"\multicolumn{2}{c}{Information}" in text
-    labels = ["ViT", "ResNet", "Refined", "Exact posterior", "Prior mean", "Limit", "Bayes error", "ViT", "ResNet"]
+    labels = [
+        "ViT",
+        "ResNet",
+        "Ensemble",
+        "Refined",
+        "Exact posterior",
+        "Prior mean",
+        "Limit",
+        "Bayes error",
+        "ViT",
+        "ResNet",
+    ]
     assert "Target & " + " & ".join(labels) in re.sub(r"\\parbox\[b\]{5em}{\\raggedleft\{\} (.*?)}", r"\1", text)
     old = numbers()  # as version 0.1.0 wrote it
     del old["importance"]

@@ -152,7 +152,7 @@ def _further(given: Sequence[str], models: Sequence[str]) -> list[tuple[str, Pat
     return found
 
 
-def _weights(paths: Sequence[Path], models: Sequence[str], tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _weights(paths: list[Path], models: Sequence[str], tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The weights of the models (rows) in their ensemble for each target (columns), by the validation systems."""
     if sorted(path.stem for path in paths) != sorted(models) or len(models) < 2:
         raise LensvitError(f"--validation: give predictions of {', '.join(models)}, and of two models or more")
