@@ -1,6 +1,8 @@
 # predictions/{model}.parquet -> tables/table1.csv, figures/figure2, figure3
 
 TRAININGS = products.trainings_shown(CONFIG)
+ENSEMBLE = products.ensemble_shown(CONFIG)
+WEIGHTS = {"weights": products.weights_file(CONFIG)} if ENSEMBLE.files else {}
 
 
 rule table:
@@ -8,6 +10,7 @@ rule table:
         **large(
             predictions=of_models(rules.evaluate.output.summary),
             catalog=rules.catalog.output.catalog,
+            validation=ENSEMBLE.files,
             others=LIMIT.files + FITS.files + EXACT.files + TRAININGS.files,
         ),
         scaler=rules.catalog.output.scaler,
@@ -15,6 +18,7 @@ rule table:
         table=reported_table("table1"),
         errors=table_file("table1_errors"),
         differences=table_file("table1_differences"),
+        **WEIGHTS,
     log:
         log_file("table"),
     benchmark:
@@ -29,11 +33,13 @@ rule table:
         refined=FITS.options,
         importance=EXACT.options,
         trainings=TRAININGS.options,
+        ensemble=ENSEMBLE.options,
     message:
         "Table 1"
     shell:
         "python -m lensvit table --predictions {input.predictions} --catalog {input.catalog}"
         " --scaler {input.scaler} {params.limit} {params.refined} {params.importance} {params.trainings}"
+        " {params.ensemble}"
         " --output {output.table} --errors {output.errors} --differences {output.differences} > {log} 2>&1"
 
 

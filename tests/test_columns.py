@@ -115,7 +115,9 @@ REFINED = {"refined": "refined/vit.parquet"}
 CHAINS = {"mcmc": "mcmc.parquet"}
 EXACT = {"importance": "importance.parquet"}
 INPUTS = {  # of the stages that make tables and figures
-    "table": PREDICTIONS | LIMIT | REFINED | EXACT | {"catalog": "catalog.parquet", "scaler": "scaler.json"},
+    "table": {"predictions": ["vit.parquet", "resnet.parquet"], "catalog": "catalog.parquet", "scaler": "scaler.json"}
+    | {"validation": ["validation/vit.parquet", "validation/resnet.parquet"]}
+    | (LIMIT | REFINED | EXACT),
     "figure2": PREDICTIONS,
     "figure3": PREDICTIONS | LIMIT,
     "figure4": {"coverage": "coverage.csv", "pit": "pit.csv"},

@@ -26,7 +26,14 @@ def ablation(**changes):
 
 RUNS = sorted(path.stem for path in (ROOT / "runs").glob("*.yaml"))
 # names of overlays on config.yaml, from none of them to several
-OVERLAYS = [(), *((run,) for run in RUNS), ("demo", "everything"), ("demo", "dropout"), ("demo", "scale")]
+OVERLAYS = [
+    (),
+    *((run,) for run in RUNS),
+    ("demo", "everything"),
+    ("demo", "dropout"),
+    ("demo", "scale"),
+    ("night", "night_first"),
+]
 
 
 def overlaid(names):

@@ -145,8 +145,29 @@ def test_further_trainings_are_those_that_differ_in_their_seed_alone():
     assert shown.options.startswith(f"--trainings vit={folder}/again.parquet again={folder}/vit.parquet ")
 
 
+def test_several_models_have_an_ensemble():
+    shown = products.ensemble_shown(run())
+    assert shown.files == [f"results/paper/predictions/validation/{name}.parquet" for name in ("vit", "resnet")]
+    assert shown.options == f"--validation {' '.join(shown.files)} --weights results/paper/tables/table1_weights.csv"
+    assert products.ensemble_shown(run(models={"resnet": None})).files == []
+
+
+def test_models_are_trained_with_several_seeds():
+    found = run(training={"seeds": 3}, models={"vit": {"seed": 9}})
+    assert list(found.networks) == ["vit", "resnet", "vit-seed-2", "vit-seed-3", "resnet-seed-2", "resnet-seed-3"]
+    assert [found.networks[name].seed for name in found.networks] == [9, None, 10, 11, 1 + found.seed, 2 + found.seed]
+    assert list(found.models) == ["vit", "resnet"]
+    assert found.further_trainings("vit") == ["vit-seed-2", "vit-seed-3"]
+    ablated = {"train": True, "seeds": 2, "models": {"resnet": ["raw"]}}
+    both = run(training={"seeds": 3}, ablation=ablated)  # no seed is trained twice
+    assert both.further_trainings("resnet") == ["resnet-seed-2", "resnet-seed-3"]
+    assert [name for name in both.networks if "raw" in name] == ["resnet-raw-1", "resnet-raw-2"]
+    assert len(both.networks) == 8
+    assert list(run().networks) == ["vit", "resnet"]
+
+
 def test_the_ablation_trains_models_again():
     chosen = {"train": True, "seeds": 3, "models": {"resnet": []}}
     found = run(ablation=chosen)
-    assert found.further_trainings("resnet") == ["resnet-reference-2", "resnet-reference-3"]
+    assert found.further_trainings("resnet") == ["resnet-seed-2", "resnet-seed-3"]
     assert found.further_trainings("vit") == []

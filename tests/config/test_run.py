@@ -57,10 +57,11 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"ablation": {"train": True, "models": {"swin": ["raw"]}}}, ["ablation.models", "swin", "resnet"]),
         ({"ablation": {"train": True, "models": {"vit": ["rae"]}}}, ["ablation.models.vit", "rae", "raw"]),
         (
-            {"ablation": {"train": True, "variants": {"reference": {"label": "x"}}}},
-            ["ablation.variants.reference", "another key"],
+            {"ablation": {"train": True, "variants": {"seed": {"label": "x"}}}},
+            ["ablation.variants.seed", "another key"],
         ),
         ({"ablation": {"train": True}}, ["ablation.models", "train: false"]),
+        ({"training": {"seeds": 0}}, ["training.seeds", "0", "1"]),
         ({"training": {"stream": "often"}}, ["training.stream", "often", "boolean"]),
         ({"shift": {"model": "swin"}}, ["shift.model", "swin", "resnet"]),
         ({"shift": {"left_out": "acs"}}, ["shift.left_out", "acs", "hst_a"]),

@@ -150,7 +150,7 @@ def test_the_networks_of_the_ablation_are_a_model_with_variants_and_seeds():
     config = ablation(variants={"raw": {"label": "raw", "changes": {"stretch": "asinh"}, "seeds": 1}})
     assert list(config.models) == ["vit", "resnet"]
     assert list(config.networks) == [
-        "vit", "resnet", "resnet-reference-2", "resnet-raw-1", "resnet-paper-1", "resnet-paper-2",
+        "vit", "resnet", "resnet-seed-2", "resnet-raw-1", "resnet-paper-1", "resnet-paper-2",
     ]  # fmt: skip
     assert config.networks["resnet"] == config.models["resnet"]
     parts = {name: stage_settings(config, f"train/{name}") for name in config.networks}
@@ -159,10 +159,10 @@ def test_the_networks_of_the_ablation_are_a_model_with_variants_and_seeds():
     assert parts["resnet-paper-2"]["recipe"] == parts["resnet"]["recipe"] | {
         "resize": "bilinear"
     }  # config.yaml's is it
-    assert parts["resnet-reference-2"] == parts["resnet"] | {"seed": 6}
+    assert parts["resnet-seed-2"] == parts["resnet"] | {"seed": 6}
     groups = stage_settings(config, "ablation_table")["options"]
     assert [entry["networks"] for entry in groups] == [
-        ["resnet", "resnet-reference-2"], ["resnet-raw-1"], ["resnet-paper-1", "resnet-paper-2"],
+        ["resnet", "resnet-seed-2"], ["resnet-raw-1"], ["resnet-paper-1", "resnet-paper-2"],
     ]  # fmt: skip
     assert [entry["variant"] for entry in groups] == [None, "raw", "paper"]
 

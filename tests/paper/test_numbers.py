@@ -10,6 +10,7 @@ from lensvit.chapters.quoting import Context
 from lensvit.chapters.registry import CHAPTERS
 from lensvit.cli import main
 from lensvit.errors import LensvitError
+from lensvit.io.tables import LIGHTS
 from lensvit.paper.numbers import ORIGIN, _curve, _network, chapter_parts, chapter_tables
 
 ALWAYS = ["calibration=a/calibration.csv", "calibration=joint.csv"]
@@ -58,6 +59,7 @@ def limit_table(path, value):
         "coarse_classes": 2,
         "fine": 0.09,
         "fine_classes": 6,
+        **{f"signal_{light}": 100.0 for light in LIGHTS},
     }
     pd.DataFrame(rows).assign(**numbers).to_csv(path, index=False)
     return path

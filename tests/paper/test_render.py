@@ -66,11 +66,19 @@ def with_models(count: int) -> Numbers:
         content["limit"]["models"].append(content["limit"]["models"][1] | {"key": name})
         for row in content["limit"]["rows"]:
             row["ratios"][name], row["gaps"][name] = row["ratios"]["vit"], row["gaps"]["vit"]
+        content["mcmc"]["methods"].insert(1 + index, content["mcmc"]["methods"][1] | {"key": name})
+        for row in content["mcmc"]["rows"]:
+            row["methods"][name] = row["methods"]["vit"]
+        content["mcmc"]["speed"].append(content["mcmc"]["speed"][1] | {"orders": 3.2 + 0.2 * index})
+    chains = content["mcmc"]
+    chains["methods"] = [entry for entry in chains["methods"] if entry["kind"] != "model" or entry["key"] in names]
+    chains["speed"] = chains["speed"][:count]
     content["models"] = content["models"][:count]
     content["columns"] = [c for c in content["columns"] if c["kind"] != "model" or c["key"] in names]
     content["calibration"]["models"] = content["calibration"]["models"][:count]
     content["limit"]["models"] = content["limit"]["models"][:count]
     parts = (content["models"], content["columns"], content["calibration"]["models"], content["limit"]["models"])
+    parts += ([entry for entry in chains["methods"] if entry["kind"] == "model"], chains["speed"])
     for *same, label in zip(*parts, labels, strict=False):
         for part in same:
             part["label"] = label
@@ -360,17 +368,22 @@ def test_the_refinement_stands_in_table_and_text_unless_it_is_switched_off(tmp_p
 def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Path) -> None:
     text = " ".join(render(numbers(), tmp_path).split())
     assert r"\section{The standard method: Markov chains}" in text and "Of four chains, three converged." in text
-    assert "Failures: one did not explain the image." in text and "3.2 orders of magnitude" in text
-    assert "must not exceed 1.01" in text and "a size of 200 would have taken 25{,}100 calls" in text
+    assert "says what they took and why the other failed, and Table~\\ref{tab:costs} what other" in text
+    assert "1{,}500 to 1{,}800 times what a network takes once it is trained, 3.2 orders of magnitude" in text
+    assert "from three systems on, every network is the quicker way" in text
+    assert r"Markov chain, from the prior & -- & 140 & 45{,}000 & 2 \\" in text  # means over all chains
+    assert "must not exceed 1.01" in text and "calls that a size of 200 would have taken" in text
+    assert "takes 47\\% of the calls from the priors and 42\\% from draws of ViT; the rest is the chain itself" in text
     assert "samples of the exact posterior" not in text.split(r"\label{sec:mcmc}")[1].split(r"\section")[0]
     exact = numbers()
     exact["mcmc"]["starts"][1] |= {"key": "importance", "burn_in": 2100.0, "burn_in_ratio": 0.1}
     text = " ".join(render(exact, tmp_path).split())
     assert "one at samples of the exact posterior" in text and "Any other start is far wider" in text
-    assert "samples of the exact posterior need 0.10 times the calls of starts from the priors" in text
+    start = "a start from samples of the exact posterior needs 0.10 times the calls before the chain that a start from"
+    assert start in text and "the samples of the exact posterior have a cost of their own" in text
     assert "without those for the samples of the exact posterior" in text
     exact["mcmc"]["starts"][1]["burn_in_ratio"] = None  # no system with two converged chains
-    assert "times the calls of starts" not in " ".join(render(exact, tmp_path).split())
+    assert "times the calls before the chain" not in " ".join(render(exact, tmp_path).split())
     old = numbers()  # as version 0.1.0 wrote it
     del old["mcmc"]["agree"], old["mcmc"]["enough"]
     for entry in (*old["mcmc"]["starts"], *old["mcmc"]["methods"]):
@@ -383,8 +396,19 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
             *(["calls"] if "kind" in entry else []),
         ):
             entry.pop(key, None)
+    for start in old["mcmc"]["starts"]:
+        kept = ("label", "chains", "converged", "seconds", "calls")
+        start["instruments"] = [{key: entry[key] for key in kept} for entry in start["instruments"]]
+    for row in old["mcmc"]["rows"]:
+        for values in row["methods"].values():
+            del values["rmse_error"], values["width_error"]
     text = " ".join(render(old, tmp_path).split())
-    assert "calls of the likelihood in the mean (autocorrelation time 12 steps" in text and "Calls a system" not in text
+    assert (
+        "Priors & 1 of 2 & 1 & 0 & 0 & 140 & 45{,}000 & 12 & 650 \\\\ \\quad HST & 1 of 1 & -- & -- & -- & 70.0" in text
+    )
+    assert "Calls a system" not in text and "the way to the chain" not in text.lower()
+    table = text.split(r"\label{tab:mcmc}")[1].split(r"\end{tabular}")[0]
+    assert "Overall & 0.0437 & 0.350 & 0.393 & 0.0446 & 0.0424" in table and "(" not in table
     failed = numbers()
     failed["mcmc"] |= {"systems": 0, "widths": None, "speed": []}
     for start in failed["mcmc"]["starts"]:
@@ -395,9 +419,39 @@ def test_the_chains_stand_in_the_text_unless_they_are_switched_off(tmp_path: Pat
     text = " ".join(render(failed, tmp_path).split())
     assert "Of four chains, none converged." in text and "No Markov chain has converged" in text
     assert "tab:mcmc" not in text and "orders of magnitude" not in text.split(r"\label{sec:mcmc}")[1]
-    assert "one did not explain the image and one was too short after 5{,}000 steps" in text
+    assert "says what they took and why they failed." in text and "too short after 5{,}000 steps (length)" in text
+    assert "Priors & 0 of 2 & 1 & 1 & 0 & 140 & 45{,}000 & 21{,}000 \\\\" in text
     off = render(numbers() | {"mcmc": None}, tmp_path)
     assert "sec:mcmc" not in off and "figure5" not in off
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_chains_have_a_row_for_each_start_camera_and_network(count: int, tmp_path: Path) -> None:
+    content = with_models(count)
+    starts = content["mcmc"]["starts"]
+    starts.append(starts[1] | {"key": "importance", "instruments": []})
+    text = " ".join(render(content, tmp_path).split())
+    chains, costs, methods = (
+        text.split(rf"\label{{tab:{name}}}")[1].split(r"\midrule")[1].split(r"\bottomrule")[0]
+        for name in ("chains", "speed", "mcmc")
+    )
+    rows = [row.split(" & ") for row in re.split(r"\\\\(?:\[0.6ex\])?", chains)[:-1]]
+    names = ["Priors", r"\quad HST", r"\quad Keck AO", "Network", r"\quad HST", r"\quad Keck AO", "Exact posteriors"]
+    assert [row[0].strip() for row in rows] == names
+    assert {len(row) for row in rows} == {13} and rows[2][7:] == ["22{,}000", *["--"] * 4, "-- "]
+    assert [row.split(" & ")[0].strip() for row in costs.split(r"\\")[:-1]] == [
+        latex.escape(entry["label"]) for entry in content["mcmc"]["speed"]
+    ]
+    overall = content["mcmc"]["rows"][0]["methods"]
+    keys = [method["key"] for method in content["mcmc"]["methods"]]
+    assert len(keys) == count + 3
+    cells = [latex.concise(overall[key]["rmse"], overall[key]["rmse_error"]) for key in keys[:-1]]
+    assert f"Overall & {' & '.join(cells)} & 0.0424" in methods
+    own = "what ViT takes once it is trained" if count == 1 else "what a network takes once it is trained"
+    assert own in text and ("every network is" in text) == (count > 1)
+    content["mcmc"]["speed"][0]["break_even"] = None
+    text = " ".join(render(content, tmp_path).split())
+    assert "systems on, " not in text and "& never" in text.split(r"\label{tab:speed}")[1]
 
 
 def test_delays_and_their_absence(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
         rows = list(csv.DictReader(stream))
     assert [row["target"] for row in rows][:4] == ["overall", "standardised", "mass", "theta_E"] and len(rows) == 11
     pairs = pd.read_csv(run / "tables" / "table1_differences.csv")
-    assert len(pairs) == 3 * len(rows) and (pairs["difference_error"] > 0).all()
-    columns = ["target", "vit", "resnet", "refined", "importance", "prior", "limit", "bayes"]
+    assert len(pairs) == 5 * len(rows) and (pairs["difference_error"] > 0).all()
+    columns = ["target", "vit", "resnet", "ensemble", "refined", "importance", "prior", "limit", "bayes"]
     columns += ["published_vit", "published_resnet"]
     varying = ("refined", "importance", "bayes")  # where a fit has converged, and a posterior is certified
     assert [name for name in rows[0] if name not in varying] == [name for name in columns if name not in varying]

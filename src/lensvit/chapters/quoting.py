@@ -17,6 +17,7 @@ OVERALL = "overall"  # the row of all targets
 PARAMETERS = {parameter.name: parameter for parameter in TARGETS}
 METHOD_LABELS = {  # of what is no model
     "prior": "Priors", "refined": "Refined", "importance": "Exact posterior", "mcmc": "MCMC", "limit": "Limit",
+    "ensemble": "Ensemble",
     "bayes": "Bayes error",
 }  # fmt: skip
 

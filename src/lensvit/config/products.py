@@ -127,6 +127,19 @@ def trainings_shown(run: Run) -> Shown:
     return Shown(files, " ".join(["--trainings", *(f"{model}={path}" for model, path in given)]) if given else "")
 
 
+def weights_file(run: Run) -> str:
+    """The weights of the models in their ensemble."""
+    return f"{run_folder(run)}/tables/table1_weights.csv"
+
+
+def ensemble_shown(run: Run) -> Shown:
+    """The predictions of the validation systems, for the ensemble of several models in Table 1."""
+    if len(run.models) < 2:
+        return Shown([], "")
+    files = [f"{run_folder(run)}/predictions/validation/{model}.parquet" for model in run.models]
+    return Shown(files, " ".join(["--validation", *files, "--weights", weights_file(run)]))
+
+
 # ---------------------------------------------------------------- for the paper
 
 

@@ -32,7 +32,7 @@ RESERVED = {
     *("all", "id", "index", "model", "models", "method", "kind", "state", "target", "instrument", "psf"),
     *("case", "sample", "start", "images", "systems", "split", "train", "validation", "test", "seed", "chunk", "row"),
     *("redraws", "n_images", "sigma_bkg", "label", "run", "stage", "seconds", "level", "coverage", "share"),
-    *("prior", "network", "limit", "bayes", "refined", "importance", "mcmc", "covariance"),
+    *("prior", "network", "limit", "bayes", "refined", "importance", "mcmc", "covariance", "ensemble"),
     *("ordinary", "left_out", "control"),
 }
 NOT_TEXT = {"na", "null", "none", "true", "false"}  # as tables are read again, beside numbers, nan and inf
@@ -148,8 +148,13 @@ class Network(Architecture):
 
 
 class Training(Settings):
-    """Where the training images come from."""
+    """Where the training images come from, and how often each model is trained."""
 
+    seeds: int = Field(
+        ge=1,
+        le=100,
+        description="trainings of each model, with different seeds; several tell how much they scatter (Table 1)",
+    )
     stream: bool = Field(description="whether every epoch has new systems, rendered while training (docs/training.md)")
 
 
@@ -343,11 +348,31 @@ class Run(Settings):
 
     @cached_property
     def networks(self) -> dict[str, Network]:
-        """All networks that the run trains: the models, and those that chapters add."""
+        """All networks that the run trains: the models, their further seeds, and those that chapters add."""
         networks = dict(self.models)
+        for model in self.models:
+            networks |= self.of_seeds(model, self.training.seeds)
         for section in self.sections.values():
             networks |= section.networks(self)
         return networks
+
+    def of_seeds(self, model: str, count: int) -> dict[str, Network]:
+        """A model trained with several seeds, by key: the model itself, and others with the seeds after its own.
+
+        Parameters
+        ----------
+        model
+            Key of the model in ``models``.
+        count
+            How many there are.
+        """
+        network = self.models[model]
+        first = self.seed if network.seed is None else network.seed
+        more = {
+            f"{model}-seed-{number}": network.model_copy(update={"seed": first + number - 1})
+            for number in range(2, count + 1)
+        }
+        return {model: network} | more
 
     def further_trainings(self, model: str) -> list[str]:
         """The networks that differ from a model in their seed alone, one of each seed.

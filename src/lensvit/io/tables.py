@@ -20,6 +20,7 @@ PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES fo
 TEXT = ("id", "split", "psf", "chunk", "instrument", "start", "reason", "method", "treatment")
 FLAGS = ("converged", "cut", "used", "at_maximum", "explained", "certified", "valid_known", "valid_marginalised")
 HISTORY = ("epoch", "train_loss", "validation_loss", "seconds", "images_per_second")
+LIGHTS = ("image", "host", "lens", "quasar")  # whose signal to noise the limit measures: all together, and each in it
 REFINED = ("instrument", "converged", "cut", "seconds", *PREDICTED, *(f"{name}_limit" for name in TARGET_NAMES))
 IMPORTANCE = ("instrument", "certified", "reason", "ess", "calls", "seconds", *PREDICTED)
 # why an exact posterior has no certificate
@@ -95,8 +96,9 @@ def read_limits(path: Path, amplitudes: str, suffix: str | None = None) -> pd.Da
 
 
 def read_limit_systems(path: Path, amplitudes: str) -> pd.DataFrame:
-    """Instrument, PSF and noise of the systems that have a limit, by id; see :func:`read_parquet`."""
-    table = by_id(path, read_parquet(path, "id", "instrument", "psf", "sigma_bkg", f"valid_{amplitudes}"))
+    """Instrument, PSF, noise and signals of the systems that have a limit, by id; see :func:`read_parquet`."""
+    columns = ("id", "instrument", "psf", "sigma_bkg", f"valid_{amplitudes}", *(f"signal_{light}" for light in LIGHTS))
+    table = by_id(path, read_parquet(path, *columns))
     return table[table[f"valid_{amplitudes}"]]
 
 

@@ -20,7 +20,7 @@ from lensvit.release.release import unpack
 WORSE = 0.10  # a model may be worse than published by this share
 RELATIVE = 0.01  # a run and a release may differ by this share of the release, or
 SIGMAS = 3.0  # by this many combined standard errors
-OPTIONAL = ("importance", "bayes", "limit")  # columns of errors that releases of earlier versions lack
+OPTIONAL = ("ensemble", "importance", "bayes", "limit")  # columns of errors that releases of earlier versions lack
 BESIDE = ("refined", "prior", *OPTIONAL)  # columns with standard errors that are no model's
 
 

@@ -61,6 +61,18 @@ def with_overall(error: np.ndarray) -> np.ndarray:
     return roots(np.mean(np.square(error), axis=0))
 
 
+def root_mean_square(square: np.ndarray) -> np.ndarray:
+    """Roots (..., 1 + K) of mean squares (..., K) without a unit, and before them that of their mean."""
+    return np.sqrt(np.concatenate([square.mean(-1, keepdims=True), square], axis=-1))
+
+
+def mean_error(values: np.ndarray) -> np.ndarray:
+    """The standard error (...) of the mean over systems of values (n, ...); NaN for a single system."""
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)[()]
+    return values.std(0, ddof=1) / np.sqrt(len(values))
+
+
 def bootstrap_weights(systems: int, seed: int | np.random.Generator) -> np.ndarray:
     """Weights of systems in resampled sets, (BOOTSTRAPS, ``systems``), each row summing to 1.
 

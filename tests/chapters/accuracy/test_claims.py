@@ -56,6 +56,27 @@ def test_small_angles_are_printed_in_milliarcseconds() -> None:
     }
 
 
+def test_the_ensemble_is_held_against_the_best_and_each_network() -> None:
+    ensemble = {"key": "ensemble", "label": "Ensemble", "kind": "ensemble", "reference": None}
+    rows = [row("overall", 0.5, 0.6), row("gamma", 0.5, 0.6), row("e1", 0.5, 0.6), row("e2", 0.5, 0.45)]
+    for entry, value in zip(rows, (0.4, 0.45, 0.49, 0.5), strict=True):
+        entry["values"]["ensemble"] = value
+        entry["pairs"] += [
+            {
+                "first": name, "second": "ensemble", "difference": entry["values"][name] - value,
+                "difference_error": 0.01, "ratio": entry["values"][name] / value, "ratio_error": 0.02,
+            }
+            for name in "ab"
+        ]  # fmt: skip
+    found = claims([A, B, ensemble, PRIOR], rows)["ensemble"]
+    assert found["best"] == A and found["overall"]["clear"] and found["overall"]["ratio"] == pytest.approx(0.8)
+    assert found["overall"]["ratio_error"] == pytest.approx(0.02 * 0.8**2)
+    assert [entry["target"] for entry in found["better"]] == ["gamma"]
+    assert [entry["target"] for entry in found["worse"]] == ["e2"]
+    assert claims([A, B, PRIOR], rows)["ensemble"] is None
+    assert claims([A, B, ensemble, PRIOR], rows)["bold"]["overall"] == ["a"]  # of the networks
+
+
 def test_the_best_is_a_model_of_this_run() -> None:
     assert best(row("x", 0.9, 0.8, published=0.1, prior=0.2), [A, B]) == "b"
 
@@ -201,15 +222,15 @@ def context(folder: Path) -> Context:
 
 
 def test_the_numbers_of_the_paper(tmp_path: Path) -> None:
-    columns = "vit", "refined", "importance", "prior", "limit", "bayes", "published_vit"
+    columns = "vit", "ensemble", "refined", "importance", "prior", "limit", "bayes", "published_vit"
     found = numbers(tables(tmp_path, *columns), context(tmp_path))
     assert [(column.kind, column.label) for column in found.columns] == [
-        ("model", "My ViT"), ("refined", "Refined"), ("exact", "Exact posterior"), ("baseline", "Prior mean"),
-        ("limit", "Limit"), ("bayes", "Bayes error"), ("published", "ViT"),
+        ("model", "My ViT"), ("ensemble", "Ensemble"), ("refined", "Refined"), ("exact", "Exact posterior"),
+        ("baseline", "Prior mean"), ("limit", "Limit"), ("bayes", "Bayes error"), ("published", "ViT"),
     ]  # fmt: skip
-    assert [column.reference for column in found.columns] == ["published_vit"] + [None] * 6
-    assert [column.systems for column in found.columns] == [4, 4, 4, 4, 4, 4, None]
-    assert [(column.trainings, column.scatter) for column in found.columns] == [(2, 0.02)] + [(None, None)] * 6
+    assert [column.reference for column in found.columns] == ["published_vit"] + [None] * 7
+    assert [column.systems for column in found.columns] == [4, 4, 4, 4, 4, 4, 4, None]
+    assert [(column.trainings, column.scatter) for column in found.columns] == [(2, 0.02)] + [(None, None)] * 7
     assert found.table[3].pairs[0].second == "prior" and found.table[3].pairs[0].ratio_error == 0.25
     assert [row.target for row in found.table] == ["overall", *TARGET_NAMES]
     overall, first = found.uncertainty[:2]

@@ -194,6 +194,65 @@ def test_certified_posteriors_have_a_column_and_the_bayes_error(run):
             assert found.loc["overall", "bayes"] == pytest.approx(np.sqrt(8) * expected, rel=0.03)
 
 
+def validation_of(folder, sizes, correlated=False, ids="v"):
+    """Predictions of other systems, whose errors have these sizes, and their paths."""
+    rng, paths = np.random.default_rng(7), []
+    common = rng.choice([-1.0, 1.0], (300, 1))
+    for model, size in sizes.items():
+        sign = common if correlated else rng.choice([-1.0, 1.0], (300, len(TARGET_NAMES)))
+        columns = {"id": [f"{ids}{row}" for row in range(300)], **{f"{name}_truth": 0.0 for name in TARGET_NAMES}}
+        for number, name in enumerate(TARGET_NAMES):
+            columns[f"{name}_mean"] = size * sign[:, min(number, sign.shape[1] - 1)]
+        paths.append(folder / "validation" / f"{model}.parquet")
+        paths[-1].parent.mkdir(exist_ok=True)
+        filled(pd.DataFrame(columns), PREDICTIONS).to_parquet(paths[-1])
+    return paths
+
+
+def test_the_ensemble_is_the_mean_with_the_weights_of_the_validation_systems(run):
+    folder, truth = run
+    models = [folder / "a.parquet", folder / "b.parquet"]
+    second = pd.read_parquet(models[1])  # what a and b get wrong is independent here
+    flipped = np.where(np.arange(400) % 4 < 2, 0.3, -0.3)
+    for number, name in enumerate(TARGET_NAMES):
+        second[f"{name}_mean"] = truth[:, number] + flipped
+    second.to_parquet(models[1])
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"
+    validation = validation_of(folder, {"a": 0.1, "b": 0.3})
+    table(models, *paths, validation=validation, weights=folder / "w.csv")
+    found, errors = (pd.read_csv(folder / name, index_col="target") for name in ("t.csv", "e.csv"))
+    assert list(found.columns) == ["a", "b", "ensemble", "prior", "published_vit", "published_resnet"]
+    assert list(errors) == ["a", "b", "ensemble", "prior"] and errors.loc["systems", "ensemble"] == 400
+    weights = pd.read_csv(folder / "w.csv", index_col="target")
+    assert list(weights.index) == list(TARGET_NAMES) and list(weights) == ["a", "b"]
+    assert weights["a"].to_numpy() == pytest.approx(0.9, abs=0.05)
+    assert weights.sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-3)
+    best = (1 / (1 / 0.1**2 + 1 / 0.3**2)) ** 0.5
+    assert found.loc["gamma", "ensemble"] == pytest.approx(best, rel=0.01)
+    assert found.loc["overall", "ensemble"] == pytest.approx(np.sqrt(8) * best, rel=0.01)
+    pairs = pd.read_csv(folder / "d.csv").set_index(["first", "second", "target"])
+    assert {pair[:2] for pair in pairs.index} == {
+        ("a", "b"), ("a", "ensemble"), ("b", "ensemble"), ("a", "prior"), ("b", "prior"),
+    }  # fmt: skip
+    assert pairs.loc[("a", "ensemble", "gamma"), "ratio"] == pytest.approx(0.1 / best, rel=0.01)
+    alike = validation_of(folder, {"a": 0.1, "b": 0.3}, correlated=True)
+    table(models, *paths, validation=alike)  # b errs as a does, but more
+    same = pd.read_csv(folder / "t.csv", index_col="target")
+    assert same["ensemble"].to_numpy() == pytest.approx(same["a"].to_numpy(), rel=1e-4)
+
+
+def test_an_ensemble_of_one_of_others_or_of_the_tested_systems_is_refused(run):
+    folder, _ = run
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"
+    models = [folder / "a.parquet", folder / "b.parquet"]
+    given = validation_of(folder, {"a": 0.1, "b": 0.3})
+    for some, others in ((models[:1], given[:1]), (models, given[:1])):
+        with pytest.raises(LensvitError, match=r"--validation: give predictions of a.*two models or more"):
+            table(some, *paths, validation=others)
+    with pytest.raises(LensvitError, match="validation has systems that are tested"):
+        table(models, *paths, validation=validation_of(folder, {"a": 0.1, "b": 0.3}, ids="s"))
+
+
 def test_a_truncated_file_is_named(run):
     folder, _ = run
     path = folder / "b.parquet"

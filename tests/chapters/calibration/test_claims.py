@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lensvit.chapters.accuracy.claims import claims as accuracy_claims
 from lensvit.chapters.calibration import claims
+from lensvit.chapters.calibration.table import BOUND
 from lensvit.paper import render
 from lensvit.parameters import TARGETS
 from tests.chapters.calibration.makers import LABELS, both, run
@@ -39,6 +41,24 @@ def test_a_model_may_be_called_na(tmp_path):
     run(tmp_path, ["NA"])
     found = numbers(tmp_path, {"NA": "None"})
     assert [model["key"] for model in found["models"]] == ["NA"]
+
+
+def test_a_bound_on_which_truths_lie_is_said(made):
+    found = numbers(made[0])
+    assert found["models"][0]["bounds"] == [] and "floor" not in section(found)
+    path = made[0] / "tables" / "calibration.csv"
+    table = pd.read_csv(path)
+    chosen = (table["state"] == "predicted") & (table["target"] == "theta_E")
+    table.loc[chosen, list(BOUND)] = [0.8, 1, 0.22, 0.05, 0.25, 0.75, 0.66]
+    table.to_csv(path, index=False)
+    found = numbers(made[0])
+    assert found["models"][1]["bounds"][0] == {
+        "label": TARGETS[0].label, "unit": "arcsec", "value": 0.8, "is_floor": True, "there": 0.22, "beyond": 0.05,
+        "near": 0.25, "covered": 0.75, "covered_elsewhere": 0.66,
+    }  # fmt: skip
+    text = section(found)
+    assert r"22\% have" in text and r"on the floor of its prior, \ensuremath{0.8''}" in text
+    assert r"ResNet predicts a mean below it for 5\% of all systems" in text
 
 
 def test_the_numbers_of_the_paper(made):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lensvit import cli
-from lensvit.chapters.calibration.table import calibrate
+from lensvit.chapters.calibration.table import at_bound, calibrate
 from lensvit.errors import LensvitError
 from lensvit.parameters import TARGET_NAMES
 from tests.chapters.calibration.makers import LABELS, WIDTHS, both, rows, run, write
@@ -46,6 +46,25 @@ def test_the_wrong_sigma_fails_and_passes_once_recalibrated(made):
     assert before.loc["theta_E", "coverage_68"] < 0.6 < after.loc["theta_E", "coverage_68"]
     assert after.loc["theta_E", "nll_change"] < -2 * after.loc["theta_E", "nll_change_error"]
     assert after.loc["theta_E", "crps"] < before.loc["theta_E", "crps"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_truths_on_a_bound_and_what_is_predicted_near_it(sign):
+    """A floor, or turned round a ceiling: 4 of 10 on it; means at -2, -0.5, 0.5 and 2 sigmas from it, and far off."""
+    truth = sign * np.array([1.0, 1, 1, 1, 2, 3, 4, 5, 6, 7])
+    mean = sign * (1 + np.array([-2.0, -0.5, 0.5, 2, 9, 9, 9, 9, 9, 9]))
+    draws = mean + np.array([-1.0, 1.0])[:, None]
+    covered = np.array([1, 0, 0, 0, 1, 1, 1, 0, 0, 0], bool)
+    assert at_bound(truth, draws, covered) == {
+        "bound": sign, "is_floor": sign == 1, "at_bound": 0.4, "beyond_bound": 0.2, "near_bound": pytest.approx(0.3),
+        "coverage_at_bound": 0.25, "coverage_off_bound": 0.5,
+    }  # fmt: skip
+
+
+def test_truths_that_share_no_end_have_no_bound(made):
+    assert np.isnan(list(at_bound(np.arange(100.0), np.zeros((4, 100)), np.ones(100, bool)).values())).all()
+    assert np.isnan(list(at_bound(np.ones(100), np.zeros((4, 100)), np.ones(100, bool)).values())).all()
+    assert made[1]["bound"].isna().all()
 
 
 def test_correlated_errors_are_left_after_recalibration(made):

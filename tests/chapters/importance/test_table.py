@@ -66,6 +66,11 @@ def test_the_certified_ones_are_held_against_truth_limit_and_fits(tmp_path):
     assert rows["offset"].to_numpy() == pytest.approx(OFF / SIGMA, rel=1e-4)
     assert rows["z"].to_numpy() == pytest.approx(1, abs=0.25)
     assert rows["p"].min() > 1e-3
+    assert (rows[["bayes_error", "limit_error", "width_error", "offset_error"]].abs() < 1e-6).all(
+        axis=None
+    )  # all alike
+    assert rows["z_error"].to_numpy()[1:] == pytest.approx(1 / np.sqrt(2 * 90), rel=0.5)
+    assert (rows["refined_error"] > 0).all() and rows["refined_error"].max() < rows["refined"].max()
     assert (table.loc["hst", "systems"] == SYSTEMS / 2).all()
 
 
@@ -85,6 +90,7 @@ def test_without_a_certificate_there_are_counts_alone(tmp_path):
 def test_one_system_has_no_error_of_its_error_and_no_test(tmp_path):
     rows = made(tmp_path, [True] + [False] * (SYSTEMS - 1)).loc["all"]
     assert rows["rmse"].notna().all() and rows["rmse_error"].isna().all() and rows["p"].isna().all()
+    assert rows[[name for name in rows if name.endswith("_error")]].isna().all(axis=None)
 
 
 def test_the_numbers_of_the_paper(tmp_path):

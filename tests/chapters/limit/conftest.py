@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lensvit.io.products import AMPLITUDE_TREATMENTS
-from lensvit.io.tables import PREDICTIONS
+from lensvit.io.tables import LIGHTS, PREDICTIONS
 from lensvit.parameters import NAMES, TARGET_NAMES
 from tests.builders import filled
 from tests.chapters.limit.makers import SYSTEMS
@@ -19,6 +19,7 @@ def run(tmp_path):
     for name in TARGET_NAMES:
         columns |= {f"{name}_known": size, f"{name}_marginalised": (5 if name == "e2" else 2) * size}
         columns |= {f"{name}_{kind}_graded60": 3 * columns[f"{name}_{kind}"] for kind in AMPLITUDE_TREATMENTS}
+    columns |= {f"signal_{light}": (row + 1) / size for row, light in enumerate(LIGHTS)}
     columns |= {"psf": camera, "sigma_bkg": np.linspace(0.1, 4, SYSTEMS)}
     spread = {treatment: np.zeros((SYSTEMS, len(NAMES), len(NAMES))) for treatment in AMPLITUDE_TREATMENTS}
     for treatment, values in spread.items():

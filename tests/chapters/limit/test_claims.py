@@ -6,6 +6,7 @@ import pytest
 
 from lensvit.chapters.limit import claims
 from lensvit.io.products import NEAREST_CAUSTIC
+from lensvit.io.tables import LIGHTS
 from lensvit.parameters import TARGET_NAMES, TARGETS
 from tests.chapters.limit.makers import SYSTEMS, made
 from tests.chapters.quoted import quoted
@@ -21,7 +22,8 @@ def numbers(run, amplitudes):
 def test_one_instrument_has_no_numbers_of_its_own(run):
     pd.read_parquet(run / "limit.parquet").assign(instrument="hst").to_parquet(run / "limit.parquet")
     made(run)
-    assert numbers(run, "known")["instruments"] == []
+    found = numbers(run, "known")
+    assert found["instruments"] == [] and [entry["label"] for entry in found["signals"]] == [None]
 
 
 def test_the_numbers_of_the_paper(run):
@@ -31,6 +33,9 @@ def test_the_numbers_of_the_paper(run):
     assert found["overall"] == pytest.approx(np.sqrt(8 * 0.05), rel=1e-5) and found["other"] > 2 * found["overall"]
     assert [entry["label"] for entry in found["instruments"]] == ["HST", "Keck AO"]
     assert found["instruments"][0]["value"] == pytest.approx(np.sqrt(8) * 0.1, rel=1e-5)
+    assert [entry["label"] for entry in found["signals"]] == ["HST", "Keck AO"]
+    assert [found["signals"][0][light] for light in LIGHTS] == pytest.approx([10, 20, 30, 40], rel=1e-5)
+    assert found["signals"][1]["quasar"] == pytest.approx(4 / 0.3, rel=1e-5)
     labels = {parameter.name: parameter.label for parameter in TARGETS}
     assert found["widened"] == {"label": labels["e2"], "value": pytest.approx(5, rel=1e-5), "error": None}
     vit, one = found["models"]

@@ -71,7 +71,7 @@ def lenstronomys_information(system, sigma, fine=None, step=1e-5):
 def test_the_bound_is_that_of_lenstronomys_derivatives(fine):
     """By coordinates, with another step, another lens-equation solver and no torch."""
     for system in systems(3, first=20):
-        (information,), (parameters, *_) = image_information(renderer(fine=fine), [system], torch.tensor([0.5]))
+        (information,), _, (parameters, *_) = image_information(renderer(fine=fine), [system], torch.tensor([0.5]))
         parameters = parameters[:, :14]
         ours = posterior_covariance(information[:, :14, :14], parameters, priors({}))
         prior = likelihood.by_coordinates(LogPrior(priors({})).equations(parameters), parameters).information
@@ -83,7 +83,7 @@ def test_single_precision_is_enough():
     drawn, sigma = systems(12), torch.full((12,), 0.04)
     found = []
     for dtype in (torch.float32, torch.float64):
-        (information,), (parameters, *_) = image_information(renderer(dtype), drawn, sigma)
+        (information,), _, (parameters, *_) = image_information(renderer(dtype), drawn, sigma)
         found.append(sigmas(posterior_covariance(information, parameters, priors({}))))
     torch.testing.assert_close(*found, rtol=2e-3, atol=0)
 
@@ -169,6 +169,21 @@ def test_a_shear_known_to_be_absent_helps():
     assert (absent["e1_known"] < 0.9 * free["e1_known"]).any()
     for name in TARGET_NAMES:
         assert (absent[f"{name}_known"] <= free[f"{name}_known"] * 1.0001).all()
+
+
+def test_the_signal_to_noise_of_each_light():
+    """A light alone in its scene, and the image of all of them."""
+    drawn, sigma = systems(4), 0.5
+    found = table(drawn, sigma)
+    amplitudes = {"host": "source_amp", "lens": "lens_amp", "quasar": "quasar_amp"}
+    whole = renderer(torch.float64).render(drawn)
+    variance = sigma**2 + np.abs(whole) / SCENE.exposure
+    assert found["signal_image"].to_numpy() == pytest.approx((whole**2 / variance).sum((1, 2)) ** 0.5, rel=1e-5)
+    for part, own in amplitudes.items():
+        dark = {name: 1e-12 * getattr(SCENE, name) for name in amplitudes.values() if name != own}
+        alone = renderer(torch.float64, scene=SCENE.model_copy(update=dark)).render(drawn)
+        expected = (alone**2 / variance).sum((1, 2)) ** 0.5
+        assert found[f"signal_{part}"].to_numpy() == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_known_parameter_has_no_error():

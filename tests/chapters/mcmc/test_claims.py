@@ -1,5 +1,6 @@
 """What the paper says of the chains."""
 
+import pandas as pd
 import pytest
 
 from tests.chapters.mcmc.makers import made_up, numbers_of, tables, write_methods
@@ -44,3 +45,24 @@ def test_starts_are_compared_on_the_systems_of_which_both_chains_converged(tmp_p
     table.loc[first, ["converged", "reason"]] = [False, "short"]
     tables(tmp_path, "t", chains=table)
     assert numbers_of(tmp_path / "t")["starts"][1]["burn_in_ratio"] is None
+
+
+def test_a_table_of_an_older_version_has_no_standard_errors(tmp_path):
+    write_methods(tmp_path)
+    path = tmp_path / "t" / "mcmc.csv"
+    new = numbers_of(tmp_path / "t")
+    pd.read_csv(path).drop(columns=["rmse_error", "width_error"]).to_csv(path, index=False)
+    old = numbers_of(tmp_path / "t")
+    assert new["rows"][1]["methods"]["vit"]["width_error"] is not None and new["widths"]["most"]["error"] is not None
+    assert old["rows"][1]["methods"]["vit"]["width_error"] is None and old["widths"]["most"]["error"] is None
+    assert old["rows"][1]["methods"]["vit"]["rmse"] == new["rows"][1]["methods"]["vit"]["rmse"]
+
+
+def test_a_camera_has_the_numbers_of_its_chains_and_one_without_any_is_left_out(tmp_path):
+    table = made_up()
+    write_methods(tmp_path, chains=table[(table["start"] == "prior") | (table["instrument"] == "hst")])
+    prior, other = numbers_of(tmp_path / "t")["starts"]
+    assert [entry["label"] for entry in prior["instruments"]] == ["HST", "Keck"]
+    assert [entry["label"] for entry in other["instruments"]] == ["HST"]
+    keck = prior["instruments"][1]
+    assert (keck["chains"], keck["converged"], keck["short"], keck["burn_in"], keck["tau"]) == (2, 0, 2, 200, None)

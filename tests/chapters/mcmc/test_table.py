@@ -46,6 +46,34 @@ def test_methods_are_compared_on_the_systems_with_a_chain(tmp_path):
         tables(tmp_path, "t")
 
 
+def test_errors_and_widths_have_standard_errors(tmp_path):
+    table = made_up(count=5)
+    table[[f"{name}_sigma" for name in TARGET_NAMES]] *= np.repeat([1, 2, 4, 1, 1], 2)[:, None]  # alike for all targets
+    table.loc[table["id"] == "s2", "gamma_mean"] = 1.5
+    write_methods(tmp_path, chains=table)
+    found = pd.read_csv(tmp_path / "t" / "mcmc.csv").set_index(["method", "target"])
+    square = np.array([0.1, 0.1, 0.5, 0.1]) ** 2  # the last system has no converged chain
+    drawn = np.random.default_rng(1).choice(square, (4000, 4)).mean(1)
+    assert found.loc["mcmc", "gamma"]["rmse"] == pytest.approx(np.sqrt(square.mean()), rel=1e-5)
+    assert found.loc["mcmc", "gamma"]["rmse_error"] == pytest.approx(np.sqrt(drawn).std(), rel=0.1)
+    assert found.loc["mcmc", "overall"]["rmse_error"] < found.loc["mcmc", "gamma"]["rmse_error"]
+    for target in ("overall", "gamma"):  # as the targets of a system are alike, they say no more than one of them
+        row = found.loc["vit", target]
+        assert row["width"] == pytest.approx((4 + 2 + 1 + 4) / 4)
+        assert row["width_error"] == pytest.approx(np.std([4, 2, 1, 4], ddof=1) / 2, rel=1e-5)
+    assert (found.loc["mcmc"]["width_error"] == 0).all()
+
+
+def test_a_single_system_has_no_standard_error(tmp_path):
+    write_methods(tmp_path, chains=made_up(count=2))
+    found = pd.read_csv(tmp_path / "t" / "mcmc.csv").set_index("method")
+    assert (found["systems"] == 1).all() and found[["rmse", "width"]].notna().all(None)
+    assert found[["rmse_error", "width_error"]].isna().all(None)
+    numbers = numbers_of(tmp_path / "t")
+    assert {values["rmse_error"] for row in numbers["rows"] for values in row["methods"].values()} == {None}
+    assert numbers["widths"]["most"]["error"] is None
+
+
 def test_certified_posteriors_are_compared_and_their_samples_are_starts(tmp_path):
     systems = pd.DataFrame({"id": [f"s{number}" for number in range(4)], "calls": [300, 500, 700, 900], "seconds": 3.0})
     systems = systems.assign(**{f"{name}_truth": 1.0 for name in TARGET_NAMES})

@@ -28,12 +28,12 @@ class AblationOrigin(Numbers):
     date: str = Field(description="day of the last training, as 2026-01-31")
     hardware: str = Field(description="processor or graphics card")
     passes: int = Field(description="passes over these systems")
-    split: Literal["validation", "test"] = Field(
-        "test", description="the systems on which the networks are compared; until 0.1.0 those of the test split"
-    )
     platform: str = Field(description="operating system")
     python: str = Field(description="version of Python")
     run: str = Field(description="name of the run")
+    split: Literal["validation", "test"] = Field(
+        "test", description="systems on which networks are compared: validation, or test in tables of earlier versions"
+    )
     versions: dict[str, str] = Field(description="package to its version")
 
 

@@ -62,8 +62,8 @@ class Ablation(Section):
             known_name("ablation.models", name, run.models)
             for chosen in variants:
                 known_name(f"ablation.models.{name}", chosen, self.variants)
-        if "reference" in self.variants:
-            raise ValueError("ablation.variants.reference: this is the model as it is; choose another key")
+        if "seed" in self.variants:
+            raise ValueError("ablation.variants.seed: this is the model as it is; choose another key")
         check_names("ablation.variants", self.variants)
         for name, variant in self.variants.items():
             check_label(f"ablation.variants.{name}.label", variant.label)
@@ -79,7 +79,7 @@ class Ablation(Section):
         if not (self.enabled and self.train):
             return found
         for model, variants in self.models.items():
-            more = [f"{model}-reference-{number}" for number in range(2, self.seeds + 1)]
+            more = [f"{model}-seed-{number}" for number in range(2, self.seeds + 1)]
             found.append(Group(model, None, [model, *more]))
             for variant in variants:
                 seeds = self.variants[variant].seeds or self.seeds
@@ -96,14 +96,12 @@ class Ablation(Section):
 
     def _member(self, run: Run, group: Group, number: int) -> Network:
         """A network of the ablation; the same number is the same seed in all variants of a model."""
-        network = run.models[group.model]
-        if group.variant is None and number == 0:
-            return network
-        seed = (run.seed if network.seed is None else network.seed) + number
+        network = list(run.of_seeds(group.model, number + 1).values())[-1]
         if group.variant is None:
-            return network.model_copy(update={"seed": seed})
+            return network
         different = self.variants[group.variant]
         changes = {**network.changes, **different.changes}
+        seed = run.seed if network.seed is None else network.seed
         return network.model_copy(
             update={"seed": seed, "recipe": different.recipe or network.recipe, "changes": changes}
         )

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lensvit.chapters.accuracy.numbers import Column, ErrorRow, OverallUncertainty, Pair, Part, Uncertainty
 from lensvit.chapters.accuracy.published import ORIGINAL, PUBLISHED_COLUMNS, REFERENCES
-from lensvit.chapters.accuracy.table import MASS_TARGETS, PRIOR, SCATTER, SUMMARIES, SYSTEMS, TRAININGS
+from lensvit.chapters.accuracy.table import ENSEMBLE, MASS_TARGETS, PRIOR, SCATTER, SUMMARIES, SYSTEMS, TRAININGS
 from lensvit.chapters.quoting import METHOD_LABELS, OVERALL, Context, heading, number
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_json
@@ -30,6 +30,7 @@ FINE = 0.1  # error of the prior [arcsec] below which a row is printed in millia
 WEAK = 1.1  # factor below the prior under which little was learned
 # columns of Table 1 that are neither models nor published: kind and label
 OTHER_COLUMNS = {
+    "ensemble": ("ensemble", METHOD_LABELS["ensemble"]),
     "prior": ("baseline", "Prior mean"),
     "limit": ("limit", METHOD_LABELS["limit"]),
     "refined": ("refined", METHOD_LABELS["refined"]),
@@ -231,6 +232,8 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         One entry for each model, see :func:`against_prior`.
     published
         One entry for each model with a published counterpart, see :func:`against_published`.
+    ensemble
+        The weighted mean of the models against the best of them, by :func:`together`; None: there is none.
     question
         Whether the published lead of one kind of network over the other is found again, see :func:`question`.
     chance
@@ -263,6 +266,7 @@ def claims(columns: Sequence[ColumnEntry], rows: Sequence[RowEntry]) -> dict[str
         "scatter": next((model["scatter"] for model in models if model.get("scatter") is not None), None),
         "prior": [against_prior(targets, model) for model in models],
         "published": [against_published(rows, model) for model in models if model.get("reference")],
+        "ensemble": together(rows, models) if any(column["kind"] == "ensemble" for column in columns) else None,
         "question": question(rows, models),
         "chance": math.erfc(CLEAR / math.sqrt(2)),
         "clear": CLEAR,
@@ -371,6 +375,33 @@ def contributors(
             entry = found.setdefault(row["target"], {"row": row, "entries": []})
             entry["entries"].append({"column": column, "share": share})
     return sorted(found.values(), key=lambda entry: -len(entry["entries"]))
+
+
+def together(rows: Sequence[RowEntry], models: Sequence[ColumnEntry]) -> dict[str, Any]:
+    """The ensemble of the models against the one that is best overall.
+
+    Returns
+    -------
+    best
+        The column of that model.
+    overall
+        The ensemble against it, see :func:`compare`.
+    better, worse
+        The rows of targets in which the ensemble is clearly better than each model, and clearly worse than one.
+    """
+    overall = next(row for row in rows if row["target"] == OVERALL)
+    first = best(overall, models)
+    groups: dict[str, list[RowEntry]] = {"better": [], "worse": []}
+    for row in rows:
+        if row["target"] in SUMMARIES:
+            continue
+        against = [compare(row, ENSEMBLE, model["key"]) for model in models]
+        if all(each["clear"] and each["difference"] < 0 for each in against):
+            groups["better"].append(row)
+        if any(each["clear"] and each["difference"] > 0 for each in against):
+            groups["worse"].append(row)
+    column = next(model for model in models if model["key"] == first)
+    return {"best": column, "overall": compare(overall, ENSEMBLE, first), **groups}
 
 
 def against_prior(targets: Sequence[RowEntry], model: ColumnEntry) -> dict[str, Any]:

@@ -14,10 +14,10 @@ class Column(Numbers):
 
     key: str = Field(description="key in `table`: of a model, or a name of its own")
     label: str = Field(description="as printed")
-    kind: Literal["model", "refined", "exact", "baseline", "limit", "bayes", "published"] = Field(
-        description="model: of this run; refined: fits to all pixels; exact: means of certified posteriors; baseline: "
-        "the prior's mean; limit: of information; bayes: root mean variance of certified posteriors; published: in the "
-        "original paper"
+    kind: Literal["model", "ensemble", "refined", "exact", "baseline", "limit", "bayes", "published"] = Field(
+        description="model: of this run; ensemble: weighted mean of these; refined: fits to all pixels; exact: means "
+        "of certified posteriors; baseline: the prior's mean; limit: of information; bayes: root mean variance of "
+        "certified posteriors; published: in the original paper"
     )
     reference: str | None = Field(
         description="for a model: key of the published column that it is held against; null: there is none"
@@ -37,7 +37,7 @@ class Pair(Numbers):
     """Two columns of Table 1 in one row, compared on the same systems."""
 
     first: str = Field(description="key of a model")
-    second: str = Field(description='key of another model, or "prior"')
+    second: str = Field(description='key of another model, or "ensemble", or "prior"')
     difference: float = Field(description="error of the first minus that of the second")
     difference_error: float | None = Field(description="its paired standard error; null: one system")
     ratio: float = Field(description="error of the first over that of the second")
@@ -55,7 +55,7 @@ class ErrorRow(Heading):
     errors: dict[str, float] = Field(
         description="column to the standard error of its value: all but the published ones and those of one system"
     )
-    pairs: list[Pair] = Field(description="each pair of models, and each model with the prior")
+    pairs: list[Pair] = Field(description="each pair of models, and each model with their ensemble and the prior")
 
 
 class OverallUncertainty(Heading):

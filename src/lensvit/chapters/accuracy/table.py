@@ -1,4 +1,4 @@
-"""Table 1: root mean squared errors of each model, of posteriors, of the prior's mean, at the limit, as published.
+"""Table 1: root mean squared errors of models, their ensemble, posteriors and the prior, at the limit, as published.
 
 All standard errors come from the same resampled sets of test systems, so that differences of columns are paired.
 """
@@ -20,6 +20,7 @@ from lensvit.io.products import read_limits
 from lensvit.io.scaler import Scaler, read_scaler
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
+from lensvit.statistics import ensemble
 from lensvit.statistics.compare import Measure, Scores, compared, of_rows, relative_scatter, scored
 from lensvit.statistics.metrics import bootstrap_weights, roots, standardised
 
@@ -29,7 +30,7 @@ MASS_TARGETS = ("theta_E", "gamma", "center_x", "center_y", "e1", "e2")
 SUMMARIES = ("overall", STANDARDISED, MASS)  # rows of several targets together
 ROWS = (*SUMMARIES, *TARGET_NAMES)
 SYSTEMS, TRAININGS, SCATTER = "systems", "trainings", "scatter"  # rows of the errors that are no errors
-PRIOR = "prior"
+PRIOR, ENSEMBLE = "prior", "ensemble"
 
 
 def table(
@@ -44,6 +45,8 @@ def table(
     amplitudes: str = "known",
     refined: Path | None = None,
     importance: Path | None = None,
+    validation: list[Path] | None = None,
+    weights: Path | None = None,
 ) -> None:
     """Write Table 1, the standard errors of this run's entries, and how its models differ.
 
@@ -58,9 +61,9 @@ def table(
     output
         table1.csv. Its rows are "overall", the root of the sum over targets of the mean squared errors;
         "standardised", the root of their mean in units of the targets' scatter; "mass", the same of the targets that
-        the mass has; and each target in its unit. Its columns are the models, then
-        ``refined`` if a fit has converged, ``importance`` if an exact posterior is certified, ``prior``, ``limit`` if
-        it is given, ``bayes`` as ``importance``, ``published_vit`` and ``published_resnet``. Of exact posteriors
+        the mass has; and each target in its unit. Its columns are the models, ``ensemble`` if ``validation`` is given,
+        then ``refined`` if a fit has converged, ``importance`` if an exact posterior is certified, ``prior``, ``limit``
+        if it is given, ``bayes`` as ``importance``, ``published_vit`` and ``published_resnet``. Of exact posteriors
         ``importance`` has the errors of the means, and ``bayes`` the roots of the mean variances.
     errors
         CSV of the same rows with the standard errors of this run's columns: by a bootstrap over systems, and for
@@ -68,9 +71,9 @@ def table(
         number of systems of each column, "trainings" with the number of trainings of each model, and "scatter" with
         the relative standard deviation of the overall error between trainings.
     differences
-        CSV, one row a pair of models, or of a model and the prior, and row of the table: first, second, target,
-        difference (first minus second), difference_error, ratio (first over second) and ratio_error. The standard
-        errors are paired: both see the same resampled sets of systems.
+        CSV, one row a pair of models, or of a model and the ensemble or the prior, and row of the table: first, second,
+        target, difference (first minus second), difference_error, ratio (first over second) and ratio_error. The
+        standard errors are paired: both see the same resampled sets of systems.
     trainings
         MODEL=PATH for each further training of a model, which differs from it in its seed alone: the predictions of
         the same systems.
@@ -82,17 +85,28 @@ def table(
         refined/{model}.parquet, if there is one; the fits that have converged count.
     importance
         importance.parquet, if there is one; the posteriors that are certified count.
+    validation
+        predictions/validation/{model}.parquet of the same models, two or more, for their ensemble: the weighted mean of
+        what they predict, by the weights that fit the validation systems best (:mod:`lensvit.statistics.ensemble`).
+    weights
+        CSV of these weights, one row a target and a column for each model.
 
     Raises
     ------
     LensvitError
-        If a file is absent or broken, no system has a limit, or the models predict different systems.
+        If a file is absent or broken, no system has a limit, the models predict different systems, or the validation
+        systems are among these.
     """
     models = [Path(path).stem for path in predictions]
     further = _further(trainings or [], models)
     read = tables.read_predictions(list(dict.fromkeys(map(Path, [*predictions, *(path for _, path in further)]))))
     truths, scale = tables.read_catalog(catalog), read_scaler(scaler)
     columns = {name: _errors(read[name]) for name in models}
+    if validation:
+        given = _weights(list(map(Path, validation)), models, columns)
+        columns[ENSEMBLE] = pd.concat([given.loc[name] * columns[name] for name in models]).groupby(level=0).sum()
+        if weights is not None:
+            write_text(weights, given.T.to_csv(index_label="target", float_format="%.4g"))
     if refined is not None:
         fits = tables.read_refined(refined)
         columns["refined"] = _errors(fits[fits["converged"]])
@@ -136,6 +150,17 @@ def _further(given: Sequence[str], models: Sequence[str]) -> list[tuple[str, Pat
             raise LensvitError(f"--trainings {entry}: {Path(path).stem} counts already; give another training")
         found.append((model, Path(path)))
     return found
+
+
+def _weights(paths: Sequence[Path], models: Sequence[str], tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The weights of the models (rows) in their ensemble for each target (columns), by the validation systems."""
+    if sorted(path.stem for path in paths) != sorted(models) or len(models) < 2:
+        raise LensvitError(f"--validation: give predictions of {', '.join(models)}, and of two models or more")
+    read = tables.read_predictions(paths)
+    if any(read[name].index.isin(tested[name].index).any() for name in models):
+        raise LensvitError(f"{paths[0].parent} has systems that are tested: give predictions of the validation systems")
+    errors = np.array([_errors(read[name]).to_numpy() for name in models])
+    return pd.DataFrame(ensemble.weights(errors), list(models), list(TARGET_NAMES))
 
 
 def _errors(table: pd.DataFrame) -> pd.DataFrame:
@@ -190,8 +215,9 @@ def resampled(
 
 
 def _pairs(scores: Mapping[str, Scores], models: Sequence[str]) -> Iterator[dict[str, object]]:
-    """How the models differ from each other and from the prior."""
-    for first, second in [*combinations(models, 2), *((name, PRIOR) for name in models)]:
+    """How the models differ from each other, from their ensemble and from the prior."""
+    others = [name for name in (ENSEMBLE, PRIOR) if name in scores]
+    for first, second in [*combinations(models, 2), *((name, other) for other in others for name in models)]:
         found = compared(scores[first], scores[second])
         for number, row in enumerate(ROWS):
             yield {

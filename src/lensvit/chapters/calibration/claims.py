@@ -12,6 +12,7 @@ from lensvit.chapters.calibration.numbers import (
     CalibrationModel,
     CalibrationState,
     Part,
+    PriorBound,
     PriorScores,
     SigmaFactor,
     TooFew,
@@ -88,6 +89,21 @@ def _model(predicted: Rows, recalibrated: Rows, key: str, label: str) -> Calibra
         change=change,
         change_error=error,
         effect="none" if not is_clear(change, error) else "better" if change < 0 else "worse",
+        bounds=[
+            PriorBound(
+                label=parameter.label,
+                value=row["bound"],
+                unit=parameter.unit,
+                is_floor=row["is_floor"] == 1,
+                there=row["at_bound"],
+                beyond=row["beyond_bound"],
+                near=row["near_bound"],
+                covered=row["coverage_at_bound"],
+                covered_elsewhere=row["coverage_off_bound"],
+            )
+            for parameter in TARGETS
+            if number((row := predicted[parameter.name])["bound"]) is not None
+        ],
     )
 
 

@@ -16,7 +16,7 @@ from lensvit.io.files import read_json
 from lensvit.jobs.seeds import derive
 from lensvit.statistics import calibration
 from lensvit.statistics.compare import is_clear
-from lensvit.statistics.metrics import bootstrap_weights
+from lensvit.statistics.metrics import bootstrap_weights, mean_error
 
 
 def covariance_pairs(joint: Path, models: Sequence[Path], labels: Mapping[str, str]) -> list[CovariancePair]:
@@ -100,7 +100,7 @@ def _likelihoods(full: np.ndarray, diagonal: np.ndarray) -> ScoreChange | None:
     change = full - diagonal
     if np.isnan(change).any():
         return None
-    return difference(full.mean(), diagonal.mean(), change.std(ddof=1) / np.sqrt(len(change)))
+    return difference(full.mean(), diagonal.mean(), float(mean_error(change)))
 
 
 def difference(full: float, diagonal: float, error: float) -> ScoreChange:

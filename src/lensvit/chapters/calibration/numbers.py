@@ -57,6 +57,19 @@ class CalibrationState(Numbers):
     joint_nll_error: float | None = Field(description="standard error of joint_nll [nat]")
 
 
+class PriorBound(LabelledTarget):
+    """A bound of a target's prior on which many truths lie exactly, and what a model makes of it."""
+
+    value: float = Field(description="the bound, in the unit")
+    unit: str = Field(description='unit of the target; "" for none')
+    is_floor: bool = Field(description="whether it is the floor of the prior; else its ceiling")
+    there: float = Field(description="share of the test systems that lie on it")
+    beyond: float = Field(description="share of the test systems whose mean is predicted beyond it")
+    near: float = Field(description="share of those whose mean lies beyond it or within one sigma of it")
+    covered: float = Field(description="coverage of the central 68% interval for the systems on the bound")
+    covered_elsewhere: float = Field(description="the same for all others")
+
+
 class CalibrationModel(Numbers):
     """The calibration of one model."""
 
@@ -71,6 +84,7 @@ class CalibrationModel(Numbers):
     change: float = Field(description="change of the mean relative negative log-likelihood by the recalibration [nat]")
     change_error: float = Field(description="standard error of the change [nat]")
     effect: Effect = Field(description="clearly better or worse; none: the change is not clear")
+    bounds: list[PriorBound] = Field(description="bounds of priors on which many truths lie, as predicted")
 
 
 class Calibration(Numbers):

@@ -21,6 +21,7 @@ from lensvit.io.hdf5 import read_datasets
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics import calibration
+from lensvit.statistics.metrics import mean_error
 
 SUMMARY = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "aleatoric", "epistemic")))
 
@@ -31,6 +32,8 @@ INTERVALS = np.array([0.68, 0.95])  # central intervals whose coverage stands in
 AVERAGED = (  # columns without a unit, of which "overall" has the mean over the targets
     "coverage_68", "coverage_95", "crps_relative", "nll_relative", "nll_change", "aleatoric_share", "epistemic_share",
 )  # fmt: skip
+BOUND = ("bound", "is_floor", "at_bound", "beyond_bound", "near_bound", "coverage_at_bound", "coverage_off_bound")
+MANY = 0.02  # share of the systems on a bound from which on it is spoken of
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,9 @@ def scores(
     - crps, nll: scores in the target's unit; crps_relative, nll_relative: the same in units of ``unit``;
     - coverage_68_error, coverage_95_error, crps_relative_error, nll_relative_error: their standard errors;
     - nll_change, nll_change_error: change from the prediction as it was, with its paired standard error;
-    - aleatoric_share, epistemic_share: shares of the predicted variance.
+    - aleatoric_share, epistemic_share: shares of the predicted variance;
+    - bound, is_floor, at_bound, beyond_bound, near_bound, coverage_at_bound, coverage_off_bound: where many truths lie
+      exactly on the floor or the ceiling of a prior, see :func:`at_bound`.
 
     Of what has no unit, "overall" has the means over the targets.
 
@@ -296,21 +301,65 @@ def scores(
         "crps": crps.mean(0),
         "nll": likelihood.mean(0),
         **{name: each.mean(0) for name, each in means.items()},
-        **{f"{name}_error": _error(each) for name, each in means.items()},
+        **{f"{name}_error": mean_error(each) for name, each in means.items()},
         "aleatoric_share": np.square(test.aleatoric).mean(0) / variance,
         "epistemic_share": np.square(test.epistemic).mean(0) / variance,
     }
+    ends = [
+        at_bound(test.truth[:, target], state.draws[..., target], means["coverage_68"][:, target])
+        for target in range(len(unit))
+    ]
+    columns |= {name: [end[name] for end in ends] for name in BOUND}
     overall: dict[str, Any] = {name: float(columns[name].mean()) if name in AVERAGED else None for name in columns}
     overall |= {
         "z_sd": z_overall,
         "z_sd_error": np.hypot(z_overall_error, z_overall * state.common_error),
-        **{f"{name}_error": float(_error(each.mean(1))) for name, each in means.items()},
+        **{f"{name}_error": float(mean_error(each.mean(1))) for name, each in means.items()},
     }
     single = {
         name: {column: content[number] for column, content in columns.items()}
         for number, name in enumerate(TARGET_NAMES)
     }
     return {OVERALL: overall, **single}
+
+
+def at_bound(truth: np.ndarray, draws: np.ndarray, covered: np.ndarray) -> dict[str, float]:
+    """What a bound of the prior, on which many truths lie exactly, does to the predictions of one target.
+
+    Parameters
+    ----------
+    truth
+        (n,).
+    draws
+        (P, n).
+    covered
+        (n,) whether the central interval of 68% holds the truth.
+
+    Returns
+    -------
+    dict[str, float]
+        bound, the floor (is_floor: 1) or ceiling (0); the shares of the systems on it (at_bound), of those whose mean
+        is predicted beyond it (beyond_bound) and of those that have it within one sigma of the mean, or beyond
+        (near_bound); and the coverage of the systems on it and off it. All are NaN where fewer than ``MANY`` of the
+        systems share an end.
+    """
+    result = dict.fromkeys(BOUND, np.nan)
+    low, high = truth.min(), truth.max()
+    end = max((low, high), key=lambda value: (truth == value).sum())
+    there = truth == end
+    if not MANY <= there.mean() < 1:
+        return result
+    side = 1 if end == low else -1
+    distance, sigma = side * (draws.mean(0) - end), draws.std(0)
+    return {
+        "bound": float(end),
+        "is_floor": float(end == low),
+        "at_bound": float(there.mean()),
+        "beyond_bound": float((distance < 0).mean()),
+        "near_bound": float((distance < sigma).mean()),
+        "coverage_at_bound": float(covered[there].mean()),
+        "coverage_off_bound": float(covered[~there].mean()),
+    }
 
 
 def joint_scores(state: State, test: SplitPredictions, unit: np.ndarray) -> dict[str, float]:
@@ -320,15 +369,10 @@ def joint_scores(state: State, test: SplitPredictions, unit: np.ndarray) -> dict
     return {
         "nll": likelihood.mean(),
         "nll_relative": likelihood.mean() - np.log(unit).sum(),
-        "nll_relative_error": _error(likelihood),
+        "nll_relative_error": mean_error(likelihood),
         "nll_change": change.mean(),
-        "nll_change_error": _error(change),
+        "nll_change_error": mean_error(change),
     }
-
-
-def _error(values: np.ndarray) -> np.ndarray:
-    """The standard error (...) of the mean over systems of values (n, ...)."""
-    return values.std(0, ddof=1) / np.sqrt(len(values))
 
 
 def curves(values: dict[str, np.ndarray], worth: float) -> Iterator[dict[str, Any]]:

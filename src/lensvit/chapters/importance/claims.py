@@ -15,7 +15,8 @@ from lensvit.inference.settings import LARGEST_K
 from lensvit.io.tables import REASONS, read_csv
 
 UNLIKELY = 0.05  # probability below which a p-value is told from chance
-VALUES = ("rmse", "bayes", "limit", "refined", "width", "offset", "z", "p")
+WITH_ERROR = ("limit", "refined", "width", "offset", "z")  # the errors of the others stand in Table 1
+VALUES = ("rmse", "bayes", *(f"{name}{end}" for name in WITH_ERROR for end in ("", "_error")), "p")
 
 
 def numbers(tables: Sequence[Path], context: Context) -> Part:

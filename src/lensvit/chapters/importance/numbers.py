@@ -29,10 +29,15 @@ class SampledRow(Heading):
     rmse: float | None = Field(description="root mean squared error of posterior means, in the unit")
     bayes: float | None = Field(description="root mean posterior variance, in the unit")
     limit: float | None = Field(description="limit of information, root mean square over the same systems, in the unit")
+    limit_error: float | None = Field(description="standard error of `limit`; null: fewer than two systems")
     refined: float | None = Field(description="root mean squared error of the fits of the same systems, in the unit")
+    refined_error: float | None = Field(description="standard error of `refined`; null: fewer than two systems")
     width: float | None = Field(description="mean ratio of sigma to that of Laplace's approximation")
+    width_error: float | None = Field(description="standard error of `width`; null: fewer than two systems")
     offset: float | None = Field(description="root mean square of (most probable - mean) / sigma")
+    offset_error: float | None = Field(description="standard error of `offset`; null: fewer than two systems")
     z: float | None = Field(description="root mean square of error / sigma")
+    z_error: float | None = Field(description="standard error of `z`; null: fewer than two systems")
     p: float | None = Field(
         description="p-value of simulation-based calibration, of all targets jointly for overall; null: too few systems"
     )

@@ -14,11 +14,12 @@ from lensvit.io.products import read_samples
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES
 from lensvit.statistics import calibration
-from lensvit.statistics.compare import scored
-from lensvit.statistics.metrics import bootstrap_weights, with_overall
+from lensvit.statistics.compare import Measure, scored
+from lensvit.statistics.metrics import bootstrap_weights, mean_error, root_mean_square, roots
 
 COSTS = ("calls", "seconds", "ess")
-OF_CERTIFIED = ("rmse", "rmse_error", "bayes", "limit", "refined", "width", "offset", "z", "p")
+WITH_ERROR = ("rmse", "bayes", "limit", "refined", "width", "offset", "z")
+OF_CERTIFIED = (*(f"{name}{end}" for name in WITH_ERROR for end in ("", "_error")), "p")
 FEWEST = 10  # systems of which simulation-based calibration can say something
 
 
@@ -39,11 +40,12 @@ def importance_table(
         CSV, one row an instrument ("all", then each if there are several) and target ("overall" first):
         systems; certified (their number); for each reason the number without a certificate for it; calls,
         seconds and ess, means over the certified systems. The other columns are of the certified systems and
-        empty where there is none: rmse (of posterior means), rmse_error (its bootstrap standard error by these
-        systems alone), bayes (root mean posterior variance), limit (of information, root mean square over those
-        with a limit), refined (rmse of their converged fits), width (mean ratio of sigma to Laplace's), offset
-        (of Laplace's mean from the exact one, root mean square in sigma), z (root mean square of error / sigma)
-        and p (of simulation-based calibration, whose test of all targets jointly stands in the row "overall").
+        empty where there is none: rmse (of posterior means), bayes (root mean posterior variance), limit (of
+        information, root mean square over those with a limit), refined (rmse of their converged fits), width (mean
+        ratio of sigma to Laplace's), offset (of Laplace's mean from the exact one, root mean square in sigma) and z
+        (root mean square of error / sigma), each with its standard error by these systems alone,
+        ``{column}_error``, behind it; and p (of simulation-based calibration, whose test of all targets jointly
+        stands in the row "overall").
     limit
         limit.parquet, if there is one.
     amplitudes
@@ -67,7 +69,7 @@ def importance_table(
         good = tables.certified(some)
         if len(good):
             rows = _of_certified(rows, good, read_samples(path, good.index), instrument)
-            rows = rows.assign(limit=_limit(good, bounds, amplitudes), **_beside(good, fits))
+            rows = rows.assign(**_limit(good, bounds, amplitudes), **_beside(good, fits))
         parts.append(rows.assign(instrument=instrument))
     result = pd.concat(parts)
     order = ["instrument", "target", *(name for name in result.columns if name not in ("instrument", "target"))]
@@ -88,12 +90,8 @@ def _rows(table: pd.DataFrame) -> pd.DataFrame:
 def _of_certified(rows: pd.DataFrame, good: pd.DataFrame, samples: np.ndarray, instrument: str) -> pd.DataFrame:
     """The rows with what certified posteriors, with samples (n, S, 14), say by themselves."""
     error, sigma = tables.prediction_errors(good), tables.target_values(good, "sigma")
-    score, means = np.square(error / sigma), scored(np.square(error), bootstrap_weights(len(good), derive("bootstrap")))
     rows = rows.assign(
-        rmse=means.values,
-        rmse_error=means.errors,
-        bayes=with_overall(sigma),
-        z=np.sqrt([score.mean(), *score.mean(0)]),
+        **_scored("rmse", error), **_scored("bayes", sigma), **_scored("z", error / sigma, root_mean_square)
     )
     if len(good) < FEWEST:
         return rows
@@ -103,14 +101,20 @@ def _of_certified(rows: pd.DataFrame, good: pd.DataFrame, samples: np.ndarray, i
     return rows.assign(p=[found.joint, *found.smooth])
 
 
-def _limit(good: pd.DataFrame, bounds: pd.DataFrame | None, amplitudes: str) -> np.ndarray | float:
-    """The limit of information of the certified systems that have one; NaN if none has."""
+def _scored(name: str, values: np.ndarray, measure: Measure = roots) -> dict[str, np.ndarray]:
+    """A column of root mean squares of values (n, K), and that of their standard errors."""
+    score = scored(np.square(values), bootstrap_weights(len(values), derive("bootstrap")), measure)
+    return {name: score.values, f"{name}_error": score.errors}
+
+
+def _limit(good: pd.DataFrame, bounds: pd.DataFrame | None, amplitudes: str) -> dict[str, np.ndarray]:
+    """The limit of information of the certified systems that have one; nothing if none has."""
     if bounds is None:
-        return np.nan
+        return {}
     some = bounds[bounds.index.isin(good.index) & bounds[f"valid_{amplitudes}"]]
     if some.empty:
-        return np.nan
-    return with_overall(some[[f"{name}_{amplitudes}" for name in TARGET_NAMES]].to_numpy())
+        return {}
+    return _scored("limit", some[[f"{name}_{amplitudes}" for name in TARGET_NAMES]].to_numpy())
 
 
 def _beside(good: pd.DataFrame, fits: pd.DataFrame | None) -> dict[str, np.ndarray]:
@@ -124,9 +128,11 @@ def _beside(good: pd.DataFrame, fits: pd.DataFrame | None) -> dict[str, np.ndarr
     exact, fit = good.loc[both], fits.loc[both]
     sigma = tables.target_values(exact, "sigma")
     ratio = sigma / tables.target_values(fit, "sigma")
-    offset = np.square((tables.target_values(fit, "mean") - tables.target_values(exact, "mean")) / sigma)
+    offset = (tables.target_values(fit, "mean") - tables.target_values(exact, "mean")) / sigma
+    every = np.column_stack([ratio.mean(1), ratio])  # the targets of a system are not independent
     return {
-        "refined": with_overall(tables.prediction_errors(fit)),
-        "width": np.array([ratio.mean(), *ratio.mean(0)]),
-        "offset": np.sqrt([offset.mean(), *offset.mean(0)]),
+        **_scored("refined", tables.prediction_errors(fit)),
+        "width": every.mean(0),
+        "width_error": mean_error(every),
+        **_scored("offset", offset, root_mean_square),
     }

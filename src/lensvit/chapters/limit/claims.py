@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lensvit.chapters.grouping import ALL
-from lensvit.chapters.limit.numbers import InstrumentLimit, LimitModel, LimitNumbers, LimitRow, Part
+from lensvit.chapters.limit.numbers import InstrumentLimit, LimitModel, LimitNumbers, LimitRow, Part, Signals
 from lensvit.chapters.quoting import OVERALL, Context, Rows, by_target, extremes, heading, largest, number, of_targets
 from lensvit.io.products import AMPLITUDE_TREATMENTS, NEAREST_CAUSTIC
-from lensvit.io.tables import read_csv
+from lensvit.io.tables import LIGHTS, read_csv
 
 
 def numbers(tables: Sequence[Path], context: Context) -> Part:
@@ -56,6 +56,13 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
             )
             for name in names
             if name != ALL
+        ],
+        signals=[
+            Signals(
+                label=context.cameras.get(name),
+                **{light: parts[name, models[0]][OVERALL][f"signal_{light}"] for light in LIGHTS},
+            )
+            for name in (names[1:] or names)
         ],
         rows=[
             LimitRow(

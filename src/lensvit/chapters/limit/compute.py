@@ -51,6 +51,7 @@ from lensvit.inference.prior import LogPrior
 from lensvit.inference.selection import select_systems
 from lensvit.io.products import NEAREST_CAUSTIC
 from lensvit.io.settings import read_settings
+from lensvit.io.tables import LIGHTS
 from lensvit.lensing import cameras
 from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.galaxies import AMPLITUDES
@@ -63,6 +64,7 @@ from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
 
 # treatment of the amplitudes -> how many parameters are unknown
 UNKNOWN = {"known": len(NAMES), "marginalised": len(NAMES) + len(AMPLITUDES)}
+SIGNALS = tuple(f"signal_{light}" for light in LIGHTS)
 BATCH = 8  # systems whose derivatives are held at once
 
 
@@ -81,7 +83,8 @@ def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path, chunks:
         Parquet, one row a test system in the catalogue's order: id, psf, instrument, n_images, sigma_bkg and, for
         the amplitudes ``known`` and ``marginalised``, the standard deviation of each target (``{target}_known``), the
         same from what is left in each input of a network (``{target}_known_graded60``), the distance of the source
-        from the caustic in standard deviations (``caustic_known``) and whether the limit holds (``valid_known``).
+        from the caustic in standard deviations (``caustic_known``) and whether the limit holds (``valid_known``); and
+        the ratio of signal to noise of the image and of each light in it (``signal_image``, see :func:`signals`).
         Values are NaN where there is no limit. Beside it (.h5) lie ``id`` and the whole covariances ``known`` and
         ``marginalised`` (n, 14, 14) by the coordinates of :mod:`lensvit.inference.coordinates`.
     chunks
@@ -140,10 +143,11 @@ def of_camera(
     spreads = {treatment: np.full((len(rows), len(NAMES), len(NAMES)), np.nan) for treatment in UNKNOWN}
     for start in range(0, len(systems), BATCH):
         sigma = rows["sigma_bkg"].to_numpy()[places[start : start + BATCH]]
-        information, tensors = image_information(
+        information, signal, tensors = image_information(
             renderer, systems[start : start + BATCH], torch.tensor(sigma), settings.inputs
         )
         columns, spread = _columns(information, *tensors, settings)
+        columns |= {name: column.numpy() for name, column in zip(SIGNALS, signal.T, strict=True)}
         for name, values in columns.items():
             parts.setdefault(name, []).append(values)
         for treatment, values in spread.items():
@@ -171,7 +175,7 @@ def _imaged(rows: pd.DataFrame, most: int) -> tuple[np.ndarray, list[System]]:
 
 def image_information(
     renderer: BatchedRenderer, systems: list[System], sigma_bkg: Tensor, inputs: Sequence[InputGrid] = ()
-) -> tuple[list[Tensor], tuple[Tensor, Tensor, Tensor]]:
+) -> tuple[list[Tensor], Tensor, tuple[Tensor, Tensor, Tensor]]:
     """Fisher information of images, and of inputs of networks, by the 14 parameters and the three amplitudes.
 
     Parameters
@@ -190,6 +194,8 @@ def image_information(
     information
         That of the images, then that of each input: (B, 17, 17) by the parameters in the order of
         :data:`lensvit.parameters.NAMES`, then the amplitudes.
+    signal
+        (B, 4) ratios of signal to noise, see :func:`signals`.
     tensors
         What it was computed at: the parameters and amplitudes (B, 17), with a shear of 1e-8 or more, and the
         positions and magnifications of the quasar images as :func:`lensvit.lensing.renderer.system_tensors` has them.
@@ -199,11 +205,34 @@ def image_information(
     parameters = torch.cat([sheared(parameters), parameters.new_tensor(amplitudes).expand(len(systems), -1)], 1)
     image, jacobian = renderer.jacobian(parameters, positions, magnification)
     likelihood = Likelihood(image, sigma_bkg, renderer.scene.exposure)
+    signal = signals(image, jacobian, likelihood.variance(image), parameters[:, len(NAMES) :])
     every = [likelihood.equations(image, jacobian).information]
     for grid in inputs:
         left = input_information(jacobian, likelihood.variance(image), grid.image_size, grid.resize)
         every.append(every[0] if left is None else left)
-    return every, (parameters, positions, magnification)
+    return every, signal, (parameters, positions, magnification)
+
+
+def signals(image: Tensor, jacobian: Tensor, variance: Tensor, amplitudes: Tensor) -> Tensor:
+    """Signal to noise of B images, and of the light of host, lens and quasar in them: (B, 4) in the order ``SIGNALS``.
+
+    It is the root of the sum over the pixels of the squared light over the variance of the noise, which the photons of
+    everything in the image make: what one finds who knows the light's form and asks for its amplitude alone.
+
+    Parameters
+    ----------
+    image
+        (B, ny, nx).
+    jacobian
+        (B, P, ny, nx) its derivatives, the last three of them by the amplitudes, to which light is proportional.
+    variance
+        (B, ny, nx).
+    amplitudes
+        (B, 3).
+    """
+    lights = jacobian[:, -len(AMPLITUDES) :] * amplitudes.to(jacobian)[:, :, None, None]
+    whole = torch.cat([image[:, None], lights], 1)
+    return (whole.square() / variance[:, None]).sum((2, 3), dtype=torch.float64).sqrt()
 
 
 def _columns(
@@ -249,6 +278,7 @@ def _names(inputs: Sequence[InputGrid]) -> Iterator[str]:
         for suffix in _suffixes(inputs):
             yield from (f"{name}_{treatment}{suffix}" for name in TARGET_NAMES)
         yield from (f"caustic_{treatment}", f"valid_{treatment}")
+    yield from SIGNALS
 
 
 def posterior_covariance(

@@ -17,6 +17,16 @@ class InstrumentLimit(Numbers):
     error: float | None = Field(description="its standard error from the finite test set; null: one system")
 
 
+class Signals(Numbers):
+    """Median ratios of signal to noise of the images of one instrument."""
+
+    label: str | None = Field(description="the instrument, as printed; null: there is only one")
+    image: float = Field(description="of the whole image: root of the sum of squared signals over variances")
+    host: float = Field(description="of the light of the quasar's host galaxy in it")
+    lens: float = Field(description="of the light of the lens galaxy")
+    quasar: float = Field(description="of the quasar images")
+
+
 class LimitRow(Heading):
     """The limit of one target, and how far the models are from it."""
 
@@ -67,6 +77,7 @@ class LimitNumbers(Numbers):
     fine_classes: int = Field(description="number of small classes")
     widened: Extreme = Field(description="target whose limit unknown amplitudes widen most, and by which factor")
     instruments: list[InstrumentLimit] = Field(description="one an instrument; empty where there is only one")
+    signals: list[Signals] = Field(description="one an instrument")
     rows: list[LimitRow] = Field(description='one a target, "overall" first')
     models: list[LimitModel] = Field(description="one a model")
 

@@ -47,6 +47,7 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, inputs: l
         each of these with the bootstrap standard error ``{column}_error`` behind it, which is paired for the ratios.
         pooled, coarse and fine are estimates of the bound of van Trees with known amplitudes, see :func:`van_trees`:
         all systems in one class, and sorted by PSF and noise into ``coarse_classes`` and ``fine_classes``.
+        signal_image, signal_host, signal_lens and signal_quasar are the medians of the ratios of signal to noise.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, inputs: l
     models = tables.read_predictions(predictions)
     valid = bounds[amplitudes]
     instruments = with_all(valid["instrument"].unique())
-    bound = _bounds(limit, instruments)
+    bound = _of_systems(limit, instruments)
     seen = {name: read_limits(limit, amplitudes, name) for name in dict.fromkeys(inputs)}
     rows = []
     for (model, table), name in zip(models.items(), inputs, strict=True):
@@ -78,6 +79,7 @@ def limit_table(limit: Path, predictions: list[Path], amplitudes: str, inputs: l
         "systems",
         *(f"{name}{end}" for name in measured for end in ("", "_error")),
         *("pooled", "coarse", "coarse_classes", "fine", "fine_classes"),
+        *(f"signal_{light}" for light in tables.LIGHTS),
     ]
     write_text(output, pd.concat(rows)[order].to_csv(index=False, float_format="%.6g"))
 
@@ -102,8 +104,8 @@ def _rows(table: pd.DataFrame, bounds: Mapping[str, pd.DataFrame], amplitudes: s
     return result
 
 
-def _bounds(limit: Path, instruments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The bound of van Trees for each instrument, as columns of its rows."""
+def _of_systems(limit: Path, instruments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The bound of van Trees and the medians of the signals for each instrument, as columns of its rows."""
     table = tables.read_limit_systems(limit, KNOWN)
     information = np.linalg.inv(read_limit_covariances(limit, KNOWN, table.index))
     result: dict[str, dict[str, Any]] = {}
@@ -114,6 +116,7 @@ def _bounds(limit: Path, instruments: Sequence[str]) -> dict[str, dict[str, Any]
         for name, size in (("coarse", COARSE), ("fine", FINE)):
             kinds = _classes(some, size)
             result[instrument] |= {name: van_trees(inside, kinds), f"{name}_classes": len(np.unique(kinds))}
+        result[instrument] |= {f"signal_{light}": some[f"signal_{light}"].median() for light in tables.LIGHTS}
     return result
 
 

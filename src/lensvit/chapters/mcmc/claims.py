@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lensvit.chapters.grouping import ALL
 from lensvit.chapters.mcmc.numbers import (
+    ChainCounts,
     ChainMethod,
     ChainRow,
     Chains,
@@ -20,7 +23,7 @@ from lensvit.chapters.mcmc.numbers import (
     Part,
     Speed,
 )
-from lensvit.chapters.mcmc.thresholds import AGREE, ENOUGH, IMPORTANCE
+from lensvit.chapters.mcmc.thresholds import AGREE, ENOUGH, IMPORTANCE, REASONS
 from lensvit.chapters.quoting import (
     METHOD_LABELS,
     OVERALL,
@@ -37,18 +40,8 @@ from lensvit.chapters.quoting import (
 )
 from lensvit.io.tables import read_csv
 
-MEANS = (
-    "seconds",
-    "calls",
-    "burn_in",
-    "attempts",
-    "tau",
-    "steps",
-    "ess_bulk",
-    "ess_tail",
-    "calls_enough",
-    "burn_in_ratio",
-)
+COUNTS = ("chains", "converged", *REASONS)
+ERRORS = ("rmse_error", "width_error")
 
 
 def numbers(tables: Sequence[Path], context: Context) -> Part:
@@ -67,7 +60,9 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         If a table is absent or empty.
     """
     table, chains = tables
-    parts = {method: rows for (method,), rows in by_target(read_csv(table, "method"), "method").items()}
+    values = read_csv(table, "method")
+    values = values.assign(**{name: np.nan for name in ERRORS if name not in values})  # an older version had none
+    parts = {method: rows for (method,), rows in by_target(values, "method").items()}
     runs = rows_of(read_csv(chains, "instrument"))
     settings = context.config["mcmc"]
     found = McmcNumbers(
@@ -90,23 +85,21 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 
 def _start(whole: Row, runs: Sequence[Row], cameras: Mapping[str, str]) -> ChainStart:
     """The chains from one start: those of all instruments are one row, those of each are others."""
-    counts = ("chains", "converged", "unexplained", "short", "disagree")
     return ChainStart(
         key=whole["start"],
-        **{name: int(whole[name]) for name in counts},
-        **{name: number(whole[name]) for name in MEANS},
+        **_counts(whole),
+        burn_in_ratio=number(whole["burn_in_ratio"]),
         instruments=[
-            InstrumentChains(
-                label=cameras[row["instrument"]],
-                chains=int(row["chains"]),
-                converged=int(row["converged"]),
-                seconds=row["seconds"],
-                calls=row["calls"],
-            )
+            InstrumentChains(label=cameras[row["instrument"]], **_counts(row))
             for row in runs
-            if row["start"] == whole["start"] and row["instrument"] != ALL
+            if row["start"] == whole["start"] and row["instrument"] != ALL and row["chains"] > 0
         ],
     )
+
+
+def _counts(row: Row) -> dict[str, Any]:
+    """The fields of :class:`ChainCounts`."""
+    return {name: int(row[name]) if name in COUNTS else number(row[name]) for name in ChainCounts.model_fields}
 
 
 def _method(key: str, overall: Row, models: Mapping[str, str]) -> ChainMethod:
@@ -127,7 +120,7 @@ def _values(row: Row) -> ChainValues:
 def _widths(refined: Rows | None) -> Extremes | None:
     if refined is None or all(pd.isna(row["width"]) for row in refined.values()):
         return None
-    return extremes(of_targets(refined, "width"))
+    return extremes(of_targets(refined, "width"), of_targets(refined, "width_error"))
 
 
 def _speed(runs: Sequence[Row], context: Context) -> list[Speed]:

@@ -18,22 +18,9 @@ class Chains(ChainSettings, Numbers):
         return own_first(handler(self), ChainSettings.model_fields)
 
 
-class InstrumentChains(Numbers):
-    """The chains on the images of one instrument."""
+class ChainCounts(Numbers):
+    """How chains ended, and what they took."""
 
-    label: str = Field(description="the instrument, as printed")
-    chains: int = Field(description="chains that were run")
-    converged: int = Field(description="chains that converged")
-    seconds: float = Field(description="mean time of a chain [s]")
-    calls: float = Field(description="mean number of calls of the likelihood, in a chain")
-
-
-class ChainStart(Numbers):
-    """The chains from one start."""
-
-    key: Literal["prior", "network", "importance"] = Field(
-        description="prior: draws of the priors; network: draws of a network; importance: samples of exact posteriors"
-    )
     chains: int = Field(description="chains that were run")
     converged: int = Field(description="chains that converged")
     unexplained: int = Field(description="chains that failed because they do not explain the image")
@@ -54,11 +41,36 @@ class ChainStart(Numbers):
         description="mean calls of converged chains, had they ended at an effective size of `enough`; null: there are "
         "none"
     )
+
+
+class ChainedInstrument(Numbers):
+    """An instrument on whose images there are chains."""
+
+    label: str = Field(description="the instrument, as printed")
+
+
+class InstrumentChains(ChainCounts, ChainedInstrument):
+    """The chains from one start on the images of one instrument."""
+
+
+class StartKey(Numbers):
+    """Where chains start."""
+
+    key: Literal["prior", "network", "importance"] = Field(
+        description="prior: draws of the priors; network: draws of a network; importance: samples of exact posteriors"
+    )
+
+
+class ChainStart(ChainCounts, StartKey):
+    """The chains from one start."""
+
     burn_in_ratio: float | None = Field(
         description="mean calls before a chain over those from the priors, for the systems of which both chains "
         "converged; null: there are none, or these are the priors"
     )
-    instruments: list[InstrumentChains] = Field(description="one an instrument; empty where there is only one")
+    instruments: list[InstrumentChains] = Field(
+        description="one an instrument with chains from this start; empty where there is only one"
+    )
 
 
 class ChainMethod(Numbers):
@@ -81,7 +93,9 @@ class ChainValues(Numbers):
     """A method on the systems with a converged chain; null where there is nothing to say."""
 
     rmse: float | None = Field(description="root mean squared error, in the unit; of the limit its root mean square")
+    rmse_error: float | None = Field(description="its standard error; null: fewer than two systems are compared")
     width: float | None = Field(description="mean ratio of the method's sigma to that of the chain")
+    width_error: float | None = Field(description="its standard error; null: fewer than two systems are compared")
     z: float | None = Field(description="root mean square of error / sigma")
     offset: float | None = Field(
         description="root mean square of the method's mean minus that of the chain, in the chain's sigma"

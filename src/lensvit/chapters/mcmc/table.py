@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,17 @@ from lensvit.chapters.mcmc.thresholds import ENOUGH, PRIOR, REASONS
 from lensvit.errors import LensvitError
 from lensvit.io import tables
 from lensvit.io.files import reading, write_text
+from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
-from lensvit.statistics.metrics import with_overall
+from lensvit.statistics.compare import scored
+from lensvit.statistics.metrics import bootstrap_weights, mean_error
 
 MCMC, LIMIT, REFINED, IMPORTANCE = "mcmc", "limit", "refined", "importance"  # methods beside the models
 CHAINS = (  # columns of mcmc.parquet
     "instrument", "start", "converged", "reason", "attempts", "tau", "steps", "ess_bulk", "ess_tail", "burn_in",
     "seconds", "calls", *tables.PREDICTED,
 )  # fmt: skip
+MEASURED = ("rmse", "rmse_error", "width", "width_error", "z", "offset")  # columns of mcmc.csv
 COSTS = ("seconds", "calls")
 
 
@@ -48,10 +50,11 @@ def mcmc_table(
     output
         CSV, one row a method ("mcmc", then the models, "refined", "importance", "limit") and target ("overall"
         first): kind ("chain", "model", "refined", "exact", "limit"); systems that are compared; rmse of the means, or
-        the root mean square of the limit; width, the mean ratio of the method's sigma to the chain's; z, the root mean
-        square of error / sigma; offset of the mean from the chain's, root mean square in the chain's sigma; seconds a
-        system, empty for models; calls of the likelihood a system, of chains and exact posteriors. Values are empty
-        where there is no system to compare.
+        the root mean square of the limit, with the bootstrap standard error rmse_error; width, the mean ratio of the
+        method's sigma to the chain's, with its standard error width_error; z, the root mean square of error / sigma;
+        offset of the mean from the chain's, root mean square in the chain's sigma; seconds a system, empty for models;
+        calls of the likelihood a system, of chains and exact posteriors. Values are empty where there is no system to
+        compare, and standard errors where there is only one.
     chains
         CSV, one row a start ("prior", "network", "importance") and instrument ("all", then each if there are several):
         chains, converged, and the failures unexplained, short, disagree; means over all chains of seconds, calls,
@@ -120,12 +123,9 @@ def _compared(method: str, kind: str, table: pd.DataFrame, reference: pd.DataFra
         return result
     error, sigma = tables.prediction_errors(same), tables.target_values(same, "sigma")
     width = tables.target_values(chain, "sigma")
-    result["rmse"] = with_overall(error)
-    result["width"] = _and_all(np.mean, sigma / width)
-    result["z"] = _and_all(_rms, error / sigma)
-    result["offset"] = _and_all(
-        _rms, (tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width
-    )
+    result = result.assign(**_scores(error, sigma / width))
+    result["z"] = _root_means(error / sigma)
+    result["offset"] = _root_means((tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width)
     for name in COSTS:
         if name in same:
             result[name] = same[name].mean()
@@ -140,15 +140,28 @@ def _limit(limit: pd.DataFrame, amplitudes: str, reference: pd.DataFrame) -> pd.
     if chain.empty:
         return result
     sigma = valid.loc[chain.index, [f"{name}_{amplitudes}" for name in TARGET_NAMES]].to_numpy()
-    result["rmse"] = with_overall(sigma)
-    result["width"] = _and_all(np.mean, sigma / tables.target_values(chain, "sigma"))
-    return result
+    return result.assign(**_scores(sigma, sigma / tables.target_values(chain, "sigma")))
 
 
 def _rows(method: str, kind: str, systems: int) -> pd.DataFrame:
     """One row a target, without values."""
     rows = pd.DataFrame({"method": method, "kind": kind, "target": ["overall", *TARGET_NAMES], "systems": systems})
-    return rows.assign(**dict.fromkeys(("rmse", "width", "z", "offset", *COSTS), np.nan))
+    return rows.assign(**dict.fromkeys((*MEASURED, *COSTS), np.nan))
+
+
+def _scores(error: np.ndarray, width: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of errors (n, K) and ratios of widths (n, K), overall first, each with its standard error.
+
+    The targets of a system are not independent: the overall width is a mean over systems of their mean over targets.
+    """
+    scores = scored(np.square(error), bootstrap_weights(len(error), derive("bootstrap")))
+    widths = np.column_stack([width.mean(1), width])
+    return {
+        "rmse": scores.values,
+        "rmse_error": scores.errors,
+        "width": widths.mean(0),
+        "width_error": mean_error(widths),
+    }
 
 
 def _chains(table: pd.DataFrame) -> pd.DataFrame:
@@ -180,11 +193,7 @@ def _burn_in_ratio(chains: pd.DataFrame, prior: pd.DataFrame) -> float:
     return pairs["burn_in"].mean() / pairs["burn_in_prior"].mean()
 
 
-def _and_all(function: Callable[[np.ndarray], float], values: np.ndarray) -> list[float]:
-    """``function`` of all values (n, K), then of each column."""
-    return [function(values), *(function(column) for column in values.T)]
-
-
-def _rms(values: np.ndarray) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.square(values).mean()))
+def _root_means(values: np.ndarray) -> np.ndarray:
+    """Root mean squares (1 + K,): of all values (n, K), then of each column."""
+    square = np.square(values).mean(0)
+    return np.sqrt([square.mean(), *square])

@@ -16,7 +16,7 @@ from lensvit.io.products import refined_errors
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.compare import Comparison, Scores, compared, scored
-from lensvit.statistics.metrics import bootstrap_weights
+from lensvit.statistics.metrics import bootstrap_weights, root_mean_square
 
 MEASURED = ("rmse", "limit", "ratio", "z", "network")  # columns with a standard error
 BESIDE = ("shared", "apart", "first_ratio", "first_ratio_error")  # columns of other starts than the first
@@ -80,7 +80,7 @@ def _rows(table: pd.DataFrame, network: pd.DataFrame | None, path: Path) -> pd.D
     bound, against = _held_against(square[found], limit[found])
     scores = {"rmse": scored(square, weights), "limit": bound}
     result["ratio"], result["ratio_error"] = against.ratio, against.ratio_error
-    scores["z"] = scored(square / np.square(sigma), weights, _root_mean)
+    scores["z"] = scored(square / np.square(sigma), weights, root_mean_square)
     result[["network", "network_error"]] = np.nan
     if network is not None:
         scores["network"] = scored(np.square(_errors_before(good, network, path)), weights)
@@ -98,7 +98,7 @@ def _beside(table: pd.DataFrame, first: pd.DataFrame) -> dict[str, Any]:
         return {"shared": 0}
     good, others = good.loc[shared], others.loc[shared]
     offset = tables.target_values(good, "mean") - tables.target_values(others, "mean")
-    apart = _root_mean(np.square(offset / tables.target_values(good, "sigma")).mean(0))
+    apart = root_mean_square(np.square(offset / tables.target_values(good, "sigma")).mean(0))
     limit = tables.target_values(others, "limit")
     found = np.isfinite(limit).all(1)
     result = {"shared": len(shared), "apart": apart}
@@ -113,11 +113,6 @@ def _held_against(square: np.ndarray, limit: np.ndarray) -> tuple[Scores, Compar
     weights = bootstrap_weights(len(square), derive("bootstrap"))
     bound = scored(np.square(limit), weights)
     return bound, compared(scored(square, weights), bound)
-
-
-def _root_mean(square: np.ndarray) -> np.ndarray:
-    """Roots (..., 1 + K) of mean squares (..., K), and before them that of their mean."""
-    return np.sqrt(np.concatenate([square.mean(-1, keepdims=True), square], axis=-1))
 
 
 def _errors_before(good: pd.DataFrame, network: pd.DataFrame, path: Path) -> np.ndarray:
