@@ -29,6 +29,16 @@ def drawn(seed):
     return {name: prior.draw(rng) for name, prior in priors({}).items()}
 
 
+def test_many_lenses_at_once_are_each_by_itself():
+    lenses = array(*(drawn(seed) for seed in range(5)))
+    places = positions(drawn(0))
+    for sources in (lenses[:, SOURCE], None):
+        each = [
+            fermat_potentials(lenses[[row]], places, sources if sources is None else sources[[row]]) for row in range(5)
+        ]
+        assert fermat_potentials(lenses, places, sources) == pytest.approx(np.concatenate(each), rel=1e-14)
+
+
 def test_an_isothermal_sphere():
     """Images at beta +- theta_E: the difference is 2 theta_E beta (Schneider, Ehlers & Falco 1992, 8.1)."""
     beta = 0.21
@@ -87,6 +97,11 @@ def test_lenses_that_cannot_be_are_nan():
 SIGMA = np.array([0.03, 0.08, 0.006, 0.006, 0.03, 0.03, 0.025, 0.09])
 
 
+def matched(draws, spread, places, error, generator):
+    """The draws of one system."""
+    return match_positions(draws[None], spread[None], places[None], error, [generator])[0]
+
+
 def known(system, count, seed, width=1.0):
     """Draws about a system as of a network, with the priors of the rest; and their covariance, coordinates."""
     rng = np.random.default_rng(seed)
@@ -100,13 +115,26 @@ def test_matched_lenses_send_all_rays_to_their_source():
     system = drawn(3)
     draws, spread = known(system, 40, 0)
     places = positions(system)
-    found = match_positions(draws, spread, torch.tensor(places), 1e-4, torch.Generator().manual_seed(1))
+    found = matched(draws, spread, torch.tensor(places), 1e-4, torch.Generator().manual_seed(1))
     parameters = to_parameters(found)
     theta = torch.complex(*torch.tensor(places).unbind(-1))[None]
     rays = theta - PowerLaw(parameters).focusing(theta)[0]
     source = torch.complex(*parameters[:, SOURCE].unbind(1))[:, None]
     assert found.isfinite().all() and (rays - source).abs().max() < 5e-4
     assert found[:, 0].std() < 0.3 * draws[:, 0].std()
+
+
+def test_systems_that_are_matched_side_by_side_are_each_by_itself():
+    systems = [drawn(seed) for seed in (1, 2, 3)]
+    places = [torch.tensor(positions(system)[:2]) for system in systems]
+    draws, spread = zip(*(known(system, 12, seed) for seed, system in enumerate(systems)), strict=True)
+
+    def generators():
+        return [torch.Generator().manual_seed(seed) for seed in range(3)]
+
+    several = match_positions(torch.stack(draws), torch.stack(spread), torch.stack(places), 1e-3, generators())
+    each = [matched(*one, 1e-3, own) for *one, own in zip(draws, spread, places, generators(), strict=True)]
+    assert several.isfinite().any(2).all() and several.numpy() == pytest.approx(torch.stack(each).numpy(), abs=1e-9)
 
 
 def test_a_slope_given_two_images_of_a_round_lens():
@@ -117,7 +145,7 @@ def test_a_slope_given_two_images_of_a_round_lens():
     spread = torch.zeros(14, 14).double()
     for name, sigma in {"gamma": 0.1, "theta_E": 1.0, "source_x": 1.0}.items():
         spread[NAMES.index(name), NAMES.index(name)] = sigma**2
-    found = match_positions(draws, spread, torch.tensor([[1.5, 0.0], [-1.1, 0.0]]), 1e-6, torch.Generator())
+    found = matched(draws, spread, torch.tensor([[1.5, 0.0], [-1.1, 0.0]]), 1e-6, torch.Generator())
     parameters = to_parameters(found).numpy()
     potential = fermat_potentials(parameters, np.array([[1.5, 0.0], [-1.1, 0.0]]), parameters[:, SOURCE])
     t, a, b = parameters[:, GAMMA] - 1, 1.5, 1.1
@@ -133,7 +161,7 @@ def test_positions_that_are_not_known_change_nothing():
     """With an error of ten degrees the draws come out as they went in, some of them twice."""
     draws, spread = known(drawn(3), 30, 0)
     places = torch.tensor(positions(drawn(3)))
-    found = match_positions(draws, spread, places, 4e4, torch.Generator().manual_seed(1))
+    found = matched(draws, spread, places, 4e4, torch.Generator().manual_seed(1))
     distance = (found[:, None, :6] - draws[None, :, :6]).abs().amax(-1).amin(1)
     assert distance.max() < 1e-4
 
@@ -150,7 +178,7 @@ def test_matching_agrees_with_importance_sampling():
     spread = torch.zeros(14, 14).double()
     for name, sigma in width.items():
         spread[NAMES.index(name), NAMES.index(name)] = sigma**2
-    found = match_positions(draws, spread, torch.tensor(places), error, torch.Generator().manual_seed(1))
+    found = matched(draws, spread, torch.tensor(places), error, torch.Generator().manual_seed(1))
     theta, source = (draws[:, NAMES.index(name)].numpy() for name in ("theta_E", "source_x"))
     miss = np.stack([source + theta - places[0, 0], source - theta - places[1, 0]])
     if places[0, 0] < 0:
@@ -173,7 +201,7 @@ def test_matched_draws_are_calibrated():
             seen[name] += sigma * rng.standard_normal()
         draws, spread = known(seen, 100, seed)
         places = torch.tensor(positions(system) + 1e-3 * rng.standard_normal(positions(system).shape))
-        gamma = match_positions(draws, spread, places, 1e-3, torch.Generator().manual_seed(seed))[:, GAMMA]
+        gamma = matched(draws, spread, places, 1e-3, torch.Generator().manual_seed(seed))[:, GAMMA]
         gamma = gamma[gamma.isfinite()]
         assert len(gamma) > 90
         z.append(((gamma.mean() - system["gamma"]) / gamma.std()).item())
@@ -184,5 +212,5 @@ def test_draws_that_find_no_lens_are_nan_at_the_end():
     system = drawn(3)
     draws, spread = known(system, 10, 0)
     places = torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 0.0]])
-    found = match_positions(draws, 1e-8 * spread, places, 1e-4, torch.Generator().manual_seed(1))
+    found = matched(draws, 1e-8 * spread, places, 1e-4, torch.Generator().manual_seed(1))
     assert found.shape == draws.shape and found.isnan().all()

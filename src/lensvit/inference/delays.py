@@ -14,18 +14,24 @@ the position of that source does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from lenstronomy.LensModel.Profiles.epl import EPL
+from lenstronomy.LensModel.Profiles.shear import ShearGammaPsi
 from torch import Tensor
 
 from lensvit.inference.coordinates import to_parameters
 from lensvit.inference.quasar_match import FREE, SOURCE, bounded
-from lensvit.lensing.lens_equation import lens_kwargs, lens_model
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.parameters import NAMES
 
+PROFILES = (
+    EPL(),
+    ShearGammaPsi(),
+)  # of lenstronomy; they take arrays of parameters, and import far less than LensModel
 TOLERANCE = 1e-7  # relative error of the deflection in a match
 STEPS = 20  # most steps of the search for a match
 STILL = 1e-6  # largest change of a coordinate in the step that ends the search
@@ -57,13 +63,18 @@ def fermat_potentials(parameters: np.ndarray, positions: np.ndarray, sources: np
     ndarray
         Potentials (K, M) [arcsec^2]; NaN for parameters that no lens can have.
     """
-    x, y = positions.T
-    result = np.full((len(parameters), len(x)), np.nan)
-    for row in np.flatnonzero(physical(parameters)):
-        lens = dict(zip(NAMES, parameters[row].tolist(), strict=True))
-        model, kwargs = lens_model(lens), lens_kwargs(lens)
-        source = np.mean(model.ray_shooting(x, y, kwargs), axis=1) if sources is None else sources[row]
-        result[row] = model.fermat_potential(x, y, kwargs, *source)
+    result = np.full((len(parameters), len(positions)), np.nan)
+    rows = np.flatnonzero(physical(parameters))
+    x, y = (np.tile(column, (len(rows), 1)) for column in positions.T)
+    lenses = dict(zip(NAMES, parameters[rows].T[:, :, None], strict=True))
+    parts = [(profile, {name: lenses[name] for name in profile.param_names if name in lenses}) for profile in PROFILES]
+    if sources is None:
+        alpha = sum(np.stack(profile.derivatives(x, y, **values)) for profile, values in parts)
+        source_x, source_y = (np.stack([x, y]) - alpha).mean(2, keepdims=True)
+    else:
+        source_x, source_y = sources[rows].T[:, :, None]
+    potential = sum(profile.function(x, y, **values) for profile, values in parts)
+    result[rows] = ((x - source_x) ** 2 + (y - source_y) ** 2) / 2 - potential
     return result
 
 
@@ -89,9 +100,9 @@ class _Rays(NamedTuple):
 
 
 def match_positions(
-    draws: Tensor, spread: Tensor, positions: Tensor, error: float, generator: torch.Generator
+    draws: Tensor, spread: Tensor, positions: Tensor, error: float, generators: Sequence[torch.Generator]
 ) -> Tensor:
-    r"""Turn draws of what is known of a lens into draws given the positions of its images too.
+    r"""Turn draws of what is known of lenses into draws given the positions of their images too.
 
     Randomised maximum likelihood (Oliver, He & Reynolds 1996): each draw looks for the nearest lens, in units of
     the draws' spread, that sends the rays of its own noisy copy of the positions to one source. Where rays are
@@ -107,32 +118,41 @@ def match_positions(
     Parameters
     ----------
     draws
-        Draws (K, 14) in :data:`lensvit.inference.coordinates.COORDINATES`, which have the source among them.
+        Draws (S, K, 14) of S systems in :data:`lensvit.inference.coordinates.COORDINATES`, which have the source among
+        them.
     spread
-        Covariance (14, 14) of the draws.
+        Covariances (S, 14, 14) of the draws.
     positions
-        Positions (M, 2) of the images [arcsec].
+        Positions (S, M, 2) of the images [arcsec].
     error
         Standard deviation of each coordinate of a position [arcsec].
-    generator
-        Source of the noise of the positions.
+    generators
+        Source of the noise of each system's positions.
 
     Returns
     -------
     Tensor
-        Coordinates (K, 14); the last ones are NaN, one for each draw for which no lens was found.
+        Coordinates (S, K, 14); the last ones of a system are NaN, one for each draw for which no lens was found.
     """
-    theta = torch.complex(*positions.double().unbind(-1))[None]
-    noise = error * torch.randn(2, len(draws), len(positions), generator=generator, dtype=torch.float64)
-    noise, part = torch.complex(*noise), spread[FREE][:, FREE]  # (K, M) and (10, 10)
-    value = _nearest(bounded(draws), part, theta, noise, error)
+    count = draws.shape[1]
+    start, mean = draws.flatten(0, 1), draws.mean(1).repeat_interleave(count, 0)  # a row for each draw of each system
+    theta = torch.complex(*positions.double().unbind(-1)).repeat_interleave(count, 0)
+    noise = torch.cat([_noise(count, positions.shape[1], error, generator) for generator in generators])
+    part = spread[:, FREE][:, :, FREE].repeat_interleave(count, 0)  # (S K, 10, 10)
+    value = _nearest(bounded(start), part, theta, noise, error)
     rays = _trace(value, theta, noise, error)
     good = (rays.miss * torch.linalg.solve(rays.variance, rays.miss)).mean(1) < WORST**2
     rays = _trace(value, theta, torch.zeros_like(noise), error)
-    miss = rays.miss + (rays.slopes @ (draws.mean(0) - value)[:, FREE, None])[..., 0]
+    miss = rays.miss + (rays.slopes @ (mean - value)[:, FREE, None])[..., 0]
     variance = rays.slopes @ part @ rays.slopes.mT + rays.variance
     density = -(miss * torch.linalg.solve(variance, miss)).sum(1) / 2 - torch.logdet(variance) / 2
-    return _resampled(value[good], (density + rays.log_determinant)[good], len(draws))
+    each = zip(*(rows.split(count) for rows in (value, good, density + rays.log_determinant)), strict=True)
+    return torch.stack([_resampled(some[kept], weight[kept], count) for some, kept, weight in each])
+
+
+def _noise(draws: int, images: int, error: float, generator: torch.Generator) -> Tensor:
+    """Errors of the positions of one system's images (K, M), complex [arcsec]."""
+    return torch.complex(*(error * torch.randn(2, draws, images, generator=generator, dtype=torch.float64)))
 
 
 def _nearest(start: Tensor, part: Tensor, theta: Tensor, noise: Tensor, error: float) -> Tensor:
@@ -140,9 +160,9 @@ def _nearest(start: Tensor, part: Tensor, theta: Tensor, noise: Tensor, error: f
     value, moving = start.clone(), torch.arange(len(start))
     for _ in range(STEPS):
         now, origin = value[moving], start[moving]
-        rays = _trace(now, theta, noise[moving], error)
+        rays = _trace(now, theta[moving], noise[moving], error)
         target = rays.miss + (rays.slopes @ (origin - now)[:, FREE, None])[..., 0]
-        gain = part @ rays.slopes.mT  # (k, 10, 2 M)
+        gain = part[moving] @ rays.slopes.mT  # (k, 10, 2 M)
         after = origin.clone()
         after[:, FREE] -= (gain @ torch.linalg.solve(rays.slopes @ gain + rays.variance, target[..., None]))[..., 0]
         value[moving] = after = bounded(after)
@@ -166,12 +186,12 @@ def _resampled(value: Tensor, log_weight: Tensor, count: int) -> Tensor:
 
 
 def _trace(value: Tensor, theta: Tensor, noise: Tensor, error: float) -> _Rays:
-    """Trace rays for lenses (K, 14) from complex positions (1, M) minus their noise (K, M)."""
+    """Trace rays for lenses (K, 14) from complex positions (K, M) minus their noise (K, M)."""
     bent = PowerLaw(to_parameters(value), TOLERANCE).expansion(theta)
     source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
     stretch, shear = 1 - bent.kappa, bent.gamma
     miss = theta - bent.alpha - source - (stretch * noise - shear * noise.conj())
-    away = theta.conj().expand_as(miss)  # the deflection by the shear's first component
+    away = theta.conj()  # the deflection by the shear's first component
     one = torch.ones_like(miss)
     slopes = -torch.stack([*bent.partial[:6], away, 1j * away, one, 1j * one], -1)  # (K, M, 10)
     rows = [torch.stack([stretch - shear.real, -shear.imag], -1), torch.stack([-shear.imag, stretch + shear.real], -1)]

@@ -23,3 +23,16 @@ def test_the_numbers_of_the_paper(tmp_path):
     assert found["prior"]["key"] == "prior" and [entry["label"] for entry in found["pixels"]] == ["Limit"]
     assert found["pixels"][0]["combined"] is None and found["pixels"][0]["honest"] is None
     assert found["pixels"][0]["lenses"] == 1
+    assert found["sharpest"] == "Limit" and found["draw_error"] == pytest.approx(198**-0.5)
+
+
+@pytest.mark.parametrize(
+    "count, factor, honest", [(400, 1.0, True), (400, 1.6, False), (400, 0.5, False), (5, 1.6, None)]
+)
+def test_uncertainties_are_called_wrong_only_where_they_are_clearly_so(tmp_path, count, factor, honest):
+    table(tmp_path, *(population(count, factor=factor, treatment=kind) for kind in ("prediction", "images")))
+    settings = {"goal": 0.01, "astrometry": 1e-3, "draws": 100, "enabled": True}
+    found = quoted(claims, tmp_path / "fermat.csv", labels={"net": "Net"}, fermat=settings)["fermat"]
+    images = found["networks"][0]["images"]
+    assert images["honest"] is honest and (0.8 < images["z"] < 1.25) == (honest is True)
+    assert found["sharpest"] is None

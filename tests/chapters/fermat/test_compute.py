@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from lensvit.chapters.fermat import compute
 from lensvit.chapters.fermat.compute import fermat
 from lensvit.chapters.fermat.table import fermat_table
 from lensvit.errors import LensvitError
@@ -141,6 +142,12 @@ def test_the_same_call_gives_the_same_numbers_and_another_seed_others(run):
     first, second, other = made(run), made(run), made(run, seed=8)
     pd.testing.assert_frame_equal(first, second)
     assert (first.loc["prior"]["sigma"] != other.loc["prior"]["sigma"]).all()
+
+
+def test_it_does_not_matter_how_many_systems_are_matched_side_by_side(run, monkeypatch):
+    together = made(run)
+    monkeypatch.setattr(compute, "MATCHED", 1)
+    pd.testing.assert_frame_equal(made(run), together, rtol=1e-4)
 
 
 def test_errors_name_the_file(run):

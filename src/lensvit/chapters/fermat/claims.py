@@ -49,6 +49,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         goal=settings["goal"],
         astrometry=settings["astrometry"],
         draws=settings["draws"],
+        draw_error=(2 * (settings["draws"] - 1)) ** -0.5,
         systems=max(entry.systems for entry in methods),
         central=CENTRAL,
         most_unphysical=MOST_UNPHYSICAL,
@@ -61,13 +62,14 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
         ],
         prior=prior,
         pixels=pixels,
+        sharpest=sharpest.label if sharpest else None,
     )
     return Part(fermat=fermat)
 
 
 def _method(row: Row, goal: float, labels: Mapping[str, str]) -> DelayMethod:
     values = {name: number(row[name]) for name in VALUES}
-    combined, tension, z = values["combined"], values["tension"], values["z"]
+    combined, tension = values["combined"], values["tension"]
     biased = tension is not None and is_clear(tension, 1.0)
     return DelayMethod(
         key=row["method"],
@@ -80,8 +82,15 @@ def _method(row: Row, goal: float, labels: Mapping[str, str]) -> DelayMethod:
         lenses_observed=_whole(row["lenses_observed"]),
         biased=biased,
         out_of_reach=biased and combined is not None and abs(combined) > goal,
-        honest=None if z is None else 1 / HONEST < z < HONEST,
+        honest=_honest(values["z"], values["z_spread"]),
     )
+
+
+def _honest(z: float | None, error: float | None) -> bool | None:
+    """Whether sigmas are as large as errors; None where z is far from one and not clearly so."""
+    if z is None or 1 / HONEST < z < HONEST:
+        return None if z is None else True
+    return False if error is not None and is_clear(z - 1, error) else None
 
 
 def _whole(lenses: float) -> int | None:

@@ -17,7 +17,7 @@ pixels
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ from lensvit.lensing.batched_lens_equation import solve
 from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
 
+MATCHED = 4096  # draws that are matched with positions side by side: fewer take longer, more take memory
 FEWEST_DRAWS = 4  # with fewer different draws a system has no sigma
 SHEAR = [NAMES.index(name) for name in ("gamma_ext", "psi_ext")]
 SOURCE = [NAMES.index(name) for name in ("source_x", "source_y")]
@@ -146,8 +147,12 @@ class Lens(NamedTuple):
 
     def ratios(self, parameters: np.ndarray, sources: np.ndarray | None = None) -> np.ndarray:
         """The pair's difference over the true one, (K,) for lenses (K, 14)."""
-        potential = fermat_potentials(parameters, self.positions, sources)
-        return (potential[:, self.pair[0]] - potential[:, self.pair[1]]) / self.difference
+        pair = list(self.pair)
+        if sources is None:
+            last, first = fermat_potentials(parameters, self.positions)[:, pair].T
+        else:
+            last, first = fermat_potentials(parameters, self.positions[pair], sources).T
+        return (last - first) / self.difference
 
 
 def lenses(catalog: pd.DataFrame, settings: FermatSettings) -> list[Lens]:
@@ -186,20 +191,27 @@ def of_network(systems: list[Lens], path: Path, settings: FermatSettings) -> Ite
     """Rows of a network's draws, alone and with the positions of the images."""
     model = Path(path).stem
     ids, values = read_datasets(path, "id", "draws")
-    for system, place in zip(systems, _rows_of(path, ids, systems), strict=True):
-        targets = values[: settings.draws, place].astype(float)
+    places = dict(zip([system.id for system in systems], _rows_of(path, ids, systems), strict=True))
+
+    def drawn(system: Lens) -> np.ndarray:
         rng = np.random.default_rng(derive(settings.seed, "fermat", model, system.id))
-        drawn = with_priors(targets, settings.known, rng)
-        yield _row(system, model, "prediction", drawn, None) | _parts(system, drawn)
-        yield _given_images(system, model, drawn, settings)
+        return with_priors(values[: settings.draws, places[system.id]].astype(float), settings.known, rng)
+
+    for system, given in zip(systems, _given_images(systems, model, drawn, settings), strict=True):
+        draws = drawn(system)
+        yield _row(system, model, "prediction", draws, None) | _parts(system, draws)
+        yield given
 
 
-def of_priors(systems: list[Lens], settings: FermatSettings) -> Iterator[dict[str, object]]:
+def of_priors(systems: list[Lens], settings: FermatSettings) -> list[dict[str, object]]:
     """Rows of the priors with the positions of the images: what is known without a network."""
-    for system in systems:
+
+    def drawn(system: Lens) -> np.ndarray:
         rng = np.random.default_rng(derive(settings.seed, "fermat", "prior", system.id))
         targets = np.column_stack([settings.known[name].draws(rng, settings.draws) for name in TARGET_NAMES])
-        yield _given_images(system, "prior", with_priors(targets, settings.known, rng), settings)
+        return with_priors(targets, settings.known, rng)
+
+    return _given_images(systems, "prior", drawn, settings)
 
 
 def of_laplace(systems: list[Lens], path: Path, settings: FermatSettings) -> Iterator[dict[str, object]]:
@@ -262,20 +274,46 @@ def with_priors(targets: np.ndarray, known: Mapping[str, Prior], rng: np.random.
     return np.column_stack([targets, *(known[name].draws(rng, len(targets)) for name in others)])
 
 
-def _given_images(system: Lens, method: str, drawn: np.ndarray, settings: FermatSettings) -> dict[str, object]:
-    """The row of draws (K, 14) given the images; those for which no lens is found count as unphysical.
+def _given_images(
+    systems: list[Lens], method: str, drawn: Callable[[Lens], np.ndarray], settings: FermatSettings
+) -> list[dict[str, object]]:
+    """The row of each system's draws (K, 14) given the images; those for which no lens is found count as unphysical.
 
     Too few draws have no spread in which a lens could be sought, and leave no draws.
+
+    Parameters
+    ----------
+    systems
+        The systems.
+    method
+        The method's name.
+    drawn
+        The draws of a system, of which all have equally many.
+    settings
+        Settings of the stage.
     """
-    if len(drawn) < FEWEST_DRAWS:
+    count = len(drawn(systems[0]))
+    if count < FEWEST_DRAWS:
         nothing = np.empty((0, len(NAMES)))
-        return _row(system, method, "images", nothing, nothing[:, SOURCE])
-    coordinates = to_coordinates(torch.tensor(drawn))
-    generator = torch.Generator().manual_seed(derive(settings.seed, "match", system.id))
-    places = torch.tensor(system.positions)
-    matched = match_positions(coordinates, _spread(coordinates), places, settings.astrometry, generator)
-    parameters = to_parameters(matched).numpy()
-    return _row(system, method, "images", parameters, parameters[:, SOURCE])
+        return [_row(system, method, "images", nothing, nothing[:, SOURCE]) for system in systems]
+    rows = {}
+    for some in _side_by_side(systems, max(MATCHED // count, 1)):
+        coordinates = torch.stack([to_coordinates(torch.tensor(drawn(system))) for system in some])
+        spread = torch.stack([_spread(draws) for draws in coordinates])
+        positions = torch.tensor(np.stack([system.positions for system in some]))
+        generators = [torch.Generator().manual_seed(derive(settings.seed, "match", system.id)) for system in some]
+        matched = match_positions(coordinates, spread, positions, settings.astrometry, generators)
+        for system, draws in zip(some, matched, strict=True):
+            parameters = to_parameters(draws).numpy()
+            rows[system.id] = _row(system, method, "images", parameters, parameters[:, SOURCE])
+    return [rows[system.id] for system in systems]
+
+
+def _side_by_side(systems: list[Lens], most: int) -> Iterator[list[Lens]]:
+    """The systems in lists of at most ``most``, of one number of images each."""
+    for images in sorted({len(system.positions) for system in systems}):
+        same = [system for system in systems if len(system.positions) == images]
+        yield from (same[start : start + most] for start in range(0, len(same), most))
 
 
 def _spread(coordinates: torch.Tensor) -> torch.Tensor:
@@ -292,12 +330,11 @@ def _parts(system: Lens, drawn: np.ndarray) -> dict[str, float]:
     """Sigmas if only some parameters vary: the others are at their means, and without its draws the shear is 0."""
     still = np.tile(drawn.mean(0), (len(drawn), 1))
     still[:, SHEAR[0]] = 0.0
-    result = {}
-    for part, columns in PARTS.items():
-        some = still.copy()
+    varied = np.stack([still] * len(PARTS))
+    for some, columns in zip(varied, PARTS.values(), strict=True):
         some[:, columns] = drawn[:, columns]
-        result[f"sigma_{part}"] = _moments(system.ratios(some))[1]
-    return result
+    ratios = system.ratios(varied.reshape(-1, len(NAMES))).reshape(len(PARTS), -1)
+    return {f"sigma_{part}": _moments(some)[1] for part, some in zip(PARTS, ratios, strict=True)}
 
 
 def _gaussian(

@@ -45,7 +45,10 @@ class DelayMethod(Numbers):
     sigma_shear: float | None = Field(description="median uncertainty if only the external shear varies")
     biased: bool = Field(description="whether `combined` is clearly off zero, by its observed standard error")
     out_of_reach: bool = Field(description="whether it is so by more than the goal")
-    honest: bool | None = Field(description="whether errors are about as large as the sigmas; null without errors")
+    honest: bool | None = Field(
+        description="whether errors are about as large as the sigmas; null without errors, or where they are not and "
+        "not clearly so"
+    )
 
 
 class DelayNetwork(Numbers):
@@ -68,6 +71,7 @@ class FermatNumbers(Numbers):
     goal: float = Field(description="relative uncertainty of H0 that the number of lenses is for")
     astrometry: float = Field(description="error of each coordinate of an image's position [arcsec]")
     draws: int = Field(description="most draws of each method and system")
+    draw_error: float = Field(description="relative error of a sigma of Gaussian draws that are so many")
     systems: int = Field(description="test systems with a delay")
     central: float = Field(description="share of the systems between the ends of the bars in figure 6")
     most_unphysical: float = Field(description="share of unphysical draws above which a system is not used")
@@ -76,6 +80,7 @@ class FermatNumbers(Numbers):
     networks: list[DelayNetwork] = Field(description="one a network")
     prior: DelayMethod | None = Field(description="the priors with the positions of the images; null: not computed")
     pixels: list[DelayMethod] = Field(description="posteriors of all pixels that have systems to use; may be empty")
+    sharpest: str | None = Field(description="label of those of them that networks are held against; null: none")
 
 
 class Part(Numbers):
