@@ -28,7 +28,7 @@ from tests.conftest import CAMERAS
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = {"output", "errors", "differences", "coverage", "pit", "joint", "chains", "curves", "provenance", "state",
-           "measures"}  # fmt: skip
+           "measures", "ensemble"}  # fmt: skip
 READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors"),
             ("numbers", "differences")}  # fmt: skip
 SCALERS = {("catalog", "scaler")}  # written by this one stage
@@ -166,6 +166,9 @@ def file_of(stage, name, folder):
         return [folder / "figure1.pdf"], folder / "figure1.pdf"
     if name == "predictions" and stage == "ablation_table":
         return folder, folder / "resnet.parquet"
+    if stage == "table" and name in ("predictions", "validation"):  # an ensemble has two models
+        part = folder / "validation" if name == "validation" else folder
+        return [part / "vit.parquet", part / "resnet.parquet"], part / "vit.parquet"
     if name in ("model", "weights"):
         return folder / "vit", folder / "vit/config.json"
     names = {"catalog": "catalog.parquet", "scaler": "scaler.json", "psf": "hst_a.fits", "numbers": "numbers.json",
@@ -257,6 +260,10 @@ def test_a_broken_input_is_one_line(whole, tmp_path, monkeypatch, stage, name):
             (folder / other).mkdir()
             for suffix in (".h5", ".parquet"):
                 shutil.copy(folder / f"vit{suffix}", folder / other / f"vit{suffix}")
+        if stage == "table":
+            for model in ("vit", "resnet"):
+                others = pd.read_parquet(folder / f"{model}.parquet")
+                others.assign(id="v" + others["id"]).to_parquet(folder / "validation" / f"{model}.parquet")
         shutil.copy(folder / "rows.csv", folder / "rows2.csv")
         shutil.copy(ROOT / "paper/references.bib", folder / "references.bib")
         given, path = arguments(stage, folder), file_of(stage, name, folder)[1]

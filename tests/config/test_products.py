@@ -148,7 +148,7 @@ def test_further_trainings_are_those_that_differ_in_their_seed_alone():
 def test_several_models_have_an_ensemble():
     shown = products.ensemble_shown(run())
     assert shown.files == [f"results/paper/predictions/validation/{name}.parquet" for name in ("vit", "resnet")]
-    assert shown.options == f"--validation {' '.join(shown.files)} --weights results/paper/tables/table1_weights.csv"
+    assert shown.options == f"--validation {' '.join(shown.files)} --ensemble results/paper/tables/table1_weights.csv"
     assert products.ensemble_shown(run(models={"resnet": None})).files == []
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lensvit.statistics.ensemble import weights
+from lensvit.statistics.ensemble import least_square_weights
 
 
 def drawn(covariance, systems=200_000, scale=1.0):
@@ -27,16 +27,16 @@ def drawn(covariance, systems=200_000, scale=1.0):
     ],
 )
 def test_weights_minimise_the_mean_square(covariance, expected, scale):
-    found = weights(drawn(covariance, 2000, scale))
+    found = least_square_weights(drawn(covariance, 2000, scale))
     assert found[:, 0] == pytest.approx(np.array(expected), abs=2e-3)
     assert found.sum(0) == pytest.approx(1, abs=1e-12) and (found >= 0).all()
 
 
 def test_each_target_has_its_own():
     errors = np.concatenate([drawn([[1, 0], [0, 4]], 500), drawn([[4, 0], [0, 1]], 500)], axis=-1)
-    assert weights(errors) == pytest.approx(np.array([[0.8, 0.2], [0.2, 0.8]]), abs=1e-3)
+    assert least_square_weights(errors) == pytest.approx(np.array([[0.8, 0.2], [0.2, 0.8]]), abs=1e-3)
 
 
 def test_predictions_without_an_error_share_the_weight_in_some_way():
-    found = weights(np.zeros((3, 10, 2)))
+    found = least_square_weights(np.zeros((3, 10, 2)))
     assert found.sum(0) == pytest.approx(1) and np.isfinite(found).all()

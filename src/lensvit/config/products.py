@@ -137,7 +137,7 @@ def ensemble_shown(run: Run) -> Shown:
     if len(run.models) < 2:
         return Shown([], "")
     files = [f"{run_folder(run)}/predictions/validation/{model}.parquet" for model in run.models]
-    return Shown(files, " ".join(["--validation", *files, "--weights", weights_file(run)]))
+    return Shown(files, " ".join(["--validation", *files, "--ensemble", weights_file(run)]))
 
 
 # ---------------------------------------------------------------- for the paper

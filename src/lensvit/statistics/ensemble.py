@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 STRICT = 1e4  # how much a sum of weights that is not one counts, in units of the largest error
 
 
-def weights(errors: np.ndarray) -> np.ndarray:
+def least_square_weights(errors: np.ndarray) -> np.ndarray:
     """The weights of several predictions whose weighted mean has the smallest mean squared error.
 
     They sum to one and none is negative, so that a weighted mean lies between the predictions. Errors that go together

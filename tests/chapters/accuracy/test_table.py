@@ -219,7 +219,7 @@ def test_the_ensemble_is_the_mean_with_the_weights_of_the_validation_systems(run
     second.to_parquet(models[1])
     paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"
     validation = validation_of(folder, {"a": 0.1, "b": 0.3})
-    table(models, *paths, validation=validation, weights=folder / "w.csv")
+    table(models, *paths, validation=validation, ensemble=folder / "w.csv")
     found, errors = (pd.read_csv(folder / name, index_col="target") for name in ("t.csv", "e.csv"))
     assert list(found.columns) == ["a", "b", "ensemble", "prior", "published_vit", "published_resnet"]
     assert list(errors) == ["a", "b", "ensemble", "prior"] and errors.loc["systems", "ensemble"] == 400

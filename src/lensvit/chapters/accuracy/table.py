@@ -20,8 +20,8 @@ from lensvit.io.products import read_limits
 from lensvit.io.scaler import Scaler, read_scaler
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
-from lensvit.statistics import ensemble
 from lensvit.statistics.compare import Measure, Scores, compared, of_rows, relative_scatter, scored
+from lensvit.statistics.ensemble import least_square_weights
 from lensvit.statistics.metrics import bootstrap_weights, roots, standardised
 
 STANDARDISED, MASS = "standardised", "mass"
@@ -46,7 +46,7 @@ def table(
     refined: Path | None = None,
     importance: Path | None = None,
     validation: list[Path] | None = None,
-    weights: Path | None = None,
+    ensemble: Path | None = None,
 ) -> None:
     """Write Table 1, the standard errors of this run's entries, and how its models differ.
 
@@ -88,7 +88,7 @@ def table(
     validation
         predictions/validation/{model}.parquet of the same models, two or more, for their ensemble: the weighted mean of
         what they predict, by the weights that fit the validation systems best (:mod:`lensvit.statistics.ensemble`).
-    weights
+    ensemble
         CSV of these weights, one row a target and a column for each model.
 
     Raises
@@ -105,8 +105,8 @@ def table(
     if validation:
         given = _weights(list(map(Path, validation)), models, columns)
         columns[ENSEMBLE] = pd.concat([given.loc[name] * columns[name] for name in models]).groupby(level=0).sum()
-        if weights is not None:
-            write_text(weights, given.T.to_csv(index_label="target", float_format="%.4g"))
+        if ensemble is not None:
+            write_text(ensemble, given.T.to_csv(index_label="target", float_format="%.4g"))
     if refined is not None:
         fits = tables.read_refined(refined)
         columns["refined"] = _errors(fits[fits["converged"]])
@@ -160,7 +160,7 @@ def _weights(paths: list[Path], models: Sequence[str], tested: Mapping[str, pd.D
     if any(read[name].index.isin(tested[name].index).any() for name in models):
         raise LensvitError(f"{paths[0].parent} has systems that are tested: give predictions of the validation systems")
     errors = np.array([_errors(read[name]).to_numpy() for name in models])
-    return pd.DataFrame(ensemble.weights(errors), list(models), list(TARGET_NAMES))
+    return pd.DataFrame(least_square_weights(errors), list(models), list(TARGET_NAMES))
 
 
 def _errors(table: pd.DataFrame) -> pd.DataFrame:
