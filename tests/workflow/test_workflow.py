@@ -20,7 +20,7 @@ from tests.workflow.conftest import SMOKE
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-EVALUATIONS = {"evaluate": 3, "evaluate_validation": 2, "shift_evaluate": 1, "left_out_evaluate": 1}
+EVALUATIONS = {"evaluate": 2, "evaluate_validation": 3, "shift_evaluate": 1, "left_out_evaluate": 1}
 PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
 COMPARED = {"mcmc_table": 1}
 CHAINS = {**COMPARED, "figure5": 1}
@@ -44,7 +44,8 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
         rows = list(csv.DictReader(stream))
     assert [row["target"] for row in rows][:4] == ["overall", "standardised", "mass", "theta_E"] and len(rows) == 11
     pairs = pd.read_csv(run / "tables" / "table1_differences.csv")
-    assert len(pairs) == 5 * len(rows) and (pairs["difference_error"] > 0).all()
+    assert len(pairs) == 5 * len(rows) and (pairs["difference_error"] >= 0).all()
+    assert (pairs.loc[pairs["second"] != "ensemble", "difference_error"] > 0).all()  # which may be one of the networks
     columns = ["target", "vit", "resnet", "ensemble", "refined", "importance", "prior", "limit", "bayes"]
     columns += ["published_vit", "published_resnet"]
     varying = ("refined", "importance", "bayes")  # where a fit has converged, and a posterior is certified
@@ -85,8 +86,10 @@ def test_a_template_edited_makes_only_the_paper_again(smoke):
 def test_more_passes_evaluate_again_and_what_follows(smoke):
     planned = smoke.planned(overlay="evaluation: {passes: 7}")
     settings = planned.pop("settings")
-    assert planned == {"evaluate": 3, "shift_evaluate": 1, "left_out_evaluate": 1, **AFTER_DRAWS, **SHIFT}
-    assert settings == 5  # of the three evaluations, of the ablation and of the numbers
+    expected = {"evaluate": 2, "shift_evaluate": 1, "left_out_evaluate": 1, **AFTER_DRAWS, **SHIFT}
+    del expected["ablation_table"]  # which is of the validation systems
+    assert planned == expected
+    assert settings == 3  # of the two evaluations and of the numbers
 
 
 def test_a_figure_setting_draws_that_figure_again(smoke):
@@ -169,7 +172,7 @@ def test_delays_need_neither_limit_nor_refinement(fresh):
 def test_a_full_posterior_trains_that_model_and_its_variant_alone(smoke):
     planned = smoke.planned(overlay="models: {resnet: {posterior: full}}")
     # its variant in the ablation too
-    own = {"train": 2, "evaluate": 2, "evaluate_validation": 1, "refine": 1, "figure10": 1}
+    own = {"train": 2, "evaluate": 1, "evaluate_validation": 2, "refine": 1, "figure10": 1}
     expected = {"settings": 3, **AFTER_DRAWS, **own}
     del expected["mcmc"]  # from the draws of the first model
     assert planned == expected
@@ -221,7 +224,7 @@ def test_a_third_model_adds_its_own_jobs_and_what_shows_all_models(smoke):
 def test_another_variant_of_the_ablation_trains_alone_and_is_in_its_table_only(smoke):
     planned = smoke.planned(overlay="ablation: {models: {resnet: [three, asinh]}}")
     del planned["settings"]
-    assert planned == {"train": 1, "evaluate": 1, "ablation_table": 1, **PAPER}
+    assert planned == {"train": 1, "evaluate_validation": 1, "ablation_table": 1, **PAPER}
 
 
 def test_another_seed_trains_one_model_again(smoke):

@@ -202,7 +202,7 @@ class Run(Settings):
         min_length=1, description="ways from an image to a network's input, and from its output to its weights"
     )
     models: Annotated[dict[Name, Network], WithoutNull] = Field(min_length=1, description="networks that are compared")
-    training: Training = Field(description="where the training images come from")
+    training: Training = Field(description="where the training images come from, and how often each model is trained")
     evaluation: Evaluation = Field(
         description="Monte-Carlo dropout: networks predict each image many times, with random outputs dropped"
     )
