@@ -153,7 +153,7 @@ class Training(Settings):
     seeds: int = Field(
         ge=1,
         le=100,
-        description="trainings of each model, with different seeds; several tell how much they scatter (Table 1)",
+        description="trainings of each model with different seeds; several show their scatter (Table 1)",
     )
     stream: bool = Field(description="whether every epoch has new systems, rendered while training (docs/training.md)")
 
