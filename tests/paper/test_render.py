@@ -642,19 +642,12 @@ def test_exact_posteriors_and_the_bayes_error_stand_in_table_1(tmp_path: Path) -
     text = " ".join(render(content, tmp_path).split())
     assert "Exact posterior: means of the posteriors of the 37 systems where it is certified" in text
     assert r"\multicolumn{2}{c}{All pixels}" in text and r"\multicolumn{2}{c}{Information}" in text
-    labels = [
-        "ViT",
-        "ResNet",
-        "Ensemble",
-        "Refined",
-        "Exact posterior",
-        "Prior mean",
-        "Limit",
-        "Bayes error",
-        "ViT",
-        "ResNet",
-    ]
-    assert "Target & " + " & ".join(labels) in re.sub(r"\\parbox\[b\]{5em}{\\raggedleft\{\} (.*?)}", r"\1", text)
+    plain = re.sub(r"\\parbox\[b\]{5em}{\\raggedleft\{\} (.*?)}", r"\1", text)
+    for labels in (  # so many columns stand in two panels
+        ["ViT", "ResNet", "Ensemble", "Prior mean", "ViT", "ResNet152"],
+        ["Refined", "Exact posterior", "Limit", "Bayes error"],
+    ):
+        assert "Target & " + " & ".join(labels) + r" \\" in plain
     old = numbers()  # as version 0.1.0 wrote it
     del old["importance"]
     for column in old["columns"]:
