@@ -184,9 +184,9 @@ def test_one_two_many_models(tmp_path: Path) -> None:
 def test_every_error_stands_in_the_table_with_its_standard_error(count: int, tmp_path: Path) -> None:
     content = with_models(count)
     text = render(content, tmp_path)
-    cells = re.split(r"[&\\]", text.split(r"\label{tab:rmse}")[1].split(r"\end{tabular}")[0])
+    cells = re.split(r"[&\\]", text.split(r"\label{tab:rmse}")[1].split(r"\end{table}")[0])
     shown = {cell.strip().removeprefix("textbf{").removesuffix("}") for cell in cells}
-    own = {column["key"] for column in content["columns"] if column["kind"] == "model"}
+    own = {column["key"] for column in content["columns"] if column["kind"] in ("model", "ensemble")}
     for row in content["table"]:
         factor = 1000 if row["target"] in ("center_x", "center_y", "R_sersic") else 1
         for key, value in row["values"].items():
