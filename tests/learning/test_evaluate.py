@@ -1,5 +1,6 @@
 """MC dropout: draws with the moments of their summary, the same however passes are grouped."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from lensvit.errors import LensvitError
 from lensvit.learning import evaluate as stage
 from lensvit.learning import gaussian
 from lensvit.learning import train as training
+from lensvit.learning.architectures import load_network
+from lensvit.learning.inputs import Inputs
+from lensvit.learning.symmetries import turn_image, turn_parameters
 from lensvit.parameters import TARGET_NAMES
 
 FLOAT32 = {"precision": "32-true", "compile": False}
@@ -78,6 +82,41 @@ def test_draws_and_their_summary(tiny_run, either, tmp_path):
         assert summary[f"{name}_sigma"].to_numpy() == pytest.approx(draws[..., number].std(0), rel=1e-3, abs=1e-6)
         assert (summary[f"{name}_truth"].to_numpy() == systems.loc[ids, name].to_numpy()).all()
         assert (summary[f"{name}_epistemic"] > 0).all() and (summary[f"{name}_aleatoric"] > 0).all()
+
+
+@pytest.mark.parametrize(("symmetries", "count"), [("none", 1), ("half_turn", 2), ("source", 4)])
+def test_views_are_turned_back(tiny_run, model, tmp_path, symmetries, count):
+    """By hand: each image turned, its prediction turned back as the parameters of its system are, and the mean."""
+    folder = tmp_path / "vit"
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["recipe"]["symmetries"] = symmetries
+    (folder / "config.json").write_text(json.dumps(config))
+    draws, ids, summary = evaluate(tiny_run, folder, tmp_path / "out", passes=4)
+    plain, _, _ = evaluate(tiny_run, model, tmp_path / "plain", passes=4)
+    np.testing.assert_array_equal(draws, plain)  # views change no draw
+    network, norm, config = load_network(folder)
+    network.eval()
+    rows = pd.read_parquet(tiny_run / "catalog.parquet").set_index("id").loc[ids].reset_index()
+    images = Inputs(rows, tiny_run / "images", config.recipe, config.network.image_size).normalised(norm)
+    batch, found = images.batch(torch.arange(len(rows))), []
+    for symmetry in range(count):
+        with torch.no_grad():
+            outputs = network(turn_image(batch, symmetry).contiguous())[:, :8].double().numpy()
+        inverse = symmetry  # each of the four is its own
+        found.append(
+            [
+                turn_parameters(
+                    {name: config.scaler.mean[name] + config.scaler.sd[name] * value
+                     for name, value in zip(TARGET_NAMES, output, strict=True)},
+                    inverse,
+                )
+                for output in outputs
+            ]
+        )  # fmt: skip
+    for name in TARGET_NAMES:
+        expected = np.mean([[system[name] for system in view] for view in found], axis=0)
+        assert summary[f"{name}_views"].to_numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_variance_is_aleatoric_plus_epistemic(tiny_run, either, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from lensvit.errors import LensvitError
@@ -48,6 +49,25 @@ def read_parquet(path: Path, *columns: str) -> pd.DataFrame:
     """
     with reading(path):
         return _typed(_columns_of(pd.read_parquet(path), columns))
+
+
+def has_columns(path: Path, *columns: str) -> bool:
+    """Whether the table in a Parquet file has some columns, which those of earlier versions may lack.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Names of the columns.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent, cannot be read or is broken.
+    """
+    with reading(path):
+        return set(columns) <= set(pq.read_schema(path).names)
 
 
 def read_shard(path: Path) -> pd.DataFrame:

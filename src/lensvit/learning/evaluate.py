@@ -4,6 +4,10 @@ Each pass of Monte-Carlo dropout runs the network once over the systems with dro
 the Gaussian that it predicts (Perreault Levasseur, Hezaveh & Wechsler 2017). Every pass over
 a batch has a seed of its own, so the draws do not depend on how many passes there are, nor on
 how they are shared among devices.
+
+Beside the draws the summary has what the network without dropout predicts in the mean over all views of an image, by
+the symmetries of its training (:mod:`lensvit.learning.symmetries`). Views err in part independently. They err alike, or
+worse, where the PSF is not symmetric, which shows in the lens's centre: whoever uses them has to weigh them.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from lensvit.learning.architectures import load_network, memory_format
 from lensvit.learning.inputs import Inputs
 from lensvit.learning.mc_dropout import before_dropout, monte_carlo, remembering
 from lensvit.learning.settings import Architecture, EvaluateSettings
+from lensvit.learning.symmetries import GROUPS, target_matrices, turn_image
 from lensvit.parameters import TARGET_NAMES
 
 CHUNK_PASSES = 64  # passes in one chunk of the HDF5 file
@@ -97,8 +102,9 @@ def evaluate(
         scale = TargetScale(config.scaler)
         with atomic(Path(output)) as path:
             moments = write_draws(path, batches, choice, scale, rows["id"])
+        views = view_means(network.eval(), inputs, config.recipe.symmetries, choice.batch_size, scale, fabric)
     with atomic(Path(output).with_suffix(".parquet")) as path:
-        _summary(rows, *moments).to_parquet(path, index=False)
+        _summary(rows, *moments, views).to_parquet(path, index=False)
     write_manifest(Path(output))
     write_manifest(Path(output).with_suffix(".parquet"))
 
@@ -186,6 +192,40 @@ def write_draws(
             )
     mean, sigma, aleatoric, epistemic = (np.concatenate(part) for part in zip(*moments, strict=True))
     return mean, sigma, aleatoric, epistemic
+
+
+@torch.no_grad()
+def view_means(
+    network: nn.Module, inputs: NetworkInputs, symmetries: str, batch_size: int, scale: TargetScale, fabric: Fabric
+) -> np.ndarray:
+    """The mean over all views of an image of what a network predicts, (n, K) in the targets' own units.
+
+    Parameters
+    ----------
+    network
+        The network, with dropout off.
+    inputs
+        Inputs of the n systems, which are turned after they are normalised: the statistics are those of all views.
+    symmetries
+        The symmetries of the network's training, a key of :data:`lensvit.learning.symmetries.GROUPS`.
+    batch_size
+        Images that the network sees at once.
+    scale
+        Scale of the targets.
+    fabric
+        The process's device.
+    """
+    back = np.linalg.inv(target_matrices(TARGET_NAMES).numpy())
+    parts = []
+    for rows in torch.arange(len(inputs)).split(batch_size):
+        images, found = inputs.batch(rows), []
+        for symmetry in GROUPS[symmetries]:
+            with fabric.autocast():
+                output = network(turn_image(images, symmetry).contiguous(memory_format=memory_format(network)))
+            mean = gaussian.split_output(output.double().cpu(), len(TARGET_NAMES))[0].numpy()
+            found.append((scale.mean + scale.sd * mean) @ back[symmetry].T)
+        parts.append(np.mean(found, axis=0))
+    return np.concatenate(parts)
 
 
 def varying(batches: Iterator[tuple[Tensor, Tensor]], network: Architecture) -> Iterator[tuple[Tensor, Tensor]]:
@@ -292,9 +332,14 @@ def _bar(total: int, fabric: Fabric) -> tqdm:
 
 
 def _summary(
-    rows: pd.DataFrame, mean: np.ndarray, sigma: np.ndarray, aleatoric: np.ndarray, epistemic: np.ndarray
+    rows: pd.DataFrame,
+    mean: np.ndarray,
+    sigma: np.ndarray,
+    aleatoric: np.ndarray,
+    epistemic: np.ndarray,
+    views: np.ndarray,
 ) -> pd.DataFrame:
-    """A table with a row for each system and five columns for each target."""
+    """A table with a row for each system and six columns for each target."""
     columns: dict[str, object] = {"id": rows["id"], "psf": rows["psf"]}
     for number, name in enumerate(TARGET_NAMES):
         columns[f"{name}_truth"] = rows[name]
@@ -302,4 +347,5 @@ def _summary(
         columns[f"{name}_sigma"] = sigma[:, number]
         columns[f"{name}_aleatoric"] = aleatoric[:, number]
         columns[f"{name}_epistemic"] = epistemic[:, number]
+        columns[f"{name}_views"] = views[:, number]
     return pd.DataFrame(columns)

@@ -241,6 +241,28 @@ def test_the_ensemble_is_the_mean_with_the_weights_of_the_validation_systems(run
     assert same["ensemble"].to_numpy() == pytest.approx(same["a"].to_numpy(), rel=1e-4)
 
 
+def test_views_of_the_images_count_in_the_ensemble_where_all_predictions_have_them(run):
+    folder, _ = run
+    models = [folder / "a.parquet", folder / "b.parquet"]
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"
+    validation = validation_of(folder, {"a": 0.1, "b": 0.3})
+    for path in (*models[:1], *validation):  # a's views are nearly right, those of b nothing new
+        table_of = pd.read_parquet(path)
+        for name in TARGET_NAMES:
+            off = 0.01 * np.where(np.arange(len(table_of)) % 3, 1, -2)
+            table_of[f"{name}_views"] = table_of[f"{name}_truth"] + (off if path.stem == "a" else 0.5)
+        table_of.to_parquet(path)
+    table(models, *paths, validation=validation, ensemble=folder / "w.csv")
+    assert list(pd.read_csv(folder / "w.csv", index_col="target")) == ["a", "b"]  # b's test predictions have none
+    second = pd.read_parquet(models[1])
+    second.assign(**{f"{name}_views": second[f"{name}_mean"] for name in TARGET_NAMES}).to_parquet(models[1])
+    table(models, *paths, validation=validation, ensemble=folder / "w.csv")
+    weights = pd.read_csv(folder / "w.csv", index_col="target")
+    assert list(weights) == ["a", "b", "a_views", "b_views"] and (weights["a_views"] > 0.9).all()
+    found = pd.read_csv(folder / "t.csv", index_col="target")
+    assert found.loc["gamma", "ensemble"] < 0.03 < found.loc["gamma", "a"]
+
+
 def test_an_ensemble_of_one_of_others_or_of_the_tested_systems_is_refused(run):
     folder, _ = run
     paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"

@@ -89,7 +89,8 @@ def table(
         predictions/validation/{model}.parquet of the same models, two or more, for their ensemble: the weighted mean of
         what they predict, by the weights that fit the validation systems best (:mod:`lensvit.statistics.ensemble`).
     ensemble
-        CSV of these weights, one row a target and a column for each model.
+        CSV of these weights, one row a target; its columns are the models, then ``{model}_views``: what each predicts
+        in the mean over the views of an image, where its predictions have that.
 
     Raises
     ------
@@ -103,8 +104,7 @@ def table(
     truths, scale = tables.read_catalog(catalog), read_scaler(scaler)
     columns = {name: _errors(read[name]) for name in models}
     if validation:
-        given = _weights(list(map(Path, validation)), models, columns)
-        columns[ENSEMBLE] = pd.concat([given.loc[name] * columns[name] for name in models]).groupby(level=0).sum()
+        columns[ENSEMBLE], given = _ensemble(list(map(Path, predictions)), list(map(Path, validation)))
         if ensemble is not None:
             write_text(ensemble, given.T.to_csv(index_label="target", float_format="%.4g"))
     if refined is not None:
@@ -152,15 +152,35 @@ def _further(given: Sequence[str], models: Sequence[str]) -> list[tuple[str, Pat
     return found
 
 
-def _weights(paths: list[Path], models: Sequence[str], tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The weights of the models (rows) in their ensemble for each target (columns), by the validation systems."""
-    if sorted(path.stem for path in paths) != sorted(models) or len(models) < 2:
+def _ensemble(predictions: list[Path], validation: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Errors of the ensemble of several models, and the weights in it for each target (columns).
+
+    Each model counts twice, if the predictions of all have it: with its mean, and with that over the views of an image
+    that the symmetries of its training allow.
+    """
+    models = [path.stem for path in predictions]
+    if sorted(path.stem for path in validation) != sorted(models) or len(models) < 2:
         raise LensvitError(f"--validation: give predictions of {', '.join(models)}, and of two models or more")
-    read = tables.read_predictions(paths)
-    if any(read[name].index.isin(tested[name].index).any() for name in models):
-        raise LensvitError(f"{paths[0].parent} has systems that are tested: give predictions of the validation systems")
-    errors = np.array([_errors(read[name]).to_numpy() for name in models])
-    return pd.DataFrame(least_square_weights(errors), list(models), list(TARGET_NAMES))
+    views = [f"{name}_views" for name in TARGET_NAMES]
+    viewed = all(tables.has_columns(path, *views) for path in predictions + validation)
+    kinds = ("mean", "views") if viewed else ("mean",)
+    columns = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", *kinds)))
+    tested, fitted = (tables.read_predictions(paths, columns) for paths in (predictions, validation))
+    first = tested[models[0]]
+    if first.index.isin(fitted[models[0]].index).any():
+        raise LensvitError(f"{validation[0].parent} has systems that are tested: give predictions of the others")
+
+    def errors(read: Mapping[str, pd.DataFrame]) -> np.ndarray:
+        truth = tables.target_values(read[models[0]], "truth")
+        return np.array([tables.target_values(read[model], kind) - truth for kind in kinds for model in models])
+
+    weights = least_square_weights(errors(fitted))
+    names = [model if kind == "mean" else f"{model}_{kind}" for kind in kinds for model in models]
+    together = np.einsum("mk,mnk->nk", weights, errors(tested))
+    return (
+        pd.DataFrame(together, first.index, list(TARGET_NAMES)),
+        pd.DataFrame(weights, names, list(TARGET_NAMES)),
+    )
 
 
 def _errors(table: pd.DataFrame) -> pd.DataFrame:
