@@ -92,6 +92,18 @@ def test_a_posterior_that_cannot_be_is_refused(tmp_path, columns, why):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("column", ["gamma_mean", "e1_sigma", "theta_E_truth"])
+def test_predictions_that_are_not_finite_are_refused(tmp_path, column, value):
+    table = filled(pd.DataFrame({"id": ["a", "b"]}), tables.PREDICTIONS)
+    table.to_parquet(tmp_path / "vit.parquet")
+    assert list(tables.read_predictions([tmp_path / "vit.parquet"])) == ["vit"]
+    table.loc[1, column] = value
+    table.to_parquet(tmp_path / "vit.parquet")
+    with pytest.raises(LensvitError, match=rf"vit\.parquet .*its column {column} holds what is no finite number"):
+        tables.read_predictions([tmp_path / "vit.parquet"])
+
+
 def test_a_fit_that_has_converged_has_a_width(tmp_path):
     table = filled(pd.DataFrame({"id": ["a", "b"], "converged": [False, True]}), tables.REFINED)
     table.assign(e2_sigma=[0.0, 1.0]).to_parquet(tmp_path / "vit.parquet")

@@ -28,10 +28,7 @@ from lensvit.inference.quasar_match import FREE, SOURCE, bounded
 from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.parameters import NAMES
 
-PROFILES = (
-    EPL(),
-    ShearGammaPsi(),
-)  # of lenstronomy; they take arrays of parameters, and import far less than LensModel
+PROFILES = EPL(), ShearGammaPsi()  # of lenstronomy; they take arrays, and import far less than its LensModel
 TOLERANCE = 1e-7  # relative error of the deflection in a match
 STEPS = 20  # most steps of the search for a match
 STILL = 1e-6  # largest change of a coordinate in the step that ends the search

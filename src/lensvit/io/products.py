@@ -157,13 +157,14 @@ def read_limit_covariances(path: Path, amplitudes: str, ids: Iterable[str]) -> n
 
 
 def _check_covariances(ids: Sequence[str], covariances: np.ndarray) -> None:
-    """Raise a ValueError if one of the matrices (n, P, P) of systems is no covariance."""
+    """Raise a ValueError if one of the matrices (n, P, P) of systems is no covariance, but for its rounding."""
     for name, covariance in zip(ids, covariances, strict=True):
+        sigma = np.sqrt(np.abs(covariance.diagonal()))
         try:
             good = bool(np.isfinite(np.linalg.cholesky(covariance)).all())
         except np.linalg.LinAlgError:
             good = False
-        if not good or not np.allclose(covariance, covariance.T, rtol=1e-6, atol=0):
+        if not good or (np.abs(covariance - covariance.T) > 1e-6 * np.outer(sigma, sigma)).any():
             raise ValueError(f"the covariance of {name} is none: it is not symmetric or has no Cholesky factor")
 
 

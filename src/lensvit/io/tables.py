@@ -142,12 +142,17 @@ def read_history(path: Path, kept: int) -> pd.DataFrame:
     """
     table = read_csv(path, columns=HISTORY)
     with reading(path):
-        wrong = [name for name in HISTORY if not np.isfinite(_typed(table)[name]).all()]
-        if wrong:
-            raise ValueError(f"its column {wrong[0]} holds what is no finite number")
+        _check_finite(_typed(table))
         if (table["epoch"] == kept).sum() != 1:
             raise ValueError(f"epoch {kept}, whose weights are kept, does not stand there once")
     return table
+
+
+def _check_finite(table: pd.DataFrame) -> None:
+    """Raise a ValueError if a column of numbers has one that is not finite."""
+    for name, column in table.items():
+        if name not in TEXT and not np.isfinite(column).all():
+            raise ValueError(f"its column {name} holds what is no finite number")
 
 
 def read_importance(path: Path) -> pd.DataFrame:
@@ -315,9 +320,13 @@ def read_predictions(paths: list[Path], columns: Sequence[str] = PREDICTIONS) ->
     Raises
     ------
     LensvitError
-        If a file is absent or broken, or the models predict different systems.
+        If a file is absent or broken, holds a number that is not finite, or the models predict different systems.
     """
-    tables = {Path(path).stem: by_id(path, read_parquet(path, *columns)) for path in paths}
+    tables = {}
+    for path in paths:
+        tables[Path(path).stem] = table = by_id(path, read_parquet(path, *columns))
+        with reading(path):
+            _check_finite(table)
     first, *others = tables
     ids = tables[first].index
     for name in others:

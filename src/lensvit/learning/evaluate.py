@@ -203,7 +203,7 @@ def view_means(
     Parameters
     ----------
     network
-        The network, with dropout off.
+        The network in its mode of evaluation: without dropout, with the training's statistics of batch normalisation.
     inputs
         Inputs of the n systems, which are turned after they are normalised: the statistics are those of all views.
     symmetries

@@ -241,6 +241,22 @@ def test_the_ensemble_is_the_mean_with_the_weights_of_the_validation_systems(run
     assert same["ensemble"].to_numpy() == pytest.approx(same["a"].to_numpy(), rel=1e-4)
 
 
+def test_the_ensemble_scatters_between_trainings_as_its_models_do(run):
+    folder, truth = run
+    again = pd.read_parquet(folder / "a.parquet")
+    for number, target in enumerate(TARGET_NAMES):
+        again[f"{target}_mean"] = truth[:, number] + 0.12 * np.where(np.arange(400) % 2, 1, -1)
+    again.to_parquet(folder / "a2.parquet")
+    paths = folder / "catalog.parquet", folder / "scaler.json", folder / "t.csv", folder / "e.csv", folder / "d.csv"
+    models, validation = [folder / "a.parquet", folder / "b.parquet"], validation_of(folder, {"a": 0.1, "b": 0.3})
+    table(models, *paths, trainings=[f"a={folder}/a2.parquet"], validation=validation)
+    found, errors = (pd.read_csv(folder / name, index_col="target") for name in ("t.csv", "e.csv"))
+    scatter = errors.loc["scatter", "a"]
+    assert scatter == pytest.approx(np.log(1.2) / np.sqrt(2), rel=1e-3)
+    assert errors.loc["gamma", "ensemble"] == pytest.approx(scatter * found.loc["gamma", "ensemble"], rel=1e-2)
+    assert errors.loc[["trainings", "scatter"], "ensemble"].isna().all()
+
+
 def test_views_of_the_images_count_in_the_ensemble_where_all_predictions_have_them(run):
     folder, _ = run
     models = [folder / "a.parquet", folder / "b.parquet"]

@@ -66,10 +66,10 @@ def table(
         if it is given, ``bayes`` as ``importance``, ``published_vit`` and ``published_resnet``. Of exact posteriors
         ``importance`` has the errors of the means, and ``bayes`` the roots of the mean variances.
     errors
-        CSV of the same rows with the standard errors of this run's columns: by a bootstrap over systems, and for
-        models with the scatter between trainings where there are several. Below them stand a row "systems" with the
-        number of systems of each column, "trainings" with the number of trainings of each model, and "scatter" with
-        the relative standard deviation of the overall error between trainings.
+        CSV of the same rows with the standard errors of this run's columns: by a bootstrap over systems, and for models
+        and their ensemble with the relative scatter between a model's trainings where there are several. Below them
+        stand a row "systems" with the number of systems of each column, "trainings" with the number of trainings of
+        each model, and "scatter" with the relative standard deviation of a model's overall error between trainings.
     differences
         CSV, one row a pair of models, or of a model and the ensemble or the prior, and row of the table: first, second,
         target, difference (first minus second), difference_error, ratio (first over second) and ratio_error. The
@@ -124,7 +124,7 @@ def table(
     scatter = relative_scatter(
         [np.array([measure(np.square(_errors(read[name])).mean(0).to_numpy()) for name in group]) for group in groups]
     )
-    scores = resampled(columns, measure, dict.fromkeys(models, scatter))
+    scores = resampled(columns, measure, dict.fromkeys([*models, ENSEMBLE], scatter))
     index = pd.Index(ROWS, name="target")
     published = {name: measure_published(column, measure) for name, column in PUBLISHED.items()}
     values = {name: score.values for name, score in scores.items()}

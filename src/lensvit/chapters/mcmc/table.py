@@ -15,7 +15,7 @@ from lensvit.io.files import reading, write_text
 from lensvit.jobs.seeds import derive
 from lensvit.parameters import TARGET_NAMES
 from lensvit.statistics.compare import scored
-from lensvit.statistics.metrics import bootstrap_weights, mean_error
+from lensvit.statistics.metrics import bootstrap_weights, mean_error, root_mean_square
 
 MCMC, LIMIT, REFINED, IMPORTANCE = "mcmc", "limit", "refined", "importance"  # methods beside the models
 CHAINS = (  # columns of mcmc.parquet
@@ -124,8 +124,9 @@ def _compared(method: str, kind: str, table: pd.DataFrame, reference: pd.DataFra
     error, sigma = tables.prediction_errors(same), tables.target_values(same, "sigma")
     width = tables.target_values(chain, "sigma")
     result = result.assign(**_scores(error, sigma / width))
-    result["z"] = _root_means(error / sigma)
-    result["offset"] = _root_means((tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width)
+    offset = (tables.target_values(same, "mean") - tables.target_values(chain, "mean")) / width
+    for name, values in {"z": error / sigma, "offset": offset}.items():
+        result[name] = root_mean_square(np.square(values).mean(0))
     for name in COSTS:
         if name in same:
             result[name] = same[name].mean()
@@ -191,9 +192,3 @@ def _burn_in_ratio(chains: pd.DataFrame, prior: pd.DataFrame) -> float:
     """Mean calls before chains over those from the priors, for the same systems, of which both chains converged."""
     pairs = chains[chains["converged"]].merge(prior[prior["converged"]], on="id", suffixes=("", "_prior"))
     return pairs["burn_in"].mean() / pairs["burn_in_prior"].mean()
-
-
-def _root_means(values: np.ndarray) -> np.ndarray:
-    """Root mean squares (1 + K,): of all values (n, K), then of each column."""
-    square = np.square(values).mean(0)
-    return np.sqrt([square.mean(), *square])
