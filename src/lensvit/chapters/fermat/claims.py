@@ -69,8 +69,9 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
 
 def _method(row: Row, goal: float, labels: Mapping[str, str]) -> DelayMethod:
     values = {name: number(row[name]) for name in VALUES}
-    combined, tension = values["combined"], values["tension"]
+    combined, tension, observed = (values[name] for name in ("combined", "tension", "observed"))
     biased = tension is not None and is_clear(tension, 1.0)
+    excess = None if combined is None else abs(combined) - goal
     return DelayMethod(
         key=row["method"],
         treatment=row["treatment"],
@@ -81,7 +82,7 @@ def _method(row: Row, goal: float, labels: Mapping[str, str]) -> DelayMethod:
         lenses=_whole(row["lenses"]),
         lenses_observed=_whole(row["lenses_observed"]),
         biased=biased,
-        out_of_reach=biased and combined is not None and abs(combined) > goal,
+        out_of_reach=excess is not None and excess > 0 and observed is not None and is_clear(excess, observed),
         honest=_honest(values["z"], values["z_spread"]),
     )
 

@@ -44,7 +44,7 @@ class DelayMethod(Numbers):
     )
     sigma_shear: float | None = Field(description="median uncertainty if only the external shear varies")
     biased: bool = Field(description="whether `combined` is clearly off zero, by its observed standard error")
-    out_of_reach: bool = Field(description="whether it is so by more than the goal")
+    out_of_reach: bool = Field(description="whether it is clearly farther off zero than the goal")
     honest: bool | None = Field(
         description="whether errors are about as large as the sigmas; null without errors, or where they are not and "
         "not clearly so"
