@@ -119,6 +119,17 @@ def test_views_are_turned_back(tiny_run, model, tmp_path, symmetries, count):
         assert summary[f"{name}_views"].to_numpy() == pytest.approx(expected, abs=1e-5)
 
 
+def test_views_do_not_depend_on_the_passes_whatever_batch_norm_does(tiny_run, tiny_networks, tmp_path):
+    model = train(tiny_run, {"vit": tiny_networks["resnet"]}, "diagonal", tmp_path)
+    views = []
+    for passes, batch_norm in ((4, "frozen"), (4, "batch"), (9, "batch")):
+        folder = tmp_path / f"{batch_norm}{passes}"
+        _, _, summary = evaluate(tiny_run, model, folder, passes=passes, batch_norm=batch_norm)
+        views.append(summary[[f"{name}_views" for name in TARGET_NAMES]].to_numpy())
+    np.testing.assert_array_equal(views[0], views[1])
+    np.testing.assert_array_equal(views[0], views[2])
+
+
 def test_the_variance_is_aleatoric_plus_epistemic(tiny_run, either, tmp_path):
     _, _, summary = evaluate(tiny_run, either, tmp_path, passes=1000)
     for name in TARGET_NAMES:

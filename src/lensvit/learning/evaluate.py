@@ -91,18 +91,20 @@ def evaluate(
     advice = memory_advice(f"evaluation.batch_size ({choice.batch_size})")
     with launch(device, processes, arithmetic(choice.precision, device)) as fabric, advice:
         network, norm, config = load_network(model)
-        network = monte_carlo(network.to(fabric.device), choice.batch_norm)
         inputs = Inputs(rows, images, config.recipe, config.network.image_size, device=str(fabric.device))
         inputs.normalised(None if norm is None else norm.to(fabric.device))
+        scale, network = TargetScale(config.scaler), network.to(fabric.device).eval()
+        # before the passes, which may change the statistics of batch normalisation
+        if fabric.is_global_zero:
+            views = view_means(network, inputs, config.recipe.symmetries, choice.batch_size, scale, fabric)
+        network = monte_carlo(network, choice.batch_norm)
         batches = varying(predict(network, inputs, choice, fabric), config.network)
         if not fabric.is_global_zero:
             for _ in batches:
                 pass
             return
-        scale = TargetScale(config.scaler)
         with atomic(Path(output)) as path:
             moments = write_draws(path, batches, choice, scale, rows["id"])
-        views = view_means(network.eval(), inputs, config.recipe.symmetries, choice.batch_size, scale, fabric)
     with atomic(Path(output).with_suffix(".parquet")) as path:
         _summary(rows, *moments, views).to_parquet(path, index=False)
     write_manifest(Path(output))

@@ -118,7 +118,7 @@ def compared(first: Scores, second: Scores) -> Comparison:
 
 def _deviation(again: np.ndarray) -> np.ndarray:
     """Standard deviation over the resampled sets that have a value; NaN where none has."""
-    some = again[np.isfinite(again).all(tuple(range(1, again.ndim)))]
+    some = again[~np.isnan(again).all(tuple(range(1, again.ndim)))]
     return some.std(0, ddof=1) if len(some) > 1 else np.full(again.shape[1:], np.nan)
 
 

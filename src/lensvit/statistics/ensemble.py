@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
-STRICT = 1e4  # how much a sum of weights that is not one counts, in units of the largest error
-
 
 def least_square_weights(errors: np.ndarray) -> np.ndarray:
     """The weights of several predictions whose weighted mean has the smallest mean squared error.
 
     They sum to one and none is negative, so that a weighted mean lies between the predictions. Errors that go together
-    count: a prediction that errs as a better one does gets no weight.
+    count: a prediction that errs as a better one does gets no weight. A row of ones beside the errors keeps the weights
+    from vanishing; whatever their sum then is, their ratios are those of the smallest error.
 
     Parameters
     ----------
@@ -26,8 +25,8 @@ def least_square_weights(errors: np.ndarray) -> np.ndarray:
     found = np.empty((errors.shape[0], errors.shape[2]))
     for target in range(errors.shape[2]):
         each = errors[..., target].T  # (n, M)
-        scale = np.abs(each).max() or 1.0
-        rows = np.vstack([each / scale / np.sqrt(len(each)), np.full((1, each.shape[1]), STRICT)])
-        some = nnls(rows, np.append(np.zeros(len(each)), STRICT))[0]
+        scale = np.sqrt(np.square(each).mean()) or 1.0
+        rows = np.vstack([each / (scale * np.sqrt(len(each))), np.ones(each.shape[1])])
+        some = nnls(rows, np.append(np.zeros(len(each)), 1.0))[0]
         found[:, target] = some / some.sum()
     return found

@@ -274,7 +274,7 @@ def test_views_of_the_images_count_in_the_ensemble_where_all_predictions_have_th
     second.assign(**{f"{name}_views": second[f"{name}_mean"] for name in TARGET_NAMES}).to_parquet(models[1])
     table(models, *paths, validation=validation, ensemble=folder / "w.csv")
     weights = pd.read_csv(folder / "w.csv", index_col="target")
-    assert list(weights) == ["a", "b", "a_views", "b_views"] and (weights["a_views"] > 0.9).all()
+    assert list(weights) == ["a", "b", "a:views", "b:views"] and (weights["a:views"] > 0.9).all()
     found = pd.read_csv(folder / "t.csv", index_col="target")
     assert found.loc["gamma", "ensemble"] < 0.03 < found.loc["gamma", "a"]
 

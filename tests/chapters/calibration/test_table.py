@@ -51,10 +51,10 @@ def test_the_wrong_sigma_fails_and_passes_once_recalibrated(made):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_truths_on_a_bound_and_what_is_predicted_near_it(sign):
     """A floor, or turned round a ceiling: 4 of 10 on it; means at -2, -0.5, 0.5 and 2 sigmas from it, and far off."""
-    truth = sign * np.array([1.0, 1, 1, 1, 2, 3, 4, 5, 6, 7])
-    mean = sign * (1 + np.array([-2.0, -0.5, 0.5, 2, 9, 9, 9, 9, 9, 9]))
+    truth = sign * np.repeat([1.0, 1, 1, 1, 2, 3, 4, 5, 6, 7], 2)
+    mean = sign * (1 + np.repeat([-2.0, -0.5, 0.5, 2, 9, 9, 9, 9, 9, 9], 2))
     draws = mean + np.array([-1.0, 1.0])[:, None]
-    covered = np.array([1, 0, 0, 0, 1, 1, 1, 0, 0, 0], bool)
+    covered = np.repeat(np.array([1, 0, 0, 0, 1, 1, 1, 0, 0, 0], bool), 2)
     assert at_bound(truth, draws, covered) == {
         "bound": sign, "is_floor": sign == 1, "at_bound": 0.4, "beyond_bound": 0.2, "near_bound": pytest.approx(0.3),
         "coverage_at_bound": 0.25, "coverage_off_bound": 0.5,
@@ -64,6 +64,7 @@ def test_truths_on_a_bound_and_what_is_predicted_near_it(sign):
 def test_truths_that_share_no_end_have_no_bound(made):
     assert np.isnan(list(at_bound(np.arange(100.0), np.zeros((4, 100)), np.ones(100, bool)).values())).all()
     assert np.isnan(list(at_bound(np.ones(100), np.zeros((4, 100)), np.ones(100, bool)).values())).all()
+    assert np.isnan(list(at_bound(np.arange(16.0), np.zeros((4, 16)), np.ones(16, bool)).values())).all()
     assert made[1]["bound"].isna().all()
 
 

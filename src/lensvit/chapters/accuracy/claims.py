@@ -465,7 +465,8 @@ def against_published(rows: Sequence[RowEntry], model: ColumnEntry) -> dict[str,
     for row in rows:
         value, published = row["values"][key], row["values"][reference]
         relative = row["errors"].get(key, math.nan) / value
-        theirs = math.hypot(relative * size, scatter)
+        sampling = float(np.sqrt(np.maximum(relative**2 - scatter**2, 0.0)))  # without the scatter; NaN stays NaN
+        theirs = math.hypot(sampling * size, scatter)
         if row["target"] == OVERALL:
             ratio, ratio_error = value / published, number(value / published * math.hypot(relative, theirs))
         if row["target"] not in SUMMARIES:

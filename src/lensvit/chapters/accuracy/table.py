@@ -73,7 +73,8 @@ def table(
     differences
         CSV, one row a pair of models, or of a model and the ensemble or the prior, and row of the table: first, second,
         target, difference (first minus second), difference_error, ratio (first over second) and ratio_error. The
-        standard errors are paired: both see the same resampled sets of systems.
+        standard errors are paired: both see the same resampled sets of systems. Trainings count as independent, so
+        that those of a model and its ensemble are upper limits where there are several trainings.
     trainings
         MODEL=PATH for each further training of a model, which differs from it in its seed alone: the predictions of
         the same systems.
@@ -89,7 +90,7 @@ def table(
         predictions/validation/{model}.parquet of the same models, two or more, for their ensemble: the weighted mean of
         what they predict, by the weights that fit the validation systems best (:mod:`lensvit.statistics.ensemble`).
     ensemble
-        CSV of these weights, one row a target; its columns are the models, then ``{model}_views``: what each predicts
+        CSV of these weights, one row a target; its columns are the models, then ``{model}:views``: what each predicts
         in the mean over the views of an image, where its predictions have that.
 
     Raises
@@ -146,7 +147,7 @@ def _further(given: Sequence[str], models: Sequence[str]) -> list[tuple[str, Pat
         model, _, path = entry.partition("=")
         if model not in models or not path:
             raise LensvitError(f"--trainings {entry}: give MODEL=PATH, where MODEL is one of {', '.join(models)}")
-        if Path(path).stem in (model, *(known.stem for _, known in found)):
+        if Path(path).stem in (model, *(known.stem for name, known in found if name == model)):
             raise LensvitError(f"--trainings {entry}: {Path(path).stem} counts already; give another training")
         found.append((model, Path(path)))
     return found
@@ -175,7 +176,7 @@ def _ensemble(predictions: list[Path], validation: list[Path]) -> tuple[pd.DataF
         return np.array([tables.target_values(read[model], kind) - truth for kind in kinds for model in models])
 
     weights = least_square_weights(errors(fitted))
-    names = [model if kind == "mean" else f"{model}_{kind}" for kind in kinds for model in models]
+    names = [model if kind == "mean" else f"{model}:{kind}" for kind in kinds for model in models]
     together = np.einsum("mk,mnk->nk", weights, errors(tested))
     return (
         pd.DataFrame(together, first.index, list(TARGET_NAMES)),

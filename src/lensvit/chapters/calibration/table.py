@@ -33,6 +33,7 @@ AVERAGED = (  # columns without a unit, of which "overall" has the mean over the
     "coverage_68", "coverage_95", "crps_relative", "nll_relative", "nll_change", "aleatoric_share", "epistemic_share",
 )  # fmt: skip
 BOUND = ("bound", "is_floor", "at_bound", "beyond_bound", "near_bound", "coverage_at_bound", "coverage_off_bound")
+SEVERAL = 5  # systems of exactly one value, of which that is no accident
 MANY = 0.02  # share of the systems on a bound from which on it is spoken of
 
 
@@ -340,14 +341,14 @@ def at_bound(truth: np.ndarray, draws: np.ndarray, covered: np.ndarray) -> dict[
     dict[str, float]
         bound, the floor (is_floor: 1) or ceiling (0); the shares of the systems on it (at_bound), of those whose mean
         is predicted beyond it (beyond_bound) and of those that have it within one sigma of the mean, or beyond
-        (near_bound); and the coverage of the systems on it and off it. All are NaN where fewer than ``MANY`` of the
-        systems share an end.
+        (near_bound); and the coverage of the systems on it and off it. All are NaN where fewer than ``SEVERAL``, or a
+        smaller share than ``MANY``, share an end.
     """
     result = dict.fromkeys(BOUND, np.nan)
     low, high = truth.min(), truth.max()
     end = max((low, high), key=lambda value: (truth == value).sum())
     there = truth == end
-    if not MANY <= there.mean() < 1:
+    if there.sum() < SEVERAL or not MANY <= there.mean() < 1:
         return result
     side = 1 if end == low else -1
     distance, sigma = side * (draws.mean(0) - end), draws.std(0)
