@@ -49,12 +49,13 @@ def test_a_bound_on_which_truths_lie_is_said(made):
     path = made[0] / "tables" / "calibration.csv"
     table = pd.read_csv(path)
     chosen = (table["state"] == "predicted") & (table["target"] == "theta_E")
-    table.loc[chosen, list(BOUND)] = [0.8, 1, 0.22, 0.05, 0.25, 0.75, 0.66]
+    table.loc[chosen, list(BOUND)] = [0.8, 1, 0.22, 0.05, 0.25, 0.75, 0.66, 0.05, 0.03]
     table.to_csv(path, index=False)
     found = numbers(made[0])
     assert found["models"][1]["bounds"][0] == {
         "label": TARGETS[0].label, "unit": "arcsec", "value": 0.8, "is_floor": True, "there": 0.22, "beyond": 0.05,
-        "near": 0.25, "covered": 0.75, "covered_elsewhere": 0.66,
+        "near": 0.25, "covered": 0.75, "covered_error": 0.05, "covered_elsewhere": 0.66,
+        "covered_elsewhere_error": 0.03,
     }  # fmt: skip
     text = section(found)
     assert r"22\% have" in text and r"on the floor of its prior, \ensuremath{0.8''}" in text

@@ -58,6 +58,8 @@ def test_truths_on_a_bound_and_what_is_predicted_near_it(sign):
     assert at_bound(truth, draws, covered) == {
         "bound": sign, "is_floor": sign == 1, "at_bound": 0.4, "beyond_bound": 0.2, "near_bound": pytest.approx(0.3),
         "coverage_at_bound": 0.25, "coverage_off_bound": 0.5,
+        "coverage_at_bound_error": pytest.approx((0.25 * 0.75 / 7) ** 0.5),
+        "coverage_off_bound_error": pytest.approx((0.5 * 0.5 / 11) ** 0.5),
     }  # fmt: skip
 
 

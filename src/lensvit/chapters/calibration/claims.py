@@ -99,7 +99,9 @@ def _model(predicted: Rows, recalibrated: Rows, key: str, label: str) -> Calibra
                 beyond=row["beyond_bound"],
                 near=row["near_bound"],
                 covered=row["coverage_at_bound"],
+                covered_error=number(row["coverage_at_bound_error"]),
                 covered_elsewhere=row["coverage_off_bound"],
+                covered_elsewhere_error=number(row["coverage_off_bound_error"]),
             )
             for parameter in TARGETS
             if number((row := predicted[parameter.name])["bound"]) is not None

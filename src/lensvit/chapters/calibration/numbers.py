@@ -67,7 +67,9 @@ class PriorBound(LabelledTarget):
     beyond: float = Field(description="share of the test systems whose mean is predicted beyond it")
     near: float = Field(description="share of those whose mean lies beyond it or within one sigma of it")
     covered: float = Field(description="coverage of the central 68% interval for the systems on the bound")
+    covered_error: float | None = Field(description="its standard error")
     covered_elsewhere: float = Field(description="the same for all others")
+    covered_elsewhere_error: float | None = Field(description="its standard error; null: one system")
 
 
 class CalibrationModel(Numbers):

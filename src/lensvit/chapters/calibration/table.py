@@ -32,7 +32,8 @@ INTERVALS = np.array([0.68, 0.95])  # central intervals whose coverage stands in
 AVERAGED = (  # columns without a unit, of which "overall" has the mean over the targets
     "coverage_68", "coverage_95", "crps_relative", "nll_relative", "nll_change", "aleatoric_share", "epistemic_share",
 )  # fmt: skip
-BOUND = ("bound", "is_floor", "at_bound", "beyond_bound", "near_bound", "coverage_at_bound", "coverage_off_bound")
+BOUND = ("bound", "is_floor", "at_bound", "beyond_bound", "near_bound", "coverage_at_bound", "coverage_off_bound",
+         "coverage_at_bound_error", "coverage_off_bound_error")  # fmt: skip
 SEVERAL = 5  # systems of exactly one value, of which that is no accident
 MANY = 0.02  # share of the systems on a bound from which on it is spoken of
 
@@ -360,6 +361,8 @@ def at_bound(truth: np.ndarray, draws: np.ndarray, covered: np.ndarray) -> dict[
         "near_bound": float((distance < sigma).mean()),
         "coverage_at_bound": float(covered[there].mean()),
         "coverage_off_bound": float(covered[~there].mean()),
+        "coverage_at_bound_error": float(mean_error(covered[there])),
+        "coverage_off_bound_error": float(mean_error(covered[~there])),
     }
 
 
