@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -666,6 +667,22 @@ def test_words_do_not_run_together_where_a_condition_ends_a_line(template: Path)
     text = template.read_text(encoding="utf-8")
     ends = re.findall(r"(?m)^(.*[\w}.,;)])\\BLOCK\{endif\}\n[\w(].*$", text)
     assert not [line for line in ends if r"\BLOCK{set" not in line]
+
+
+def near_bias() -> Numbers:
+    content = numbers()
+    content["fermat"]["networks"][0]["images"] |= {"combined": 0.012, "tension": 4.0, "biased": True}
+    content["fermat"]["methods"][1] |= {"combined": 0.012, "tension": 4.0, "biased": True}
+    return content
+
+
+@pytest.mark.parametrize(
+    "make", [numbers, near_bias, lambda: with_models(1), lambda: with_models(5), lambda: without_limit(numbers())]
+)
+def test_sentences_do_not_run_together(make: Callable[[], Numbers], tmp_path: Path) -> None:
+    text = render(make(), tmp_path).split(r"\begin{abstract}")[1].split(r"\begin{thebibliography}")[0]
+    text = re.sub(r"\\(href|url|runfigure|code|texttt)\{[^}]*\}", "", text)
+    assert not re.findall(r".{12}[a-z})]\.[A-Z][a-z]+ .{12}", text)
 
 
 def test_the_published_order_of_networks_has_a_verdict(tmp_path: Path) -> None:
