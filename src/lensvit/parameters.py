@@ -219,6 +219,34 @@ PARAMETERS = (
     ),
 )
 
+# of scenes in which the light is not tied to the mass, or the source's shape is not the same everywhere
+FURTHER = (
+    Parameter(
+        "light_x", r"\theta_{1,\mathrm{light}}", "arcsec", "centre of the lens light, first coordinate",
+        -30.0, 30.0, normal(0.0, 0.05),
+    ),
+    Parameter(
+        "light_y", r"\theta_{2,\mathrm{light}}", "arcsec", "centre of the lens light, second coordinate",
+        -30.0, 30.0, normal(0.0, 0.05),
+    ),
+    Parameter(
+        "light_e1", r"e_{1,\mathrm{light}}", "", "ellipticity of the lens light, first component",
+        -1.0, 1.0, normal(0.0, 0.2),
+    ),
+    Parameter(
+        "light_e2", r"e_{2,\mathrm{light}}", "", "ellipticity of the lens light, second component",
+        -1.0, 1.0, normal(0.0, 0.2),
+    ),
+    Parameter(
+        "source_e1", r"e_{1,\mathrm{src}}", "", "ellipticity of the source, first component",
+        -1.0, 1.0, normal(0.0, 0.2),
+    ),
+    Parameter(
+        "source_e2", r"e_{2,\mathrm{src}}", "", "ellipticity of the source, second component",
+        -1.0, 1.0, normal(0.0, 0.2),
+    ),
+)  # fmt: skip
+
 NAMES = tuple(parameter.name for parameter in PARAMETERS)
 TARGETS = leading_targets(PARAMETERS)
 TARGET_NAMES = tuple(parameter.name for parameter in TARGETS)

@@ -20,6 +20,8 @@ from lensvit.parameters import NAMES
 
 AMPLITUDES = ("source_amp", "lens_amp", "quasar_amp")  # further parameters, where a system has its own
 COLUMNS = NAMES + AMPLITUDES
+SOURCE_LIGHT = (*MASS, "source_x", "source_y", "source_R_sersic", "source_n_sersic", "source_amp")
+SOURCE_SHAPE = ("source_e1", "source_e2")
 LENS_LIGHT = ("center_x", "center_y", "e1", "e2", "R_sersic", "n_sersic", "lens_amp")  # what the lens light depends on
 SMOOTHING = 1e-4  # lenstronomy's least radius of a Sersic profile [arcsec]
 TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-15}  # relative error of the deflection by the images' precision
@@ -231,14 +233,50 @@ def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scen
         (B, 18, P) light [counts/s/arcsec^2], then its derivatives in the order of :data:`COLUMNS`.
     """
     of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))
-    bent = law.expansion(position)
-    by = dict.fromkeys(COLUMNS, torch.zeros_like(bent.kappa))
-
-    offset = position - bent.alpha - torch.complex(of["source_x"], of["source_y"])
     epsilon, squash = complex(scene.source_e1, scene.source_e2), 1 - scene.source_e1**2 - scene.source_e2**2
+    source, by_source = source_derivatives(law, of, position, epsilon, squash)
+    by = dict.fromkeys(COLUMNS, torch.zeros_like(source)) | {name: by_source[name] for name in SOURCE_LIGHT}
+    lens, by_lens = lens_derivatives(of, position)
+    for name, slope in by_lens.items():
+        by[name] = by[name] + slope
+    return torch.stack([source + lens, *by.values()], 1)
+
+
+def source_derivatives(
+    law: PowerLaw, of: Mapping[str, Tensor], position: Tensor, epsilon: complex | Tensor, squash: float | Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Light of the lensed source galaxy before the PSF, and its derivatives by the parameters that it depends on.
+
+    Parameters
+    ----------
+    law
+        The B lenses, in the precision of the result.
+    of
+        Name of a parameter to its values (B, 1), in the precision of the result; of :data:`COLUMNS`, those of the
+        source count.
+    position
+        (1, P) positions of the pixels, complex [arcsec].
+    epsilon
+        Ellipticity of the source, e1 + i e2: of all, or (B, 1).
+    squash
+        1 - e1^2 - e2^2 of it.
+
+    Returns
+    -------
+    light : Tensor
+        (B, P) light [counts/s/arcsec^2].
+    derivatives : dict[str, Tensor]
+        Parameter to the derivative of the light by it, (B, P): those of :data:`SOURCE_LIGHT`, and of
+        :data:`SOURCE_SHAPE` where ``epsilon`` is a tensor.
+    """
+    bent = law.expansion(position)
+    by = {}
+    offset = position - bent.alpha - torch.complex(of["source_x"], of["source_y"])
     flat = offset - epsilon * offset.conj()
-    source = _sersic((flat.real**2 + flat.imag**2) / squash, of["source_R_sersic"], of["source_n_sersic"])
-    slope = (2 / squash * of["source_amp"] * source.by_square) * (flat - epsilon * flat.conj())  # by x + i by y
+    square = (flat.real**2 + flat.imag**2) / squash
+    source = _sersic(square, of["source_R_sersic"], of["source_n_sersic"])
+    steep = 2 / squash * of["source_amp"] * source.by_square
+    slope = steep * (flat - epsilon * flat.conj())  # by x + i by y
     by["source_x"], by["source_y"] = -slope.real, -slope.imag
     slope = -slope.conj_physical()
     for name, partial in zip(MASS, bent.partial, strict=True):
@@ -246,20 +284,20 @@ def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scen
     by["source_R_sersic"] = of["source_amp"] * source.by_size
     by["source_n_sersic"] = of["source_amp"] * source.by_index
     by["source_amp"] = source.value
+    if isinstance(epsilon, Tensor):
+        product = flat * offset
+        by["source_e1"] = steep * (square * epsilon.real - product.real)
+        by["source_e2"] = steep * (square * epsilon.imag - product.imag)
+    return of["source_amp"] * source.value, by
 
-    lens, by_lens = lens_derivatives(parameters, position)
-    for name, slope in by_lens.items():
-        by[name] = by[name] + slope
-    return torch.stack([of["source_amp"] * source.value + lens, *by.values()], 1)
 
-
-def lens_derivatives(parameters: Tensor, position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def lens_derivatives(of: Mapping[str, Tensor], position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Light of the lens galaxy before the PSF, and its derivatives by the parameters that it depends on.
 
     Parameters
     ----------
-    parameters
-        (B, 17) parameters in the order of :data:`COLUMNS`, in the precision of the result.
+    of
+        Name of a parameter to its values (B, 1), in the precision of the result; those of :data:`LENS_LIGHT` count.
     position
         (1, P) positions of the pixels, complex [arcsec].
 
@@ -270,7 +308,6 @@ def lens_derivatives(parameters: Tensor, position: Tensor) -> tuple[Tensor, dict
     derivatives : dict[str, Tensor]
         Parameter to the derivative of the light by it, (B, P), in the order of :data:`LENS_LIGHT`.
     """
-    of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))
     e1, e2, amplitude = of["e1"], of["e2"], of["lens_amp"]
     squash = 1 - e1**2 - e2**2
     x, y = position.real - of["center_x"], position.imag - of["center_y"]

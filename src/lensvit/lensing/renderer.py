@@ -238,7 +238,7 @@ class BatchedRenderer:
         by
             Names of the K parameters, of :data:`lensvit.lensing.galaxies.LENS_LIGHT`.
         """
-        light, slopes = lens_derivatives(self._complete(parameters).to(self.dtype), self._positions())
+        light, slopes = lens_derivatives(self._columns(parameters), self._positions())
         channels = torch.stack([light, *(slopes[name] for name in by)], 1)
         channels = channels.unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
         result = self.blur(channels)
@@ -301,6 +301,11 @@ class BatchedRenderer:
             return parameters
         amplitudes = [getattr(self.scene, name) for name in AMPLITUDES]
         return torch.cat([parameters, parameters.new_tensor(amplitudes).expand(len(parameters), -1)], 1)
+
+    def _columns(self, parameters: Tensor) -> dict[str, Tensor]:
+        """Name of a parameter, or of an amplitude, to its values (B, 1), in the images' precision."""
+        complete = self._complete(parameters).to(self.dtype)
+        return dict(zip(COLUMNS, complete[..., None].unbind(1), strict=True))
 
     def _pixel(self, positions: Tensor) -> Tensor:
         """Column and row [pixel] of positions [arcsec]."""
