@@ -23,7 +23,8 @@ class Prior:
     Parameters
     ----------
     kind
-        "normal" or "uniform".
+        "normal", "uniform", or for the size of a shear "rayleigh": its two components are normal about 0, with the
+        standard deviation ``sd`` each.
     mean
         Mean of a normal prior before the bounds, in the parameter's unit.
     sd
@@ -49,6 +50,9 @@ class Prior:
         if self.kind == "uniform":
             assert self.low is not None and self.high is not None  # as the config's schema checks
             return rng.uniform(self.low, self.high, count)
+        if self.kind == "rayleigh":
+            assert self.sd is not None
+            return rng.rayleigh(self.sd, count)
         assert self.mean is not None and self.sd is not None
         lower = -np.inf if self.low is None else self.low
         upper = np.inf if self.high is None else self.high

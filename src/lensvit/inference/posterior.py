@@ -7,6 +7,7 @@ It is the product of the likelihood (:mod:`lensvit.inference.likelihood`) of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,9 +19,7 @@ from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates
 from lensvit.inference.prior import ROUNDING, LogPrior
 from lensvit.lensing.power_law import inside
 from lensvit.lensing.renderer import BatchedRenderer
-from lensvit.parameters import PARAMETERS
-
-LOW, HIGH = torch.tensor([[row.low, row.high] for row in PARAMETERS], dtype=torch.float64).unbind(1)
+from lensvit.parameters import NAMES, PARAMETERS, Parameter
 
 
 class Models(NamedTuple):
@@ -89,6 +88,8 @@ class Posterior:
         :func:`lensvit.inference.following.solve_quasar_images`.
     """
 
+    table: Sequence[Parameter] = PARAMETERS  # rows of the table of the parameters behind the coordinates
+
     def __init__(
         self,
         renderer: BatchedRenderer,
@@ -105,6 +106,11 @@ class Posterior:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def nothing(self) -> Tensor:
+        """The images of no models, (0, ny, nx)."""
+        return self.data[:0]
 
     def near(self, coordinates: Tensor, row: int = 0) -> Posterior:
         """The posterior of one system, faster for many draws near some places such as its maxima.
@@ -135,18 +141,22 @@ class Posterior:
     def models(self, coordinates: Tensor) -> Models:
         """The model images of coordinates (b, 14), where they can be computed."""
         good, parameters, positions, magnification = self._systems(coordinates)
-        images = self.renderer.images(parameters, positions, magnification) if good.any() else self.data[:0]
+        images = self.renderer.images(parameters, positions, magnification) if good.any() else self.nothing
         return Models(coordinates, good, images, positions, magnification)
 
     def _systems(self, coordinates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Which of the coordinates have an image, and their parameters, quasar images and magnifications of these."""
-        good = possible(coordinates)
+        good = self.possible(coordinates)
         parameters = to_parameters(coordinates[good])
-        positions, magnification, solved = self.quasars(parameters, self.max_images)
+        positions, magnification, solved = self.quasars(parameters[:, : len(NAMES)], self.max_images)
         good[good.clone()] = solved
         if not solved.all():
             parameters, positions, magnification = parameters[solved], positions[solved], magnification[solved]
         return good, parameters, positions, magnification
+
+    def possible(self, coordinates: Tensor) -> Tensor:
+        """Whether systems at coordinates (b, 14) can be computed at all, (b,)."""
+        return possible(coordinates, self.table)
 
     def density_of(self, models: Models, rows: Tensor, model_error: float = 0.0) -> Tensor:
         """Log posterior (b,) of models without a constant; minus infinity where there is no image."""
@@ -214,8 +224,17 @@ class NearPosterior(Posterior):
         return result
 
 
-def possible(coordinates: Tensor) -> Tensor:
-    """Whether a system can be computed at all, (B,), by the bounds of the parameters and of the ellipticity."""
+def possible(coordinates: Tensor, table: Sequence[Parameter] = PARAMETERS) -> Tensor:
+    """Whether a system can be computed at all, (B,), by the bounds of the parameters and of the ellipticity.
+
+    Parameters
+    ----------
+    coordinates
+        Coordinates (B, P).
+    table
+        Rows of the table of the P parameters.
+    """
     parameters = to_parameters(coordinates)
-    low, high = LOW - ROUNDING * (1 + LOW.abs()), HIGH + ROUNDING * (1 + HIGH.abs())
+    low, high = torch.tensor([[row.low, row.high] for row in table], dtype=torch.float64).unbind(1)
+    low, high = low - ROUNDING * (1 + low.abs()), high + ROUNDING * (1 + high.abs())
     return inside(parameters) & ((parameters >= low) & (parameters <= high)).all(1)

@@ -9,7 +9,7 @@ which has no maximum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,20 +45,34 @@ class Bounds(NamedTuple):
 
 
 class LogPrior:
-    """Independent priors of the P = 14 parameters, or of 17 with the amplitudes, on which the prior is flat.
+    """Independent priors of the P = 14 parameters, of 17 with the amplitudes, on which the prior is flat, or of others.
 
     Parameters
     ----------
     priors
-        Name to prior of all 14 parameters, see :func:`lensvit.parameters.priors`.
+        Name to prior of all parameters, see :func:`lensvit.parameters.priors`.
     external_shear
         False if the external shear is known to be 0.
     amplitudes
         Whether parameters have the columns of the amplitudes after the others.
+    names
+        Names of the parameters in their order, the 14 first.
+
+    Attributes
+    ----------
+    isotropic : bool
+        Whether the prior of the shear is normal in its two components, so that its density is that of these.
     """
 
-    def __init__(self, priors: Mapping[str, Prior], external_shear: bool = True, amplitudes: bool = False) -> None:
-        center, sd, reach = zip(*(_gaussian(priors[name]) for name in NAMES), strict=True)
+    def __init__(
+        self,
+        priors: Mapping[str, Prior],
+        external_shear: bool = True,
+        amplitudes: bool = False,
+        names: Sequence[str] = NAMES,
+    ) -> None:
+        center, sd, reach = zip(*(_gaussian(priors[name]) for name in names), strict=True)
+        self.isotropic = priors["gamma_ext"].kind == "rayleigh" and external_shear
         flat = len(AMPLITUDES) * amplitudes
         self.center = torch.tensor([*center, *[0.0] * flat], dtype=torch.float64)  # (P,)
         self.sd = torch.tensor([*sd, *[torch.inf] * flat], dtype=torch.float64)
@@ -83,7 +97,11 @@ class LogPrior:
         """Gradient and precision by the parameters, at parameters (B, P)."""
         offset = self._offset(parameters)
         precision = self.sd.to(offset) ** -2
-        return Equations(-precision * offset, torch.diag(precision).expand(len(offset), -1, -1))
+        matrix = torch.diag(precision).expand(len(offset), -1, -1)
+        if self.isotropic:  # also across the shear, by which its angle is known
+            matrix = matrix.clone()
+            matrix[:, ANGLE, ANGLE] = 4 * parameters[:, SIZE] ** 2 * precision[SIZE]
+        return Equations(-precision * offset, matrix)
 
     def bounds(self, coordinates: Tensor) -> Bounds:
         """How far coordinates (B, P) may go before a uniform prior ends.
@@ -134,5 +152,7 @@ def _gaussian(prior: Prior) -> tuple[float, float, float]:
         if prior.high > prior.low:
             return (prior.low + prior.high) / 2, np.inf, (prior.high - prior.low) / 2
         return prior.low, KNOWN, np.inf
+    if prior.kind == "rayleigh":
+        return 0.0, max(prior.sd or 0.0, KNOWN), np.inf
     assert prior.mean is not None
     return prior.mean, max(prior.sd or 0.0, KNOWN), np.inf

@@ -130,11 +130,18 @@ class QuasarMatcher:
     position
         Positions (M, 2) of the images [arcsec].
     magnification
-        Their magnifications (M,), without a sign.
+        Their magnifications (M,), without a sign; None if nothing is known of these.
+    position_error
+        Error of the positions along each axis [arcsec].
     """
 
-    def __init__(self, position: Tensor, magnification: Tensor) -> None:
+    def __init__(
+        self, position: Tensor, magnification: Tensor | None, position_error: float = POSITION_ERROR
+    ) -> None:
         self.position = torch.complex(*position.double().unbind(-1))[None]  # (1, M)
+        self.position_error, self.with_fluxes = position_error, magnification is not None
+        if magnification is None:
+            return
         self.determinant = 1 / magnification.double()
         excess = FLUX_ERROR + FLUX_EXCESS * self.determinant
         self.determinant_error = torch.hypot(self.determinant * excess, torch.tensor(DETERMINANT_ERROR))
@@ -201,22 +208,21 @@ class QuasarMatcher:
         """A Cholesky factor of the precision of each ray, (K, M) for each of its three entries."""
         kappa, gamma = rays.kappa, rays.gamma
         first, second, cross = 1 - kappa - gamma.real, 1 - kappa + gamma.real, -gamma.imag
-        xx = POSITION_ERROR**2 * (first**2 + cross**2) + SOURCE_ERROR**2
-        yy = POSITION_ERROR**2 * (second**2 + cross**2) + SOURCE_ERROR**2
-        xy = POSITION_ERROR**2 * cross * (first + second)
+        xx = self.position_error**2 * (first**2 + cross**2) + SOURCE_ERROR**2
+        yy = self.position_error**2 * (second**2 + cross**2) + SOURCE_ERROR**2
+        xy = self.position_error**2 * cross * (first + second)
         determinant = xx * yy - xy**2
         return Weights(torch.sqrt(yy / determinant), -xy / torch.sqrt(yy * determinant), yy.rsqrt())
 
     def _residuals(self, rays: Rays, value: Tensor, known: Gaussian, weights: Weights) -> Tensor:
-        """Residuals (K, 3 M + 14) of rays, magnifications and what is known, in units of their errors."""
+        """Residuals (K, R) of rays, magnifications and what is known, in units of their errors."""
         source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
-        off, determinant = rays.met - source, (1 - rays.kappa) ** 2 - rays.gamma.abs() ** 2
-        parts = (
-            weights.xx * off.real + weights.xy * off.imag,
-            weights.yy * off.imag,
-            (determinant.abs() - self.determinant) / self.determinant_error,
-            (value - known.mean) @ torch.linalg.cholesky(known.precision),
-        )
+        off = rays.met - source
+        parts = [weights.xx * off.real + weights.xy * off.imag, weights.yy * off.imag]
+        if self.with_fluxes:
+            determinant = (1 - rays.kappa) ** 2 - rays.gamma.abs() ** 2
+            parts.append((determinant.abs() - self.determinant) / self.determinant_error)
+        parts.append((value - known.mean) @ torch.linalg.cholesky(known.precision))
         return torch.cat(parts, 1)
 
     def _near(self, value: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ FLUX_BIAS = 1.015  # measured over true flux of a peak, which stands on an arc's
 def from_prior(prior: LogPrior) -> Gaussian:
     """The prior as a Gaussian in coordinates, for which the shear has no known direction."""
     mean, sd = prior.center.clone(), torch.where(prior.sd.isfinite(), prior.sd, prior.reach)
-    component = torch.sqrt((mean[SIZE] ** 2 + sd[SIZE] ** 2) / 2)
+    component = sd[SIZE].clone() if prior.isotropic else torch.sqrt((mean[SIZE] ** 2 + sd[SIZE] ** 2) / 2)
     mean[[SIZE, ANGLE]], sd[[SIZE, ANGLE]] = 0.0, component
     return Gaussian(mean, torch.diag(sd**-2))
 

@@ -84,7 +84,7 @@ class LensTarget(FreeCoordinates):
         prior = self.posterior.prior.log_density(parameters)
         parts = [self.posterior.log_density(part, ONLY_SYSTEM.expand(len(part))) for part in coordinates.split(AT_ONCE)]
         likelihood = torch.cat(parts) - prior
-        if self.shear:
+        if self.shear and not self.posterior.prior.isotropic:
             prior = prior - parameters[:, SIZE].log()
         return prior.numpy(), likelihood.numpy()
 

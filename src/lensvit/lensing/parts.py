@@ -177,6 +177,7 @@ class Parts:
         quasars = structure.most_images if structure.quasar_fluxes else 1
         self.first_shift = 2 + quasars + self.skies
         self.count = self.first_shift + self.shifts
+        self.light = torch.arange(self.count) < 2 + quasars  # the parts whose amplitudes cannot be negative
 
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, K, N) of the K parts in all N pixels."""

@@ -1,0 +1,101 @@
+"""The posterior density of one scene with free amplitudes, by the parameters that are not linear.
+
+It is a :class:`lensvit.inference.posterior.Posterior` of one system, so that searches and samplers take it as any
+other. Its images are those of the scene's parts, (K, N), and its likelihood marginalises their amplitudes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lensvit.inference.coordinates import sheared, to_parameters
+from lensvit.inference.following import Follower, QuasarSolver, solve_quasar_images
+from lensvit.inference.likelihood import Equations, by_coordinates
+from lensvit.inference.linear import LinearLikelihood, Solution
+from lensvit.inference.posterior import Models, Posterior, possible
+from lensvit.inference.prior import LogPrior
+from lensvit.lensing.parts import Parts
+from lensvit.lensing.power_law import FLATTEST
+from lensvit.lensing.structure import LENS_SHAPE, SOURCE_SHAPE
+from lensvit.parameters import NAMES
+
+
+class ScenePosterior(Posterior):
+    """The posterior density of a scene, given its noisy image or images.
+
+    Methods take ``coordinates`` (b, P) in the order of the names of the scene's structure, and ``rows`` (b,), which are
+    all 0.
+
+    Parameters
+    ----------
+    parts
+        What the images consist of.
+    data
+        The N pixels of all exposures [counts/s per pixel].
+    variance
+        Variance of their noise (N,), infinite where a pixel does not count.
+    scale
+        Standard deviation of the prior of each amplitude (K,); amplitudes of light are known to be positive.
+    prior
+        Prior of the parameters.
+    quasars
+        As of :class:`lensvit.inference.posterior.Posterior`.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        data: Tensor,
+        variance: Tensor,
+        scale: Tensor,
+        prior: LogPrior,
+        quasars: QuasarSolver | None = None,
+    ) -> None:
+        self.parts, self.data, self.noise, self.scale = parts, data[None], variance, scale
+        self.prior, self.max_images, self.table = prior, parts.structure.most_images, parts.structure.table
+        self.quasars = quasars or solve_quasar_images
+        self.renderer = parts  # type: ignore[assignment]  # the images of this posterior are parts
+
+    @property
+    def nothing(self) -> Tensor:
+        """The parts of no models, (0, K, N)."""
+        return self.data.new_zeros(0, self.parts.count, self.data.shape[1])
+
+    def near(self, coordinates: Tensor, row: int = 0) -> ScenePosterior:
+        """The same posterior, whose quasar images are followed from those at coordinates (m, P)."""
+        reference = to_parameters(coordinates)[:, : len(NAMES)]
+        return ScenePosterior(self.parts, self.data[0], self.noise, self.scale, self.prior, Follower(reference))
+
+    def likelihood(self, rows: Tensor, model_error: float = 0.0) -> LinearLikelihood:  # type: ignore[override]
+        """The likelihood, with a further error of the model image relative to the data."""
+        [data] = self.data
+        variance = self.noise + (model_error * data.clamp_min(0)) ** 2
+        return LinearLikelihood(data, variance, self.scale**-2, self.parts.light)
+
+    def possible(self, coordinates: Tensor) -> Tensor:
+        """Whether scenes at coordinates (b, P) can be computed at all, (b,)."""
+        names, result = self.parts.structure.names, possible(coordinates, self.table)
+        for shape in (LENS_SHAPE[2:], SOURCE_SHAPE):
+            if shape[0] in names:
+                columns = [names.index(name) for name in shape]
+                result = result & (coordinates[:, columns].norm(dim=1) <= FLATTEST)
+        return result
+
+    def equations(
+        self, models: Models, rows: Tensor, model_error: float = 0.0, slopes: Tensor | None = None
+    ) -> Equations:
+        """Gradient and information of the posterior by the coordinates, as of any posterior."""
+        parameters, likelihood = sheared(to_parameters(models.coordinates)), self.likelihood(rows, model_error)
+        found = []
+        for row in range(len(rows)):
+            one = models.rows(slice(row, row + 1))
+            by = self.slopes(one) if slopes is None else slopes[row : row + 1]
+            found.append(likelihood.equations(one.images, by))
+        whole = Equations(*(torch.cat(part) for part in zip(*found, strict=True)))
+        return by_coordinates(whole + self.prior.equations(parameters), parameters)
+
+    def solution(self, coordinates: Tensor) -> tuple[Tensor, Solution]:
+        """The parts (K, N) at coordinates (P,), and their amplitudes."""
+        [part] = self.models(coordinates[None]).images
+        return part, self.likelihood(torch.zeros(1, dtype=torch.long)).solve(part)

@@ -1,0 +1,1 @@
+"""Images of real lenses: reading, checking, fitting, and what comes out."""
