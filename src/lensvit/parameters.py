@@ -249,6 +249,18 @@ FURTHER = (
         "source_e2", r"e_{2,\mathrm{src}}", "", "ellipticity of the source, second component",
         -1.0, 1.0, normal(0.0, 0.2),
     ),
+    Parameter(
+        "host_x", r"\Delta_{1,\mathrm{host}}", "arcsec", "distance of the source galaxy from the quasar, first coordinate",
+        -5.0, 5.0, normal(0.0, 0.05),
+    ),
+    Parameter(
+        "host_y", r"\Delta_{2,\mathrm{host}}", "arcsec", "distance of the source galaxy from the quasar, second coordinate",
+        -5.0, 5.0, normal(0.0, 0.05),
+    ),
+    Parameter(
+        "bulge_R_sersic", r"R_\mathrm{bulge}", "arcsec", "effective radius of the source galaxy's bulge",
+        0.02, 5.0, normal(0.08, 0.04),
+    ),
 )  # fmt: skip
 
 NAMES = tuple(parameter.name for parameter in PARAMETERS)

@@ -6,7 +6,6 @@ import torch
 from scipy import optimize
 
 from lensvit.inference.coordinates import COORDINATES, start_from
-from lensvit.inference.goodness import explained
 from lensvit.inference.posterior import possible
 from lensvit.inference.prior import Bounds, LogPrior
 from lensvit.inference.search import best_steps, climb
@@ -25,7 +24,7 @@ def test_what_cannot_be_imaged_has_no_density(space_camera):
     assert found.isinf().tolist() == [True, True, False]
     fit = climb(density, wrong[:2], torch.arange(2), 5)
     assert not fit.at_maximum().any() and torch.equal(fit.coordinates, wrong[:2])
-    assert not explained(density, wrong[:2], torch.arange(2))[1].any()
+    assert not density.explained(wrong[:2], torch.arange(2))[1].any()
 
 
 BOUNDED = [name for name in NAMES if name not in ("e1", "e2", "gamma_ext", "psi_ext")]  # each by itself

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lensvit.inference.posterior import Posterior
-
 BLOCK = 10  # side of the squares whose chi^2 is looked at [pixel]
 WORST = 5.0  # largest deviation of a chi^2 in an image that is explained [standard deviations]
 
@@ -47,32 +45,3 @@ def _deviation(chi_square: Tensor, count: Tensor) -> Tensor:
     """A chi^2 of ``count`` pixels as a standard normal number (Wilson & Hilferty 1931)."""
     width = 2 / (9 * count)
     return ((chi_square / count) ** (1 / 3) - (1 - width)) / width.sqrt()
-
-
-def explained(posterior: Posterior, coordinates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether the model images at some coordinates explain the data.
-
-    Parameters
-    ----------
-    posterior
-        The posterior of the systems.
-    coordinates
-        Coordinates (b, 14).
-    rows
-        The systems of the posterior that these belong to, (b,).
-
-    Returns
-    -------
-    mean : Tensor
-        chi^2 per pixel, (b,); infinity where no image can be computed.
-    good : Tensor
-        Whether no part of the image deviates, (b,).
-    """
-    mean = torch.full((len(rows),), torch.inf, dtype=torch.float64)
-    good = torch.zeros(len(rows), dtype=torch.bool)
-    models = posterior.models(coordinates)
-    computed = models.good
-    if computed.any():
-        mean[computed], worst = chi_square(posterior.likelihood(rows[computed]).residuals(models.images))
-        good[computed] = worst < WORST
-    return mean, good

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from lensvit.inference.coordinates import sheared, to_parameters
 from lensvit.inference.following import Follower, QuasarSolver, solve_quasar_images
+from lensvit.inference.goodness import WORST, chi_square
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates
 from lensvit.inference.prior import ROUNDING, LogPrior
 from lensvit.lensing.power_law import inside
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.parameters import NAMES, PARAMETERS, Parameter
+from lensvit.psf.kernel import FWHM_IN_SIGMAS, fwhm
 
 
 class Models(NamedTuple):
@@ -88,6 +90,7 @@ class Posterior:
         :func:`lensvit.inference.following.solve_quasar_images`.
     """
 
+    magnified = True  # whether the quasar images' fluxes are those that the lens gives them
     table: Sequence[Parameter] = PARAMETERS  # rows of the table of the parameters behind the coordinates
 
     def __init__(
@@ -106,6 +109,11 @@ class Posterior:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def width(self) -> float:
+        """Width of the PSF, as a standard deviation [arcsec]."""
+        return fwhm(self.renderer.kernel, self.renderer.pixel_scale) / FWHM_IN_SIGMAS
 
     @property
     def nothing(self) -> Tensor:
@@ -168,6 +176,36 @@ class Posterior:
             density = density + self.prior.log_density(to_parameters(models.coordinates[good]))
             result[good] = torch.where(density.isfinite(), density, -torch.inf)
         return result
+
+    def explained(self, coordinates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether the model images at some coordinates explain the data, see :mod:`lensvit.inference.goodness`.
+
+        Parameters
+        ----------
+        coordinates
+            Coordinates (b, 14).
+        rows
+            The systems that these belong to, (b,).
+
+        Returns
+        -------
+        mean : Tensor
+            chi^2 per pixel, (b,); infinity where no image can be computed.
+        good : Tensor
+            Whether no part of the image deviates, (b,).
+        """
+        mean = torch.full((len(rows),), torch.inf, dtype=torch.float64)
+        good = torch.zeros(len(rows), dtype=torch.bool)
+        models = self.models(coordinates)
+        computed = models.good
+        if computed.any():
+            mean[computed], good[computed] = self._goodness(models.images, rows[computed])
+        return mean, good
+
+    def _goodness(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """chi^2 per pixel and verdict (g,) of model images (g, ny, nx)."""
+        mean, worst = chi_square(self.likelihood(rows).residuals(images))
+        return mean, worst < WORST
 
     def slopes(self, models: Models) -> Tensor:
         """Derivatives (b, 14, ny, nx) by the parameters of the images of models that all have one."""

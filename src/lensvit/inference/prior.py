@@ -19,7 +19,7 @@ from torch import Tensor
 from lensvit.inference.coordinates import ANGLE, LEAST_SHEAR, SIZE, to_coordinates, to_parameters
 from lensvit.inference.likelihood import Equations
 from lensvit.lensing.galaxies import AMPLITUDES
-from lensvit.parameters import NAMES, Prior
+from lensvit.parameters import NAMES, Parameter, Prior
 
 KNOWN = 1e-9  # standard deviation of what is not free, in the parameter's unit
 ROUNDING = 1e-12  # relative distance beyond a limit that counts as none
@@ -57,6 +57,8 @@ class LogPrior:
         Whether parameters have the columns of the amplitudes after the others.
     names
         Names of the parameters in their order, the 14 first.
+    limits
+        Rows of a table of some parameters, beyond whose bounds the density is 0.
 
     Attributes
     ----------
@@ -70,6 +72,7 @@ class LogPrior:
         external_shear: bool = True,
         amplitudes: bool = False,
         names: Sequence[str] = NAMES,
+        limits: Sequence[Parameter] = (),
     ) -> None:
         center, sd, reach = zip(*(_gaussian(priors[name]) for name in names), strict=True)
         self.isotropic = priors["gamma_ext"].kind == "rayleigh" and external_shear
@@ -82,6 +85,11 @@ class LogPrior:
             self.sd[[SIZE, ANGLE]], self.reach[[SIZE, ANGLE]] = KNOWN, torch.inf
         if self.reach[ANGLE] >= HALF * (1 - ROUNDING):
             self.reach[ANGLE] = torch.inf  # all directions
+        self.low, self.high = -self.reach, self.reach.clone()  # limits of the distance from the centre
+        for row in limits:
+            column = list(names).index(row.name)
+            self.low[column] = max(float(self.low[column]), row.low - float(self.center[column]))
+            self.high[column] = min(float(self.high[column]), row.high - float(self.center[column]))
 
     def log_density(self, parameters: Tensor) -> Tensor:
         """Log density (B,) of parameters (B, P), without a constant.
@@ -90,8 +98,12 @@ class LogPrior:
         """
         offset = self._offset(parameters)
         result = -((offset / self.sd.to(offset)) ** 2).sum(1) / 2
-        reach = self.reach + ROUNDING * (1 + self.center.abs() + self.reach)
-        return torch.where((offset.abs() <= reach.to(offset)).all(1), result, -torch.inf)
+        low, high = (
+            limit + sign * ROUNDING * (1 + self.center.abs() + limit.abs())
+            for limit, sign in ((self.low, -1), (self.high, 1))
+        )
+        inside = ((offset >= low.to(offset)) & (offset <= high.to(offset))).all(1)
+        return torch.where(inside, result, -torch.inf)
 
     def equations(self, parameters: Tensor) -> Equations:
         """Gradient and precision by the parameters, at parameters (B, P)."""
@@ -111,7 +123,7 @@ class LogPrior:
         """
         parameters = to_parameters(coordinates)
         offset = self._offset(parameters)
-        low, high = (-self.reach - offset).clamp_max(0), (self.reach - offset).clamp_min(0)
+        low, high = (self.low - offset).clamp_max(0), (self.high - offset).clamp_min(0)
         axes = torch.eye(offset.shape[1], dtype=torch.float64).repeat(len(offset), 1, 1)
         if self.reach[[SIZE, ANGLE]].isfinite().any():
             if self.reach[ANGLE].isinf() and self.center[SIZE] <= self.reach[SIZE]:
@@ -127,7 +139,7 @@ class LogPrior:
     def clamped(self, coordinates: Tensor) -> Tensor:
         """Coordinates (B, P) moved to where no uniform prior has ended."""
         offset = self._offset(to_parameters(coordinates))
-        moved = torch.minimum(torch.maximum(offset, -self.reach), self.reach)
+        moved = torch.minimum(torch.maximum(offset, self.low), self.high)
         outside = moved != offset
         if not outside.any():
             return coordinates

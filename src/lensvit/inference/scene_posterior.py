@@ -19,6 +19,9 @@ from lensvit.lensing.parts import Parts
 from lensvit.lensing.power_law import FLATTEST
 from lensvit.lensing.structure import LENS_SHAPE, SOURCE_SHAPE
 from lensvit.parameters import NAMES
+from lensvit.psf.kernel import FWHM_IN_SIGMAS, fwhm
+
+WORST_MEAN = 1.5  # largest chi^2 per pixel of an image that is explained
 
 
 class ScenePosterior(Posterior):
@@ -39,6 +42,8 @@ class ScenePosterior(Posterior):
         Standard deviation of the prior of each amplitude (K,); amplitudes of light are known to be positive.
     prior
         Prior of the parameters.
+    together
+        Number of pixels that count as one in ``variance``, see :mod:`lensvit.observations.noise_model`.
     quasars
         As of :class:`lensvit.inference.posterior.Posterior`.
     """
@@ -50,12 +55,21 @@ class ScenePosterior(Posterior):
         variance: Tensor,
         scale: Tensor,
         prior: LogPrior,
+        together: float = 1.0,
         quasars: QuasarSolver | None = None,
     ) -> None:
         self.parts, self.data, self.noise, self.scale = parts, data[None], variance, scale
+        self.together = together
         self.prior, self.max_images, self.table = prior, parts.structure.most_images, parts.structure.table
         self.quasars = quasars or solve_quasar_images
+        self.magnified = not parts.structure.quasar_fluxes
         self.renderer = parts  # type: ignore[assignment]  # the images of this posterior are parts
+
+    @property
+    def width(self) -> float:
+        """Width of the PSF of the first exposure, as a standard deviation [arcsec]."""
+        exposure = self.parts.exposures[0]
+        return fwhm(exposure.native_kernel, exposure.pixel_scale) / FWHM_IN_SIGMAS
 
     @property
     def nothing(self) -> Tensor:
@@ -65,7 +79,9 @@ class ScenePosterior(Posterior):
     def near(self, coordinates: Tensor, row: int = 0) -> ScenePosterior:
         """The same posterior, whose quasar images are followed from those at coordinates (m, P)."""
         reference = to_parameters(coordinates)[:, : len(NAMES)]
-        return ScenePosterior(self.parts, self.data[0], self.noise, self.scale, self.prior, Follower(reference))
+        return ScenePosterior(
+            self.parts, self.data[0], self.noise, self.scale, self.prior, self.together, Follower(reference)
+        )
 
     def likelihood(self, rows: Tensor, model_error: float = 0.0) -> LinearLikelihood:  # type: ignore[override]
         """The likelihood, with a further error of the model image relative to the data."""
@@ -94,6 +110,12 @@ class ScenePosterior(Posterior):
             found.append(likelihood.equations(one.images, by))
         whole = Equations(*(torch.cat(part) for part in zip(*found, strict=True)))
         return by_coordinates(whole + self.prior.equations(parameters), parameters)
+
+    def _goodness(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """chi^2 per pixel of parts (g, K, N), and whether it is what the errors of the model lead to expect, (g,)."""
+        squares = self.likelihood(rows).residuals(images).square().sum(1) * self.together
+        mean = squares / int(self.noise.isfinite().sum())
+        return mean, mean < WORST_MEAN
 
     def solution(self, coordinates: Tensor) -> tuple[Tensor, Solution]:
         """The parts (K, N) at coordinates (P,), and their amplitudes."""

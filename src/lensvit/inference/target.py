@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lensvit.inference.chart import Chart, Features
 from lensvit.inference.coordinates import ANGLE, SIZE, to_parameters
-from lensvit.inference.goodness import explained
 from lensvit.inference.likelihood import covariance
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import KNOWN, LogPrior
@@ -20,7 +19,7 @@ from lensvit.inference.search import climb
 from lensvit.lensing.observed import noisy_images
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import LensModel, full_priors
-from lensvit.psf.kernel import FWHM_IN_SIGMAS, fwhm
+from lensvit.parameters import NAMES
 
 AT_ONCE = 16  # images at a time, so that they and their noise stay in the cache
 CLIMB = 20  # most steps of a search that starts far out
@@ -90,7 +89,7 @@ class LensTarget(FreeCoordinates):
 
     def explained(self, values: np.ndarray) -> tuple[float, bool]:
         """The chi^2 a pixel at free coordinates (d,), and whether the image there explains the data."""
-        mean, good = explained(self.posterior, self.coordinates(values[None]), ONLY_SYSTEM)
+        mean, good = self.posterior.explained(self.coordinates(values[None]), ONLY_SYSTEM)
         return float(mean), bool(good)
 
 
@@ -140,10 +139,9 @@ class SampledLens(LensTarget):
         """Positions and log fluxes of the quasar's images as functions of free coordinates, in units of their errors.
 
         An image of the magnification m is known in proportion to the root of m, in position as to the width of the
-        PSF, in log flux as to 1. A place has features if it has all images of the maximum (d,).
+        PSF, in log flux as to 1, or not at all where fluxes are free. A place has features if it has all images of the maximum (d,).
         """
-        renderer = self.posterior.renderer
-        width = fwhm(renderer.kernel, renderer.pixel_scale) / FWHM_IN_SIGMAS
+        width = self.posterior.width if self.posterior.magnified else 0.0
         here, size, _ = self._images(mean[None])
         present = size[0] != 0
         here, size = here[:, present], size[:, present]
@@ -165,7 +163,7 @@ class SampledLens(LensTarget):
 
     def _images(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, magnifications and success of the quasar's images, as of a solver of the lens equation."""
-        parameters = to_parameters(self.coordinates(places))
+        parameters = to_parameters(self.coordinates(places))[:, : len(NAMES)]
         found = self.posterior.quasars(parameters, self.posterior.max_images)
         position, magnification, solved = (part.numpy() for part in found)
         return position, magnification, solved
@@ -184,7 +182,7 @@ class SampledLens(LensTarget):
         rows = ONLY_SYSTEM.expand(len(places))
         fit = climb(self.whole, self.coordinates(places), rows, CLIMB)
         self.calls += int(fit.iterations.sum()) * (1 + places.shape[1])
-        good = fit.at_maximum() & explained(self.whole, fit.coordinates, rows)[1]
+        good = fit.at_maximum() & self.whole.explained(fit.coordinates, rows)[1]
         found = self._charts(self.values(fit.coordinates[good]), fit.information[good])
         return [chart.bent(self.features(chart.mean)) for chart in found]
 

@@ -291,6 +291,28 @@ def source_derivatives(
     return of["source_amp"] * source.value, by
 
 
+def source_light(law: PowerLaw, of: Mapping[str, Tensor], position: Tensor, epsilon: Tensor) -> Tensor:
+    """Light (B, P) of the lensed source galaxy before the PSF, as of :func:`source_derivatives`.
+
+    Parameters
+    ----------
+    law
+        The B lenses; their derivatives are not needed.
+    of
+        As of :func:`source_derivatives`.
+    position
+        (1, P) positions of the pixels, complex [arcsec].
+    epsilon
+        Ellipticity of the source, e1 + i e2, (B, 1).
+    """
+    shear = law.shear_size * law.shear_turn
+    bent = law.mass_deflection(position - law.center) + shear * position.conj()
+    offset = position - bent - torch.complex(of["source_x"], of["source_y"])
+    flat = offset - epsilon * offset.conj()
+    square = (flat.real**2 + flat.imag**2) / (1 - epsilon.abs() ** 2)
+    return of["source_amp"] * _sersic(square, of["source_R_sersic"], of["source_n_sersic"]).value
+
+
 def lens_derivatives(of: Mapping[str, Tensor], position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Light of the lens galaxy before the PSF, and its derivatives by the parameters that it depends on.
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from lensvit.lensing.convolution import Convolution
-from lensvit.lensing.galaxies import lens_derivatives, source_derivatives
-from lensvit.lensing.power_law import PowerLaw
+from lensvit.lensing.galaxies import lens_derivatives, source_derivatives, source_light
+from lensvit.lensing.power_law import MASS, PowerLaw
 from lensvit.lensing.spline_points import SplinePoints
-from lensvit.lensing.structure import LENS_SHAPE, Structure
+from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, SOURCE_SHAPE, Structure
 from lensvit.parameters import NAMES
 
 TOLERANCE = 1e-9  # relative error of the deflection at pixels
@@ -157,8 +157,9 @@ class Parts:
     The ``parameters`` of the methods are float64 (B, P) in the order of ``structure.names``. Quasar images are
     ``positions`` (B, M, 2) [arcsec] and ``magnification`` (B, M), 0 for an absent one.
 
-    The parts are those of ``structure.parts``, with a sky for each exposure, and, where there is an error of positions,
-    the derivatives of each quasar image of flux 1 by x and by y [1/arcsec], one image after the other.
+    The parts are the galaxies of the structure, its images of the quasar, a sky for each exposure if there is one, and,
+    where there is an error of positions, the derivatives of each quasar image of flux 1 by x and by y [1/arcsec], one
+    image after the other.
 
     Parameters
     ----------
@@ -166,18 +167,39 @@ class Parts:
         Where the scene is seen.
     structure
         What it is made of.
+
+    Attributes
+    ----------
+    galaxies, quasars, skies, shifts : slice
+        Where these are among the parts.
+    light : Tensor
+        (K,) whether the amplitude of a part cannot be negative.
+    pixels : list of int
+        Pixels of each exposure, of N in all.
     """
 
     def __init__(self, exposures: Sequence[Exposure], structure: Structure) -> None:
         self.exposures, self.structure = tuple(exposures), structure
         self.views = [_View(exposure) for exposure in exposures]
         self.pixels = [view.exposure.pixels**2 for view in self.views]
-        self.skies = len(self.views) * structure.sky
-        self.shifts = 2 * structure.most_images * (structure.position_error > 0)
-        quasars = structure.most_images if structure.quasar_fluxes else 1
-        self.first_shift = 2 + quasars + self.skies
-        self.count = self.first_shift + self.shifts
-        self.light = torch.arange(self.count) < 2 + quasars  # the parts whose amplitudes cannot be negative
+        counts = (
+            len(structure.galaxies),
+            len(structure.quasars),
+            len(self.views) * structure.sky,
+            2 * structure.most_images * (structure.position_error > 0),
+        )
+        ends = np.cumsum(counts).tolist()
+        self.count = ends[-1]
+        self.galaxies, self.quasars, self.skies, self.shifts = map(slice, [0, *ends[:-1]], ends)
+        self.light = torch.arange(self.count) < self.quasars.stop
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the parts."""
+        skies = [f"sky_{number + 1}" for number in range(self.skies.stop - self.skies.start)]
+        shifted = range((self.shifts.stop - self.shifts.start) // 2)
+        shifts = [f"shift_{axis}_{number + 1}" for number in shifted for axis in "xy"]
+        return [*self.structure.galaxies, *self.structure.quasars, *skies, *shifts]
 
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, K, N) of the K parts in all N pixels."""
@@ -194,7 +216,8 @@ class Parts:
         """Name of a parameter, or of an amplitude, to its value (1, 1)."""
         of = dict(zip(self.structure.names, parameters[None, :, None].unbind(1), strict=True))
         one, nothing = torch.ones_like(of["theta_E"]), torch.zeros_like(of["theta_E"])
-        return {"source_e1": nothing, "source_e2": nothing, "source_amp": one, "lens_amp": one} | of
+        without = dict.fromkeys((*SOURCE_SHAPE, *HOST_OFFSET), nothing)
+        return without | dict.fromkeys(("source_amp", "lens_amp"), one) | of
 
     def _lens(self, of: dict[str, Tensor], position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Light (1, Q) of the lens galaxy, and its derivatives by the parameters that it has."""
@@ -204,22 +227,44 @@ class Parts:
             own = dict(zip(LENS_SHAPE, ("center_x", "center_y", "e1", "e2"), strict=True))
             light, by = lens_derivatives(of | {mass: of[name] for name, mass in own.items()}, position)
             by = {name: by[own.get(name, name)] for name in (*own, "R_sersic", "n_sersic")}
-        return light, {name: slope for name, slope in by.items() if name in self.structure.names}
+        return light, self._known(by)
 
-    def _source(self, law: PowerLaw, of: dict[str, Tensor], position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Light (1, Q) of the source galaxy, and its derivatives by the parameters that it has."""
-        epsilon = torch.complex(of["source_e1"], of["source_e2"])
-        light, by = source_derivatives(law, of, position, epsilon, 1 - epsilon.abs() ** 2)
-        return light, {name: slope for name, slope in by.items() if name in self.structure.names}
+    def _sources(self, of: dict[str, Tensor]) -> list[tuple[dict[str, Tensor], Tensor]]:
+        """The source galaxy and its bulge: parameters as the source has them, and ellipticities (1, 1)."""
+        host = of | {"source_x": of["source_x"] + of["host_x"], "source_y": of["source_y"] + of["host_y"]}
+        sources = [(host, torch.complex(of["source_e1"], of["source_e2"]))]
+        if self.structure.bulge:
+            index = torch.full_like(of["theta_E"], BULGE_INDEX)
+            bulge = of | {"source_R_sersic": of["bulge_R_sersic"], "source_n_sersic": index}
+            sources.append((bulge, torch.zeros_like(sources[0][1])))
+        return sources
+
+    def _lights(self, law: PowerLaw, of: dict[str, Tensor], position: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
+        """Light (1, Q) of each galaxy, and its derivatives by the parameters that it has."""
+        result = [self._lens(of, position)]
+        for number, (source, epsilon) in enumerate(self._sources(of)):
+            light, by = source_derivatives(law, source, position, epsilon, 1 - epsilon.abs() ** 2)
+            if number == 0:
+                by |= {"host_x": by["source_x"], "host_y": by["source_y"]}
+            else:
+                by = {name: by[name] for name in (*MASS, "source_x", "source_y")} | {
+                    "bulge_R_sersic": by["source_R_sersic"]
+                }
+            result.append((light, self._known(by)))
+        return result
+
+    def _known(self, by: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The derivatives by parameters of this structure."""
+        return {name: slope for name, slope in by.items() if name in self.structure.names}
 
     def _images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
-        of, law = self._columns(parameters), PowerLaw(parameters[None], TOLERANCE)
+        of, law = self._columns(parameters), PowerLaw(parameters[None], TOLERANCE, slopes=False)
         result = torch.zeros(self.count, sum(self.pixels), dtype=torch.float64)
         for view, block in zip(self.views, result.split(self.pixels, 1), strict=True):
             position = view.samples.position[None]
-            light = torch.cat([self._lens(of, position)[0], self._source(law, of, position)[0]])
-            block[:2] = view.galaxies(light)
-            quasars = view.quasars(positions, slopes=self.shifts > 0)
+            lights = [source_light(law, source, position, epsilon) for source, epsilon in self._sources(of)]
+            block[self.galaxies] = view.galaxies(torch.cat([self._lens(of, position)[0], *lights]))
+            quasars = view.quasars(positions, slopes=self.shifts.stop > self.shifts.start)
             self._add_quasars(block, quasars, magnification)
         self._add_skies(result)
         return result
@@ -228,19 +273,17 @@ class Parts:
         """Put images of the quasar, of their flux 1, into their parts of one exposure."""
         present = (magnification != 0).double()[:, None]
         if self.structure.quasar_fluxes:
-            block[2 : 2 + len(quasars)] = present * quasars[:, 0]
+            block[self.quasars] = present * quasars[:, 0]
         else:
-            block[2] = magnification.abs() @ quasars[:, 0]
-        if self.shifts:
-            block[self.first_shift : self.first_shift + 2 * len(quasars)] = (present[..., None] * quasars[:, 1:3]).flatten(0, 1)
+            block[self.quasars] = magnification.abs()[None] @ quasars[:, 0]
+        if self.shifts.stop > self.shifts.start:
+            block[self.shifts] = (present[..., None] * quasars[:, 1:3]).flatten(0, 1)
 
     def _add_skies(self, result: Tensor) -> None:
         """Put the sky of each exposure into its part."""
-        start = 0
-        for number, count in enumerate(self.pixels):
-            if self.skies:
-                result[self.first_shift - self.skies + number, start : start + count] = 1.0
-            start += count
+        if self.structure.sky:
+            for row, block in zip(result[self.skies], _starts(self.pixels), strict=True):
+                row[block] = 1.0
 
     def _jacobian(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor]:
         of, law = self._columns(parameters), PowerLaw(parameters[None], TOLERANCE)
@@ -250,8 +293,7 @@ class Parts:
         moved, brightened = self._moving(parameters, positions, magnification)
         blocks = zip(self.views, image.split(self.pixels, 1), slopes.split(self.pixels, 2), strict=True)
         for view, block, by in blocks:
-            position = view.samples.position[None]
-            for part, (light, lights) in enumerate((self._lens(of, position), self._source(law, of, position))):
+            for part, (light, lights) in enumerate(self._lights(law, of, view.samples.position[None])):
                 images = view.galaxies(torch.cat([light, *lights.values()]))
                 block[part] = images[0]
                 by[[names.index(name) for name in lights], part] = images[1:]
@@ -275,13 +317,18 @@ class Parts:
         """Put derivatives of the quasar's images by the 14 parameters into their parts of one exposure."""
         value, x, y, xx, xy, yy = quasars.unbind(1)  # (M, N) each
         along, up = moved.real.mT[..., None], moved.imag.mT[..., None]  # (14, M, 1)
-        lensed = slice(0, len(NAMES))
+        lensed, first, last = slice(0, len(NAMES)), self.shifts.start, self.shifts.stop
         if self.structure.quasar_fluxes:
-            by[lensed, 2 : 2 + len(value)] = along * x + up * y
+            by[lensed, self.quasars] = along * x + up * y
         else:
             size = magnification.abs()[:, None]
-            by[lensed, 2] = ((along * x + up * y + brightened.mT[..., None] * value) * size).sum(1)
-        if self.shifts:
-            first = self.first_shift
-            by[lensed, first : first + 2 * len(value) : 2] = along * xx + up * xy
-            by[lensed, first + 1 : first + 2 * len(value) : 2] = along * xy + up * yy
+            by[lensed, self.quasars.start] = ((along * x + up * y + brightened.mT[..., None] * value) * size).sum(1)
+        if last > first:
+            by[lensed, first:last:2] = along * xx + up * xy
+            by[lensed, first + 1 : last : 2] = along * xy + up * yy
+
+
+def _starts(pixels: Sequence[int]) -> list[slice]:
+    """Where the pixels of each exposure are among those of all."""
+    ends = np.cumsum(pixels).tolist()
+    return list(map(slice, [0, *ends[:-1]], ends))

@@ -13,7 +13,9 @@ from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Parameter
 
 LENS_SHAPE = ("light_x", "light_y", "light_e1", "light_e2")
 SOURCE_SHAPE = ("source_e1", "source_e2")
-LENS, SOURCE, QUASAR, SKY = "lens", "source", "quasar", "sky"
+HOST_OFFSET = ("host_x", "host_y")
+BULGE = ("bulge_R_sersic",)
+BULGE_INDEX = 1.5  # Sérsic index of a bulge: a steeper one can hardly be told from the quasar in it
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,15 @@ class Structure:
         Whether the lens galaxy's light has its own centre and ellipticity; otherwise they are those of its mass.
     source_shape
         Whether the ellipticity of the source galaxy is a parameter; otherwise the source is round.
+    host_offset
+        Whether the source galaxy has its centre elsewhere than the quasar.
+    bulge
+        Whether the source galaxy has a round bulge around the quasar, with a Sérsic index of :data:`BULGE_INDEX`.
     quasar_fluxes
         Whether each image of the quasar has its own flux, as microlensing and dust make it; otherwise their fluxes
         are the magnifications times one flux.
     sky
-        Whether the image has a constant background of its own.
+        Whether each exposure has a constant background of its own.
     most_images
         Most images of the quasar, the brightest.
     position_error
@@ -40,6 +46,8 @@ class Structure:
 
     lens_shape: bool = True
     source_shape: bool = True
+    host_offset: bool = True
+    bulge: bool = True
     quasar_fluxes: bool = True
     sky: bool = True
     most_images: int = 4
@@ -48,7 +56,13 @@ class Structure:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters that are not linear: those of every lens, then the others."""
-        return NAMES + LENS_SHAPE * self.lens_shape + SOURCE_SHAPE * self.source_shape
+        return (
+            *NAMES,
+            *(LENS_SHAPE if self.lens_shape else ()),
+            *(SOURCE_SHAPE if self.source_shape else ()),
+            *(HOST_OFFSET if self.host_offset else ()),
+            *(BULGE if self.bulge else ()),
+        )
 
     @cached_property
     def table(self) -> tuple[Parameter, ...]:
@@ -57,11 +71,11 @@ class Structure:
         return tuple(rows[name] for name in self.names)
 
     @cached_property
-    def parts(self) -> tuple[str, ...]:
-        """The parts whose amplitudes are free, apart from shifts of the quasar's images.
+    def galaxies(self) -> tuple[str, ...]:
+        """Names of the parts that are galaxies, whose amplitudes are lenstronomy's [counts/s/arcsec^2]."""
+        return ("lens", "source", *(["bulge"] if self.bulge else []))
 
-        Amplitudes of galaxies are lenstronomy's [counts/s/arcsec^2], those of quasar images fluxes [counts/s], and that
-        of the sky its brightness [counts/s per pixel].
-        """
-        quasars = [f"{QUASAR}_{number + 1}" for number in range(self.most_images)] if self.quasar_fluxes else [QUASAR]
-        return (LENS, SOURCE, *quasars, *[SKY] * self.sky)
+    @cached_property
+    def quasars(self) -> tuple[str, ...]:
+        """Names of the parts that are images of the quasar, whose amplitudes are fluxes [counts/s]."""
+        return tuple(f"image_{number + 1}" for number in range(self.most_images)) if self.quasar_fluxes else ("quasar",)

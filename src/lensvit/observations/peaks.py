@@ -126,7 +126,25 @@ class _Finder:
         return np.tensordot(found[:, 2], images, 1)
 
     def fit(self, start: np.ndarray) -> np.ndarray | None:
-        """Sources (M, 3) fitted with a plane of brightness under each; None if one moves too far or becomes dark."""
+        """Sources (M, 3), the last of which is new, fitted with a plane of brightness under each.
+
+        Those that lie so far away that the new one does not reach them stay as they are.
+
+        Returns
+        -------
+        np.ndarray or None
+            The sources; None if one moves too far or becomes dark.
+        """
+        touching = np.hypot(*(start[:, :2] - start[-1, :2]).T) <= 2 * self.radius
+        part = self._fit(start[touching], self._model(start[~touching]))
+        if part is None:
+            return None
+        result = start.copy()
+        result[touching] = part
+        return result
+
+    def _fit(self, start: np.ndarray, others: np.ndarray) -> np.ndarray | None:
+        """The sources (M, 3) of an image (ny, nx) with others whose light is known."""
         rows, columns = np.indices(self.image.shape)
         distance = np.stack([np.hypot(columns - x, rows - y) for x, y, _ in start])
         used = (distance.min(0) <= self.radius) & self.used
@@ -140,10 +158,8 @@ class _Finder:
             images = self.points.images(torch.as_tensor(value[:, :2])).numpy()[:, :3][:, :, used]  # (M, 3, P)
             model = np.tensordot(value[:, 2], images[:, 0], 1)
             weight = 1 / np.sqrt(self.variance[used] + (PSF_ERROR * model) ** 2)
-            slopes = np.concatenate(
-                [images[:, 0], images[:, 1] * value[:, 2:], images[:, 2] * value[:, 2:], planes]
-            )
-            rest = self.image[used] - model
+            slopes = np.concatenate([images[:, 0], images[:, 1] * value[:, 2:], images[:, 2] * value[:, 2:], planes])
+            rest = (self.image - others)[used] - model
             step = np.linalg.lstsq((slopes * weight).T, rest * weight, rcond=None)[0][: 3 * len(value)]
             flux, across, up = step.reshape(3, -1)
             length = np.hypot(across, up)

@@ -11,7 +11,6 @@ from lensvit.chapters.refine import claims
 from lensvit.chapters.refine import compute as stage
 from lensvit.chapters.refine.table import refined_table
 from lensvit.inference.coordinates import start_from
-from lensvit.inference.goodness import explained
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.search import climb
 from lensvit.io.shards import merge_shards
@@ -30,7 +29,7 @@ def test_a_climb_ends_where_the_posterior_is_largest(space_camera):
     rows = torch.arange(len(density))
     truth = start_from(parameter_tensor(space_camera[2]))
     fit = climb(density, truth + 1e-3 * PRIOR.sd.clamp_max(1), rows, 60)
-    assert fit.at_maximum().all() and explained(density, fit.coordinates, rows)[1].all()
+    assert fit.at_maximum().all() and density.explained(fit.coordinates, rows)[1].all()
     assert (fit.density >= density.log_density(truth, rows)).all()
     spread = stage.covariances(density, fit.coordinates)
     for index in range(14):

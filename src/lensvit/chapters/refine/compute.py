@@ -21,7 +21,6 @@ from lensvit.chapters.grouping import by_chunk
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.chapters.sharing import Share
 from lensvit.inference.coordinates import COORDINATES, start_from
-from lensvit.inference.goodness import explained
 from lensvit.inference.likelihood import Equations, covariance
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import LogPrior
@@ -296,7 +295,7 @@ class _Search:
 
     def _keep(self, rows: Tensor, fit: Fit) -> None:
         """Keep the fits that are better than the earlier ones: those that have converged, or are more probable."""
-        chi_square, good = explained(self.posterior, fit.coordinates, rows)
+        chi_square, good = self.posterior.explained(fit.coordinates, rows)
         top = fit.at_maximum()
         better = (good & top) | (fit.density > self.density[rows])
         place = rows[better]

@@ -24,7 +24,6 @@ from lensvit.chapters.grouping import by_psf
 from lensvit.chapters.shift.settings import ShiftSettings
 from lensvit.errors import LensvitError
 from lensvit.inference.coordinates import COORDINATES
-from lensvit.inference.goodness import explained
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.quasar_match import bounded
@@ -193,7 +192,7 @@ class ResidualScorer:
         posterior = Posterior(self.renderer, data, sigma, exposure, prior, self.settings.scene.max_images)
         start = self._start(posterior, prior)
         fit = climb(posterior, start, torch.zeros(1, dtype=torch.long), STEPS, (MODEL_ERROR,))
-        return float(explained(posterior, fit.coordinates, torch.zeros(1, dtype=torch.long))[0])
+        return float(posterior.explained(fit.coordinates, torch.zeros(1, dtype=torch.long))[0])
 
     def _start(self, posterior: Posterior, prior: LogPrior) -> Tensor:
         """Coordinates (1, 14) of a lens with the held targets whose images are most like the observed ones."""

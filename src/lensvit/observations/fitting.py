@@ -1,0 +1,361 @@
+"""The fit of a scene to the images of a real lens: starts, maxima, errors of the model, and the exact posterior."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensvit.errors import LensvitError
+from lensvit.inference.coordinates import to_parameters
+from lensvit.inference.importance import ImportanceSample, sample
+from lensvit.inference.prior import LogPrior
+from lensvit.inference.scene_posterior import ScenePosterior
+from lensvit.inference.search import Fit, climb
+from lensvit.inference.settings import ImportanceSettings
+from lensvit.inference.target import SampledLens
+from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.spline_points import SplinePoints
+from lensvit.lensing.structure import Structure
+from lensvit.observations.noise_model import Errors, Light, estimate
+from lensvit.observations.observation import Observation, ObservedImage
+from lensvit.observations.peaks import PSF_ERROR, Peaks, find_peaks
+from lensvit.observations.start import Hypothesis, galaxy_center, hypotheses
+from lensvit.observations.survey import CENTER_ERROR, UNSEEN_CENTER, survey_priors
+from lensvit.parameters import Parameter, Prior
+
+ONLY = torch.zeros(1, dtype=torch.long)
+POSITION_ERROR = 0.003  # of quasar images about those of the lens equation [arcsec]
+ROUNDS = 3  # fits, each with the errors that the one before leaves
+MODEL_ERRORS = (0.3, 0.0)  # of the first fit; see lensvit.inference.likelihood.Likelihood
+ITERATIONS = 40  # most steps of a search
+CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
+FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
+TRIED = 2  # hypotheses that are fitted to the whole image
+
+
+class Round(NamedTuple):
+    """One fit of all rounds.
+
+    Parameters
+    ----------
+    fit
+        Where the search ended.
+    errors
+        The errors of the model that it was made with.
+    """
+
+    fit: Fit
+    errors: Errors
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneFit:
+    """The most probable scene of an observation.
+
+    Parameters
+    ----------
+    observation
+        What was fitted.
+    posterior
+        The posterior of the scene, with the errors of its last round.
+    prior
+        Priors by parameter.
+    hypothesis
+        What the peaks are taken for.
+    peaks
+        All peaks.
+    rounds
+        All fits, the last one counts.
+    lights
+        What the errors of the model stand on, for each image.
+    """
+
+    observation: Observation
+    posterior: ScenePosterior
+    prior: Mapping[str, Prior]
+    hypothesis: Hypothesis
+    peaks: Peaks
+    rounds: tuple[Round, ...]
+    lights: tuple[Light, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return self.posterior.parts.structure.names
+
+    @property
+    def coordinates(self) -> Tensor:
+        """Coordinates (P,) of the maximum."""
+        return self.rounds[-1].fit.coordinates[0]
+
+    @property
+    def errors(self) -> Errors:
+        """The errors of the model."""
+        return self.rounds[-1].errors
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters at the maximum."""
+        return dict(zip(self.names, to_parameters(self.coordinates[None])[0].tolist(), strict=True))
+
+
+def fit_scene(
+    observation: Observation,
+    structure: Structure | None = None,
+    priors: Mapping[str, Prior] | None = None,
+    seed: int = 0,
+    images: int | None = None,
+) -> SceneFit:
+    """Find the most probable scene of an observation, from what its first image shows.
+
+    Parameters
+    ----------
+    observation
+        The images of a lens.
+    structure
+        What the scene is made of; a power law with shear, elliptical galaxies of their own, and a bulge by default.
+    priors
+        Priors that stand instead of those of :mod:`lensvit.observations.survey`, by parameter.
+    seed
+        Seed of the starts.
+    images
+        How many images the quasar has, if this is known; else four, three or two, whatever explains the image.
+
+    Raises
+    ------
+    LensvitError
+        If there are no two point-like peaks that may be images of a quasar.
+    """
+    structure = structure or Structure(position_error=POSITION_ERROR)
+    first = observation.images[0]
+    peaks = find_peaks(first.data, first.variance, first.exposure())
+    if len(peaks.flux) < 2:
+        raise LensvitError(
+            f"{observation.name}: {len(peaks.flux) or 'no'} point-like peak{'' if len(peaks.flux) == 1 else 's'} found, "
+            "and a lensed quasar has two images at least: check that the PSF is that of the image"
+        )
+    changes = priors or {}
+
+    def known(center: np.ndarray, seen: bool, reach: float) -> dict[str, Prior]:
+        return survey_priors(center, CENTER_ERROR if seen else UNSEEN_CENTER * reach, changes)
+
+    def prior(center: np.ndarray, seen: bool, reach: float) -> LogPrior:
+        return LogPrior(known(center, seen, reach), names=structure.names, limits=_limits(structure))
+
+    exposure = first.exposure()
+    pointlike = _quasars(exposure, peaks.position)
+
+    def galaxy(chosen: list[int]) -> np.ndarray | None:
+        rest = first.data - np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
+        error = PSF_ERROR * np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
+        return galaxy_center(rest, first.variance + error**2, exposure, peaks.position[chosen])
+
+    some = hypotheses(peaks, galaxy, prior, seed, images)
+    if not some:
+        raise LensvitError(
+            f"{observation.name}: no choice of the {len(peaks.flux)} point-like peaks can be the images of one quasar "
+            "behind one galaxy"
+        )
+    fits = []
+    for hypothesis in some[:TRIED]:
+        reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
+        chosen = known(hypothesis.center, hypothesis.seen, reach)
+        fits.append(_fitted(observation, structure, chosen, hypothesis, peaks))
+        if fits[-1].rounds[-1].fit.at_maximum().all() and len(hypothesis.fluxes) > 2:
+            break
+    return max(fits, key=lambda fit: float(fit.rounds[-1].fit.density))
+
+
+def _limits(structure: Structure) -> list[Parameter]:
+    """The parameters whose priors end where no image can be computed, and that fits of galaxies run into."""
+    return [row for row in structure.table if row.name not in ("gamma_ext", "psi_ext")]
+
+
+def _fitted(
+    observation: Observation,
+    structure: Structure,
+    prior: Mapping[str, Prior],
+    hypothesis: Hypothesis,
+    peaks: Peaks,
+) -> SceneFit:
+    """The most probable scene of one hypothesis."""
+    work = _Rounds(observation, structure, prior, hypothesis)
+    rounds = work.run()
+    return SceneFit(
+        observation, work.posterior, prior, hypothesis, peaks, tuple(rounds), tuple(work.lights)
+    )
+
+
+class _Rounds:
+    """Fits of one hypothesis, each with the errors of the model that the one before leaves."""
+
+    def __init__(
+        self,
+        observation: Observation,
+        structure: Structure,
+        prior: Mapping[str, Prior],
+        hypothesis: Hypothesis,
+    ) -> None:
+        self.images, self.hypothesis = observation.images, hypothesis
+        cusps = np.vstack([hypothesis.positions, hypothesis.center])
+        self.exposures = [
+            dataclasses.replace(
+                image.exposure(), cusps=cusps, cusp_radius=CUSPS,
+                cusp_supersampling=SAMPLES if image.oversampling == 1 else 1,
+            )
+            for image in self.images
+        ]  # fmt: skip
+        self.parts = Parts(self.exposures, structure)
+        self.prior = LogPrior(prior, names=structure.names, limits=_limits(structure))
+        self.data = torch.as_tensor(np.concatenate([image.data.ravel() for image in self.images]))
+        self.fluxes = hypothesis.fluxes
+        self.kernels = [_quasars(exposure, hypothesis.positions) for exposure in self.exposures]
+        self.given = [
+            _given(image, exposure, hypothesis.positions)
+            for image, exposure in zip(self.images, self.exposures, strict=True)
+        ]
+        self.scale = torch.full((self.parts.count,), FLAT * float(self.fluxes.max()), dtype=torch.float64)
+        shifts = self.parts.shifts
+        if shifts.stop > shifts.start:
+            # to which model image a flux belongs is not known before the fit: all have the middle one's
+            self.scale[shifts] = structure.position_error * float(np.median(self.fluxes))
+        self.lights = [
+            self._light(number, np.clip(image.data - self._quasar_light(number), 0, None))
+            for number, image in enumerate(self.images)
+        ]
+        self.posterior = self._posterior(Errors())
+
+    def run(self) -> list[Round]:
+        """All rounds."""
+        errors, start, rounds = Errors(), self.hypothesis.coordinates[:1], list[Round]()
+        for number in range(ROUNDS):
+            self.posterior = self._posterior(errors)
+            fit = climb(self.posterior, start, ONLY, ITERATIONS, MODEL_ERRORS if number == 0 else (0.0,))
+            rounds.append(Round(fit, errors))
+            if not torch.isfinite(fit.density).all():
+                break
+            start = fit.coordinates
+            if number < ROUNDS - 1:
+                errors = self._update(fit.coordinates[0], errors)
+        return rounds
+
+    def _update(self, coordinates: Tensor, errors: Errors) -> Errors:
+        """The errors that a fit leaves; fluxes and light of galaxies are those of the fit from here on."""
+        part, solution = self.posterior.solution(coordinates)
+        amplitudes = solution.amplitudes
+        rest = (self.data - amplitudes @ part).numpy()
+        galaxies = (amplitudes[self.parts.galaxies] @ part[self.parts.galaxies]).numpy()
+        quasars = part[self.parts.quasars] * amplitudes[self.parts.quasars, None]
+        residuals, ends = [], np.cumsum([0, *self.parts.pixels])
+        for number, image in enumerate(self.images):
+            block, shape = slice(ends[number], ends[number + 1]), image.data.shape
+            residuals.append(rest[block].reshape(shape))
+            squares = quasars[:, block].numpy().reshape(-1, *shape) ** 2
+            light = self._light(number, galaxies[block].reshape(shape))
+            self.lights[number] = light._replace(quasars=squares.sum(0))
+        return estimate(residuals, self.lights, errors)
+
+    def _quasar_light(self, number: int) -> np.ndarray:
+        return np.tensordot(self.fluxes, self.kernels[number], 1)
+
+    def _light(self, number: int, galaxies: np.ndarray) -> Light:
+        """What the errors of one image stand on."""
+        noise = self.images[number].variance + np.tensordot(self.fluxes**2, self.given[number], 1)
+        quasars = np.tensordot(self.fluxes**2, self.kernels[number] ** 2, 1)
+        return Light(noise, quasars, galaxies)
+
+    def _posterior(self, errors: Errors) -> ScenePosterior:
+        variance = np.concatenate([light.variance(errors).ravel() for light in self.lights])
+        return ScenePosterior(
+            self.parts, self.data, torch.as_tensor(variance), self.scale, self.prior, errors.together
+        )
+
+
+def _quasars(exposure: Exposure, positions: np.ndarray) -> np.ndarray:
+    """Images (M, n, n) of point sources of flux 1."""
+    points = SplinePoints(exposure.kernel, exposure.oversampling, exposure.pixels, exposure.degree)
+    return points.images(_pixel(exposure, positions), slopes=False)[:, 0].numpy()
+
+
+def _given(image: ObservedImage, exposure: Exposure, positions: np.ndarray) -> np.ndarray:
+    """The given variances (M, n, n) of the PSF at point sources of flux 1."""
+    if image.psf_variance is None:
+        return np.zeros((len(positions), *image.data.shape))
+    points = SplinePoints(image.psf_variance, 1, exposure.pixels, 1)
+    return points.images(_pixel(exposure, positions), slopes=False)[:, 0].numpy()
+
+
+def _pixel(exposure: Exposure, positions: np.ndarray) -> Tensor:
+    """Column and row (M, 2) of positions (M, 2) [arcsec]."""
+    offset = (positions - np.array(exposure.center)) / exposure.pixel_scale
+    return torch.as_tensor(offset + (exposure.pixels - 1) / 2)
+
+
+class PosteriorSample(NamedTuple):
+    """Draws of the exact posterior of a scene.
+
+    Parameters
+    ----------
+    drawn
+        Weighted draws, and whether they are certified.
+    parameters
+        Parameters (S, P) of draws of equal weight.
+    amplitudes
+        Amplitudes (S, K) of their parts, drawn from what the image says of them.
+    seconds
+        How long it took [s].
+    """
+
+    drawn: ImportanceSample
+    parameters: np.ndarray
+    amplitudes: np.ndarray
+    seconds: float
+
+
+def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: int) -> PosteriorSample | None:
+    """Draw from the exact posterior of a fitted scene.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    settings
+        Size and budget of the sampling.
+    seed
+        Seed of the draws.
+    count
+        How many draws of equal weight are asked for.
+
+    Returns
+    -------
+    PosteriorSample or None
+        The draws; None where the posterior has no density around the maximum.
+    """
+    started, last = time.perf_counter(), fit.rounds[-1].fit
+    lens = SampledLens(fit.posterior, last.coordinates)
+    free = lens.free.numpy()
+    spread = torch.linalg.inv(last.information[0][free][:, free]).numpy()
+    chart = lens.chart(fit.coordinates.numpy()[free], spread)
+    drawn = sample(lens, [chart], settings, seed)
+    if drawn is None:
+        return None
+    random = np.random.default_rng([seed, 1])
+    places = drawn.resampled(count, random)
+    parameters, likelihood = lens.parameters(places), fit.posterior.likelihood(ONLY)
+    amplitudes = np.full((count, fit.posterior.parts.count), np.nan)
+    known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    for row, place in enumerate(places):
+        key = place.tobytes()
+        if key not in known:
+            models = lens.posterior.models(lens.coordinates(place[None]))
+            solution = likelihood.solve(models.images[0])
+            known[key] = solution.amplitudes.numpy(), np.linalg.cholesky(solution.covariance.numpy())
+        best, root = known[key]
+        amplitudes[row] = best + root @ random.standard_normal(len(best))
+    return PosteriorSample(drawn, parameters, amplitudes, time.perf_counter() - started)

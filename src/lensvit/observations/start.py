@@ -1,0 +1,164 @@
+"""Which peaks of an image are the quasar's, where the lens galaxy is, and lenses that explain it.
+
+Every choice of two to four of the brightest peaks may be the images of one quasar, and one of the other peaks the lens
+galaxy. Lenses are sought for each choice whose rays meet (:mod:`lensvit.inference.quasar_match`). Four images leave
+little freedom, so that a good match of four is believed before one of three, and that before one of two.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from lensvit.inference.prior import LogPrior
+from lensvit.inference.quasar_match import QuasarMatcher, bounded
+from lensvit.inference.starts import from_prior
+from lensvit.lensing.parts import Exposure
+from lensvit.observations.peaks import Peaks
+from lensvit.psf.kernel import fwhm
+
+MOST_PEAKS = {4: 6, 3: 5, 2: 4}  # the brightest, among which so many images are sought
+DRAWS = 16  # starts of a match
+WITH_DRAWS = 10  # the first so many parameters and coordinates that starts differ in: those of the mass
+ERROR = 0.005  # of positions in a match [arcsec]
+GOOD = {4: 25.0, 3: 12.0, 2: 50.0}  # largest chi^2 of a match with so many images that is believed
+UNSEEN = 6.0  # chi^2 that speaks against a lens galaxy elsewhere than where one is seen
+APART = 2.0  # least distance of the lens galaxy from images of the quasar [FWHM of the PSF]
+WIDER, STANDS_OUT = 3.0, 5.0  # what a galaxy is compared with [FWHM], and its least contrast [standard deviations]
+INSIDE = 0.8  # farthest distance of the lens galaxy from the middle of the images, in units of theirs
+
+
+class Hypothesis(NamedTuple):
+    """Which peaks are the images of the quasar, and lenses that explain them.
+
+    Parameters
+    ----------
+    positions
+        Positions (M, 2) of the images [arcsec].
+    fluxes
+        Their fluxes (M,) [counts/s].
+    center
+        Where the lens galaxy is, (2,) [arcsec].
+    seen
+        Whether a peak shows it there.
+    coordinates
+        Coordinates (K, P) of lenses, the best first.
+    cost
+        chi^2 of each, (K,).
+    """
+
+    positions: np.ndarray
+    fluxes: np.ndarray
+    center: np.ndarray
+    seen: bool
+    coordinates: Tensor
+    cost: Tensor
+
+
+def galaxy_center(rest: np.ndarray, variance: np.ndarray, exposure: Exposure, images: np.ndarray) -> np.ndarray | None:
+    """Where a galaxy is seen between images of a quasar, (2,) [arcsec]; None if none is.
+
+    What is left of an image without the quasar's images is smoothed to the width of the PSF, and the brightest place
+    between them is taken that stands out from its noise and from what lies around it.
+
+    Parameters
+    ----------
+    rest
+        Image (n, n) without the quasar's images [counts/s per pixel].
+    variance
+        Variance of its pixels, infinite where one does not count.
+    exposure
+        Its pixels.
+    images
+        Positions (M, 2) of the quasar's images [arcsec].
+    """
+    middle, width = images.mean(0), fwhm(exposure.native_kernel, 1.0)
+    reach = float(np.hypot(*(images - middle).T).max())
+    axis = (np.arange(exposure.pixels) - (exposure.pixels - 1) / 2) * exposure.pixel_scale
+    x, y = axis + exposure.center[0], (axis + exposure.center[1])[:, None]
+    counted = np.isfinite(variance)
+    near = np.min([np.hypot(x - one[0], y - one[1]) for one in images], 0) <= APART * width * exposure.pixel_scale
+    allowed = (np.hypot(x - middle[0], y - middle[1]) <= INSIDE * reach) & ~near & counted
+    if not allowed.any():
+        return None
+    light = ndimage.gaussian_filter(np.where(counted, rest, 0.0), width)
+    around = ndimage.gaussian_filter(np.where(counted, rest, 0.0), WIDER * width)
+    noise = np.sqrt(ndimage.gaussian_filter(np.where(counted, variance, 0.0), width / np.sqrt(2)) / (4 * np.pi * width**2))
+    contrast = np.where(allowed, light - around, -np.inf)
+    row, column = np.unravel_index(contrast.argmax(), contrast.shape)
+    if contrast[row, column] < STANDS_OUT * noise[row, column]:
+        return None
+    return np.array([x[column], y[row, 0]])
+
+
+def hypotheses(
+    peaks: Peaks,
+    galaxy: Callable[[list[int]], np.ndarray | None],
+    prior: Callable[[np.ndarray, bool, float], LogPrior],
+    seed: int,
+    images: int | None = None,
+) -> list[Hypothesis]:
+    """What the peaks may be, the most credible first; nothing if there are fewer than two.
+
+    Parameters
+    ----------
+    peaks
+        Peaks of an image.
+    galaxy
+        From the peaks that are images of the quasar to the place (2,) of a galaxy between them, None if there is none.
+    prior
+        From the place of the lens galaxy (2,), whether it is seen, and the largest distance of the images from their
+        middle [arcsec] to the prior of the scene.
+    seed
+        Seed of the starts.
+    images
+        How many images the quasar has, if this is known.
+    """
+    found = list[Hypothesis]()
+    for count in (4, 3, 2) if images is None else (images,):
+        some = list[Hypothesis]()
+        for chosen in map(list, itertools.combinations(range(min(len(peaks.flux), MOST_PEAKS[count])), count)):
+            center = galaxy(chosen)
+            for place in [None] if center is None else [center, None]:
+                some.append(_matched(peaks, chosen, place, prior, seed))
+        # among matches that are as good as it gets the brighter peaks are more likely the quasar's
+        some.sort(key=_badness)
+        good = [one for one in some if images is not None or float(one.cost[0]) <= GOOD[count]]
+        found += good[:2]
+        if good:
+            break
+    return found
+
+
+def _badness(one: Hypothesis) -> float:
+    """What is small for a credible hypothesis: chi^2, unless bright peaks are left out, or a galaxy that is seen."""
+    return float(one.cost[0]) - 2 * float(np.log(one.fluxes).sum()) + UNSEEN * (not one.seen)
+
+
+def _matched(
+    peaks: Peaks,
+    chosen: list[int],
+    place: np.ndarray | None,
+    prior: Callable[[np.ndarray, bool, float], LogPrior],
+    seed: int,
+) -> Hypothesis:
+    """Lenses that explain some peaks as the images of a quasar."""
+    positions, fluxes = peaks.position[chosen], peaks.flux[chosen]
+    middle = positions.mean(0)
+    reach = float(np.hypot(*(positions - middle).T).max())
+    seen = place is not None
+    center = middle if place is None else place
+    known = from_prior(prior(center, seen, reach))
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.cat([known.mean[None], known.draw(DRAWS - 1, generator)])
+    draws[:, WITH_DRAWS + 2 :] = known.mean[WITH_DRAWS + 2 :]
+    draws[:, 6:8] = known.mean[6:8]
+    draws[:, 0] = reach
+    matched = QuasarMatcher(torch.as_tensor(positions), None, ERROR).match(known, bounded(draws))
+    return Hypothesis(positions, fluxes, center, seen, matched.coordinates, matched.cost)

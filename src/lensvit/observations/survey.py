@@ -1,0 +1,57 @@
+"""Priors of lensed quasars as surveys have them, wide enough for what has been found so far.
+
+The sizes and indices of galaxies, shears and ellipticities span those of some thirty quads that were modelled with
+power laws (Shajib et al. 2019, MNRAS 483, 5649; Schmidt et al. 2023, MNRAS 518, 1260). The light of the lens galaxy and
+of the host lies where the image shows it, so that its priors stand around what was measured there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from lensvit.parameters import Prior, normal, uniform
+
+CENTER_ERROR = 0.05  # of the lens galaxy about its peak [arcsec]
+UNSEEN_CENTER = 0.25  # the same about the middle of the quasar's images, in units of their largest distance from it
+
+SURVEY = {
+    "theta_E": normal(1.2, 0.6),
+    "gamma": normal(2.0, 0.15),
+    "e1": normal(0.0, 0.1),
+    "e2": normal(0.0, 0.1),
+    "R_sersic": normal(1.0, 0.8),
+    "n_sersic": normal(4.0, 1.5),
+    "gamma_ext": Prior("rayleigh", sd=0.07),
+    "psi_ext": uniform(0.0, math.pi),
+    "source_R_sersic": normal(0.25, 0.1),
+    "source_n_sersic": normal(1.5, 0.7),
+    "light_e1": normal(0.0, 0.2),
+    "light_e2": normal(0.0, 0.2),
+    "source_e1": normal(0.0, 0.2),
+    "source_e2": normal(0.0, 0.2),
+    "host_x": normal(0.0, 0.05),
+    "host_y": normal(0.0, 0.05),
+    "bulge_R_sersic": normal(0.08, 0.04),
+}
+
+
+def survey_priors(center: np.ndarray, error: float, changes: Mapping[str, Prior]) -> dict[str, Prior]:
+    """The priors of all parameters of a scene.
+
+    Parameters
+    ----------
+    center
+        Where the lens galaxy is (2,) [arcsec].
+    error
+        Error of this [arcsec].
+    changes
+        Priors that stand instead of these, by parameter.
+    """
+    result = dict(SURVEY)
+    for axis, place in zip("xy", center.tolist(), strict=True):
+        result[f"center_{axis}"] = result[f"light_{axis}"] = normal(place, error)
+        result[f"source_{axis}"] = normal(place, 0.5)
+    return result | dict(changes)
