@@ -23,12 +23,13 @@ class Prior:
     Parameters
     ----------
     kind
-        "normal", "uniform", or for the size of a shear "rayleigh": its two components are normal about 0, with the
-        standard deviation ``sd`` each.
+        "normal", "uniform", "lognormal", or for the size of a shear "rayleigh": its two components are normal about 0,
+        with the standard deviation ``sd`` each.
     mean
-        Mean of a normal prior before the bounds, in the parameter's unit.
+        Mean of a normal prior before the bounds, or median of a lognormal one, in the parameter's unit.
     sd
-        Standard deviation of a normal prior before the bounds, in the parameter's unit.
+        Standard deviation of a normal prior before the bounds, in the parameter's unit; of a lognormal one that of the
+        natural logarithm.
     low
         Floor of a normal prior, None for none; lower limit of a uniform prior.
     high
@@ -54,6 +55,8 @@ class Prior:
             assert self.sd is not None
             return rng.rayleigh(self.sd, count)
         assert self.mean is not None and self.sd is not None
+        if self.kind == "lognormal":
+            return self.mean * np.exp(rng.normal(0.0, self.sd, count))
         lower = -np.inf if self.low is None else self.low
         upper = np.inf if self.high is None else self.high
         return np.clip(rng.normal(self.mean, self.sd, count), lower, upper)
@@ -67,6 +70,16 @@ def normal(mean: float, sd: float, low: float | None = None, high: float | None 
 def uniform(low: float, high: float) -> Prior:
     """A uniform prior."""
     return Prior("uniform", low=low, high=high)
+
+
+def lognormal(median: float, sd: float) -> Prior:
+    """A prior that is normal in the natural logarithm, with a standard deviation there."""
+    return Prior("lognormal", median, sd)
+
+
+def rayleigh(sd: float) -> Prior:
+    """The prior of the size of a vector whose two components are normal about 0 with a standard deviation each."""
+    return Prior("rayleigh", sd=sd)
 
 
 @dataclass(frozen=True)
@@ -259,7 +272,7 @@ FURTHER = (
     ),
     Parameter(
         "bulge_R_sersic", r"R_\mathrm{bulge}", "arcsec", "effective radius of the source galaxy's bulge",
-        0.02, 5.0, normal(0.08, 0.04),
+        0.02, 5.0, lognormal(0.07, 0.5),
     ),
 )  # fmt: skip
 

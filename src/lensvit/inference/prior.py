@@ -56,7 +56,7 @@ class LogPrior:
     amplitudes
         Whether parameters have the columns of the amplitudes after the others.
     names
-        Names of the parameters in their order, the 14 first.
+        Names of the parameters in their order, the 14 first. One with a lognormal prior stands for its logarithm.
     limits
         Rows of a table of some parameters, beyond whose bounds the density is 0.
 
@@ -167,4 +167,6 @@ def _gaussian(prior: Prior) -> tuple[float, float, float]:
     if prior.kind == "rayleigh":
         return 0.0, max(prior.sd or 0.0, KNOWN), np.inf
     assert prior.mean is not None
+    if prior.kind == "lognormal":  # of a parameter that stands for a logarithm
+        return float(np.log(prior.mean)), max(prior.sd or 0.0, KNOWN), np.inf
     return prior.mean, max(prior.sd or 0.0, KNOWN), np.inf

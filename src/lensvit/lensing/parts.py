@@ -18,7 +18,7 @@ from lensvit.lensing.convolution import Convolution
 from lensvit.lensing.galaxies import lens_derivatives, source_derivatives, source_light
 from lensvit.lensing.power_law import MASS, PowerLaw
 from lensvit.lensing.spline_points import SplinePoints
-from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, SOURCE_SHAPE, Structure
+from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
 from lensvit.parameters import NAMES
 
 TOLERANCE = 1e-9  # relative error of the deflection at pixels
@@ -214,6 +214,8 @@ class Parts:
 
     def _columns(self, parameters: Tensor) -> dict[str, Tensor]:
         """Name of a parameter, or of an amplitude, to its value (1, 1)."""
+        parameters = parameters.clone()
+        parameters[self.structure.logarithms] = parameters[self.structure.logarithms].exp()
         of = dict(zip(self.structure.names, parameters[None, :, None].unbind(1), strict=True))
         one, nothing = torch.ones_like(of["theta_E"]), torch.zeros_like(of["theta_E"])
         without = dict.fromkeys((*SOURCE_SHAPE, *HOST_OFFSET), nothing)
@@ -294,7 +296,8 @@ class Parts:
         blocks = zip(self.views, image.split(self.pixels, 1), slopes.split(self.pixels, 2), strict=True)
         for view, block, by in blocks:
             for part, (light, lights) in enumerate(self._lights(law, of, view.samples.position[None])):
-                images = view.galaxies(torch.cat([light, *lights.values()]))
+                slopes_of = [of[name] * slope if name in LOGARITHMS else slope for name, slope in lights.items()]
+                images = view.galaxies(torch.cat([light, *slopes_of]))
                 block[part] = images[0]
                 by[[names.index(name) for name in lights], part] = images[1:]
             quasars = view.quasars(positions, slopes=True)

@@ -6,8 +6,11 @@ systems, and all amplitudes are known. A real lens has all of it.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Parameter
 
@@ -15,12 +18,16 @@ LENS_SHAPE = ("light_x", "light_y", "light_e1", "light_e2")
 SOURCE_SHAPE = ("source_e1", "source_e2")
 HOST_OFFSET = ("host_x", "host_y")
 BULGE = ("bulge_R_sersic",)
+LOGARITHMS = ("R_sersic", "n_sersic", "source_R_sersic", "source_n_sersic", "bulge_R_sersic")
 BULGE_INDEX = 1.5  # Sérsic index of a bulge: a steeper one can hardly be told from the quasar in it
 
 
 @dataclass(frozen=True)
 class Structure:
     """What a scene with free amplitudes is made of.
+
+    Sizes and indices of galaxies, :data:`LOGARITHMS`, span decades and cannot be negative. Where a scene is fitted, its
+    parameters are their natural logarithms; :meth:`natural` gives the sizes and indices themselves.
 
     Parameters
     ----------
@@ -66,9 +73,20 @@ class Structure:
 
     @cached_property
     def table(self) -> tuple[Parameter, ...]:
-        """Rows of the table of parameters, in the order of ``names``."""
+        """Rows of the table of parameters, in the order of ``names``, with the bounds of logarithms."""
         rows = {row.name: row for row in (*PARAMETERS, *FURTHER)}
-        return tuple(rows[name] for name in self.names)
+        return tuple(_logarithm(rows[name]) if name in LOGARITHMS else rows[name] for name in self.names)
+
+    @cached_property
+    def logarithms(self) -> list[int]:
+        """Columns of the parameters that are logarithms."""
+        return [column for column, name in enumerate(self.names) if name in LOGARITHMS]
+
+    def natural(self, parameters: np.ndarray) -> np.ndarray:
+        """Parameters (..., P), with sizes and indices in place of their logarithms."""
+        result = np.array(parameters, dtype=float)
+        result[..., self.logarithms] = np.exp(result[..., self.logarithms])
+        return result
 
     @cached_property
     def galaxies(self) -> tuple[str, ...]:
@@ -79,3 +97,8 @@ class Structure:
     def quasars(self) -> tuple[str, ...]:
         """Names of the parts that are images of the quasar, whose amplitudes are fluxes [counts/s]."""
         return tuple(f"image_{number + 1}" for number in range(self.most_images)) if self.quasar_fluxes else ("quasar",)
+
+
+def _logarithm(row: Parameter) -> Parameter:
+    """A row of the table of parameters with the bounds of its logarithm."""
+    return dataclasses.replace(row, low=float(np.log(row.low)), high=float(np.log(row.high)))

@@ -102,7 +102,8 @@ class SceneFit:
     @property
     def parameters(self) -> dict[str, float]:
         """Parameters at the maximum."""
-        return dict(zip(self.names, to_parameters(self.coordinates[None])[0].tolist(), strict=True))
+        values = self.posterior.parts.structure.natural(to_parameters(self.coordinates[None])[0].numpy())
+        return dict(zip(self.names, values.tolist(), strict=True))
 
 
 def fit_scene(
@@ -358,4 +359,4 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
             known[key] = solution.amplitudes.numpy(), np.linalg.cholesky(solution.covariance.numpy())
         best, root = known[key]
         amplitudes[row] = best + root @ random.standard_normal(len(best))
-    return PosteriorSample(drawn, parameters, amplitudes, time.perf_counter() - started)
+    return PosteriorSample(drawn, fit.posterior.parts.structure.natural(parameters), amplitudes, time.perf_counter() - started)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lensvit.parameters import Prior, normal, uniform
+from lensvit.parameters import Prior, lognormal, normal, rayleigh, uniform
 
 CENTER_ERROR = 0.05  # of the lens galaxy about its peak [arcsec]
 UNSEEN_CENTER = 0.25  # the same about the middle of the quasar's images, in units of their largest distance from it
@@ -22,19 +22,19 @@ SURVEY = {
     "gamma": normal(2.0, 0.15),
     "e1": normal(0.0, 0.1),
     "e2": normal(0.0, 0.1),
-    "R_sersic": normal(1.0, 0.8),
-    "n_sersic": normal(4.0, 1.5),
-    "gamma_ext": Prior("rayleigh", sd=0.07),
+    "R_sersic": lognormal(0.8, 0.8),
+    "n_sersic": lognormal(4.0, 0.4),
+    "gamma_ext": rayleigh(0.07),
     "psi_ext": uniform(0.0, math.pi),
-    "source_R_sersic": normal(0.25, 0.1),
-    "source_n_sersic": normal(1.5, 0.7),
+    "source_R_sersic": lognormal(0.2, 0.5),
+    "source_n_sersic": lognormal(1.2, 0.5),
     "light_e1": normal(0.0, 0.2),
     "light_e2": normal(0.0, 0.2),
     "source_e1": normal(0.0, 0.2),
     "source_e2": normal(0.0, 0.2),
     "host_x": normal(0.0, 0.05),
     "host_y": normal(0.0, 0.05),
-    "bulge_R_sersic": normal(0.08, 0.04),
+    "bulge_R_sersic": lognormal(0.07, 0.5),
 }
 
 
