@@ -130,21 +130,27 @@ class QuasarMatcher:
     position
         Positions (M, 2) of the images [arcsec].
     magnification
-        Their magnifications (M,), without a sign; None if nothing is known of these.
+        Their magnifications (M,), without a sign.
     position_error
         Error of the positions along each axis [arcsec].
+    determinant_error
+        Errors (M,) of 1 / magnification; None for the one of fluxes that lensing alone has changed.
     """
 
     def __init__(
-        self, position: Tensor, magnification: Tensor | None, position_error: float = POSITION_ERROR
+        self,
+        position: Tensor,
+        magnification: Tensor,
+        position_error: float = POSITION_ERROR,
+        determinant_error: Tensor | None = None,
     ) -> None:
         self.position = torch.complex(*position.double().unbind(-1))[None]  # (1, M)
-        self.position_error, self.with_fluxes = position_error, magnification is not None
-        if magnification is None:
-            return
+        self.position_error = position_error
         self.determinant = 1 / magnification.double()
         excess = FLUX_ERROR + FLUX_EXCESS * self.determinant
         self.determinant_error = torch.hypot(self.determinant * excess, torch.tensor(DETERMINANT_ERROR))
+        if determinant_error is not None:
+            self.determinant_error = determinant_error.double()
 
     def match(self, known: Gaussian, starts: Tensor) -> Match:
         """Search by Levenberg-Marquardt for lenses that explain the images.
@@ -217,12 +223,13 @@ class QuasarMatcher:
     def _residuals(self, rays: Rays, value: Tensor, known: Gaussian, weights: Weights) -> Tensor:
         """Residuals (K, R) of rays, magnifications and what is known, in units of their errors."""
         source = torch.complex(*value[:, SOURCE].unbind(1))[:, None]
-        off = rays.met - source
-        parts = [weights.xx * off.real + weights.xy * off.imag, weights.yy * off.imag]
-        if self.with_fluxes:
-            determinant = (1 - rays.kappa) ** 2 - rays.gamma.abs() ** 2
-            parts.append((determinant.abs() - self.determinant) / self.determinant_error)
-        parts.append((value - known.mean) @ torch.linalg.cholesky(known.precision))
+        off, determinant = rays.met - source, (1 - rays.kappa) ** 2 - rays.gamma.abs() ** 2
+        parts = (
+            weights.xx * off.real + weights.xy * off.imag,
+            weights.yy * off.imag,
+            (determinant.abs() - self.determinant) / self.determinant_error,
+            (value - known.mean) @ torch.linalg.cholesky(known.precision),
+        )
         return torch.cat(parts, 1)
 
     def _near(self, value: Tensor) -> Tensor:

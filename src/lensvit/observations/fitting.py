@@ -33,7 +33,8 @@ ONLY = torch.zeros(1, dtype=torch.long)
 POSITION_ERROR = 0.003  # of quasar images about those of the lens equation [arcsec]
 ROUNDS = 3  # fits, each with the errors that the one before leaves
 MODEL_ERRORS = (0.3, 0.0)  # of the first fit; see lensvit.inference.likelihood.Likelihood
-ITERATIONS = 40  # most steps of a search
+CONVERGED = 0.5  # largest squared distance to the maximum [standard deviations]
+ITERATIONS = 60  # most steps of a search
 CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
 FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
 TRIED = 2  # hypotheses that are fitted to the whole image
@@ -93,6 +94,11 @@ class SceneFit:
     def coordinates(self) -> Tensor:
         """Coordinates (P,) of the maximum."""
         return self.rounds[-1].fit.coordinates[0]
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search ended at a maximum, but for an error that does not matter."""
+        return float(self.rounds[-1].fit.distance) < CONVERGED
 
     @property
     def errors(self) -> Errors:
@@ -163,14 +169,14 @@ def fit_scene(
             f"{observation.name}: no choice of the {len(peaks.flux)} point-like peaks can be the images of one quasar "
             "behind one galaxy"
         )
-    fits = []
+    fits = list[SceneFit]()
     for hypothesis in some[:TRIED]:
         reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
         chosen = known(hypothesis.center, hypothesis.seen, reach)
         fits.append(_fitted(observation, structure, chosen, hypothesis, peaks))
-        if fits[-1].rounds[-1].fit.at_maximum().all() and len(hypothesis.fluxes) > 2:
+        if fits[-1].converged:
             break
-    return max(fits, key=lambda fit: float(fit.rounds[-1].fit.density))
+    return next((fit for fit in fits if fit.converged), fits[0])
 
 
 def _limits(structure: Structure) -> list[Parameter]:

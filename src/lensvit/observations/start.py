@@ -27,6 +27,9 @@ MOST_PEAKS = {4: 6, 3: 5, 2: 4}  # the brightest, among which so many images are
 DRAWS = 16  # starts of a match
 WITH_DRAWS = 10  # the first so many parameters and coordinates that starts differ in: those of the mass
 ERROR = 0.005  # of positions in a match [arcsec]
+# 1 / magnification of a typical image, and its errors, absolute and relative: microlensing and dust change fluxes by half
+# and more, and no image of a lens that is found is magnified a hundredfold for certain
+DETERMINANT, DETERMINANT_ERROR, FLUX_ERROR = 0.15, 0.1, 0.7
 GOOD = {4: 25.0, 3: 12.0, 2: 50.0}  # largest chi^2 of a match with so many images that is believed
 UNSEEN = 6.0  # chi^2 that speaks against a lens galaxy elsewhere than where one is seen
 APART = 2.0  # least distance of the lens galaxy from images of the quasar [FWHM of the PSF]
@@ -160,5 +163,8 @@ def _matched(
     draws[:, WITH_DRAWS + 2 :] = known.mean[WITH_DRAWS + 2 :]
     draws[:, 6:8] = known.mean[6:8]
     draws[:, 0] = reach
-    matched = QuasarMatcher(torch.as_tensor(positions), None, ERROR).match(known, bounded(draws))
+    magnification = torch.as_tensor(fluxes / fluxes.mean() / DETERMINANT)
+    uncertain = torch.hypot(DETERMINANT_ERROR * torch.ones_like(magnification), FLUX_ERROR / magnification)
+    matcher = QuasarMatcher(torch.as_tensor(positions), magnification, ERROR, uncertain)
+    matched = matcher.match(known, bounded(draws))
     return Hypothesis(positions, fluxes, center, seen, matched.coordinates, matched.cost)
