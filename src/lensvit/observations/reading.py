@@ -1,0 +1,551 @@
+"""Images of lenses in files: FITS as archives have them, and HDF5 as users of lenstronomy and dolphin do.
+
+Everything is checked before any work, and whatever is wrong or missing is one line that says what to give. What is
+found in a file or measured in the image, and what is done with it, is noted in a sentence.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from scipy import ndimage
+
+from lensvit.errors import LensvitError
+from lensvit.io import files
+from lensvit.observations.observation import ObservedImage
+from lensvit.psf import kernel as kernels
+from lensvit.psf.user import SCALE_KEYS
+
+EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "EXPOSURE")
+BACKGROUND_KEYS = ("BKGRMS", "BACKGROUND_RMS", "SKYRMS")
+UNIT_KEYS = ("BUNIT",)
+PER_SECOND = ("/s", "s-1", "/sec", "sec-1", "s^-1", "per second", "cps")
+COUNTS = ("electrons", "electron", "counts", "count", "dn", "adu", "e-")
+ANISOTROPY = 0.01  # largest relative difference of the pixel scales along both axes
+SHEAR = 0.01  # largest cosine of the angle between the axes of a WCS
+SMALLEST, LARGEST = 24, 300  # side of an image [pixel]
+EDGE = 0.06  # width of the edge in which the noise is measured, in units of the side
+LOUD = 1.3  # noise measured at the edge over the quoted one from which on the measured one counts
+MOST_BAD = 0.2  # largest share of pixels that may not count
+DEEPEST = 5.0  # depth of a pixel below the edge's median, in units of the noise, from which on it does not count
+OFF_CENTRE = 0.3  # largest offset of a PSF's centroid that is mended by interpolation [pixel]
+FAINT_WINGS = 1e-3  # light outside of a PSF's circle that is not worth a word
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user says about an image; None where the file is to say it.
+
+    Parameters
+    ----------
+    pixel_scale
+        Side of a pixel [arcsec].
+    exposure_time
+        Exposure time [s].
+    background_rms
+        Standard deviation of the background noise [counts/s per pixel].
+    noise
+        File of the noise's standard deviation in each pixel [counts/s].
+    mask
+        File that is 0 where a pixel does not count.
+    psf
+        File of the PSF.
+    psf_variance
+        File of the PSF's variance.
+    psf_oversampling
+        Pixels of the PSF along the side of a pixel of the image.
+    unit
+        "counts/s" or "counts", where the header does not say it or is wrong.
+    size
+        Side of the square that is fitted [pixel]; the image's by default.
+    """
+
+    pixel_scale: float | None = None
+    exposure_time: float | None = None
+    background_rms: float | None = None
+    noise: Path | None = None
+    mask: Path | None = None
+    psf: Path | None = None
+    psf_variance: Path | None = None
+    psf_oversampling: int = 1
+    unit: str | None = None
+    size: int | None = None
+
+
+@dataclass
+class _File:
+    """What a file says.
+
+    Parameters
+    ----------
+    image
+        The image (ny, nx).
+    header
+        Keywords, in capitals.
+    wcs
+        The WCS, None where there is none.
+    arrays
+        Further arrays by name: "SIGMA", "MASK", "PSF", "PSFVAR" and "EXPOSURE".
+    """
+
+    image: np.ndarray
+    header: Mapping[str, object]
+    wcs: WCS | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+NAMES = {
+    "SIGMA": ("SIGMA", "NOISE", "ERR", "RMS"),
+    "MASK": ("MASK",),
+    "PSF": ("PSF",),
+    "PSFVAR": ("PSFVAR", "PSF_VARIANCE"),
+    "EXPOSURE": ("EXPOSURE", "EXPMAP"),
+    "WHT": ("WHT", "WEIGHT"),
+}
+
+
+def read_image(path: Path, given: Given | None = None) -> tuple[ObservedImage, list[str]]:
+    """Read and check an image, its noise and its PSF.
+
+    Parameters
+    ----------
+    path
+        FITS or HDF5 file.
+    given
+        What the file does not say.
+
+    Returns
+    -------
+    image : ObservedImage
+        The image, ready to be fitted.
+    notes : list[str]
+        What was found, measured and changed, in sentences.
+
+    Raises
+    ------
+    LensvitError
+        If something is wrong or missing; the message is one line that says what to give.
+    """
+    given, path = given or Given(), Path(path)
+    file = _read(path)
+    try:
+        return _checked(file, given, path)
+    except LensvitError as error:
+        raise LensvitError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> _File:
+    """What a FITS or HDF5 file says."""
+    if not path.is_file():
+        raise LensvitError(f"{path}: there is no such file; give the path of a FITS or HDF5 file")
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    try:
+        return _read_hdf5(path) if start.startswith(b"\x89HDF") else _read_fits(path)
+    except LensvitError:
+        raise
+    except Exception as error:  # the libraries report damage with many classes
+        reason = files.trouble(error) or files.first_line(error)
+        raise LensvitError(f"{path}: cannot be read as FITS or HDF5 ({reason})") from error
+
+
+def _read_fits(path: Path) -> _File:
+    with (
+        warnings.catch_warnings(action="ignore", category=AstropyWarning),
+        fits.open(path, memmap=False, ignore_missing_simple=True) as units,
+    ):
+        pictures = [unit for unit in units if unit.is_image and unit.data is not None and unit.data.ndim >= 2]
+        if not pictures:
+            raise LensvitError(f"{path}: no extension holds an image")
+        arrays = {}
+        for key, names in NAMES.items():
+            for unit in pictures[1:]:
+                if unit.name.upper() in names:
+                    arrays[key] = _plane(unit.data)
+        sci = next((unit for unit in pictures if unit.name.upper() == "SCI"), pictures[0])
+        header = {**dict(units[0].header), **dict(sci.header)}
+        with warnings.catch_warnings(action="ignore"):
+            try:
+                wcs = WCS(sci.header, naxis=2)
+            except Exception:  # astropy reports bad keywords with many classes
+                wcs = None
+        return _File(_plane(sci.data), header, wcs if wcs is not None and wcs.has_celestial else None, arrays)
+
+
+def _read_hdf5(path: Path) -> _File:
+    """Of a file as dolphin and lenstronomy write it: image_data, exposure_time, background_rms, a matrix, and a PSF."""
+    with h5py.File(path) as file:
+        content = {name.lower(): item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    names = {"image_data": "image", "image": "image", "kernel_point_source": "PSF", "psf_variance_map": "PSFVAR"}
+    names |= {"noise_map": "SIGMA", "mask": "MASK"}
+    arrays = {names[name]: np.asarray(value, dtype=float) for name, value in content.items() if name in names}
+    header: dict[str, object] = {"BUNIT": "counts/s"}
+    exposure = np.asarray(content.get("exposure_time", np.nan), dtype=float)
+    if exposure.ndim == 2:
+        arrays["EXPOSURE"] = exposure
+    elif np.isfinite(exposure).all():
+        header["EXPTIME"] = float(exposure)
+    if "background_rms" in content:
+        header["BKGRMS"] = float(content["background_rms"])
+    if "transform_pix2angle" in content:
+        header["MATRIX"] = np.asarray(content["transform_pix2angle"], dtype=float)
+    image = arrays.pop("image", None)
+    if image is None and "PSF" not in arrays:
+        raise LensvitError(f"{path}: holds neither image_data nor kernel_point_source")
+    return _File(np.empty((0, 0)) if image is None else image, header, None, arrays)
+
+
+def _plane(data: np.ndarray) -> np.ndarray:
+    """An image (ny, nx) of data that may have further axes of length 1."""
+    plane = np.asarray(data, dtype=float)
+    while plane.ndim > 2 and plane.shape[0] == 1:
+        plane = plane[0]
+    return plane
+
+
+def _checked(file: _File, given: Given, path: Path) -> tuple[ObservedImage, list[str]]:
+    notes = list[str]()
+    image = file.image
+    if image.ndim != 2:
+        raise LensvitError(f"the image has the shape {image.shape}; give one plane of two axes")
+    scale = _pixel_scale(file, given, notes)
+    image, per_second = _rates(image, file, given, notes)
+    masks = [~np.isfinite(image)]
+    mask = _companion(given.mask, file, "MASK", image.shape)
+    if mask is not None:
+        masks.append(~(mask > 0))
+    bad = np.logical_or.reduce(masks)
+    row, column, side = _square(image, bad, given, notes)
+    cut = (slice(row, row + side), slice(column, column + side))
+    bad, data = bad[cut].copy(), np.where(np.isfinite(image), image, 0.0)[cut]
+    if bad.mean() > MOST_BAD:
+        raise LensvitError(
+            f"{bad.mean():.0%} of the pixels are NaN, infinite or masked; at most {MOST_BAD:.0%} may be: cut out the lens"
+        )
+    if float(np.ptp(data[~bad])) == 0:
+        raise LensvitError("all pixels have the same value; is this the right extension?")
+    variance = _variance(data, bad, file, given, cut, per_second, notes)
+    sky = np.median(data[_edge(data.shape) & ~bad])
+    holes = (sky - data > DEEPEST * np.sqrt(variance)) & ~bad
+    if holes.any():
+        bad |= holes
+        notes.append(f"{holes.sum()} pixels lie far below the sky and do not count.")
+    if bad.any():
+        notes.append(f"{bad.sum()} of {bad.size} pixels do not count.")
+    kernel, oversampling, psf_variance = _psf(file, given, scale, data.shape, notes)
+    return (
+        ObservedImage(
+            data, np.where(bad, np.inf, variance), scale, kernel, oversampling, psf_variance, (column, row)
+        ),
+        notes,
+    )
+
+
+def _pixel_scale(file: _File, given: Given, notes: list[str]) -> float:
+    """Side of a pixel [arcsec], from the user, the header or the WCS, which must agree."""
+    known = list[tuple[str, float]]()
+    if given.pixel_scale is not None:
+        known.append(("--pixel-scale", given.pixel_scale))
+    for key in SCALE_KEYS:
+        value = file.header.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            known.append((key, float(value)))
+            break
+    matrix = file.header.get("MATRIX")
+    if isinstance(matrix, np.ndarray):
+        known.append(("transform_pix2angle", _of_matrix(matrix)))
+    if file.wcs is not None:
+        sides = np.array(proj_plane_pixel_scales(file.wcs.celestial)) * 3600
+        cosine = _axes_cosine(file.wcs)
+        if abs(sides[0] - sides[1]) > ANISOTROPY * sides.mean() or abs(cosine) > SHEAR:
+            raise LensvitError(
+                f"the WCS has pixels of {sides[0]:.4g} by {sides[1]:.4g} arcsec, or axes that are not at right angles; "
+                "resample the image to square pixels"
+            )
+        known.append(("the WCS", float(sides.mean())))
+    if not known:
+        raise LensvitError("no pixel scale is in the header (PIXSCALE, or a WCS); give --pixel-scale [arcsec]")
+    (source, scale), *others = known
+    for name, other in others:
+        if abs(other - scale) > ANISOTROPY * scale:
+            raise LensvitError(
+                f"{source} says {scale:.5g} arcsec a pixel, and {name} {other:.5g}; correct one of them in the file, or "
+                "cut it from the header"
+            )
+    if not 0 < scale <= 1:
+        raise LensvitError(f"a pixel scale of {scale:g} arcsec is not between 0 and 1; is it in arcsec?")
+    notes.append(f"Pixels are {scale:.5g} arcsec wide ({source}).")
+    return scale
+
+
+def _of_matrix(matrix: np.ndarray) -> float:
+    """Pixel scale [arcsec] of a matrix from pixels to angles."""
+    sides = np.hypot(*matrix)
+    cosine = (matrix[:, 0] @ matrix[:, 1]) / sides.prod()
+    if abs(sides[0] - sides[1]) > ANISOTROPY * sides.mean() or abs(cosine) > SHEAR:
+        raise LensvitError("transform_pix2angle has no square pixels; resample the image")
+    return float(sides.mean())
+
+
+def _axes_cosine(wcs: WCS) -> float:
+    """Cosine of the angle between the axes of pixels on the sky."""
+    matrix = wcs.celestial.pixel_scale_matrix
+    return float((matrix[:, 0] @ matrix[:, 1]) / (np.linalg.norm(matrix[:, 0]) * np.linalg.norm(matrix[:, 1])))
+
+
+def _exposure(file: _File, given: Given) -> float | None:
+    """Exposure time [s]; None if nobody says it."""
+    if given.exposure_time is not None:
+        value, source = given.exposure_time, "--exposure-time"
+    else:
+        found = [(key, file.header[key]) for key in EXPOSURE_KEYS if isinstance(file.header.get(key), int | float)]
+        if not found:
+            return None
+        source, value = found[0]
+    if not (np.isfinite(value) and value > 0):
+        raise LensvitError(f"{source} is {value:g} s; an exposure time is positive: give --exposure-time [s]")
+    return float(value)
+
+
+def _rates(image: np.ndarray, file: _File, given: Given, notes: list[str]) -> tuple[np.ndarray, float | None]:
+    """The image in counts/s, and the exposure time [s] if it is known."""
+    exposure = _exposure(file, given)
+    unit = given.unit or next((str(file.header[key]) for key in UNIT_KEYS if file.header.get(key)), "")
+    plain = unit.lower().replace(" ", "")
+    if given.unit is not None and plain not in ("counts/s", "counts"):
+        raise LensvitError(f"--unit {given.unit!r} is not known; give counts/s or counts")
+    if any(mark.replace(" ", "") in plain for mark in PER_SECOND):
+        return image, exposure
+    if plain in COUNTS or any(plain == f"{name}s" for name in COUNTS):
+        if exposure is None:
+            raise LensvitError(f"the image is in {unit}, and no exposure time is in the header; give --exposure-time [s]")
+        notes.append(f"The image is in {unit} and was divided by the exposure time of {exposure:g} s.")
+        return image / exposure, exposure
+    if plain:
+        raise LensvitError(
+            f"the unit of the image is {unit!r} (BUNIT); only counts or electrons, or these per second, have the noise of "
+            "counts: convert it, or give --unit counts/s or counts"
+        )
+    notes.append("The header has no BUNIT: the image is taken to be in counts per second.")
+    return image, exposure
+
+
+def _square(image: np.ndarray, bad: np.ndarray, given: Given, notes: list[str]) -> tuple[int, int, int]:
+    """First row and column and side of the square that is fitted: the whole image, or one around its light."""
+    rows, columns = image.shape
+    side = min(rows, columns) if given.size is None else given.size
+    if not SMALLEST <= side <= min(rows, columns):
+        raise LensvitError(
+            f"the image has {columns} x {rows} pixels, and a square of {side} is not possible; {SMALLEST} pixels a side "
+            "are the least"
+        )
+    if side > LARGEST:
+        raise LensvitError(
+            f"the image has {columns} x {rows} pixels; give --size of {LARGEST} or less, for the square that is fitted"
+        )
+    if rows == columns == side:
+        return 0, 0, side
+    light = np.where(bad, 0.0, image - np.median(image[~bad]) if (~bad).any() else 0.0)
+    weight = ndimage.gaussian_filter(light, 3.0).clip(0) ** 2
+    row, column = ndimage.center_of_mass(weight) if weight.any() else ((rows - 1) / 2, (columns - 1) / 2)
+    first = [
+        int(np.clip(round(middle - (side - 1) / 2), 0, length - side))
+        for middle, length in ((row, rows), (column, columns))
+    ]
+    notes.append(
+        f"Of {columns} x {rows} pixels a square of {side} is fitted, from column {first[1]} and row {first[0]} on (from 0)."
+    )
+    return first[0], first[1], side
+
+
+def _companion(path: Path | None, file: _File, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A further array of the image's shape, from a file of its own or from the image's; None if there is none."""
+    if path is not None:
+        found = _read(Path(path))
+        array, name = found.image, str(path)
+    elif key in file.arrays:
+        array, name = file.arrays[key], f"extension {key}"
+    else:
+        return None
+    if array.shape != tuple(shape):
+        raise LensvitError(f"{name} has {array.shape[::-1]} pixels and the image {tuple(shape)[::-1]}; they must agree")
+    return array
+
+
+def _variance(
+    data: np.ndarray,
+    bad: np.ndarray,
+    file: _File,
+    given: Given,
+    cut: tuple[slice, slice],
+    exposure: float | None,
+    notes: list[str],
+) -> np.ndarray:
+    """Variance of the noise (n, n), and what the edge of the image says of it."""
+    measured = edge_noise(data, bad)
+    sigma = _companion(given.noise, file, "SIGMA", file.image.shape)
+    if sigma is not None:
+        sigma = sigma[cut]
+        unit = 1.0 if given.noise is None or exposure is None or given.unit != "counts" else exposure
+        wrong = ~bad & ~(np.isfinite(sigma) & (sigma > 0))
+        if wrong.any():
+            raise LensvitError(
+                f"{wrong.sum()} pixels have a noise of 0, below, or none; give --mask with a 0 where a pixel does not count"
+            )
+        variance, quoted = np.where(bad, 1.0, (sigma / unit)) ** 2, None
+        edge = _edge(data.shape) & ~bad
+        quoted = float(np.sqrt(np.median(variance[edge])))
+    else:
+        times = _companion(None, file, "EXPOSURE", file.image.shape)
+        if times is None and exposure is None:
+            raise LensvitError("no exposure time is in the header (EXPTIME); give --exposure-time [s], or --noise")
+        share = np.full(data.shape, exposure) if times is None else times[cut]
+        if not (share[~bad] > 0).all():
+            raise LensvitError("the map of exposure times has pixels of 0 or below; give --mask with a 0 there")
+        found = [file.header[key] for key in BACKGROUND_KEYS if isinstance(file.header.get(key), int | float)]
+        quoted = given.background_rms if given.background_rms is not None else (float(found[0]) if found else None)
+        if quoted is not None and not quoted > 0:
+            raise LensvitError(f"a background rms of {quoted:g} is not possible; give --background-rms above 0")
+        if quoted is None:
+            notes.append(f"The background rms was measured at the image's edge: {measured:.4g} counts/s a pixel.")
+        floor = measured if quoted is None else quoted
+        variance = floor**2 + np.where(bad, 0.0, data.clip(0) / np.where(share > 0, share, 1.0))
+    if quoted is not None and measured > LOUD * quoted:
+        notes.append(
+            f"At the image's edge pixels scatter by {measured:.4g} counts/s, and the given noise is {quoted:.4g}: the "
+            "difference was added to the noise."
+        )
+        variance = variance + (measured**2 - quoted**2)
+    return variance
+
+
+def _edge(shape: tuple[int, ...]) -> np.ndarray:
+    """The pixels (n, n) at the edge of an image."""
+    width, result = max(3, round(EDGE * shape[0])), np.ones(shape, dtype=bool)
+    result[width:-width, width:-width] = False
+    return result
+
+
+def edge_noise(data: np.ndarray, bad: np.ndarray) -> float:
+    """Standard deviation of the pixels at the edge of an image (n, n), by differences of those next to each other.
+
+    Differences leave out the light of galaxies, which changes slowly; the median leaves out stars. Pixels of drizzled
+    images are correlated, by which the result is too small: it is a lower limit of the noise.
+    """
+    edge = _edge(data.shape) & ~bad
+    steps = []
+    for axis in (0, 1):
+        pairs = np.diff(np.where(edge, data, np.nan), n=1, axis=axis)
+        steps.append(pairs[np.isfinite(pairs)])
+    steps = np.concatenate(steps)
+    return float(1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2)) if len(steps) else 0.0
+
+
+def _psf(
+    file: _File, given: Given, scale: float, shape: tuple[int, ...], notes: list[str]
+) -> tuple[np.ndarray, int, np.ndarray | None]:
+    """The PSF (k, k), its oversampling, and its variance (m, m) if it is known."""
+    header: Mapping[str, object] = {}
+    variance = file.arrays.get("PSFVAR")
+    if given.psf is not None:
+        found = _read(Path(given.psf))
+        kernel = found.image if found.image.size else found.arrays["PSF"]
+        header, name = found.header, str(given.psf)
+        variance = found.arrays.get("PSFVAR", variance)
+    elif "PSF" in file.arrays:
+        kernel, name = file.arrays["PSF"], "the extension PSF"
+    else:
+        raise LensvitError("no PSF: give --psf, a FITS or HDF5 file, or add an extension PSF")
+    if given.psf_variance is not None:
+        variance = _read(Path(given.psf_variance)).image
+    if given.psf_oversampling < 1:
+        raise LensvitError(f"--psf-oversampling {given.psf_oversampling}: it is 1 or more")
+    own = next((header[key] for key in SCALE_KEYS if isinstance(header.get(key), int | float)), None)
+    if own is not None and abs(float(own) * given.psf_oversampling - scale) > ANISOTROPY * 2 * scale:
+        ratio = scale / float(own)
+        raise LensvitError(
+            f"the pixels of the PSF ({name}) are {float(own):.5g} arcsec wide, those of the image {scale:.5g}: give "
+            f"--psf-oversampling {ratio:.0f}" + ("" if abs(ratio - round(ratio)) < 0.02 else ", after resampling the PSF")
+        )
+    kernel = prepared_psf(kernel, given.psf_oversampling, name, notes)
+    if len(kernel) / given.psf_oversampling > 2 * shape[0]:
+        notes.append("The PSF is more than twice as large as the image; what lies outside does not count.")
+    return kernel, given.psf_oversampling, None if variance is None else _prepared_variance(variance, name)
+
+
+def prepared_psf(kernel: np.ndarray, oversampling: int, name: str, notes: list[str]) -> np.ndarray:
+    """A PSF (k, k) as fits need it: odd, centred, not negative, falling to 0 at its border, of sum 1.
+
+    A kernel of an even side gets a row and a column of 0 on the sides that bring its peak into the middle. A star
+    that is more than 0.3 pixels off it is moved there by a cubic spline. A smaller distance moves the whole scene, and
+    nothing within it.
+
+    Parameters
+    ----------
+    kernel
+        The PSF as it was given.
+    oversampling
+        Its pixels along the side of a pixel of the image.
+    name
+        Where it is from, for messages.
+    notes
+        Sentences to which those on changes are added.
+
+    Raises
+    ------
+    LensvitError
+        If it is no PSF.
+    """
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
+        raise LensvitError(f"the PSF ({name}) has {kernel.shape[::-1]} pixels; cut out a square around the star")
+    if len(kernel) < 9:
+        raise LensvitError(f"the PSF ({name}) has {len(kernel)} pixels a side; 9 are the least")
+    if not np.isfinite(kernel).all():
+        raise LensvitError(f"the PSF ({name}) has pixels that are NaN or infinite; fill them in first")
+    peak = float(kernel.max())
+    if not peak > 0:
+        raise LensvitError(f"no pixel of the PSF ({name}) is above 0")
+    negative = float(-kernel.clip(None, 0).sum() / kernel.clip(0).sum())
+    if negative > 0.05:
+        raise LensvitError(f"negative pixels of the PSF ({name}) sum to {negative:.0%} of its light; 5% are the most")
+    row, column = np.unravel_index(kernel.argmax(), kernel.shape)
+    middle = (len(kernel) - 1) / 2
+    if max(abs(row - middle), abs(column - middle)) > 1.5 * oversampling + 0.5:
+        raise LensvitError(
+            f"the brightest pixel of the PSF ({name}) is ({column}, {row}) from 0, far from its middle; crop it around the star"
+        )
+    clean = kernel.clip(0)
+    if len(clean) % 2 == 0:
+        first = [side - np.floor(middle) < 1 for side in (row, column)]  # whether the star lies before the middle
+        clean = np.pad(clean, [(1, 0) if before else (0, 1) for before in first])
+        notes.append(f"The PSF has an even side of {len(kernel)} pixels and got one more, with its peak in the middle.")
+    x, y = kernels.centroid(clean)
+    if np.hypot(x, y) > OFF_CENTRE:
+        if np.hypot(x, y) > 1.5 * oversampling:
+            raise LensvitError(f"the star of the PSF ({name}) is ({x:+.2f}, {y:+.2f}) pixels off its middle; centre it")
+        clean = ndimage.shift(clean, (-y, -x), order=3, mode="constant").clip(0)
+        notes.append(f"The PSF was moved by ({-x:+.2f}, {-y:+.2f}) of its pixels, so that its core lies in the middle.")
+    size = len(clean)
+    offset = np.arange(size) - (size - 1) / 2
+    radius = np.hypot(offset[:, None], offset) / (size / 2 - 1)
+    taper = 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 1) / kernels.TAPER + 1, 0, 1))
+    result = clean * taper
+    return result / result.sum()
+
+
+def _prepared_variance(variance: np.ndarray, name: str) -> np.ndarray:
+    """The variance (m, m) of a PSF, with a border of 0."""
+    if variance.ndim != 2 or variance.shape[0] != variance.shape[1] or len(variance) % 2 == 0:
+        raise LensvitError(f"the PSF's variance ({name}) has {variance.shape[::-1]} pixels; it must be square and odd")
+    if not (np.isfinite(variance).all() and (variance >= 0).all()):
+        raise LensvitError(f"the PSF's variance ({name}) has pixels that are negative, NaN or infinite")
+    return np.pad(variance, 1)
