@@ -40,6 +40,7 @@ STAGES = {
     "release": "lensvit.release.release:release",
     "adopt": "lensvit.release.release:adopt",
     "verify": "lensvit.release.verify:verify",
+    "fit": "lensvit.observations.run:fit",
     "bench": "lensvit.bench.run:main",
     "doctor": "lensvit.doctor.run:main",
     "cost": "lensvit.workflow.cost:cost",

@@ -1,0 +1,172 @@
+r"""Time-delay distance and Hubble constant of an observed lens.
+
+With :math:`\Delta\phi_{ij}` the Fermat potential differences of a model, measured delays :math:`t_{ij}` give the
+time-delay distance,
+
+.. math:: t_{ij} = \frac{D_{\Delta t}}{c} \Delta\phi_{ij}, \qquad
+    D_{\Delta t} = (1 + z_l) \frac{D_l D_s}{D_{ls}} \propto \frac{1}{H_0}
+
+(Refsdal 1964, MNRAS 128, 307; Suyu et al. 2010, ApJ 711, 201). Each draw of the lens is weighted by how well its delays
+agree with those measured, for a Hubble constant that is anywhere between 0 and 150 km/s/Mpc with equal probability.
+
+A sheet of mass in front of the lens, or a mass that is no power law within it, changes :math:`H_0` by
+:math:`1 - \kappa_\mathrm{ext}` and leaves the images as they are (Falco et al. 1985, ApJ 289, L1). No image tells of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from astropy.cosmology import FlatLambdaCDM
+
+from lensvit.errors import LensvitError
+from lensvit.inference.delays import fermat_potentials
+
+ARCSEC = np.pi / 180 / 3600
+LIGHT = 299_792.458  # speed of light [km/s]
+MPC, DAY = 3.0856775814913673e19, 86_400.0  # [km], [s]
+REFERENCE = 70.0  # H0 of the distances that are scaled [km/s/Mpc]
+LARGEST = 150.0  # H0 that the prior ends at [km/s/Mpc]
+CAVEAT = (
+    "H0 holds for a power law with shear and no mass along the line of sight; an external convergence kappa multiplies "
+    "it by 1 - kappa, and a profile that is no power law acts likewise (mass-sheet degeneracy)."
+)
+
+
+class Delays(NamedTuple):
+    """Measured time delays and what is known of the distances.
+
+    Parameters
+    ----------
+    images
+        Positions (M, 2) of the images that were monitored [arcsec].
+    days
+        Delays (M - 1,) of the others behind the first one [day].
+    errors
+        Their standard deviations (M - 1,) [day].
+    lens_redshift
+        Redshift of the lens.
+    source_redshift
+        Redshift of the quasar.
+    omega_m
+        Matter density of a flat LambdaCDM cosmology.
+    """
+
+    images: np.ndarray
+    days: np.ndarray
+    errors: np.ndarray
+    lens_redshift: float
+    source_redshift: float
+    omega_m: float = 0.3
+
+
+class Hubble(NamedTuple):
+    """What delays say.
+
+    Parameters
+    ----------
+    h0, h0_sigma
+        Mean and standard deviation of the Hubble constant [km/s/Mpc].
+    h0_low, h0_high
+        16% and 84% quantiles.
+    distance, distance_sigma
+        Mean and standard deviation of the time-delay distance [Mpc].
+    chi_square
+        Least chi^2 of the delays over all draws.
+    """
+
+    h0: float
+    h0_sigma: float
+    h0_low: float
+    h0_high: float
+    distance: float
+    distance_sigma: float
+    chi_square: float
+
+
+def time_delay_distance(h0: float, lens_redshift: float, source_redshift: float, omega_m: float) -> float:
+    """Time-delay distance of a flat LambdaCDM cosmology [Mpc].
+
+    Raises
+    ------
+    LensvitError
+        If the source does not lie behind the lens, or a number is not possible.
+    """
+    if not 0 < lens_redshift < source_redshift:
+        raise LensvitError(
+            f"redshifts of {lens_redshift:g} for the lens and {source_redshift:g} for the quasar: the quasar lies behind "
+            "the lens, and both are above 0"
+        )
+    if not 0 < omega_m <= 1:
+        raise LensvitError(f"a matter density of {omega_m:g} is not between 0 and 1")
+    cosmology = FlatLambdaCDM(H0=h0, Om0=omega_m)
+    lens, source = (
+        float(cosmology.angular_diameter_distance(z).value) for z in (lens_redshift, source_redshift)
+    )
+    between = float(cosmology.angular_diameter_distance_z1z2(lens_redshift, source_redshift).value)
+    return (1 + lens_redshift) * lens * source / between
+
+
+def hubble(parameters: np.ndarray, delays: Delays) -> Hubble:
+    """The Hubble constant from draws of a lens and measured delays.
+
+    Parameters
+    ----------
+    parameters
+        Parameters (S, 14) of draws of the posterior of the lens, in the order of :data:`lensvit.parameters.NAMES`.
+    delays
+        The measured delays.
+
+    Raises
+    ------
+    LensvitError
+        If delays and images do not belong together, or redshifts are not possible.
+    """
+    if not len(delays.images) == len(delays.days) + 1 == len(delays.errors) + 1:
+        raise LensvitError(
+            f"{len(delays.images)} images, {len(delays.days)} delays and {len(delays.errors)} errors: give a delay and an "
+            "error for each image but the first"
+        )
+    if not (np.isfinite(delays.days).all() and (np.asarray(delays.errors) > 0).all()):
+        raise LensvitError("delays are finite and their errors above 0 [day]")
+    reference = time_delay_distance(REFERENCE, delays.lens_redshift, delays.source_redshift, delays.omega_m)
+    potentials = fermat_potentials(parameters, delays.images)
+    per_mpc = (potentials[:, 1:] - potentials[:, :1]) * ARCSEC**2 * MPC / LIGHT / DAY  # days for each Mpc, (S, M - 1)
+    expected = per_mpc * reference * REFERENCE  # days times H0
+    # the delays are linear in x = 1 / H0, and normal; the prior of H0 is flat
+    precision = np.asarray(delays.errors) ** -2.0
+    information = (expected**2 * precision).sum(1)
+    best = (expected * precision * delays.days).sum(1) / information
+    chi_square = (precision * (delays.days - expected * best[:, None]) ** 2).sum(1)
+    grid = np.linspace(LARGEST / 3000, LARGEST, 3000)
+    logs = -(chi_square[:, None] + information[:, None] * (1 / grid - best[:, None]) ** 2) / 2  # (S, G)
+    logs = np.where(np.isfinite(logs), logs, -np.inf)
+    weights = np.exp(logs - logs.max()).sum(0)
+    weights /= weights.sum()
+    mean = float(weights @ grid)
+    levels = np.interp([0.16, 0.84], np.cumsum(weights), grid)
+    distances = reference * REFERENCE / grid
+    distance = float(weights @ distances)
+    return Hubble(
+        mean,
+        float(np.sqrt(weights @ (grid - mean) ** 2)),
+        float(levels[0]),
+        float(levels[1]),
+        distance,
+        float(np.sqrt(weights @ (distances - distance) ** 2)),
+        float(np.nanmin(chi_square)),
+    )
+
+
+def as_dict(value: Hubble, delays: Delays) -> Mapping[str, object]:
+    """The result as it is written, with the cosmology and the caveat."""
+    return {
+        **value._asdict(),
+        "unit": "km/s/Mpc",
+        "cosmology": f"flat LambdaCDM, Omega_m = {delays.omega_m:g}",
+        "lens_redshift": delays.lens_redshift,
+        "source_redshift": delays.source_redshift,
+        "caveat": CAVEAT,
+    }

@@ -1,0 +1,213 @@
+"""What the fit of an observed lens ends with: a verdict, parameters with their posterior, and files of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+
+from lensvit import __version__
+from lensvit.io import files
+from lensvit.observations.cosmography import CAVEAT, Hubble
+from lensvit.observations.fitting import PosteriorSample, SceneFit
+from lensvit.parameters import FURTHER, PARAMETERS
+
+LEVELS = (0.16, 0.5, 0.84)  # quantiles that tables have
+EXPLAINED = 0.05  # largest relative error of the galaxies' light with which an image counts as explained
+POOR_PSF = 0.15  # relative error of the PSF from which on it is worth a word
+FAINT = 5.0  # least significance of the lens galaxy's light
+LONG_SHIFT = 3.0  # shift of a quasar image in units of its prior from which on the mass model lacks something
+UNITS = {row.name: row.unit for row in (*PARAMETERS, *FURTHER)}
+
+
+@dataclasses.dataclass(frozen=True)
+class LensResult:
+    """The fit of an observed lens.
+
+    Parameters
+    ----------
+    fit
+        The most probable scene.
+    sample
+        The exact posterior; None where it could not be drawn from.
+    hubble
+        The Hubble constant, where delays were given.
+    seconds
+        How long it took [s].
+    """
+
+    fit: SceneFit
+    sample: PosteriorSample | None
+    hubble: Hubble | None
+    seconds: float
+
+    @property
+    def certified(self) -> bool:
+        """Whether the draws of the posterior have a certificate, see :mod:`lensvit.inference.importance`."""
+        return self.sample is not None and not self.sample.drawn.reason
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a parameter, by name: unit, most_probable, mean, sigma, and the quantiles low, median and high."""
+        rows, best = [], self.fit.parameters
+        for column, name in enumerate(self.fit.names):
+            row: dict[str, object] = {"parameter": name, "unit": UNITS[name], "most_probable": best[name]}
+            if self.sample is not None:
+                values = self.sample.parameters[:, column]
+                if name == "psi_ext":  # an angle of period pi, about its most probable value
+                    values = (values - best[name] + np.pi / 2) % np.pi + best[name] - np.pi / 2
+                low, median, high = np.quantile(values, LEVELS)
+                row |= {"mean": values.mean(), "sigma": values.std(), "low": low, "median": median, "high": high}
+            rows.append(row)
+        return pd.DataFrame(rows).set_index("parameter")
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """One row an image of the quasar: x, y [arcsec], where it is seen, magnification of the model, and flux."""
+        fit = self.fit
+        models = fit.posterior.models(fit.coordinates[None])
+        _, solution = fit.posterior.solution(fit.coordinates)
+        amplitudes, parts = solution.amplitudes.numpy(), fit.posterior.parts
+        positions, magnification = models.positions[0].numpy(), models.magnification[0].numpy()
+        present = magnification != 0
+        fluxes = amplitudes[parts.quasars]
+        if not parts.structure.quasar_fluxes:
+            fluxes = fluxes * np.abs(magnification)
+        shifts = amplitudes[parts.shifts].reshape(-1, 2)
+        if len(shifts):
+            positions = positions + shifts / np.maximum(fluxes, 1e-12)[:, None] * (fluxes > 0)[:, None]
+        rows = {"x": positions[:, 0], "y": positions[:, 1], "magnification": magnification, "flux": fluxes}
+        return pd.DataFrame(rows)[present].reset_index(drop=True)
+
+    @property
+    def verdict(self) -> list[str]:
+        """What speaks against the result, in sentences; nothing if nothing does."""
+        fit, result = self.fit, list[str]()
+        if not fit.converged:
+            result.append("The search did not end at a maximum: the parameters are those of the best place that it found.")
+        if fit.errors.galaxies > EXPLAINED:
+            result.append(
+                f"The image is not explained to its noise: the galaxies' light deviates from the model by "
+                f"{fit.errors.galaxies:.0%}, and the errors of the parameters were enlarged accordingly."
+            )
+        if fit.errors.psf > POOR_PSF:
+            result.append(f"The PSF is off by {fit.errors.psf:.0%} at the quasar's images, which count the less for it.")
+        part, solution = fit.posterior.solution(fit.coordinates)
+        sigma = solution.covariance.diagonal().sqrt()
+        significance = float(solution.amplitudes[0] / sigma[0])
+        if significance < FAINT:
+            result.append(
+                f"No lens galaxy is seen (its light is {significance:.1f} sigma): two stars, or a pair of quasars, could "
+                "look like this."
+            )
+        shifts = solution.amplitudes[fit.posterior.parts.shifts] / fit.posterior.scale[fit.posterior.parts.shifts]
+        if len(shifts) and float(shifts.abs().max()) > LONG_SHIFT:
+            result.append(
+                "The quasar's images lie off those of the model by more than their errors: the mass is no power law with "
+                "shear, or has a companion."
+            )
+        if self.sample is None:
+            result.append("The posterior could not be drawn from.")
+        elif self.sample.drawn.reason:
+            result.append(
+                f"The draws of the posterior are not certified ({self.sample.drawn.reason}; effective size "
+                f"{self.sample.drawn.effective:.0f}): take means and errors as approximate."
+            )
+        return result
+
+    def summary(self) -> dict[str, object]:
+        """All of it, as it is written to JSON."""
+        fit = self.fit
+        drawn = None if self.sample is None else self.sample.drawn
+        return {
+            "name": fit.observation.name,
+            "lensvit": __version__,
+            "notes": list(fit.observation.notes),
+            "verdict": self.verdict,
+            "parameters": {
+                str(name): {str(key): _plain(value) for key, value in row.items()} for name, row in self.table.iterrows()
+            },
+            "images": [{str(key): float(value) for key, value in row.items()} for row in self.images.to_dict("records")],
+            "errors": fit.errors._asdict(),
+            "posterior": None
+            if drawn is None
+            else {
+                "certified": self.certified,
+                "reason": drawn.reason,
+                "pareto_k": _plain(drawn.k),
+                "effective_size": drawn.effective,
+                "draws": len(drawn.places),
+                "likelihood_calls": drawn.calls,
+                "log_evidence": _plain(drawn.log_evidence),
+            },
+            "hubble": None if self.hubble is None else {**self.hubble._asdict(), "caveat": CAVEAT},
+            "frame": "x along columns, y along rows [arcsec], 0 in the middle of the fitted square",
+            "seconds": self.seconds,
+        }
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write {name}.json, {name}.csv, {name}_images.csv, {name}.parquet (samples) and {name}_model.fits.
+
+        Parameters
+        ----------
+        folder
+            Where to; it is made.
+
+        Returns
+        -------
+        list[Path]
+            The files.
+        """
+        folder, name = Path(folder), self.fit.observation.name
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for path, text in (
+            (folder / f"{name}.json", json.dumps(self.summary(), indent=1, ensure_ascii=False) + "\n"),
+            (folder / f"{name}.csv", self.table.to_csv(float_format="%.8g")),
+            (folder / f"{name}_images.csv", self.images.to_csv(index=False, float_format="%.8g")),
+        ):
+            with files.atomic(path) as temporary:
+                temporary.write_text(text)
+            written.append(path)
+        if self.sample is not None:
+            path = folder / f"{name}.parquet"
+            samples = pd.DataFrame(self.sample.parameters, columns=list(self.fit.names))
+            amplitudes = pd.DataFrame(self.sample.amplitudes, columns=[f"amp_{part}" for part in self.fit.posterior.parts.names])
+            with files.atomic(path) as temporary:
+                pd.concat([samples, amplitudes], axis=1).to_parquet(temporary)
+            written.append(path)
+        written.append(self._write_model(folder / f"{name}_model.fits"))
+        return written
+
+    def _write_model(self, path: Path) -> Path:
+        """Data, model, residual in units of the noise, and each part of the first image, as extensions."""
+        fit = self.fit
+        part, solution = fit.posterior.solution(fit.coordinates)
+        image, count = fit.observation.images[0], fit.posterior.parts.pixels[0]
+        shape = image.data.shape
+        model = (solution.amplitudes @ part)[:count].reshape(shape).numpy()
+        units = [fits.PrimaryHDU(image.data), fits.ImageHDU(model, name="MODEL")]
+        units[0].header["PIXSCALE"] = (image.pixel_scale, "side of a pixel [arcsec]")
+        residual = (image.data - model) / np.sqrt(np.where(np.isfinite(image.variance), image.variance, np.inf))
+        units.append(fits.ImageHDU(residual, name="RESIDUAL"))
+        names = fit.posterior.parts.names
+        for row in range(fit.posterior.parts.quasars.stop):
+            light = (solution.amplitudes[row] * part[row, :count]).reshape(shape).numpy()
+            units.append(fits.ImageHDU(light, name=names[row].upper()))
+        with files.atomic(path) as temporary:
+            fits.HDUList(units).writeto(temporary, overwrite=True)
+        return path
+
+
+def _plain(value: object) -> object:
+    """A number of any library as Python has it; None for one that is not finite."""
+    if isinstance(value, str) or value is None:
+        return value
+    number = float(value)  # type: ignore[arg-type]
+    return number if np.isfinite(number) else None
+
+

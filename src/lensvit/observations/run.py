@@ -1,0 +1,265 @@
+"""Fits of users' own lenses: by the command line, and from Python as ``lensvit.fit``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lensvit.errors import LensvitError
+from lensvit.inference.settings import ImportanceSettings
+from lensvit.jobs import seeds
+from lensvit.lensing.structure import LOGARITHMS, Structure
+from lensvit.observations.cosmography import Delays, Hubble, hubble
+from lensvit.observations.figure import write_figures
+from lensvit.observations.fitting import POSITION_ERROR, fit_scene, sample_scene
+from lensvit.observations.observation import Observation
+from lensvit.observations.reading import Given, read_image
+from lensvit.observations.result import LensResult
+from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Prior
+
+SAMPLING = ImportanceSettings(effective=400, draws=500, max_calls=6000)
+SAMPLES = 1000  # draws of equal weight that are kept
+NEAREST = 0.3  # farthest distance of a monitored image from one of the fit [arcsec]
+
+
+def fit_images(
+    observation: Observation,
+    *,
+    priors: Mapping[str, Prior] | None = None,
+    structure: Structure | None = None,
+    images: int | None = None,
+    delays: Delays | None = None,
+    sampling: ImportanceSettings | None = SAMPLING,
+    seed: int = 0,
+) -> LensResult:
+    """Fit a lens, from its images to parameters, exact posterior and Hubble constant.
+
+    Parameters
+    ----------
+    observation
+        The images of the lens.
+    priors
+        Priors that stand instead of those of surveys, by parameter; those of sizes and Sersic indices are lognormal.
+    structure
+        What the scene is made of; a power law with shear, elliptical galaxies, a bulge and a sky by default.
+    images
+        How many images the quasar has, where this is known.
+    delays
+        Measured time delays.
+    sampling
+        Size and budget of the draws of the posterior; None for none.
+    seed
+        Seed of all draws.
+
+    Raises
+    ------
+    LensvitError
+        If the image cannot be the one of a lensed quasar, or something that is given cannot be.
+    """
+    started = time.perf_counter()
+    check_priors(priors or {})
+    if images is not None and images not in (2, 3, 4):
+        raise LensvitError(f"{images} images of the quasar: give 2, 3 or 4")
+    structure = structure or Structure(position_error=POSITION_ERROR)
+    found = fit_scene(observation, structure, priors, seeds.derive(seed, observation.name, "starts"), images)
+    sample = None
+    if sampling is not None:
+        sample = sample_scene(found, sampling, seeds.derive(seed, observation.name, "posterior"), SAMPLES)
+    constant = None if delays is None else _hubble(LensResult(found, sample, None, 0.0), delays)
+    return LensResult(found, sample, constant, time.perf_counter() - started)
+
+
+def check_priors(priors: Mapping[str, Prior]) -> None:
+    """Check priors of users.
+
+    Raises
+    ------
+    LensvitError
+        If a parameter is not known, or its prior has a kind that fits do not have.
+    """
+    known = [row.name for row in (*PARAMETERS, *FURTHER)]
+    for name, prior in priors.items():
+        if name not in known:
+            raise LensvitError(f"a prior of {name!r}: there is no such parameter; there are: {', '.join(known)}")
+        if name in LOGARITHMS and prior.kind != "lognormal":
+            raise LensvitError(f"the prior of {name} is {prior.kind}; for sizes and Sersic indices give a lognormal one")
+        if name == "gamma_ext" and prior.kind != "rayleigh":
+            raise LensvitError(f"the prior of gamma_ext is {prior.kind}; give a rayleigh one, by the sd of each component")
+
+
+def _hubble(result: LensResult, delays: Delays) -> Hubble:
+    """The Hubble constant; the monitored images must be those of the fit."""
+    seen = result.images[["x", "y"]].to_numpy()
+    for x, y in delays.images:
+        if np.hypot(*(seen - [x, y]).T).min() > NEAREST:
+            raise LensvitError(
+                f"no image of the quasar lies at ({x:g}, {y:g}) arcsec, where a delay was given; the fit has: "
+                + ", ".join(f"({a:.2f}, {b:.2f})" for a, b in seen)
+            )
+    if result.sample is None:
+        raise LensvitError("H0 needs draws of the posterior, and there are none")
+    return hubble(result.sample.parameters[:, : len(NAMES)], delays)
+
+
+def fit(
+    image: list[Path],
+    output: Path,
+    name: str | None = None,
+    psf: Path | None = None,
+    psf_oversampling: int = 1,
+    psf_variance: Path | None = None,
+    pixel_scale: float | None = None,
+    exposure_time: float | None = None,
+    background_rms: float | None = None,
+    noise: Path | None = None,
+    mask: Path | None = None,
+    unit: str | None = None,
+    size: int | None = None,
+    quasar_images: int | None = None,
+    delays: list[float] | None = None,
+    delay_errors: list[float] | None = None,
+    delay_images: list[float] | None = None,
+    lens_redshift: float | None = None,
+    source_redshift: float | None = None,
+    omega_m: float = 0.3,
+    samples: bool = True,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Fit lensed quasars in your own images: parameters, exact posteriors, figures, and H0 from time delays.
+
+    Every image is a lens of its own. What is written, for each: {name}.json (all results and the verdict), {name}.csv
+    (parameters), {name}_images.csv (the quasar's images), {name}.parquet (draws of the posterior), {name}_model.fits
+    (model, residual and parts), {name}.pdf and {name}_corner.pdf, both also as PNG.
+
+    Parameters
+    ----------
+    image
+        FITS or HDF5 files, one a lens. A FITS file may have extensions PSF, SIGMA (standard deviation of the noise),
+        MASK (0 where a pixel does not count) and PSFVAR; HDF5 is as lenstronomy and dolphin have it.
+    output
+        Folder of the results.
+    name
+        Name of the lens; the file's by default. For one image alone.
+    psf
+        FITS or HDF5 file of the PSF, for images without an extension PSF.
+    psf_oversampling
+        Pixels of the PSF along the side of a pixel of the image.
+    psf_variance
+        File of the variance of the PSF in each pixel, for a flux of 1.
+    pixel_scale
+        Side of a pixel [arcsec], where the header has neither PIXSCALE nor a WCS.
+    exposure_time
+        Exposure time [s], where the header has no EXPTIME.
+    background_rms
+        Standard deviation of the background noise [counts/s per pixel]; measured at the image's edge by default.
+    noise
+        File of the standard deviation of the noise in each pixel, in the image's unit.
+    mask
+        File that is 0 where a pixel does not count.
+    unit
+        counts/s or counts, where the header has no BUNIT or a wrong one.
+    size
+        Side of the square around the lens that is fitted [pixel]; the image's by default.
+    quasar_images
+        How many images the quasar has: 2, 3 or 4; found by default.
+    delays
+        Time delays behind the first monitored image [day], one for each other.
+    delay_errors
+        Their standard deviations [day].
+    delay_images
+        Positions of the monitored images, x and y [arcsec] one after the other, the first one first.
+    lens_redshift
+        Redshift of the lens, for H0.
+    source_redshift
+        Redshift of the quasar, for H0.
+    omega_m
+        Matter density of the flat LambdaCDM cosmology.
+    samples
+        Whether to draw from the posterior.
+    seed
+        Seed of all draws.
+    threads
+        Threads of the CPU.
+
+    Raises
+    ------
+    LensvitError
+        If a file cannot be read, something is missing or wrong, or an image shows no lensed quasar.
+    """
+    torch.set_num_threads(threads)
+    if name is not None and len(image) > 1:
+        raise LensvitError(f"--name is for one image, and there are {len(image)}")
+    names = [name or path.stem for path in map(Path, image)]
+    for twice in {one for one in names if names.count(one) > 1}:
+        raise LensvitError(f"two images are named {twice!r}: their results would have the same files")
+    measured = _delays(delays, delay_errors, delay_images, lens_redshift, source_redshift, omega_m)
+    if measured is not None and len(image) > 1:
+        raise LensvitError("time delays are those of one lens: give one image with them")
+    given = Given(
+        pixel_scale, exposure_time, background_rms, noise, mask, psf, psf_variance, psf_oversampling, unit, size
+    )
+    failed = list[str]()
+    for path, own in zip(map(Path, image), names, strict=True):
+        try:
+            one, notes = read_image(path, given)
+            result = fit_images(
+                Observation(own, (one,), tuple(notes)), images=quasar_images, delays=measured,
+                sampling=SAMPLING if samples else None, seed=seed,
+            )  # fmt: skip
+        except LensvitError as error:
+            if len(image) == 1:
+                raise
+            failed.append(str(error))
+            print(f"{own}: {error}", flush=True)
+            continue
+        result.write(output)
+        write_figures(result, output)
+        print(report(result), flush=True)
+    if failed:
+        raise LensvitError(f"{len(failed)} of {len(image)} images were not fitted; the lines above say why")
+
+
+def report(result: LensResult) -> str:
+    """A few lines on a fit, for a terminal."""
+    table, lines = result.table, [f"{result.fit.observation.name}: {result.seconds:.0f} s"]
+    for name in ("theta_E", "gamma", "e1", "e2", "gamma_ext", "psi_ext"):
+        row = table.loc[name]
+        spread = f" +- {row['sigma']:.4f}" if "sigma" in row else ""
+        lines.append(f"  {name:10s} {row.get('mean', row['most_probable']):8.4f}{spread} {row['unit']}")
+    if result.hubble is not None:
+        lines.append(f"  H0         {result.hubble.h0:8.1f} +- {result.hubble.h0_sigma:.1f} km/s/Mpc")
+    return "\n".join([*lines, *(f"  ! {sentence}" for sentence in result.verdict)])
+
+
+def _delays(
+    days: Sequence[float] | None,
+    errors: Sequence[float] | None,
+    places: Sequence[float] | None,
+    lens_redshift: float | None,
+    source_redshift: float | None,
+    omega_m: float,
+) -> Delays | None:
+    """Time delays as they are given on the command line; None if there are none."""
+    given = {
+        "--delays": days,
+        "--delay-errors": errors,
+        "--delay-images": places,
+        "--lens-redshift": lens_redshift,
+        "--source-redshift": source_redshift,
+    }
+    missing = [name for name, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise LensvitError(f"H0 needs {', '.join(given)}; missing: {', '.join(missing)}")
+    assert days is not None and errors is not None and places is not None
+    assert lens_redshift is not None and source_redshift is not None
+    if len(places) % 2:
+        raise LensvitError("--delay-images has x and y of each image, an even number of values")
+    positions = np.array(places, dtype=float).reshape(-1, 2)
+    return Delays(positions, np.array(days), np.array(errors), lens_redshift, source_redshift, omega_m)
