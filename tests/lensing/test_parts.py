@@ -1,0 +1,84 @@
+"""Parts of scenes: against lenstronomy, and their derivatives against differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.structure import BULGE, HOST_OFFSET, LENS_SHAPE, SOURCE_SHAPE, Structure
+from tests.lensing.scenes import VALUES, Lenstronomy, drawn, gaussian, images, parameters
+
+STRUCTURES = {
+    "all": Structure(position_error=0.003),
+    "paper's": Structure(False, False, False, False, False, False),
+    "one flux": Structure(quasar_fluxes=False, bulge=False),
+}
+
+
+@pytest.mark.parametrize("supersampling", [1, 3])
+@pytest.mark.parametrize("seed", range(6))
+def test_images_are_lenstronomys(seed: int, supersampling: int) -> None:
+    values, structure = drawn(np.random.default_rng(seed)), Structure(sky=False)
+    exposure = Exposure(48, 0.08, gaussian(21, 1.2), supersampling=supersampling, degree=1)
+    parts = Parts([exposure], structure)
+    found = images(parts, parameters(values, structure))[0]
+    nothing = np.zeros((48, 48))
+    other = Lenstronomy(values, exposure, structure, nothing, np.ones_like(nothing))
+    model, kwargs = other.model, other.kwargs
+    expected = [
+        model.lens_surface_brightness(kwargs["kwargs_lens_light"]),
+        *(
+            model.source_surface_brightness(kwargs["kwargs_source"], kwargs["kwargs_lens"], k=number)
+            for number in range(2)
+        ),
+    ]
+    for image, other_image in zip(found, expected, strict=False):
+        assert np.abs(image.reshape(48, 48).numpy() - other_image).max() < 1e-6 * other_image.max()
+    points = found[parts.quasars].sum(0).reshape(48, 48).numpy()
+    expected_points = model.point_source(kwargs["kwargs_ps"], kwargs["kwargs_lens"])
+    assert np.abs(points - expected_points).max() < 1e-6 * expected_points.max()
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_derivatives_are_those_of_the_images(kind: str) -> None:
+    structure = STRUCTURES[kind]
+    cusps = np.array([[0.0, 0.0], [1.0, 0.3]])
+    exposures = [
+        Exposure(30, 0.12, gaussian(45, 4.0), 5, cusps=cusps, cusp_radius=0.3, cusp_supersampling=4),
+        Exposure(24, 0.15, gaussian(41, 5.0), 4, fine=True, supersampling=4, center=(0.03, -0.02)),
+    ]
+    parts, place = Parts(exposures, structure), parameters(VALUES, structure)
+    assert len(parts.names) == parts.count
+    from lensvit.inference.following import solve_quasar_images
+
+    position, magnification, _ = solve_quasar_images(place[:, :14], structure.most_images)
+    image, slopes = parts.jacobian(place, position, magnification)
+    torch.testing.assert_close(image, parts.images(place, position, magnification), rtol=1e-7, atol=1e-10)
+    for column, name in enumerate(structure.names):
+        step = torch.zeros_like(place)
+        step[0, column] = 1e-6
+        expected = (images(parts, place + step) - images(parts, place - step))[0] / 2e-6
+        scale = expected.abs().amax(1, keepdim=True).clamp_min(1e-3)
+        assert float(((slopes[0, column] - expected) / scale).abs().max()) < 1e-5, name
+
+
+def test_more_samples_at_cusps_are_nearer_to_the_light_of_a_pixel() -> None:
+    structure = Structure(sky=False, bulge=False)
+    place = parameters(VALUES | {"n_sersic": 4.0, "light_x": 0.013}, structure)
+
+    def lens(**changes: object) -> torch.Tensor:
+        return images(Parts([Exposure(40, 0.08, gaussian(21, 1.2), **changes)], structure), place)[0, 0]
+
+    best = lens(supersampling=25)
+    cusps = {"cusps": np.array([[0.013, 0.0]]), "cusp_radius": 0.25, "cusp_supersampling": 9}
+    plain, finer = (float((image - best).abs().max() / best.max()) for image in (lens(), lens(**cusps)))
+    assert plain > 0.05 and finer < 0.01
+
+
+def test_parameters_are_those_that_a_structure_frees() -> None:
+    assert STRUCTURES["paper's"].names == Structure(False, False, False, False).names[:14]
+    assert STRUCTURES["all"].names[14:] == LENS_SHAPE + SOURCE_SHAPE + HOST_OFFSET + BULGE
+    natural = STRUCTURES["all"].natural(parameters(VALUES, STRUCTURES["all"]).numpy())[0]
+    np.testing.assert_allclose(natural, [VALUES[name] for name in STRUCTURES["all"].names])
