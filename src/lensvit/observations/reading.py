@@ -6,6 +6,7 @@ found in a file or measured in the image, and what is done with it, is noted in 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,8 +29,8 @@ from lensvit.psf.user import SCALE_KEYS
 EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "EXPOSURE")
 BACKGROUND_KEYS = ("BKGRMS", "BACKGROUND_RMS", "SKYRMS")
 UNIT_KEYS = ("BUNIT",)
-PER_SECOND = ("/s", "s-1", "/sec", "sec-1", "s^-1", "per second", "cps")
-COUNTS = ("electrons", "electron", "counts", "count", "dn", "adu", "e-")
+COUNTS = re.compile(r"(electrons?|e-?|counts?|cts?|dn|adu|photons?)")
+PER_SECOND = re.compile(COUNTS.pattern + r"\*?(/s(ec(onds?)?)?|persecond|s(ec)?(\^|\*\*)?-1|\.s-1)|cps")
 ANISOTROPY = 0.01  # largest relative difference of the pixel scales along both axes
 SHEAR = 0.01  # largest cosine of the angle between the axes of a WCS
 SMALLEST, LARGEST = 24, 300  # side of an image [pixel]
@@ -323,9 +324,9 @@ def _rates(image: np.ndarray, file: _File, given: Given, notes: list[str]) -> tu
     plain = unit.lower().replace(" ", "")
     if given.unit is not None and plain not in ("counts/s", "counts"):
         raise LensvitError(f"--unit {given.unit!r} is not known; give counts/s or counts")
-    if any(mark.replace(" ", "") in plain for mark in PER_SECOND):
+    if PER_SECOND.fullmatch(plain):
         return image, exposure
-    if plain in COUNTS or any(plain == f"{name}s" for name in COUNTS):
+    if COUNTS.fullmatch(plain):
         if exposure is None:
             raise LensvitError(f"the image is in {unit}, and no exposure time is in the header; give --exposure-time [s]")
         notes.append(f"The image is in {unit} and was divided by the exposure time of {exposure:g} s.")

@@ -1,0 +1,52 @@
+"""Images of lenses as an observer has them, simulated: for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from astropy.io import fits
+
+from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.structure import Structure
+from tests.lensing.scenes import gaussian, images, parameters
+
+QUAD = {
+    "theta_E": 1.0, "gamma": 2.05, "center_x": 0.03, "center_y": -0.02, "e1": 0.08, "e2": -0.05, "R_sersic": 0.7,
+    "n_sersic": 3.0, "gamma_ext": 0.05, "psi_ext": 0.7, "source_x": 0.06, "source_y": 0.03, "source_R_sersic": 0.25,
+    "source_n_sersic": 1.2, "light_x": 0.03, "light_y": -0.02, "light_e1": 0.08, "light_e2": 0.02, "source_e1": 0.1,
+    "source_e2": -0.1, "host_x": 0.01, "host_y": -0.02, "bulge_R_sersic": 0.06,
+}  # fmt: skip
+PIXELS, SCALE, EXPOSURE, BACKGROUND = 64, 0.06, 1400.0, 0.006
+KERNEL = gaussian(31, 1.1)
+AMPLITUDES = {"lens": 20.0, "source": 12.0, "bulge": 10.0}
+FLUXES = 90.0, 120.0, 60.0, 40.0
+SKY = 0.004
+
+
+def image(values: dict[str, float] = QUAD, seed: int = 0, fluxes: tuple[float, ...] = FLUXES) -> np.ndarray:
+    """A noisy image (n, n) [counts/s per pixel]; fluxes are those of the images in the order of their magnification."""
+    structure = Structure()
+    cusps = np.array([[values["light_x"], values["light_y"]]])
+    exposure = Exposure(
+        PIXELS, SCALE, KERNEL, supersampling=3, cusps=cusps, cusp_radius=0.3, cusp_supersampling=9, degree=3
+    )
+    parts = Parts([exposure], structure)
+    part = images(parts, parameters(values, structure))[0]
+    amplitudes = torch.tensor([*AMPLITUDES.values(), *fluxes, SKY], dtype=torch.float64)
+    clean = (amplitudes @ part).reshape(PIXELS, PIXELS).numpy()
+    sigma = np.sqrt(BACKGROUND**2 + clean.clip(0) / EXPOSURE)
+    return clean + sigma * np.random.default_rng(seed).standard_normal(clean.shape)
+
+
+def write(path: Path, data: np.ndarray, kernel: np.ndarray | None = KERNEL, **header: object) -> Path:
+    """Write an image with its PSF as an extension and a header that says all, or what is given instead."""
+    primary = fits.PrimaryHDU(np.asarray(data))
+    known = {"PIXSCALE": SCALE, "EXPTIME": EXPOSURE, "BKGRMS": BACKGROUND, "BUNIT": "electrons/s"} | header
+    for key, value in known.items():
+        if value is not None:
+            primary.header[key] = value
+    units = [primary] + ([] if kernel is None else [fits.ImageHDU(kernel, name="PSF")])
+    fits.HDUList(units).writeto(path, overwrite=True)
+    return path
