@@ -263,11 +263,13 @@ FURTHER = (
         -1.0, 1.0, normal(0.0, 0.2),
     ),
     Parameter(
-        "host_x", r"\Delta_{1,\mathrm{host}}", "arcsec", "distance of the source galaxy from the quasar, first coordinate",
+        "host_x", r"\Delta_{1,\mathrm{host}}", "arcsec",
+        "distance of the source galaxy from the quasar, first coordinate",
         -5.0, 5.0, normal(0.0, 0.05),
     ),
     Parameter(
-        "host_y", r"\Delta_{2,\mathrm{host}}", "arcsec", "distance of the source galaxy from the quasar, second coordinate",
+        "host_y", r"\Delta_{2,\mathrm{host}}", "arcsec",
+        "distance of the source galaxy from the quasar, second coordinate",
         -5.0, 5.0, normal(0.0, 0.05),
     ),
     Parameter(

@@ -33,7 +33,9 @@ def test_amplitudes_and_chi_square_are_lenstronomys(seed: int) -> None:
     expected = np.concatenate([amplitudes[1:2], amplitudes[:1], amplitudes[2:]])  # lenstronomy has the source first
     np.testing.assert_allclose(found[present], expected, rtol=1e-6)
     chi_square = float(likelihood.residuals(part[None]).square().sum())
-    assert chi_square == pytest.approx(float((((data.reshape(48, 48) - model) / sigma.reshape(48, 48)) ** 2).sum()), rel=1e-6)
+    assert chi_square == pytest.approx(
+        float((((data.reshape(48, 48) - model) / sigma.reshape(48, 48)) ** 2).sum()), rel=1e-6
+    )
 
 
 def test_the_density_is_the_integral_over_positive_amplitudes() -> None:
@@ -83,7 +85,9 @@ def test_gradient_and_information_are_those_of_the_density() -> None:
         step[0, column] = 1e-6
         high, low = (likelihood.log_density(images(parts, place + sign * step)) for sign in (1, -1))
         width = float(found.information[0, column, column]) ** -0.5
-        assert float(found.gradient[0, column]) * width == pytest.approx(float(high - low) / 2e-6 * width, abs=2e-4), name
+        assert float(found.gradient[0, column]) * width == pytest.approx(float(high - low) / 2e-6 * width, abs=2e-4), (
+            name
+        )
     # where the noise is small, the information is the curvature, in which amplitudes have followed
     quiet = LinearLikelihood(clean, variance * 1e-6, precision * 1e6, parts.light)
     found = quiet.equations(*parts.jacobian(place, position, magnification))

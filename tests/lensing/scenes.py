@@ -32,7 +32,8 @@ def drawn(random: np.random.Generator) -> dict[str, float]:
     values = dict(VALUES)
     values |= {
         "theta_E": random.uniform(0.7, 1.5), "gamma": random.uniform(1.8, 2.3), "n_sersic": random.uniform(1, 4),
-        "gamma_ext": random.uniform(0, 0.1), "psi_ext": random.uniform(0, np.pi), "source_n_sersic": random.uniform(0.6, 3),
+        "gamma_ext": random.uniform(0, 0.1), "psi_ext": random.uniform(0, np.pi),
+        "source_n_sersic": random.uniform(0.6, 3),
         "R_sersic": random.uniform(0.5, 1.5), "source_R_sersic": random.uniform(0.1, 0.5),
     }  # fmt: skip
     for name in ("e1", "e2", "light_e1", "light_e2", "source_e1", "source_e2"):
@@ -84,7 +85,8 @@ class Lenstronomy:
 
         start = -(exposure.pixels - 1) / 2 * exposure.pixel_scale
         pixels = ImageData(
-            image_data=data, noise_map=sigma, background_rms=None, exposure_time=None, ra_at_xy_0=start, dec_at_xy_0=start,
+            image_data=data, noise_map=sigma, background_rms=None, exposure_time=None, ra_at_xy_0=start,
+            dec_at_xy_0=start,
             transform_pix2angle=np.eye(2) * exposure.pixel_scale,
         )  # fmt: skip
         sources = ["SERSIC_ELLIPSE"] * (1 + structure.bulge)

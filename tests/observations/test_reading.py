@@ -41,7 +41,9 @@ def test_counts_are_divided_by_the_exposure_time(tmp_path: Path) -> None:
     assert any("divided by the exposure time" in note for note in notes)
 
 
-@pytest.mark.parametrize("unit", ["electrons/s", "ELECTRONS/S", "e-/s", "counts s-1", "electron s^-1", "cps", "counts/sec"])
+@pytest.mark.parametrize(
+    "unit", ["electrons/s", "ELECTRONS/S", "e-/s", "counts s-1", "electron s^-1", "cps", "counts/sec"]
+)
 def test_units_per_second_are_known(tmp_path: Path, unit: str) -> None:
     image, _ = read_image(simulated.write(tmp_path / "lens.fits", FLAT, BUNIT=unit))
     np.testing.assert_array_equal(image.data, FLAT)

@@ -88,7 +88,13 @@ class ScenePosterior(Posterior):
         """The posterior by the source's position, whose quasar images are followed from those at coordinates (m, P)."""
         reference = to_parameters(coordinates)[:, : len(NAMES)]
         return ScenePosterior(
-            self.parts, self.data[0], self.noise, self.scale, self.prior, self.together, False,
+            self.parts,
+            self.data[0],
+            self.noise,
+            self.scale,
+            self.prior,
+            self.together,
+            False,
             Follower(reference),
         )
 

@@ -139,7 +139,8 @@ class SampledLens(LensTarget):
         """Positions and log fluxes of the quasar's images as functions of free coordinates, in units of their errors.
 
         An image of the magnification m is known in proportion to the root of m, in position as to the width of the
-        PSF, in log flux as to 1, or not at all where fluxes are free. A place has features if it has all images of the maximum (d,).
+        PSF, in log flux as to 1, or not at all where fluxes are free. A place has features if it has all images of the
+        maximum (d,).
         """
         width = self.posterior.width if self.posterior.magnified else 0.0
         here, size, _ = self._images(mean[None])

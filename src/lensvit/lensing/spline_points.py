@@ -41,7 +41,7 @@ class SplinePoints:
         self.pixels, self.supersampling, self.degree = pixels, supersampling, degree
         margin = MARGIN + supersampling
         values = np.pad(np.asarray(kernel, dtype=float), margin)
-        coefficients = values if degree == 1 else ndimage.spline_filter(values, order=degree, mode="constant")
+        coefficients = values if degree == 1 else ndimage.spline_filter(values, order=3, mode="constant")
         sums = np.pad(coefficients, (0, supersampling - 1))  # of the s fine pixels from each one on
         for axis in (0, 1):
             sums = sliding_window_view(sums, supersampling, axis).sum(-1)
@@ -97,4 +97,5 @@ def _weights(t: Tensor, degree: int) -> tuple[int, Tensor, Tensor, Tensor]:
     value = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
     first = [-3 * (1 - t) ** 2, 9 * t**2 - 12 * t, -9 * t**2 + 6 * t + 3, 3 * t**2]
     second = [6 * (1 - t), 18 * t - 12, -18 * t + 6, 6 * t]
-    return -1, *(torch.stack(part, -1) / 6 for part in (value, first, second))
+    one_by_one = [torch.stack(part, -1) / 6 for part in (value, first, second)]
+    return -1, one_by_one[0], one_by_one[1], one_by_one[2]

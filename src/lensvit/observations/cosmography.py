@@ -10,7 +10,8 @@ time-delay distance,
 agree with those measured, for a Hubble constant that is anywhere between 0 and 150 km/s/Mpc with equal probability.
 
 A sheet of mass in front of the lens, or a mass that is no power law within it, changes :math:`H_0` by
-:math:`1 - \kappa_\mathrm{ext}` and leaves the images as they are (Falco et al. 1985, ApJ 289, L1). No image tells of it.
+:math:`1 - \kappa_\mathrm{ext}` and leaves the images as they are (Falco et al. 1985, ApJ 289, L1). No image
+tells of it.
 """
 
 from __future__ import annotations
@@ -96,15 +97,13 @@ def time_delay_distance(h0: float, lens_redshift: float, source_redshift: float,
     """
     if not 0 < lens_redshift < source_redshift:
         raise LensvitError(
-            f"redshifts of {lens_redshift:g} for the lens and {source_redshift:g} for the quasar: the quasar lies behind "
-            "the lens, and both are above 0"
+            f"redshifts of {lens_redshift:g} for the lens and {source_redshift:g} for the quasar: the quasar "
+            "lies behind the lens, and both are above 0"
         )
     if not 0 < omega_m <= 1:
         raise LensvitError(f"a matter density of {omega_m:g} is not between 0 and 1")
     cosmology = FlatLambdaCDM(H0=h0, Om0=omega_m)
-    lens, source = (
-        float(cosmology.angular_diameter_distance(z).value) for z in (lens_redshift, source_redshift)
-    )
+    lens, source = (float(cosmology.angular_diameter_distance(z).value) for z in (lens_redshift, source_redshift))
     between = float(cosmology.angular_diameter_distance_z1z2(lens_redshift, source_redshift).value)
     return (1 + lens_redshift) * lens * source / between
 
@@ -126,8 +125,8 @@ def hubble(parameters: np.ndarray, delays: Delays) -> Hubble:
     """
     if not len(delays.images) == len(delays.days) + 1 == len(delays.errors) + 1:
         raise LensvitError(
-            f"{len(delays.images)} images, {len(delays.days)} delays and {len(delays.errors)} errors: give a delay and an "
-            "error for each image but the first"
+            f"{len(delays.images)} images, {len(delays.days)} delays and {len(delays.errors)} errors: give a delay and "
+            "an error for each image but the first"
         )
     if not (np.isfinite(delays.days).all() and (np.asarray(delays.errors) > 0).all()):
         raise LensvitError("delays are finite and their errors above 0 [day]")

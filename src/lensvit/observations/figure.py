@@ -46,11 +46,11 @@ def draw(result: LensResult) -> Figure:
     height = side + below + above
     figure = Figure(figsize=(style.WIDTH, height))
     lefts = [number * (side + gap) for number in range(3)] + [style.WIDTH - side - 0.02]
-    axes = [
-        figure.add_axes((left / style.WIDTH, below / height, side / style.WIDTH, side / height)) for left in lefts
-    ]
+    axes = [figure.add_axes((left / style.WIDTH, below / height, side / style.WIDTH, side / height)) for left in lefts]
     low, high = -1.0, float(np.arcsinh(np.nanmax(model) / (STRETCH * floor)))
-    for axis, picture, title in zip(axes, (np.where(used, image.data, np.nan), model), ("Image", "Model"), strict=False):
+    for axis, picture, title in zip(
+        axes, (np.where(used, image.data, np.nan), model), ("Image", "Model"), strict=False
+    ):
         stretched = np.arcsinh(picture / (STRETCH * floor))
         axis.imshow(stretched, origin="lower", extent=extent, cmap="magma", vmin=low, vmax=high)
         axis.set_title(title)
@@ -126,8 +126,10 @@ def _source_plane(axis: Axes, result: LensResult, names: tuple[str, ...]) -> Non
     axis.set_aspect("equal", adjustable="datalim")
     axis.set_title("Source plane [arcsec]")
     axis.margins(0.25)
-    handles = dict(fontsize=style.SMALL, ncols=3, handlelength=1.0, columnspacing=0.8, handletextpad=0.3)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.1), borderaxespad=0.0, **handles)
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.45, -0.1), borderaxespad=0.0, fontsize=style.SMALL, ncols=3,
+        handlelength=1.0, columnspacing=0.8, handletextpad=0.3,
+    )  # fmt: skip
 
 
 def corner(result: LensResult) -> Figure:

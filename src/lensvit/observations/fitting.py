@@ -143,9 +143,10 @@ def fit_scene(
     first = observation.images[0]
     peaks = find_peaks(first.data, first.variance, first.exposure())
     if len(peaks.flux) < 2:
+        count = "no point-like peak" if len(peaks.flux) == 0 else "one point-like peak"
         raise LensvitError(
-            f"{observation.name}: {len(peaks.flux) or 'no'} point-like peak{'' if len(peaks.flux) == 1 else 's'} found, "
-            "and a lensed quasar has two images at least: check that the PSF is that of the image"
+            f"{observation.name}: {count} found, and a lensed quasar has two images at least: check that the PSF is that "
+            "of the image"
         )
     changes = priors or {}
 
@@ -194,9 +195,7 @@ def _fitted(
     """The most probable scene of one hypothesis."""
     work = _Rounds(observation, structure, prior, hypothesis)
     rounds = work.run()
-    return SceneFit(
-        observation, work.posterior, prior, hypothesis, peaks, tuple(rounds), tuple(work.lights)
-    )
+    return SceneFit(observation, work.posterior, prior, hypothesis, peaks, tuple(rounds), tuple(work.lights))
 
 
 class _Rounds:
@@ -279,9 +278,7 @@ class _Rounds:
 
     def _posterior(self, errors: Errors) -> ScenePosterior:
         variance = np.concatenate([light.variance(errors).ravel() for light in self.lights])
-        return ScenePosterior(
-            self.parts, self.data, torch.as_tensor(variance), self.scale, self.prior, errors.together
-        )
+        return ScenePosterior(self.parts, self.data, torch.as_tensor(variance), self.scale, self.prior, errors.together)
 
 
 def _quasars(exposure: Exposure, positions: np.ndarray) -> np.ndarray:
@@ -365,4 +362,6 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
             known[key] = solution.amplitudes.numpy(), np.linalg.cholesky(solution.covariance.numpy())
         best, root = known[key]
         amplitudes[row] = best + root @ random.standard_normal(len(best))
-    return PosteriorSample(drawn, fit.posterior.parts.structure.natural(parameters), amplitudes, time.perf_counter() - started)
+    return PosteriorSample(
+        drawn, fit.posterior.parts.structure.natural(parameters), amplitudes, time.perf_counter() - started
+    )

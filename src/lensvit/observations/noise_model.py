@@ -1,15 +1,15 @@
-"""What a real image deviates by from the best model of it, beside its noise.
+r"""What a real image deviates by from the best model of it, beside its noise.
 
 No PSF is known exactly and no galaxy is a Sérsic profile. A fit that takes its model for exact is dragged by what the
 model lacks: by the cores of the quasar's images, where a PSF that is wrong by a few percent exceeds the noise a
 hundredfold, and by knots of the host galaxy. Therefore the variance of a pixel is
 
-.. math:: v = \\tau \\left( v_0 + \\sum_k f_k^2 \\, (u_k + \\epsilon^2 P_k^2) + \\phi^2 G^2 \\right)
+.. math:: v = \tau \left( v_0 + \sum_k f_k^2 \, (u_k + \epsilon^2 P_k^2) + \phi^2 G^2 \right)
 
 with the noise :math:`v_0`, the fluxes f and PSF images P of the quasar's images, the given variance u of the PSF, and
-the galaxies' light G. The relative errors :math:`\\epsilon` of the PSF and :math:`\\phi` of the galaxies are those with
+the galaxies' light G. The relative errors :math:`\epsilon` of the PSF and :math:`\phi` of the galaxies are those with
 which the residuals are most probable. Residuals of neighbouring pixels are not independent, where images were drizzled
-and where a model lacks something that is larger than a pixel. The sum :math:`\\tau` of their correlations is the number
+and where a model lacks something that is larger than a pixel. The sum :math:`\tau` of their correlations is the number
 of pixels that count as one.
 """
 

@@ -148,12 +148,13 @@ class _Finder:
         rows, columns = np.indices(self.image.shape)
         distance = np.stack([np.hypot(columns - x, rows - y) for x, y, _ in start])
         used = (distance.min(0) <= self.radius) & self.used
-        nearest, value = distance.argmin(0)[used], start.copy()
-        planes = []
+        nearest = np.argmin(distance[:, used], axis=0)
+        value = start.copy()
+        columns_of_planes = list[np.ndarray]()
         for number, (x, y, _) in enumerate(start):
             mine = (nearest == number).astype(float)
-            planes += [mine, mine * (columns[used] - x), mine * (rows[used] - y)]
-        planes = np.array(planes)
+            columns_of_planes += [mine, mine * (columns[used] - x), mine * (rows[used] - y)]
+        planes = np.array(columns_of_planes)
         for _ in range(STEPS):
             images = self.points.images(torch.as_tensor(value[:, :2])).numpy()[:, :3][:, :, used]  # (M, 3, P)
             model = np.tensordot(value[:, 2], images[:, 0], 1)
@@ -178,7 +179,7 @@ class _Finder:
         rest = self.image - self._model(found)
         rows, columns = np.indices(self.image.shape)
         result = []
-        for number, (x, y, flux) in enumerate(found):
+        for number, (x, y, _) in enumerate(found):
             one = self._model(found[number : number + 1])
             core = (np.hypot(columns - x, rows - y) <= self.width) & self.used
             result.append(float(one[core].sum() / max((one + rest)[core].sum(), 1e-30)) if core.any() else 0.0)

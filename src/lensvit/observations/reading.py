@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -230,7 +230,8 @@ def _checked(file: _File, given: Given, path: Path) -> tuple[ObservedImage, list
     bad, data = bad[cut].copy(), np.where(np.isfinite(image), image, 0.0)[cut]
     if bad.mean() > MOST_BAD:
         raise LensvitError(
-            f"{bad.mean():.0%} of the pixels are NaN, infinite or masked; at most {MOST_BAD:.0%} may be: cut out the lens"
+            f"{bad.mean():.0%} of the pixels are NaN, infinite or masked; at most {MOST_BAD:.0%} may be: cut "
+            "out the lens"
         )
     if float(np.ptp(data[~bad])) == 0:
         raise LensvitError("all pixels have the same value; is this the right extension?")
@@ -244,9 +245,7 @@ def _checked(file: _File, given: Given, path: Path) -> tuple[ObservedImage, list
         notes.append(f"{bad.sum()} of {bad.size} pixels do not count.")
     kernel, oversampling, psf_variance = _psf(file, given, scale, data.shape, notes)
     return (
-        ObservedImage(
-            data, np.where(bad, np.inf, variance), scale, kernel, oversampling, psf_variance, (column, row)
-        ),
+        ObservedImage(data, np.where(bad, np.inf, variance), scale, kernel, oversampling, psf_variance, (column, row)),
         notes,
     )
 
@@ -256,11 +255,9 @@ def _pixel_scale(file: _File, given: Given, notes: list[str]) -> float:
     known = list[tuple[str, float]]()
     if given.pixel_scale is not None:
         known.append(("--pixel-scale", given.pixel_scale))
-    for key in SCALE_KEYS:
-        value = file.header.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            known.append((key, float(value)))
-            break
+    written = _first_number(file.header, SCALE_KEYS)
+    if written is not None and written[1] > 0:
+        known.append(written)
     matrix = file.header.get("MATRIX")
     if isinstance(matrix, np.ndarray):
         known.append(("transform_pix2angle", _of_matrix(matrix)))
@@ -279,13 +276,22 @@ def _pixel_scale(file: _File, given: Given, notes: list[str]) -> float:
     for name, other in others:
         if abs(other - scale) > ANISOTROPY * scale:
             raise LensvitError(
-                f"{source} says {scale:.5g} arcsec a pixel, and {name} {other:.5g}; correct one of them in the file, or "
-                "cut it from the header"
+                f"{source} says {scale:.5g} arcsec a pixel, and {name} {other:.5g}; correct one of them in the file, "
+                "or cut it from the header"
             )
     if not 0 < scale <= 1:
         raise LensvitError(f"a pixel scale of {scale:g} arcsec is not between 0 and 1; is it in arcsec?")
     notes.append(f"Pixels are {scale:.5g} arcsec wide ({source}).")
     return scale
+
+
+def _first_number(header: Mapping[str, object], keys: Sequence[str]) -> tuple[str, float] | None:
+    """The first of some keywords that a header has as a number, and its value; None if it has none."""
+    for key in keys:
+        value = header.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return key, float(value)
+    return None
 
 
 def _of_matrix(matrix: np.ndarray) -> float:
@@ -308,10 +314,10 @@ def _exposure(file: _File, given: Given) -> float | None:
     if given.exposure_time is not None:
         value, source = given.exposure_time, "--exposure-time"
     else:
-        found = [(key, file.header[key]) for key in EXPOSURE_KEYS if isinstance(file.header.get(key), int | float)]
-        if not found:
+        known = _first_number(file.header, EXPOSURE_KEYS)
+        if known is None:
             return None
-        source, value = found[0]
+        source, value = known
     if not (np.isfinite(value) and value > 0):
         raise LensvitError(f"{source} is {value:g} s; an exposure time is positive: give --exposure-time [s]")
     return float(value)
@@ -328,13 +334,15 @@ def _rates(image: np.ndarray, file: _File, given: Given, notes: list[str]) -> tu
         return image, exposure
     if COUNTS.fullmatch(plain):
         if exposure is None:
-            raise LensvitError(f"the image is in {unit}, and no exposure time is in the header; give --exposure-time [s]")
+            raise LensvitError(
+                f"the image is in {unit}, and no exposure time is in the header; give --exposure-time [s]"
+            )
         notes.append(f"The image is in {unit} and was divided by the exposure time of {exposure:g} s.")
         return image / exposure, exposure
     if plain:
         raise LensvitError(
-            f"the unit of the image is {unit!r} (BUNIT); only counts or electrons, or these per second, have the noise of "
-            "counts: convert it, or give --unit counts/s or counts"
+            f"the unit of the image is {unit!r} (BUNIT); only counts or electrons, or these per second, have the noise "
+            "of counts: convert it, or give --unit counts/s or counts"
         )
     notes.append("The header has no BUNIT: the image is taken to be in counts per second.")
     return image, exposure
@@ -346,8 +354,8 @@ def _square(image: np.ndarray, bad: np.ndarray, given: Given, notes: list[str]) 
     side = min(rows, columns) if given.size is None else given.size
     if not SMALLEST <= side <= min(rows, columns):
         raise LensvitError(
-            f"the image has {columns} x {rows} pixels, and a square of {side} is not possible; {SMALLEST} pixels a side "
-            "are the least"
+            f"the image has {columns} x {rows} pixels, and a square of {side} is not possible; {SMALLEST} pixels a "
+            "side are the least"
         )
     if side > LARGEST:
         raise LensvitError(
@@ -363,7 +371,8 @@ def _square(image: np.ndarray, bad: np.ndarray, given: Given, notes: list[str]) 
         for middle, length in ((row, rows), (column, columns))
     ]
     notes.append(
-        f"Of {columns} x {rows} pixels a square of {side} is fitted, from column {first[1]} and row {first[0]} on (from 0)."
+        f"Of {columns} x {rows} pixels a square of {side} is fitted, from column {first[1]} and row {first[0]} "
+        "on (from 0)."
     )
     return first[0], first[1], side
 
@@ -400,7 +409,8 @@ def _variance(
         wrong = ~bad & ~(np.isfinite(sigma) & (sigma > 0))
         if wrong.any():
             raise LensvitError(
-                f"{wrong.sum()} pixels have a noise of 0, below, or none; give --mask with a 0 where a pixel does not count"
+                f"{wrong.sum()} pixels have a noise of 0, below, or none; give --mask with a 0 where a pixel does "
+                "not count"
             )
         variance, quoted = np.where(bad, 1.0, (sigma / unit)) ** 2, None
         edge = _edge(data.shape) & ~bad
@@ -412,8 +422,8 @@ def _variance(
         share = np.full(data.shape, exposure) if times is None else times[cut]
         if not (share[~bad] > 0).all():
             raise LensvitError("the map of exposure times has pixels of 0 or below; give --mask with a 0 there")
-        found = [file.header[key] for key in BACKGROUND_KEYS if isinstance(file.header.get(key), int | float)]
-        quoted = given.background_rms if given.background_rms is not None else (float(found[0]) if found else None)
+        found = _first_number(file.header, BACKGROUND_KEYS)
+        quoted = given.background_rms if given.background_rms is not None else (None if found is None else found[1])
         if quoted is not None and not quoted > 0:
             raise LensvitError(f"a background rms of {quoted:g} is not possible; give --background-rms above 0")
         if quoted is None:
@@ -443,11 +453,9 @@ def edge_noise(data: np.ndarray, bad: np.ndarray) -> float:
     images are correlated, by which the result is too small: it is a lower limit of the noise.
     """
     edge = _edge(data.shape) & ~bad
-    steps = []
-    for axis in (0, 1):
-        pairs = np.diff(np.where(edge, data, np.nan), n=1, axis=axis)
-        steps.append(pairs[np.isfinite(pairs)])
-    steps = np.concatenate(steps)
+    pairs = [np.diff(np.where(edge, data, np.nan), axis=axis).ravel() for axis in (0, 1)]
+    steps = np.concatenate(pairs)
+    steps = steps[np.isfinite(steps)]
     return float(1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2)) if len(steps) else 0.0
 
 
@@ -470,12 +478,13 @@ def _psf(
         variance = _read(Path(given.psf_variance)).image
     if given.psf_oversampling < 1:
         raise LensvitError(f"--psf-oversampling {given.psf_oversampling}: it is 1 or more")
-    own = next((header[key] for key in SCALE_KEYS if isinstance(header.get(key), int | float)), None)
-    if own is not None and abs(float(own) * given.psf_oversampling - scale) > ANISOTROPY * 2 * scale:
-        ratio = scale / float(own)
+    own = _first_number(header, SCALE_KEYS)
+    if own is not None and abs(own[1] * given.psf_oversampling - scale) > ANISOTROPY * 2 * scale:
+        ratio = scale / own[1]
         raise LensvitError(
-            f"the pixels of the PSF ({name}) are {float(own):.5g} arcsec wide, those of the image {scale:.5g}: give "
-            f"--psf-oversampling {ratio:.0f}" + ("" if abs(ratio - round(ratio)) < 0.02 else ", after resampling the PSF")
+            f"the pixels of the PSF ({name}) are {own[1]:.5g} arcsec wide, those of the image {scale:.5g}: give "
+            f"--psf-oversampling {ratio:.0f}"
+            + ("" if abs(ratio - round(ratio)) < 0.02 else ", after resampling the PSF")
         )
     kernel = prepared_psf(kernel, given.psf_oversampling, name, notes)
     if len(kernel) / given.psf_oversampling > 2 * shape[0]:
@@ -522,7 +531,8 @@ def prepared_psf(kernel: np.ndarray, oversampling: int, name: str, notes: list[s
     middle = (len(kernel) - 1) / 2
     if max(abs(row - middle), abs(column - middle)) > 1.5 * oversampling + 0.5:
         raise LensvitError(
-            f"the brightest pixel of the PSF ({name}) is ({column}, {row}) from 0, far from its middle; crop it around the star"
+            f"the brightest pixel of the PSF ({name}) is ({column}, {row}) from 0, far from its middle; crop it "
+            "around the star"
         )
     clean = kernel.clip(0)
     if len(clean) % 2 == 0:

@@ -88,27 +88,31 @@ class LensResult:
         """What speaks against the result, in sentences; nothing if nothing does."""
         fit, result = self.fit, list[str]()
         if not fit.converged:
-            result.append("The search did not end at a maximum: the parameters are those of the best place that it found.")
+            result.append(
+                "The search did not end at a maximum: the parameters are those of the best place that it found."
+            )
         if fit.errors.galaxies > EXPLAINED:
             result.append(
                 f"The image is not explained to its noise: the galaxies' light deviates from the model by "
                 f"{fit.errors.galaxies:.0%}, and the errors of the parameters were enlarged accordingly."
             )
         if fit.errors.psf > POOR_PSF:
-            result.append(f"The PSF is off by {fit.errors.psf:.0%} at the quasar's images, which count the less for it.")
-        part, solution = fit.posterior.solution(fit.coordinates)
+            result.append(
+                f"The PSF is off by {fit.errors.psf:.0%} at the quasar's images, which count the less for it."
+            )
+        _, solution = fit.posterior.solution(fit.coordinates)
         sigma = solution.covariance.diagonal().sqrt()
         significance = float(solution.amplitudes[0] / sigma[0])
         if significance < FAINT:
             result.append(
-                f"No lens galaxy is seen (its light is {significance:.1f} sigma): two stars, or a pair of quasars, could "
-                "look like this."
+                f"No lens galaxy is seen (its light is {significance:.1f} sigma): two stars, or a pair of quasars, "
+                "could look like this."
             )
         shifts = solution.amplitudes[fit.posterior.parts.shifts] / fit.posterior.scale[fit.posterior.parts.shifts]
         if len(shifts) and float(shifts.abs().max()) > LONG_SHIFT:
             result.append(
-                "The quasar's images lie off those of the model by more than their errors: the mass is no power law with "
-                "shear, or has a companion."
+                "The quasar's images lie off those of the model by more than their errors: the mass is no power law "
+                "with shear, or has a companion."
             )
         if self.sample is None:
             result.append("The posterior could not be drawn from.")
@@ -129,9 +133,12 @@ class LensResult:
             "notes": list(fit.observation.notes),
             "verdict": self.verdict,
             "parameters": {
-                str(name): {str(key): _plain(value) for key, value in row.items()} for name, row in self.table.iterrows()
+                str(name): {str(key): _plain(value) for key, value in row.items()}
+                for name, row in self.table.iterrows()
             },
-            "images": [{str(key): float(value) for key, value in row.items()} for row in self.images.to_dict("records")],
+            "images": [
+                {str(key): float(value) for key, value in row.items()} for row in self.images.to_dict("records")
+            ],
             "errors": fit.errors._asdict(),
             "posterior": None
             if drawn is None
@@ -176,7 +183,9 @@ class LensResult:
         if self.sample is not None:
             path = folder / f"{name}.parquet"
             samples = pd.DataFrame(self.sample.parameters, columns=list(self.fit.names))
-            amplitudes = pd.DataFrame(self.sample.amplitudes, columns=[f"amp_{part}" for part in self.fit.posterior.parts.names])
+            amplitudes = pd.DataFrame(
+                self.sample.amplitudes, columns=[f"amp_{part}" for part in self.fit.posterior.parts.names]
+            )
             with files.atomic(path) as temporary:
                 pd.concat([samples, amplitudes], axis=1).to_parquet(temporary)
             written.append(path)
@@ -209,5 +218,3 @@ def _plain(value: object) -> object:
         return value
     number = float(value)  # type: ignore[arg-type]
     return number if np.isfinite(number) else None
-
-

@@ -86,9 +86,13 @@ def check_priors(priors: Mapping[str, Prior]) -> None:
         if name not in known:
             raise LensvitError(f"a prior of {name!r}: there is no such parameter; there are: {', '.join(known)}")
         if name in LOGARITHMS and prior.kind != "lognormal":
-            raise LensvitError(f"the prior of {name} is {prior.kind}; for sizes and Sersic indices give a lognormal one")
+            raise LensvitError(
+                f"the prior of {name} is {prior.kind}; for sizes and Sersic indices give a lognormal one"
+            )
         if name == "gamma_ext" and prior.kind != "rayleigh":
-            raise LensvitError(f"the prior of gamma_ext is {prior.kind}; give a rayleigh one, by the sd of each component")
+            raise LensvitError(
+                f"the prior of gamma_ext is {prior.kind}; give a rayleigh one, by the sd of each component"
+            )
 
 
 def _hubble(result: LensResult, delays: Delays) -> Hubble:

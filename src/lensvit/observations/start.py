@@ -27,8 +27,8 @@ MOST_PEAKS = {4: 6, 3: 5, 2: 4}  # the brightest, among which so many images are
 DRAWS = 16  # starts of a match
 WITH_DRAWS = 10  # the first so many parameters and coordinates that starts differ in: those of the mass
 ERROR = 0.005  # of positions in a match [arcsec]
-# 1 / magnification of a typical image, and its errors, absolute and relative: microlensing and dust change fluxes by half
-# and more, and no image of a lens that is found is magnified a hundredfold for certain
+# 1 / magnification of a typical image, and its errors, absolute and relative: microlensing and dust change fluxes by
+# half and more, and no image of a lens that is found is magnified a hundredfold for certain
 DETERMINANT, DETERMINANT_ERROR, FLUX_ERROR = 0.15, 0.1, 0.7
 GOOD = {4: 25.0, 3: 12.0, 2: 50.0}  # largest chi^2 of a match with so many images that is believed
 UNSEEN = 6.0  # chi^2 that speaks against a lens galaxy elsewhere than where one is seen
@@ -92,7 +92,9 @@ def galaxy_center(rest: np.ndarray, variance: np.ndarray, exposure: Exposure, im
         return None
     light = ndimage.gaussian_filter(np.where(counted, rest, 0.0), width)
     around = ndimage.gaussian_filter(np.where(counted, rest, 0.0), WIDER * width)
-    noise = np.sqrt(ndimage.gaussian_filter(np.where(counted, variance, 0.0), width / np.sqrt(2)) / (4 * np.pi * width**2))
+    noise = np.sqrt(
+        ndimage.gaussian_filter(np.where(counted, variance, 0.0), width / np.sqrt(2)) / (4 * np.pi * width**2)
+    )
     contrast = np.where(allowed, light - around, -np.inf)
     row, column = np.unravel_index(contrast.argmax(), contrast.shape)
     if contrast[row, column] < STANDS_OUT * noise[row, column]:
