@@ -104,7 +104,7 @@ def time_delay_distance(h0: float, lens_redshift: float, source_redshift: float,
         raise LensvitError(f"a matter density of {omega_m:g} is not between 0 and 1")
     cosmology = FlatLambdaCDM(H0=h0, Om0=omega_m)
     lens, source = (float(cosmology.angular_diameter_distance(z).value) for z in (lens_redshift, source_redshift))
-    between = float(cosmology.angular_diameter_distance_z1z2(lens_redshift, source_redshift).value)
+    between = float(cosmology.angular_diameter_distance(lens_redshift, source_redshift).value)
     return (1 + lens_redshift) * lens * source / between
 
 

@@ -145,8 +145,8 @@ def fit_scene(
     if len(peaks.flux) < 2:
         count = "no point-like peak" if len(peaks.flux) == 0 else "one point-like peak"
         raise LensvitError(
-            f"{observation.name}: {count} found, and a lensed quasar has two images at least: check that the PSF is that "
-            "of the image"
+            f"{observation.name}: {count} found, and a lensed quasar has two images at least: check that the PSF is "
+            "that of the image"
         )
     changes = priors or {}
 

@@ -145,10 +145,10 @@ class _Finder:
 
     def _fit(self, start: np.ndarray, others: np.ndarray) -> np.ndarray | None:
         """The sources (M, 3) of an image (ny, nx) with others whose light is known."""
-        rows, columns = np.indices(self.image.shape)
+        rows, columns = (np.asarray(index) for index in np.indices(self.image.shape))
         distance = np.stack([np.hypot(columns - x, rows - y) for x, y, _ in start])
         used = (distance.min(0) <= self.radius) & self.used
-        nearest = np.argmin(distance[:, used], axis=0)
+        nearest = distance.argmin(0)[used]
         value = start.copy()
         columns_of_planes = list[np.ndarray]()
         for number, (x, y, _) in enumerate(start):

@@ -1,0 +1,213 @@
+"""Fits of simulated observations: starts, verdicts, results, and what cannot be fitted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+
+from lensvit import cli
+from lensvit.errors import LensvitError
+from lensvit.inference.delays import fermat_potentials
+from lensvit.inference.following import solve_quasar_images
+from lensvit.lensing.structure import Structure
+from lensvit.observations.cosmography import (
+    ARCSEC,
+    DAY,
+    LIGHT,
+    MPC,
+    Delays,
+    hubble,
+    time_delay_distance,
+)
+from lensvit.observations.fitting import SceneFit, fit_scene
+from lensvit.observations.noise_model import Errors, Light, estimate
+from lensvit.observations.observation import Observation, ObservedImage
+from lensvit.observations.peaks import find_peaks
+from lensvit.observations.run import fit_images
+from lensvit.parameters import NAMES, normal
+from tests.lensing.scenes import gaussian, parameters
+from tests.observations import simulated
+from tests.observations.simulated import BACKGROUND, EXPOSURE, KERNEL, PIXELS, QUAD, SCALE
+
+
+def observed(data: np.ndarray, name: str = "lens", kernel: np.ndarray = KERNEL) -> Observation:
+    variance = BACKGROUND**2 + data.clip(0) / EXPOSURE
+    return Observation(name, (ObservedImage(data, variance, SCALE, kernel),))
+
+
+@pytest.fixture(scope="module")
+def quad() -> SceneFit:
+    return fit_scene(observed(simulated.image()))
+
+
+def _true_images() -> tuple[np.ndarray, np.ndarray]:
+    position, magnification, _ = solve_quasar_images(parameters(QUAD, Structure())[:, :14], 4)
+    return position[0].numpy(), magnification[0].numpy()
+
+
+def test_peaks_are_the_images_of_the_quasar() -> None:
+    image = observed(simulated.image()).images[0]
+    peaks = find_peaks(image.data, image.variance, image.exposure())
+    for place in _true_images()[0]:
+        assert np.hypot(*(peaks.position - place).T).min() < 0.01
+
+
+def test_a_quad_is_fitted_to_its_noise(quad: SceneFit) -> None:
+    assert quad.converged and len(quad.hypothesis.fluxes) == 4
+    information = quad.rounds[-1].fit.information[0]
+    sigma = dict(zip(quad.names, np.sqrt(np.diag(np.linalg.inv(information.numpy()))), strict=True))
+    for name in ("theta_E", "gamma", "center_x", "center_y", "e1", "e2", "gamma_ext"):
+        assert abs(quad.parameters[name] - QUAD[name]) < 4 * sigma[name], name
+    assert sigma["theta_E"] < 0.01 and sigma["gamma"] < 0.15
+    assert quad.errors.galaxies < 0.05 and quad.errors.together < 1.3
+
+
+def test_errors_of_the_psf_are_found_and_do_not_drag_the_mass() -> None:
+    wrong = gaussian(31, 1.2)  # the true one has 1.1 pixels
+    fit = fit_scene(observed(simulated.image(), kernel=wrong))
+    assert fit.errors.psf > 0.03
+    assert fit.parameters["theta_E"] == pytest.approx(QUAD["theta_E"], rel=0.02)
+
+
+def test_errors_are_those_of_the_residuals() -> None:
+    random = np.random.default_rng(0)
+    row = np.linspace(-3, 3, 80)
+    galaxies = 0.5 * np.exp(-(row**2 + row[:, None] ** 2) / 4)
+    quasars = 400 * np.exp(-((row - 1) ** 2 + (row[:, None] - 1) ** 2) * 8)
+    light = Light(np.full((80, 80), 0.01**2), quasars, galaxies)
+    truth = Errors(0.06, 0.12)
+    residual = np.sqrt(light.variance(truth)) * random.standard_normal((80, 80))
+    found = estimate([residual], [light], Errors())
+    assert found.psf == pytest.approx(0.06, rel=0.2) and found.galaxies == pytest.approx(0.12, rel=0.1)
+    assert 1 <= found.together < 1.4
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(random.standard_normal((80, 80)), 1.0) * np.sqrt(4 * np.pi)
+    found = estimate([np.sqrt(light.variance(truth)) * smooth], [light], Errors())
+    assert found.together == pytest.approx(4 * np.pi, rel=0.35)  # the area of the correlation
+
+
+def test_h0_follows_from_delays(quad: SceneFit) -> None:
+    truth = parameters(QUAD, Structure())[:, :14].numpy()
+    images = _true_images()[0]
+    potential = fermat_potentials(truth, images)[0]
+    distance = time_delay_distance(72.0, 0.5, 1.5, 0.3)
+    days = (potential[1:] - potential[0]) * ARCSEC**2 * distance * MPC / LIGHT / DAY
+    random = np.random.default_rng(0)
+    draws = np.repeat(truth, 400, 0)
+    draws[:, NAMES.index("gamma")] += 0.02 * random.standard_normal(400)
+    delays = Delays(images, days, np.full(3, 0.3), 0.5, 1.5)
+    exact = hubble(truth, delays)
+    assert exact.h0 == pytest.approx(72.0, abs=0.1 * exact.h0_sigma) and exact.chi_square < 1e-6
+    assert exact.distance == pytest.approx(distance, rel=0.01) and exact.h0_low < 72 < exact.h0_high
+    # one delay cannot tell lenses apart: H0 has the scatter of their potentials, which is that of gamma - 1
+    one = Delays(images[:2], days[:1], np.abs(days[:1]) * 1e-4, 0.5, 1.5)
+    found = hubble(draws, one)
+    potentials = fermat_potentials(draws, images[:2])
+    ratio = (potentials[:, 1] - potentials[:, 0]) / (potential[1] - potential[0])
+    assert found.h0_sigma == pytest.approx(72 * ratio.std(), rel=0.15)
+    assert ratio.std() == pytest.approx(0.02 / 1.05, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"days": np.zeros(2)}, "give a delay"),
+        ({"errors": np.zeros(3)}, "above 0"),
+        ({"lens_redshift": 2.0}, "behind"),
+        ({"omega_m": 3.0}, "matter density"),
+    ],
+)
+def test_wrong_delays_are_one_line(changes: dict, words: str) -> None:
+    known = Delays(_true_images()[0], np.ones(3), np.ones(3), 0.5, 1.5)._replace(**changes)
+    with pytest.raises(LensvitError, match=words):
+        hubble(parameters(QUAD, Structure())[:, :14].numpy(), known)
+
+
+def _sky() -> np.ndarray:
+    return BACKGROUND * np.random.default_rng(1).standard_normal((PIXELS, PIXELS))
+
+
+def _star(x: int, y: int, flux: float = 100.0) -> np.ndarray:
+    result = np.zeros((PIXELS, PIXELS))
+    result[y - 15 : y + 16, x - 15 : x + 16] += flux * KERNEL
+    return result
+
+
+@pytest.mark.parametrize("kind", ["an empty sky", "a star", "a galaxy"])
+def test_what_shows_no_lensed_quasar_is_refused(kind: str) -> None:
+    row = (np.arange(PIXELS) - 31.5) * SCALE
+    galaxy = 5 * np.exp(-3 * np.hypot(row, row[:, None]))
+    data = _sky() + {"an empty sky": 0.0, "a star": _star(30, 33), "a galaxy": galaxy}[kind]
+    with pytest.raises(LensvitError, match="two images at least"):
+        fit_scene(observed(data))
+
+
+def test_two_stars_are_not_called_a_lens() -> None:
+    result = fit_images(observed(_sky() + _star(22, 30) + _star(42, 34, 60.0)), sampling=None)
+    assert any("No lens galaxy is seen" in sentence for sentence in result.verdict)
+
+
+def test_priors_of_users_are_checked() -> None:
+    some = observed(_sky())
+    with pytest.raises(LensvitError, match="no such parameter"):
+        fit_images(some, priors={"mass": normal(1, 1)})
+    with pytest.raises(LensvitError, match="lognormal"):
+        fit_images(some, priors={"R_sersic": normal(1, 1)})
+    with pytest.raises(LensvitError, match="rayleigh"):
+        fit_images(some, priors={"gamma_ext": normal(0, 1)})
+    with pytest.raises(LensvitError, match="2, 3 or 4"):
+        fit_images(some, images=5)
+
+
+def test_the_command_writes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = simulated.write(tmp_path / "quad.fits", simulated.image())
+    out = tmp_path / "out"
+    assert cli.main(["fit", "--image", str(path), "--output", str(out), "--no-samples"]) == 0
+    assert "theta_E" in capsys.readouterr().out
+    summary = json.loads((out / "quad.json").read_text())
+    assert summary["parameters"]["theta_E"]["most_probable"] == pytest.approx(QUAD["theta_E"], rel=0.02)
+    assert summary["posterior"] is None and summary["notes"]
+    table = pd.read_csv(out / "quad.csv", index_col="parameter")
+    assert table.loc["gamma", "most_probable"] == pytest.approx(summary["parameters"]["gamma"]["most_probable"])
+    images = pd.read_csv(out / "quad_images.csv")
+    truth, magnification = _true_images()
+    for place, size in zip(truth, magnification, strict=True):
+        nearest = images.iloc[int(np.hypot(images["x"] - place[0], images["y"] - place[1]).argmin())]
+        assert np.hypot(nearest["x"] - place[0], nearest["y"] - place[1]) < 0.003
+        assert np.sign(nearest["magnification"]) == np.sign(size)
+    with fits.open(out / "quad_model.fits") as units:
+        assert [unit.name for unit in units[1:4]] == ["MODEL", "RESIDUAL", "LENS"]
+        assert np.square(units["RESIDUAL"].data).mean() < 1.1
+    assert (out / "quad.pdf").stat().st_size > 5000 and (out / "quad.png").exists()
+
+
+def test_several_images_go_on_after_one_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = simulated.write(tmp_path / "good.fits", simulated.image())
+    sky = simulated.write(tmp_path / "sky.fits", _sky())
+    out = tmp_path / "out"
+    assert cli.main(["fit", "--image", str(sky), str(good), "--output", str(out), "--no-samples"]) == 1
+    said = capsys.readouterr()
+    assert "no point-like peak" in said.out and "1 of 2 images" in said.err and (out / "good.json").exists()
+    twice = ["fit", "--image", str(good), str(good), "--output", str(out)]
+    assert cli.main(twice) == 1 and "two images are named" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--delays", "1", "2", "3"], "H0 needs"),
+        (["--name", "a", "--image", "x", "y"], "--name is for one image"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fit", "--image", "x.fits", "--output", str(tmp_path), *options]
+    assert cli.main(arguments) == 1
+    assert words in capsys.readouterr().err
