@@ -387,7 +387,9 @@ class ImportanceSample(NamedTuple):
         return self.places[random.permutation(rows)]
 
 
-def sample(target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int) -> ImportanceSample | None:
+def sample(
+    target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int, patient: bool = False
+) -> ImportanceSample | None:
     """Sample a posterior.
 
     Parameters
@@ -400,20 +402,24 @@ def sample(target: Target, charts: Sequence[Chart], settings: ImportanceSettings
         Sizes and budget.
     seed
         Seed of the draws.
+    patient
+        Whether rounds go on where a posterior is too curved for a certificate, to fit the proposal better.
 
     Returns
     -------
     ImportanceSample or None
         The sample; None if no draw has a density.
     """
-    return _Sampler(target, charts, settings, seed).run()
+    return _Sampler(target, charts, settings, seed, patient).run()
 
 
 class _Sampler:
     """The state of the sampling of one posterior."""
 
-    def __init__(self, target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int) -> None:
-        self.target, self.settings = target, settings
+    def __init__(
+        self, target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int, patient: bool
+    ) -> None:
+        self.target, self.settings, self.patient = target, settings, patient
         self.random, self.first_calls = np.random.default_rng(seed), target.calls
         self.rounds: list[Round] = []
         self.proposal = self._around(charts)
@@ -463,7 +469,8 @@ class _Sampler:
         while True:
             self._round(min(count, max(self._left(), self.settings.draws // 2)))  # searches may have cost much
             result = self._result()
-            done = result is not None and (not result.reason or (self.curved and len(self.rounds) > 1))
+            hopeless = self.curved and not self.patient and len(self.rounds) > 1
+            done = result is not None and (result.reason in ("", CURVED if self.patient else "") or hopeless)
             if done or self._left() < self.settings.draws // 2:
                 return result
             if result is None or self._is_poor(result):
@@ -499,7 +506,7 @@ class _Sampler:
 
     def _is_poor(self, result: ImportanceSample) -> bool:
         """Whether a better proposal promises more than further draws of this one."""
-        if self.curved:
+        if self.curved and not self.patient:
             return False
         if result.effective < POOR * len(result.weights):
             return True
@@ -524,7 +531,7 @@ class _Sampler:
 
     def _reason(self, rounds: list[Round], every: Weighted) -> str:
         """Why there is no certificate for some rounds of one proposal with these weights."""
-        if self.curved:
+        if self.curved and not self.patient:
             return CURVED
         if len(rounds) < 2:
             return FEW
@@ -538,7 +545,7 @@ class _Sampler:
         core, wide = self.proposal.log_densities(np.concatenate([part.places for part in rounds]))
         if every.weights[wide > core].sum() > OUTSIDE:
             return MORE
-        return ""
+        return CURVED if self.curved else ""
 
 
 def _expected(charts: Sequence[Chart], heights: Sequence[float], places: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from lensvit.inference.prior import LogPrior
 from lensvit.inference.scene_posterior import ScenePosterior
 from lensvit.inference.search import Fit, climb
 from lensvit.inference.settings import ImportanceSettings
+from lensvit.inference.straightened import StraightenedLens
 from lensvit.inference.target import SampledLens
 from lensvit.lensing.parts import Exposure, Parts
 from lensvit.lensing.spline_points import SplinePoints
@@ -345,12 +346,12 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
     lens = SampledLens(fit.posterior, last.coordinates)
     free = lens.free.numpy()
     spread = torch.linalg.inv(last.information[0][free][:, free]).numpy()
-    chart = lens.chart(fit.coordinates.numpy()[free], spread)
-    drawn = sample(lens, [chart], settings, seed)
+    straight = StraightenedLens(lens, fit.coordinates.numpy()[free], spread)
+    drawn = sample(straight, [straight.chart()], settings, seed, patient=True)
     if drawn is None:
         return None
     random = np.random.default_rng([seed, 1])
-    places = drawn.resampled(count, random)
+    places, _, _ = straight.map.to_places(drawn.resampled(count, random))
     parameters, likelihood = lens.parameters(places), fit.posterior.likelihood(ONLY)
     amplitudes = np.full((count, fit.posterior.parts.count), np.nan)
     known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}

@@ -1,0 +1,192 @@
+r"""Coordinates of a lens in which the positions of its quasar's images are straight, exactly.
+
+Positions of the images are known far better than all else, and are curved functions of the coordinates x of the lens:
+the posterior is a thin curved sheet. The charts of :mod:`lensvit.inference.chart` bend a normal distribution along it to
+second order. Here the sheet is made flat. Around a maximum m, with Laplace's covariance :math:`L L^T`, the features f
+(positions, in units of their errors) have the derivatives :math:`U S V^T` by :math:`z = L^{-1} (x - m)`. New
+coordinates u have, in place of the components of :math:`V^T z` along which features change,
+
+.. math:: u_k = \frac{1}{s_k} \sum_f U_{fk} \, (f(x) - f(m))_f,
+
+and are :math:`V^T z` otherwise. x follows from u by Newton's method, which costs solutions of the lens equation and no
+image; the volume of dx / du is the determinant of a small matrix. Where there is no such x, or an image of the quasar has
+gone, u stands for nothing and has no density.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lensvit.inference.chart import NEAR, WEAKEST, Chart, Features
+from lensvit.inference.target import SampledLens
+
+STEPS = 8  # most steps of Newton's method
+STILL = 1e-6  # largest error of u
+STEP = 1e-4  # of differences [standard deviations]
+LONGEST = 3.0  # step of Newton's method [standard deviations]
+
+
+class FlatMap:
+    """The map between coordinates x (n, d) and u (n, d) around a maximum.
+
+    Parameters
+    ----------
+    mean
+        The maximum (d,).
+    covariance
+        Laplace's covariance (d, d) there.
+    features
+        Function of places (n, d) that gives features (n, F), in units of their errors up to one factor, and whether a
+        place has them, (n,).
+    """
+
+    def __init__(self, mean: np.ndarray, covariance: np.ndarray, features: Features) -> None:
+        self.mean, self.root, self.features = mean, np.linalg.cholesky(covariance), features
+        size, step = len(mean), NEAR * np.eye(len(mean))
+        ahead, known = features(mean + step @ self.root.T)
+        behind, also = features(mean - step @ self.root.T)
+        slopes = np.where((known & also)[:, None], (ahead - behind) / (2 * NEAR), 0.0).T
+        left, values, right = np.linalg.svd(slopes, full_matrices=True)
+        self.count = min(int((values > WEAKEST * values[0]).sum()), size) if values[0] > 0 else 0
+        self.axes = right.T
+        self.left = left[:, : self.count] / values[: self.count]  # (F, r): from features to u
+        self.here = features(mean[None])[0][0]
+
+    def _place(self, straight: np.ndarray) -> np.ndarray:
+        """x (n, d) of components (n, d) of z along the axes."""
+        return self.mean + straight @ self.axes.T @ self.root.T
+
+    def _flat(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first r components (n, r) of u at x (n, d), and whether there are such."""
+        values, known = self.features(places)
+        return (values - self.here) @ self.left, known & np.isfinite(values).all(1)
+
+    def to_flat(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """u (n, d) of x (n, d), and whether there is one, (n,)."""
+        result = np.linalg.solve(self.root, (places - self.mean).T).T @ self.axes
+        known = np.ones(len(places), dtype=bool)
+        if self.count:
+            result[:, : self.count], known = self._flat(places)
+        return result, known
+
+    def to_places(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x of u (n, d).
+
+        Returns
+        -------
+        places : ndarray
+            x (n, d); some place where there is none.
+        log_volume : ndarray
+            ln \\|dx / du\\|, (n,).
+        known : ndarray
+            Whether there is an x, (n,).
+        """
+        straight, known = flat.copy(), np.ones(len(flat), dtype=bool)
+        volume = np.full(len(flat), float(np.log(np.diag(self.root)).sum()))
+        if not self.count:
+            return self._place(straight), volume, known
+        first = slice(0, self.count)
+        going = np.arange(len(flat))
+        jacobian = np.tile(np.eye(self.count), (len(flat), 1, 1))
+        for _ in range(STEPS):
+            now, good = self._flat(self._place(straight[going]))
+            known[going[~good]] = False
+            rest = now - flat[going, first]
+            busy = good & (np.abs(rest).max(1) > STILL)
+            going, rest, now = going[busy], rest[busy], now[busy]
+            if not len(going):
+                break
+            slopes, good = self._slopes(straight[going], now)
+            known[going[~good]] = False
+            going, rest, slopes = going[good], rest[good], slopes[good]
+            step = np.linalg.solve(slopes, rest[..., None])[..., 0]
+            length = np.abs(step).max(1, keepdims=True)
+            straight[going, first] -= step * np.minimum(1.0, LONGEST / np.maximum(length, 1e-300))
+        else:
+            known[going] = False
+        rows = np.flatnonzero(known)
+        if len(rows):
+            now, _ = self._flat(self._place(straight[rows]))
+            jacobian[rows], good = self._slopes(straight[rows], now)
+            known[rows[~good]] = False
+        sign, log = np.linalg.slogdet(jacobian)
+        known &= sign > 0  # elsewhere the map has turned over
+        return self._place(straight), volume - log, known
+
+    def _slopes(self, straight: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives (n, r, r) of the first components of u by those of z, and whether they are known, (n,)."""
+        count, size = straight.shape
+        near = np.repeat(straight, self.count, axis=0)
+        near[np.arange(len(near)), np.tile(np.arange(self.count), count)] += STEP
+        ahead, known = self._flat(self._place(near))
+        slopes = (ahead.reshape(count, self.count, self.count) - now[:, None]) / STEP
+        good = known.reshape(count, self.count).all(1)
+        slopes[~good] = np.eye(self.count)
+        singular = np.abs(np.linalg.det(slopes)) < 1e-8
+        slopes[singular] = np.eye(self.count)
+        return slopes.swapaxes(1, 2), good & ~singular
+
+
+class StraightenedLens:
+    """The posterior of a lens by the coordinates u of a :class:`FlatMap`, for :mod:`lensvit.inference.importance`.
+
+    Parameters
+    ----------
+    lens
+        The posterior by its free coordinates x.
+    mean
+        The maximum (d,).
+    covariance
+        Laplace's covariance (d, d) there.
+    """
+
+    def __init__(self, lens: SampledLens, mean: np.ndarray, covariance: np.ndarray) -> None:
+        self.lens, self.map = lens, FlatMap(mean, covariance, lens.features(mean))
+
+    @property
+    def calls(self) -> int:
+        """Likelihood calls so far, see :class:`lensvit.inference.target.SampledLens`."""
+        return self.lens.calls
+
+    def chart(self) -> Chart:
+        """The chart around the maximum."""
+        size = len(self.map.mean)
+        return Chart.straight(np.zeros(size), np.eye(size))
+
+    def log_density(self, places: np.ndarray) -> np.ndarray:
+        """Log densities (n,) at u (n, d), minus infinity where there is none."""
+        result = np.full(len(places), -np.inf)
+        where, volume, known = self.map.to_places(places)
+        if known.any():
+            result[known] = self.lens.log_density(where[known]) + volume[known]
+        return result
+
+    def local(self, places: np.ndarray) -> Sequence[Chart]:
+        """Charts at u (n, d), as wide as the curvature of the log density there."""
+        where, _, known = self.map.to_places(places)
+        return self._charts(self.lens.local(where[known])) if known.any() else ()
+
+    def climbed(self, places: np.ndarray) -> Sequence[Chart]:
+        """Charts around the maxima to which searches from u (n, d) have led."""
+        where, _, known = self.map.to_places(places)
+        return self._charts(self.lens.climbed(where[known])) if known.any() else ()
+
+    def _charts(self, charts: Sequence[Chart]) -> list[Chart]:
+        """Charts in u of charts in x."""
+        result = []
+        for chart in charts:
+            center, known = self.map.to_flat(chart.mean[None])
+            if not known[0]:
+                continue
+            size = len(chart.mean)
+            step = STEP * chart.root.T  # one row a direction
+            ahead, good = self.map.to_flat(chart.mean + step)
+            if not good.all():
+                continue
+            root = ((ahead - center) / STEP).T  # (d, d): u by standard deviations of the chart
+            matrix = root @ root.T
+            if np.isfinite(matrix).all() and np.linalg.matrix_rank(matrix) == size:
+                result.append(Chart.straight(center[0], matrix))
+        return result
