@@ -3,4 +3,17 @@
 settings -> PSFs -> images -> catalogue -> weights -> draws -> table and figures -> paper
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``lensvit.fit``, which is imported when it is asked for, since torch takes seconds."""
+    if name == "fit":
+        from lensvit.observations.api import fit
+
+        return fit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -71,8 +71,9 @@ LOWEST = 15.0  # log mass below that of the best maximum from which on a maximum
 class Target(Protocol):
     """A posterior of d parameters."""
 
-    calls: int
-    """Number of places at which the density was asked for, a gradient counting as d of them."""
+    @property
+    def calls(self) -> int:
+        """Number of places at which the density was asked for, a gradient counting as d of them."""
 
     def log_density(self, places: np.ndarray) -> np.ndarray:
         """Log densities (n,) at places (n, d), minus infinity where there is none."""

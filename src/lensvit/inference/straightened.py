@@ -1,16 +1,16 @@
 r"""Coordinates of a lens in which the positions of its quasar's images are straight, exactly.
 
 Positions of the images are known far better than all else, and are curved functions of the coordinates x of the lens:
-the posterior is a thin curved sheet. The charts of :mod:`lensvit.inference.chart` bend a normal distribution along it to
-second order. Here the sheet is made flat. Around a maximum m, with Laplace's covariance :math:`L L^T`, the features f
-(positions, in units of their errors) have the derivatives :math:`U S V^T` by :math:`z = L^{-1} (x - m)`. New
+the posterior is a thin curved sheet. The charts of :mod:`lensvit.inference.chart` bend a normal distribution along it
+to second order. Here the sheet is made flat. Around a maximum m, with Laplace's covariance :math:`L L^T`, the features
+f (positions, in units of their errors) have the derivatives :math:`U S V^T` by :math:`z = L^{-1} (x - m)`. New
 coordinates u have, in place of the components of :math:`V^T z` along which features change,
 
 .. math:: u_k = \frac{1}{s_k} \sum_f U_{fk} \, (f(x) - f(m))_f,
 
 and are :math:`V^T z` otherwise. x follows from u by Newton's method, which costs solutions of the lens equation and no
-image; the volume of dx / du is the determinant of a small matrix. Where there is no such x, or an image of the quasar has
-gone, u stands for nothing and has no density.
+image; the volume of dx / du is the determinant of a small matrix. Where there is no such x, or an image of the quasar
+has gone, u stands for nothing and has no density.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class FlatMap:
         self.here = features(mean[None])[0][0]
 
     def _place(self, straight: np.ndarray) -> np.ndarray:
-        """x (n, d) of components (n, d) of z along the axes."""
+        """The x (n, d) of components (n, d) of z along the axes."""
         return self.mean + straight @ self.axes.T @ self.root.T
 
     def _flat(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +64,7 @@ class FlatMap:
         return (values - self.here) @ self.left, known & np.isfinite(values).all(1)
 
     def to_flat(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """u (n, d) of x (n, d), and whether there is one, (n,)."""
+        """The u (n, d) of x (n, d), and whether there is one, (n,)."""
         result = np.linalg.solve(self.root, (places - self.mean).T).T @ self.axes
         known = np.ones(len(places), dtype=bool)
         if self.count:
@@ -72,14 +72,14 @@ class FlatMap:
         return result, known
 
     def to_places(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x of u (n, d).
+        r"""The x of u (n, d).
 
         Returns
         -------
         places : ndarray
             x (n, d); some place where there is none.
         log_volume : ndarray
-            ln \\|dx / du\\|, (n,).
+            ln \|dx / du\|, (n,).
         known : ndarray
             Whether there is an x, (n,).
         """
@@ -117,7 +117,7 @@ class FlatMap:
 
     def _slopes(self, straight: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives (n, r, r) of the first components of u by those of z, and whether they are known, (n,)."""
-        count, size = straight.shape
+        count = len(straight)
         near = np.repeat(straight, self.count, axis=0)
         near[np.arange(len(near)), np.tile(np.arange(self.count), count)] += STEP
         ahead, known = self._flat(self._place(near))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,8 @@ CONVERGED = 0.5  # largest squared distance to the maximum [standard deviations]
 ITERATIONS = 60  # most steps of a search
 CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
 FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
+REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near they come [arcsec]
+STEP = 1e-3  # of differences by the place of an image [arcsec]
 TRIED = 2  # hypotheses that are fitted to the whole image
 
 
@@ -149,6 +152,7 @@ def fit_scene(
             f"{observation.name}: {count} found, and a lensed quasar has two images at least: check that the PSF is "
             "that of the image"
         )
+    centers = registered(observation.images, peaks)
     changes = priors or {}
 
     def known(center: np.ndarray, seen: bool, reach: float) -> dict[str, Prior]:
@@ -175,7 +179,7 @@ def fit_scene(
     for hypothesis in some[:TRIED]:
         reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
         chosen = known(hypothesis.center, hypothesis.seen, reach)
-        fits.append(_fitted(observation, structure, chosen, hypothesis, peaks))
+        fits.append(_fitted(observation, structure, chosen, hypothesis, peaks, centers))
         if fits[-1].converged:
             break
     return next((fit for fit in fits if fit.converged), fits[0])
@@ -192,11 +196,46 @@ def _fitted(
     prior: Mapping[str, Prior],
     hypothesis: Hypothesis,
     peaks: Peaks,
+    centers: Sequence[tuple[float, float]],
 ) -> SceneFit:
     """The most probable scene of one hypothesis."""
-    work = _Rounds(observation, structure, prior, hypothesis)
+    work = _Rounds(observation, structure, prior, hypothesis, centers)
     rounds = work.run()
     return SceneFit(observation, work.posterior, prior, hypothesis, peaks, tuple(rounds), tuple(work.lights))
+
+
+def registered(images: Sequence[ObservedImage], peaks: Peaks) -> list[tuple[float, float]]:
+    """Where the middle of each image lies in the frame of the first one, by their peaks [arcsec].
+
+    Parameters
+    ----------
+    images
+        Images of one orientation.
+    peaks
+        Peaks of the first one.
+
+    Raises
+    ------
+    LensvitError
+        If the peaks of an image are not those of the first one.
+    """
+    result, bright = [(0.0, 0.0)], peaks.position[:REGISTERED]
+    for number, image in enumerate(images[1:], start=2):
+        found = find_peaks(image.data, image.variance, image.exposure()).position[: REGISTERED + 2]
+        best = (-1, np.inf, np.zeros(2))
+        for first, other in itertools.product(bright, found):
+            shift = first - other  # of the image's frame
+            distance = np.hypot(*(found[:, None] + shift - bright[None]).T).min(1)  # of each of the first one's peaks
+            same = distance < SAME
+            if (-same.sum(), distance[same].sum()) < (-best[0], best[1]):
+                nearest = np.hypot(*(found[:, None] + shift - bright[None]).T).argmin(1)[same]
+                best = int(same.sum()), float(distance[same].sum()), (bright[same] - found[nearest]).mean(0)
+        if best[0] < min(2, len(bright)):
+            raise LensvitError(
+                f"image {number} does not show the peaks of the first one: is it of the same lens and orientation?"
+            )
+        result.append((float(best[2][0]), float(best[2][1])))
+    return result
 
 
 class _Rounds:
@@ -208,16 +247,18 @@ class _Rounds:
         structure: Structure,
         prior: Mapping[str, Prior],
         hypothesis: Hypothesis,
+        centers: Sequence[tuple[float, float]],
     ) -> None:
         self.images, self.hypothesis = observation.images, hypothesis
         cusps = np.vstack([hypothesis.positions, hypothesis.center])
         self.exposures = [
             dataclasses.replace(
-                image.exposure(), cusps=cusps, cusp_radius=CUSPS,
+                image.exposure(center), cusps=cusps, cusp_radius=CUSPS,
                 cusp_supersampling=SAMPLES if image.oversampling == 1 else 1,
             )
-            for image in self.images
+            for image, center in zip(self.images, centers, strict=True)
         ]  # fmt: skip
+        self.structure = structure
         self.parts = Parts(self.exposures, structure)
         self.prior = LogPrior(prior, names=structure.names, limits=_limits(structure))
         self.data = torch.as_tensor(np.concatenate([image.data.ravel() for image in self.images]))
@@ -250,6 +291,8 @@ class _Rounds:
             start = fit.coordinates
             if number < ROUNDS - 1:
                 errors = self._update(fit.coordinates[0], errors)
+                if len(self.images) > 1:
+                    self._register(fit.coordinates[0])
         return rounds
 
     def _update(self, coordinates: Tensor, errors: Errors) -> Errors:
@@ -267,6 +310,40 @@ class _Rounds:
             light = self._light(number, galaxies[block].reshape(shape))
             self.lights[number] = light._replace(quasars=squares.sum(0))
         return estimate(residuals, self.lights, errors)
+
+    def _register(self, coordinates: Tensor) -> None:
+        """Move the images but the first by what their residuals ask for."""
+        part, solution = self.posterior.solution(coordinates)
+        rest, start = self.data - solution.amplitudes @ part, self.parts.pixels[0]
+        models = self.posterior.models(coordinates[None])
+        arguments = to_parameters(models.coordinates), models.positions, models.magnification
+        for number in range(1, len(self.images)):
+            block = slice(start, start + self.parts.pixels[number])
+            start = block.stop
+            exposure, slopes = self.exposures[number], []
+            for axis in range(2):
+                near = []
+                for sign in (1, -1):
+                    x, y = exposure.center
+                    near_by = (x + sign * STEP * (axis == 0), y + sign * STEP * (axis == 1))
+                    moved = Parts([dataclasses.replace(exposure, center=near_by)], self.structure)
+                    near.append(self._alone(number, solution.amplitudes) @ moved.images(*arguments)[0])
+                slopes.append((near[0] - near[1]) / (2 * STEP))
+            by, weight = torch.stack(slopes), 1 / self.posterior.noise[block]
+            shift = torch.linalg.solve((by * weight) @ by.mT, by @ (weight * rest[block]))
+            center = (exposure.center[0] + float(shift[0]), exposure.center[1] + float(shift[1]))
+            self.exposures[number] = dataclasses.replace(exposure, center=center)
+        self.parts = Parts(self.exposures, self.structure)
+        positions = self.hypothesis.positions
+        self.kernels = [_quasars(exposure, positions) for exposure in self.exposures]
+        self.given = [
+            _given(image, exposure, positions) for image, exposure in zip(self.images, self.exposures, strict=True)
+        ]
+
+    def _alone(self, number: int, amplitudes: Tensor) -> Tensor:
+        """The amplitudes of the parts of one exposure alone, which has one sky."""
+        skies = amplitudes[self.parts.skies][number : number + 1]
+        return torch.cat([amplitudes[: self.parts.quasars.stop], skies, amplitudes[self.parts.shifts]])
 
     def _quasar_light(self, number: int) -> np.ndarray:
         return np.tensordot(self.fluxes, self.kernels[number], 1)

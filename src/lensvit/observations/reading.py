@@ -139,9 +139,74 @@ def read_image(path: Path, given: Given | None = None) -> tuple[ObservedImage, l
     given, path = given or Given(), Path(path)
     file = _read(path)
     try:
-        return _checked(file, given, path)
+        return _checked(file, given)
     except LensvitError as error:
         raise LensvitError(f"{path}: {error}") from error
+
+
+def image_of_arrays(
+    image: np.ndarray,
+    psf: np.ndarray,
+    *,
+    pixel_scale: float,
+    exposure_time: float | np.ndarray | None = None,
+    background_rms: float | None = None,
+    noise: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    psf_oversampling: int = 1,
+    psf_variance: np.ndarray | None = None,
+    size: int | None = None,
+) -> tuple[ObservedImage, list[str]]:
+    """An image in arrays, checked as one in a file.
+
+    Parameters
+    ----------
+    image
+        Image (ny, nx) [counts/s per pixel].
+    psf
+        PSF (k, k).
+    pixel_scale
+        Side of a pixel [arcsec].
+    exposure_time
+        Exposure time [s], of all pixels or (ny, nx).
+    background_rms
+        Standard deviation of the background noise [counts/s per pixel]; None to measure it at the image's edge.
+    noise
+        Standard deviation of the noise (ny, nx) [counts/s per pixel], in place of both.
+    mask
+        (ny, nx), 0 where a pixel does not count.
+    psf_oversampling
+        Pixels of the PSF along the side of a pixel of the image.
+    psf_variance
+        Variance (m, m) of the PSF on pixels of the image, for a flux of 1.
+    size
+        Side of the square that is fitted [pixel].
+
+    Returns
+    -------
+    image : ObservedImage
+        The image, ready to be fitted.
+    notes : list[str]
+        What was found, measured and changed, in sentences.
+
+    Raises
+    ------
+    LensvitError
+        If something is wrong or missing.
+    """
+    arrays = {"PSF": psf, "SIGMA": noise, "MASK": mask, "PSFVAR": psf_variance}
+    if isinstance(exposure_time, np.ndarray):
+        arrays["EXPOSURE"] = exposure_time
+    known = {key: np.asarray(value, dtype=float) for key, value in arrays.items() if value is not None}
+    file = _File(np.asarray(image, dtype=float), {"BUNIT": "counts/s"}, None, known)
+    given = Given(
+        pixel_scale=pixel_scale,
+        exposure_time=None if isinstance(exposure_time, np.ndarray) else exposure_time,
+        background_rms=background_rms,
+        psf_oversampling=psf_oversampling,
+        size=size,
+    )
+    return _checked(file, given)
 
 
 def _read(path: Path) -> _File:
@@ -213,7 +278,7 @@ def _plane(data: np.ndarray) -> np.ndarray:
     return plane
 
 
-def _checked(file: _File, given: Given, path: Path) -> tuple[ObservedImage, list[str]]:
+def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
     notes = list[str]()
     image = file.image
     if image.ndim != 2:
