@@ -20,11 +20,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from lensvit.inference.chart import NEAR, WEAKEST, Chart, Features
+from lensvit.inference.importance import FREEDOM
 from lensvit.inference.target import SampledLens
 
-STEPS = 8  # most steps of Newton's method
+HALVINGS = 6  # shorter steps that are tried
+STEPS = 12  # most steps of Newton's method
 STILL = 1e-6  # largest error of u
 STEP = 1e-4  # of differences [standard deviations]
+RETURNED = 0.01  # error of x that was mapped to u and back [standard deviations]
 LONGEST = 3.0  # step of Newton's method [standard deviations]
 
 
@@ -53,6 +56,7 @@ class FlatMap:
         self.axes = right.T
         self.left = left[:, : self.count] / values[: self.count]  # (F, r): from features to u
         self.here = features(mean[None])[0][0]
+        self.bends = Chart.straight(mean, covariance).bent(features).bends  # to begin near x
 
     def _place(self, straight: np.ndarray) -> np.ndarray:
         """The x (n, d) of components (n, d) of z along the axes."""
@@ -83,33 +87,47 @@ class FlatMap:
         known : ndarray
             Whether there is an x, (n,).
         """
-        straight, known = flat.copy(), np.ones(len(flat), dtype=bool)
+        bent = np.einsum("na,kab,nb->nk", flat, self.bends, flat, optimize=True) / 2
+        straight = flat + bent
         volume = np.full(len(flat), float(np.log(np.diag(self.root)).sum()))
         if not self.count:
-            return self._place(straight), volume, known
+            return self._place(flat), volume, np.ones(len(flat), dtype=bool)
         first = slice(0, self.count)
-        going = np.arange(len(flat))
-        jacobian = np.tile(np.eye(self.count), (len(flat), 1, 1))
+        now, known = self._flat(self._place(straight))
+        straight[~known] = flat[~known]
+        now[~known], known[~known] = self._flat(self._place(straight[~known]))
+        rest = now - flat[:, first]
+        going = np.flatnonzero(known)
         for _ in range(STEPS):
-            now, good = self._flat(self._place(straight[going]))
-            known[going[~good]] = False
-            rest = now - flat[going, first]
-            busy = good & (np.abs(rest).max(1) > STILL)
-            going, rest, now = going[busy], rest[busy], now[busy]
+            going = going[np.abs(rest[going]).max(1) > STILL] if len(going) else going
             if not len(going):
                 break
-            slopes, good = self._slopes(straight[going], now)
+            slopes, good = self._slopes(straight[going], now[going])
             known[going[~good]] = False
-            going, rest, slopes = going[good], rest[good], slopes[good]
-            step = np.linalg.solve(slopes, rest[..., None])[..., 0]
-            length = np.abs(step).max(1, keepdims=True)
-            straight[going, first] -= step * np.minimum(1.0, LONGEST / np.maximum(length, 1e-300))
-        else:
-            known[going] = False
-        rows = np.flatnonzero(known)
+            going, slopes = going[good], slopes[good]
+            step = np.linalg.solve(slopes, rest[going][..., None])[..., 0]
+            length = np.abs(step).max(1, keepdims=True) if len(going) else np.ones((0, 1))
+            step *= np.minimum(1.0, LONGEST / np.maximum(length, 1e-300))
+            trying = np.arange(len(going))
+            for _ in range(HALVINGS):  # a step is taken if it leads nearer
+                if not len(trying):
+                    break
+                rows = going[trying]
+                trial = straight[rows]
+                trial[:, first] -= step[trying]
+                there, good = self._flat(self._place(trial))
+                off = there - flat[rows, first]
+                nearer = good & (np.square(off).sum(1) < np.square(rest[rows]).sum(1))
+                done = rows[nearer]
+                straight[done], now[done], rest[done] = trial[nearer], there[nearer], off[nearer]
+                trying = trying[~nearer]
+                step[trying] /= 2
+            known[going[trying]] = False  # no step leads nearer
+            going = np.setdiff1d(going, going[trying])
+        known &= np.abs(rest).max(1) <= STILL
+        rows, jacobian = np.flatnonzero(known), np.tile(np.eye(self.count), (len(flat), 1, 1))
         if len(rows):
-            now, _ = self._flat(self._place(straight[rows]))
-            jacobian[rows], good = self._slopes(straight[rows], now)
+            jacobian[rows], good = self._slopes(straight[rows], now[rows])
             known[rows[~good]] = False
         sign, log = np.linalg.slogdet(jacobian)
         known &= sign > 0  # elsewhere the map has turned over
@@ -162,6 +180,34 @@ class StraightenedLens:
         if known.any():
             result[known] = self.lens.log_density(where[known]) + volume[known]
         return result
+
+    def lost(self, chart: Chart, count: int, seed: int) -> float:
+        """The share of the posterior's mass at x that no u leads to, of which a sample by u knows nothing.
+
+        Parameters
+        ----------
+        chart
+            A chart in x around the maximum, by which places are drawn and weighted.
+        count
+            Number of places.
+        seed
+            Seed of the draws.
+        """
+        random, size = np.random.default_rng(seed), len(self.map.mean)
+        scale = np.sqrt(random.chisquare(FREEDOM, (count, 1)) / FREEDOM)
+        standard = random.standard_normal((count, size)) / scale
+        places = chart.places(standard)
+        proposed = -(FREEDOM + size) / 2 * np.log1p(np.square(standard).sum(1) / FREEDOM)
+        log = self.lens.log_density(places) - proposed
+        if not np.isfinite(log).any():
+            return 1.0
+        weights = np.exp(log - log.max())
+        flat, known = self.map.to_flat(places)
+        again = np.full(count, False)
+        back, _, good = self.map.to_places(flat[known])
+        error = np.abs(np.linalg.solve(self.map.root, (back - places[known]).T)).max(0)
+        again[known] = good & (error < RETURNED)
+        return float(weights[~again].sum() / weights.sum())
 
     def local(self, places: np.ndarray) -> Sequence[Chart]:
         """Charts at u (n, d), as wide as the curvature of the log density there."""

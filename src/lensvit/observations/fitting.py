@@ -14,13 +14,14 @@ from torch import Tensor
 
 from lensvit.errors import LensvitError
 from lensvit.inference.coordinates import to_parameters
-from lensvit.inference.importance import ImportanceSample, sample
+from lensvit.inference.importance import LOOKS, ImportanceSample, sample
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.scene_posterior import ScenePosterior
 from lensvit.inference.search import Fit, climb
 from lensvit.inference.settings import ImportanceSettings
 from lensvit.inference.straightened import StraightenedLens
 from lensvit.inference.target import SampledLens
+from lensvit.io.tables import MORE
 from lensvit.lensing.parts import Exposure, Parts
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import Structure
@@ -40,6 +41,7 @@ ITERATIONS = 60  # most steps of a search
 CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
 FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
 REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near they come [arcsec]
+LOST = 0.05  # largest share of the posterior's mass that its coordinates do not reach
 STEP = 1e-3  # of differences by the place of an image [arcsec]
 TRIED = 2  # hypotheses that are fitted to the whole image
 
@@ -427,6 +429,9 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
     drawn = sample(straight, [straight.chart()], settings, seed, patient=True)
     if drawn is None:
         return None
+    around = lens.chart(fit.coordinates.numpy()[free], spread)
+    if not drawn.reason and straight.lost(around, LOOKS, seed) > LOST:
+        drawn = drawn._replace(reason=MORE)
     random = np.random.default_rng([seed, 1])
     places, _, _ = straight.map.to_places(drawn.resampled(count, random))
     parameters, likelihood = lens.parameters(places), fit.posterior.likelihood(ONLY)
