@@ -202,7 +202,8 @@ def test_several_images_go_on_after_one_that_is_none(tmp_path: Path, capsys: pyt
     ("options", "words"),
     [
         (["--delays", "1", "2", "3"], "H0 needs"),
-        (["--name", "a", "--image", "x", "y"], "--name is for one image"),
+        (["--psf", "a", "b", "c"], "3 files for 1 images"),
+        (["--name", "a", "--image", "x", "y"], "--name is for one lens"),
     ],
 )
 def test_wrong_options_are_one_line(

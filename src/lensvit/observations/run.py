@@ -113,14 +113,15 @@ def fit(
     image: list[Path],
     output: Path,
     name: str | None = None,
-    psf: Path | None = None,
+    joint: bool = False,
+    psf: list[Path] | None = None,
     psf_oversampling: int = 1,
-    psf_variance: Path | None = None,
+    psf_variance: list[Path] | None = None,
     pixel_scale: float | None = None,
     exposure_time: float | None = None,
     background_rms: float | None = None,
-    noise: Path | None = None,
-    mask: Path | None = None,
+    noise: list[Path] | None = None,
+    mask: list[Path] | None = None,
     unit: str | None = None,
     size: int | None = None,
     quasar_images: int | None = None,
@@ -136,8 +137,8 @@ def fit(
 ) -> None:
     """Fit lensed quasars in your own images: parameters, exact posteriors, figures, and H0 from time delays.
 
-    Every image is a lens of its own. What is written, for each: {name}.json (all results and the verdict), {name}.csv
-    (parameters), {name}_images.csv (the quasar's images), {name}.parquet (draws of the posterior), {name}_model.fits
+    Every image is a lens of its own, unless they are exposures of one. What is written, for each: {name}.json (all
+    results and the verdict), {name}.csv (parameters), {name}_images.csv (the quasar's images), {name}.parquet (draws of the posterior), {name}_model.fits
     (model, residual and parts), {name}.pdf and {name}_corner.pdf, both also as PNG.
 
     Parameters
@@ -148,13 +149,16 @@ def fit(
     output
         Folder of the results.
     name
-        Name of the lens; the file's by default. For one image alone.
+        Name of the lens; the (first) file's by default. For one lens alone.
+    joint
+        Whether all images are exposures of one lens, with the same orientation, which are fitted together.
     psf
-        FITS or HDF5 file of the PSF, for images without an extension PSF.
+        FITS or HDF5 files of the PSF, for images without an extension PSF: one for all, or one for each image, as also
+        for the next files.
     psf_oversampling
         Pixels of the PSF along the side of a pixel of the image.
     psf_variance
-        File of the variance of the PSF in each pixel, for a flux of 1.
+        Files of the variance of the PSF in each pixel, for a flux of 1.
     pixel_scale
         Side of a pixel [arcsec], where the header has neither PIXSCALE nor a WCS.
     exposure_time
@@ -162,9 +166,9 @@ def fit(
     background_rms
         Standard deviation of the background noise [counts/s per pixel]; measured at the image's edge by default.
     noise
-        File of the standard deviation of the noise in each pixel, in the image's unit.
+        Files of the standard deviation of the noise in each pixel, in the image's unit.
     mask
-        File that is 0 where a pixel does not count.
+        Files that are 0 where a pixel does not count.
     unit
         counts/s or counts, where the header has no BUNIT or a wrong one.
     size
@@ -196,27 +200,43 @@ def fit(
         If a file cannot be read, something is missing or wrong, or an image shows no lensed quasar.
     """
     torch.set_num_threads(threads)
-    if name is not None and len(image) > 1:
-        raise LensvitError(f"--name is for one image, and there are {len(image)}")
-    names = [name or path.stem for path in map(Path, image)]
+    if name is not None and len(image) > 1 and not joint:
+        raise LensvitError(
+            f"--name is for one lens, and there are {len(image)}: give --joint if they are exposures of one"
+        )
+    groups = [list(range(len(image)))] if joint else [[number] for number in range(len(image))]
+    names = [name or Path(image[group[0]]).stem for group in groups]
     for twice in {one for one in names if names.count(one) > 1}:
         raise LensvitError(f"two images are named {twice!r}: their results would have the same files")
     measured = _delays(delays, delay_errors, delay_images, lens_redshift, source_redshift, omega_m)
-    if measured is not None and len(image) > 1:
+    if measured is not None and len(groups) > 1:
         raise LensvitError("time delays are those of one lens: give one image with them")
-    given = Given(
-        pixel_scale, exposure_time, background_rms, noise, mask, psf, psf_variance, psf_oversampling, unit, size
-    )
+    files = {"psf": psf, "noise": noise, "mask": mask, "psf_variance": psf_variance}
+    for option, paths in files.items():
+        if paths is not None and len(paths) not in (1, len(image)):
+            raise LensvitError(
+                f"--{option.replace('_', '-')}: {len(paths)} files for {len(image)} images; give one for all, "
+                "or one for each"
+            )
+
+    def given(number: int) -> Given:
+        own = {option: None if paths is None else Path(paths[number % len(paths)]) for option, paths in files.items()}
+        return Given(
+            pixel_scale=pixel_scale, exposure_time=exposure_time, background_rms=background_rms, unit=unit, size=size,
+            psf_oversampling=psf_oversampling, **own,
+        )  # fmt: skip
+
     failed = list[str]()
-    for path, own in zip(map(Path, image), names, strict=True):
+    for group, own in zip(groups, names, strict=True):
         try:
-            one, notes = read_image(path, given)
+            read = [read_image(Path(image[number]), given(number)) for number in group]
+            notes = [note for _, said in read for note in said]
             result = fit_images(
-                Observation(own, (one,), tuple(notes)), images=quasar_images, delays=measured,
-                sampling=SAMPLING if samples else None, seed=seed,
+                Observation(own, tuple(one for one, _ in read), tuple(dict.fromkeys(notes))), images=quasar_images,
+                delays=measured, sampling=SAMPLING if samples else None, seed=seed,
             )  # fmt: skip
         except LensvitError as error:
-            if len(image) == 1:
+            if len(groups) == 1:
                 raise
             failed.append(str(error))
             print(f"{own}: {error}", flush=True)
@@ -225,7 +245,7 @@ def fit(
         write_figures(result, output)
         print(report(result), flush=True)
     if failed:
-        raise LensvitError(f"{len(failed)} of {len(image)} images were not fitted; the lines above say why")
+        raise LensvitError(f"{len(failed)} of {len(groups)} images were not fitted; the lines above say why")
 
 
 def report(result: LensResult) -> str:
