@@ -138,8 +138,8 @@ def fit(
     """Fit lensed quasars in your own images: parameters, exact posteriors, figures, and H0 from time delays.
 
     Every image is a lens of its own, unless they are exposures of one. What is written, for each: {name}.json (all
-    results and the verdict), {name}.csv (parameters), {name}_images.csv (the quasar's images), {name}.parquet (draws of the posterior), {name}_model.fits
-    (model, residual and parts), {name}.pdf and {name}_corner.pdf, both also as PNG.
+    results and the verdict), {name}.csv (parameters), {name}_images.csv (the quasar's images), {name}.parquet (draws of
+    the posterior), {name}_model.fits (model, residual and parts), {name}.pdf and {name}_corner.pdf, both also as PNG.
 
     Parameters
     ----------
