@@ -45,7 +45,7 @@ COLUMNS = (  # of every table of a figure
 LATER = {  # inputs that a stage reads after others that would have to make sense
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
     ("numbers", "differences"), ("numbers", "psfs"), ("numbers", "attention"), ("tex", "templates"),
-    ("numbers", "benchmarks"),
+    ("numbers", "benchmarks"), ("fit", "psf"), ("fit", "psf_variance"), ("fit", "noise"), ("fit", "mask"),
 }  # fmt: skip
 WAYS = ("absent", "empty", "truncated", "of another kind", "without rows", "of text", "forbidden")
 
