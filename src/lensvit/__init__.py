@@ -5,6 +5,7 @@ settings -> PSFs -> images -> catalogue -> weights -> draws -> table and figures
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 __version__ = "0.1.0"
@@ -13,7 +14,5 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """``lensvit.fit``, which is imported when it is asked for, since torch takes seconds."""
     if name == "fit":
-        from lensvit.observations.api import fit
-
-        return fit
+        return importlib.import_module("lensvit.observations.api").fit
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

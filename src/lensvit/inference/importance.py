@@ -418,7 +418,7 @@ class _Sampler:
     """The state of the sampling of one posterior."""
 
     def __init__(
-        self, target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int, patient: bool
+        self, target: Target, charts: Sequence[Chart], settings: ImportanceSettings, seed: int, patient: bool = False
     ) -> None:
         self.target, self.settings, self.patient = target, settings, patient
         self.random, self.first_calls = np.random.default_rng(seed), target.calls

@@ -35,6 +35,7 @@ from lensvit.parameters import Parameter, Prior
 ONLY = torch.zeros(1, dtype=torch.long)
 POSITION_ERROR = 0.003  # of quasar images about those of the lens equation [arcsec]
 ROUNDS = 3  # fits, each with the errors that the one before leaves
+JOINT_ROUNDS = 6  # the same where exposures are moved between them
 MODEL_ERRORS = (0.3, 0.0)  # of the first fit; see lensvit.inference.likelihood.Likelihood
 CONVERGED = 0.5  # largest squared distance to the maximum [standard deviations]
 ITERATIONS = 60  # most steps of a search
@@ -284,14 +285,15 @@ class _Rounds:
     def run(self) -> list[Round]:
         """All rounds."""
         errors, start, rounds = Errors(), self.hypothesis.coordinates[:1], list[Round]()
-        for number in range(ROUNDS):
+        count = ROUNDS if len(self.images) == 1 else JOINT_ROUNDS
+        for number in range(count):
             self.posterior = self._posterior(errors)
             fit = climb(self.posterior, start, ONLY, ITERATIONS, MODEL_ERRORS if number == 0 else (0.0,))
             rounds.append(Round(fit, errors))
             if not torch.isfinite(fit.density).all():
                 break
             start = fit.coordinates
-            if number < ROUNDS - 1:
+            if number < count - 1:
                 errors = self._update(fit.coordinates[0], errors)
                 if len(self.images) > 1:
                     self._register(fit.coordinates[0])
