@@ -274,7 +274,7 @@ FURTHER = (
     ),
     Parameter(
         "bulge_R_sersic", r"R_\mathrm{bulge}", "arcsec", "effective radius of the source galaxy's bulge",
-        0.001, 5.0, lognormal(0.07, 0.5),
+        0.001, 5.0, lognormal(0.12, 0.3),
     ),
 )  # fmt: skip
 

@@ -34,7 +34,7 @@ SURVEY = {
     "source_e2": normal(0.0, 0.2),
     "host_x": normal(0.0, 0.05),
     "host_y": normal(0.0, 0.05),
-    "bulge_R_sersic": lognormal(0.07, 0.5),
+    "bulge_R_sersic": lognormal(0.12, 0.3),  # a smaller one stands for errors of the PSF at the quasar
 }
 
 
