@@ -14,6 +14,7 @@ from lensvit import cli
 from lensvit.errors import LensvitError
 from lensvit.inference.delays import fermat_potentials
 from lensvit.inference.following import solve_quasar_images
+from lensvit.inference.settings import ImportanceSettings
 from lensvit.lensing.structure import Structure
 from lensvit.observations.cosmography import (
     ARCSEC,
@@ -24,7 +25,7 @@ from lensvit.observations.cosmography import (
     hubble,
     time_delay_distance,
 )
-from lensvit.observations.fitting import SceneFit, fit_scene
+from lensvit.observations.fitting import SceneFit, fit_scene, sample_scene
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import find_peaks
@@ -151,6 +152,20 @@ def test_what_shows_no_lensed_quasar_is_refused(kind: str) -> None:
 def test_two_stars_are_not_called_a_lens() -> None:
     result = fit_images(observed(_sky() + _star(22, 30) + _star(42, 34, 60.0)), sampling=None)
     assert any("No lens galaxy is seen" in sentence for sentence in result.verdict)
+
+
+def test_draws_of_the_posterior_are_around_the_truth(quad: SceneFit) -> None:
+    drawn = sample_scene(quad, ImportanceSettings(effective=100, draws=250, max_calls=1200), 0, 200)
+    assert drawn is not None and drawn.drawn.effective > 30
+    assert drawn.parameters.shape == (200, len(quad.names)) and drawn.amplitudes.shape == (
+        200,
+        quad.posterior.parts.count,
+    )
+    for name in ("theta_E", "gamma", "e1", "R_sersic", "n_sersic"):
+        values = drawn.parameters[:, quad.names.index(name)]
+        assert abs(values.mean() - QUAD[name]) < 4 * values.std(), name
+    fluxes = drawn.amplitudes[:, quad.posterior.parts.quasars]
+    assert (abs(fluxes.mean(0) - np.array(simulated.FLUXES)) < 5 * fluxes.std(0)).all()
 
 
 def test_priors_of_users_are_checked() -> None:

@@ -94,8 +94,9 @@ class FlatMap:
             return self._place(flat), volume, np.ones(len(flat), dtype=bool)
         first = slice(0, self.count)
         now, known = self._flat(self._place(straight))
-        straight[~known] = flat[~known]
-        now[~known], known[~known] = self._flat(self._place(straight[~known]))
+        if not known.all():
+            straight[~known] = flat[~known]
+            now[~known], known[~known] = self._flat(self._place(straight[~known]))
         rest = now - flat[:, first]
         going = np.flatnonzero(known)
         for _ in range(STEPS):

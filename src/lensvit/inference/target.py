@@ -157,7 +157,7 @@ class SampledLens(LensTarget):
             own = np.diff(np.sort(nearest, 1), axis=1).all(1)  # no image stands for two
             same = solved & own & (np.sign(magnification) == np.sign(size)).all(1)
             flux = np.log(np.abs(np.where(magnification == 0, 1.0, magnification)))
-            parts = [(position * weight[..., None]).reshape(len(places), -1), flux * weight * width]
+            parts = [(position * weight[..., None]).reshape(len(places), 2 * position.shape[1]), flux * weight * width]
             return np.concatenate(parts, 1), same
 
         return features
