@@ -49,7 +49,8 @@ def test_derivatives_are_those_of_the_images(kind: str) -> None:
         Exposure(30, 0.12, gaussian(45, 4.0), 5, cusps=cusps, cusp_radius=0.3, cusp_supersampling=4),
         Exposure(24, 0.15, gaussian(41, 5.0), 4, fine=True, supersampling=4, center=(0.03, -0.02)),
     ]
-    parts, place = Parts(exposures, structure), parameters(VALUES, structure)
+    seen = np.array([[1.0, 0.2], [-0.9, -0.4]]), np.array([30.0, 5.0])
+    parts, place = Parts(exposures, structure, seen), parameters(VALUES, structure)
     assert len(parts.names) == parts.count
     from lensvit.inference.following import solve_quasar_images
 

@@ -158,8 +158,9 @@ class Parts:
     ``positions`` (B, M, 2) [arcsec] and ``magnification`` (B, M), 0 for an absent one.
 
     The parts are the galaxies of the structure, its images of the quasar, a sky for each exposure if there is one, and,
-    where there is an error of positions, the derivatives of each quasar image of flux 1 by x and by y [1/arcsec], one
-    image after the other.
+    where there is an error of positions, the derivatives of each quasar image by x and by y [counts/s/arcsec], one
+    image after the other, at the flux that was seen nearest to it. The amplitude of such a part is the image's shift
+    [arcsec].
 
     Parameters
     ----------
@@ -167,6 +168,9 @@ class Parts:
         Where the scene is seen.
     structure
         What it is made of.
+    seen
+        Positions (n, 2) [arcsec] and fluxes (n,) [counts/s] of the quasar's images as they are seen; None for fluxes
+        of 1.
 
     Attributes
     ----------
@@ -178,8 +182,10 @@ class Parts:
         Pixels of each exposure, of N in all.
     """
 
-    def __init__(self, exposures: Sequence[Exposure], structure: Structure) -> None:
-        self.exposures, self.structure = tuple(exposures), structure
+    def __init__(
+        self, exposures: Sequence[Exposure], structure: Structure, seen: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
+        self.exposures, self.structure, self.seen = tuple(exposures), structure, seen
         self.views = [_View(exposure) for exposure in exposures]
         self.pixels = [view.exposure.pixels**2 for view in self.views]
         counts = (
@@ -267,11 +273,18 @@ class Parts:
             lights = [source_light(law, source, position, epsilon) for source, epsilon in self._sources(of)]
             block[self.galaxies] = view.galaxies(torch.cat([self._lens(of, position)[0], *lights]))
             quasars = view.quasars(positions, slopes=self.shifts.stop > self.shifts.start)
-            self._add_quasars(block, quasars, magnification)
+            self._add_quasars(block, quasars, positions, magnification)
         self._add_skies(result)
         return result
 
-    def _add_quasars(self, block: Tensor, quasars: Tensor, magnification: Tensor) -> None:
+    def fluxes_nearby(self, positions: Tensor) -> Tensor:
+        """The fluxes (M,) of the quasar images that are seen nearest to positions (M, 2), 1 where none are known."""
+        if self.seen is None:
+            return torch.ones(len(positions), dtype=torch.float64)
+        places, fluxes = (torch.as_tensor(part, dtype=torch.float64) for part in self.seen)
+        return fluxes[torch.cdist(positions, places).argmin(1)]
+
+    def _add_quasars(self, block: Tensor, quasars: Tensor, positions: Tensor, magnification: Tensor) -> None:
         """Put images of the quasar, of their flux 1, into their parts of one exposure."""
         present = (magnification != 0).double()[:, None]
         if self.structure.quasar_fluxes:
@@ -279,7 +292,8 @@ class Parts:
         else:
             block[self.quasars] = magnification.abs()[None] @ quasars[:, 0]
         if self.shifts.stop > self.shifts.start:
-            block[self.shifts] = (present[..., None] * quasars[:, 1:3]).flatten(0, 1)
+            fluxes = self.fluxes_nearby(positions)[:, None, None]
+            block[self.shifts] = (fluxes * present[..., None] * quasars[:, 1:3]).flatten(0, 1)
 
     def _add_skies(self, result: Tensor) -> None:
         """Put the sky of each exposure into its part."""
@@ -301,8 +315,8 @@ class Parts:
                 block[part] = images[0]
                 by[[names.index(name) for name in lights], part] = images[1:]
             quasars = view.quasars(positions, slopes=True)
-            self._add_quasars(block, quasars, magnification)
-            self._add_moving(by, quasars, magnification, moved, brightened)
+            self._add_quasars(block, quasars, positions, magnification)
+            self._add_moving(by, quasars, positions, magnification, moved, brightened)
         self._add_skies(image)
         return image, slopes
 
@@ -315,7 +329,13 @@ class Parts:
         return moved * present[:, None], brightened * present[:, None]
 
     def _add_moving(
-        self, by: Tensor, quasars: Tensor, magnification: Tensor, moved: Tensor, brightened: Tensor
+        self,
+        by: Tensor,
+        quasars: Tensor,
+        positions: Tensor,
+        magnification: Tensor,
+        moved: Tensor,
+        brightened: Tensor,
     ) -> None:
         """Put derivatives of the quasar's images by the 14 parameters into their parts of one exposure."""
         value, x, y, xx, xy, yy = quasars.unbind(1)  # (M, N) each
@@ -327,8 +347,9 @@ class Parts:
             size = magnification.abs()[:, None]
             by[lensed, self.quasars.start] = ((along * x + up * y + brightened.mT[..., None] * value) * size).sum(1)
         if last > first:
-            by[lensed, first:last:2] = along * xx + up * xy
-            by[lensed, first + 1 : last : 2] = along * xy + up * yy
+            fluxes = self.fluxes_nearby(positions)[:, None]
+            by[lensed, first:last:2] = fluxes * (along * xx + up * xy)
+            by[lensed, first + 1 : last : 2] = fluxes * (along * xy + up * yy)
 
 
 def _starts(pixels: Sequence[int]) -> list[slice]:

@@ -261,8 +261,8 @@ class _Rounds:
             )
             for image, center in zip(self.images, centers, strict=True)
         ]  # fmt: skip
-        self.structure = structure
-        self.parts = Parts(self.exposures, structure)
+        self.structure, self.seen = structure, (hypothesis.positions, hypothesis.fluxes)
+        self.parts = Parts(self.exposures, structure, self.seen)
         self.prior = LogPrior(prior, names=structure.names, limits=_limits(structure))
         self.data = torch.as_tensor(np.concatenate([image.data.ravel() for image in self.images]))
         self.fluxes = hypothesis.fluxes
@@ -274,8 +274,7 @@ class _Rounds:
         self.scale = torch.full((self.parts.count,), FLAT * float(self.fluxes.max()), dtype=torch.float64)
         shifts = self.parts.shifts
         if shifts.stop > shifts.start:
-            # to which model image a flux belongs is not known before the fit: all have the middle one's
-            self.scale[shifts] = structure.position_error * float(np.median(self.fluxes))
+            self.scale[shifts] = structure.position_error
         self.lights = [
             self._light(number, np.clip(image.data - self._quasar_light(number), 0, None))
             for number, image in enumerate(self.images)
@@ -300,7 +299,7 @@ class _Rounds:
         return rounds
 
     def _update(self, coordinates: Tensor, errors: Errors) -> Errors:
-        """The errors that a fit leaves; fluxes and light of galaxies are those of the fit from here on."""
+        """The errors that a fit leaves; they stand on the light of the fit from here on."""
         part, solution = self.posterior.solution(coordinates)
         amplitudes = solution.amplitudes
         rest = (self.data - amplitudes @ part).numpy()
@@ -330,14 +329,14 @@ class _Rounds:
                 for sign in (1, -1):
                     x, y = exposure.center
                     near_by = (x + sign * STEP * (axis == 0), y + sign * STEP * (axis == 1))
-                    moved = Parts([dataclasses.replace(exposure, center=near_by)], self.structure)
+                    moved = Parts([dataclasses.replace(exposure, center=near_by)], self.structure, self.seen)
                     near.append(self._alone(number, solution.amplitudes) @ moved.images(*arguments)[0])
                 slopes.append((near[0] - near[1]) / (2 * STEP))
             by, weight = torch.stack(slopes), 1 / self.posterior.noise[block]
             shift = torch.linalg.solve((by * weight) @ by.mT, by @ (weight * rest[block]))
             center = (exposure.center[0] + float(shift[0]), exposure.center[1] + float(shift[1]))
             self.exposures[number] = dataclasses.replace(exposure, center=center)
-        self.parts = Parts(self.exposures, self.structure)
+        self.parts = Parts(self.exposures, self.structure, self.seen)
         positions = self.hypothesis.positions
         self.kernels = [_quasars(exposure, positions) for exposure in self.exposures]
         self.given = [

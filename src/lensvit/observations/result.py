@@ -79,7 +79,8 @@ class LensResult:
             fluxes = fluxes * np.abs(magnification)
         shifts = amplitudes[parts.shifts].reshape(-1, 2)
         if len(shifts):
-            positions = positions + shifts / np.maximum(fluxes, 1e-12)[:, None] * (fluxes > 0)[:, None]
+            nearby = parts.fluxes_nearby(models.positions[0]).numpy()
+            positions = positions + shifts * (nearby / np.where(fluxes > 0, fluxes, np.inf))[:, None]
         rows = {"x": positions[:, 0], "y": positions[:, 1], "magnification": magnification, "flux": fluxes}
         return pd.DataFrame(rows)[present].reset_index(drop=True)
 
