@@ -41,6 +41,8 @@ STAGES = {
     "adopt": "lensvit.release.release:adopt",
     "verify": "lensvit.release.verify:verify",
     "fit": "lensvit.observations.run:fit",
+    "mock": "lensvit.observations.mock:mock",
+    "trial": "lensvit.observations.trial:trial",
     "bench": "lensvit.bench.run:main",
     "doctor": "lensvit.doctor.run:main",
     "cost": "lensvit.workflow.cost:cost",

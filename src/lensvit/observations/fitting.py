@@ -29,11 +29,10 @@ from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import PSF_ERROR, Peaks, find_peaks
 from lensvit.observations.start import Hypothesis, galaxy_center, hypotheses
-from lensvit.observations.survey import CENTER_ERROR, UNSEEN_CENTER, survey_priors
+from lensvit.observations.survey import CENTER_ERROR, POSITION_ERROR, UNSEEN_CENTER, survey_priors
 from lensvit.parameters import Parameter, Prior
 
 ONLY = torch.zeros(1, dtype=torch.long)
-POSITION_ERROR = 0.003  # of quasar images about those of the lens equation [arcsec]
 ROUNDS = 3  # fits, each with the errors that the one before leaves
 JOINT_ROUNDS = 6  # the same where exposures are moved between them
 MODEL_ERRORS = (0.3, 0.0)  # of the first fit; see lensvit.inference.likelihood.Likelihood

@@ -42,15 +42,7 @@ class ObservedImage:
     def exposure(self, center: tuple[float, float] = (0.0, 0.0)) -> Exposure:
         """The pixels and the PSF of the image, whose middle lies at ``center`` [arcsec]."""
         fine = self.oversampling > 1
-        return Exposure(
-            len(self.data),
-            self.pixel_scale,
-            self.kernel,
-            self.oversampling,
-            fine=fine,
-            supersampling=self.oversampling if fine else 1,
-            center=center,
-        )
+        return Exposure(len(self.data), self.pixel_scale, self.kernel, self.oversampling, fine=fine, center=center)
 
 
 @dataclass(frozen=True)

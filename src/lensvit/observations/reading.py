@@ -532,8 +532,7 @@ def _psf(
     variance = file.arrays.get("PSFVAR")
     if given.psf is not None:
         found = _read(Path(given.psf))
-        kernel = found.image if found.image.size else found.arrays["PSF"]
-        header, name = found.header, str(given.psf)
+        kernel, header, name = _kernel(found), found.header, str(given.psf)
         variance = found.arrays.get("PSFVAR", variance)
     elif "PSF" in file.arrays:
         kernel, name = file.arrays["PSF"], "the extension PSF"
@@ -555,6 +554,24 @@ def _psf(
     if len(kernel) / given.psf_oversampling > 2 * shape[0]:
         notes.append("The PSF is more than twice as large as the image; what lies outside does not count.")
     return kernel, given.psf_oversampling, None if variance is None else _prepared_variance(variance, name)
+
+
+def _kernel(file: _File) -> np.ndarray:
+    """The PSF (k, k) of a file that has nothing else."""
+    return file.image if file.image.size else file.arrays["PSF"]
+
+
+def read_psf(path: Path) -> tuple[np.ndarray, float | None]:
+    """A PSF (k, k) as its file has it, and the side of its pixels [arcsec], None if the header does not say it.
+
+    Raises
+    ------
+    LensvitError
+        If the file cannot be read.
+    """
+    found = _read(Path(path))
+    scale = _first_number(found.header, SCALE_KEYS)
+    return _kernel(found), None if scale is None else scale[1]
 
 
 def prepared_psf(kernel: np.ndarray, oversampling: int, name: str, notes: list[str]) -> np.ndarray:
@@ -610,11 +627,7 @@ def prepared_psf(kernel: np.ndarray, oversampling: int, name: str, notes: list[s
             raise LensvitError(f"the star of the PSF ({name}) is ({x:+.2f}, {y:+.2f}) pixels off its middle; centre it")
         clean = ndimage.shift(clean, (-y, -x), order=3, mode="constant").clip(0)
         notes.append(f"The PSF was moved by ({-x:+.2f}, {-y:+.2f}) of its pixels, so that its core lies in the middle.")
-    size = len(clean)
-    offset = np.arange(size) - (size - 1) / 2
-    radius = np.hypot(offset[:, None], offset) / (size / 2 - 1)
-    taper = 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 1) / kernels.TAPER + 1, 0, 1))
-    result = clean * taper
+    result = clean * kernels.window(len(clean))
     return result / result.sum()
 
 

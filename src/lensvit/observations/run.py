@@ -15,10 +15,11 @@ from lensvit.jobs import seeds
 from lensvit.lensing.structure import LOGARITHMS, Structure
 from lensvit.observations.cosmography import Delays, Hubble, hubble
 from lensvit.observations.figure import write_figures
-from lensvit.observations.fitting import POSITION_ERROR, fit_scene, sample_scene
+from lensvit.observations.fitting import fit_scene, sample_scene
 from lensvit.observations.observation import Observation
 from lensvit.observations.reading import Given, read_image
 from lensvit.observations.result import LensResult
+from lensvit.observations.survey import POSITION_ERROR
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Prior
 
 SAMPLING = ImportanceSettings(effective=400, draws=500, max_calls=6000)
