@@ -57,6 +57,21 @@ def test_the_density_is_the_integral_over_positive_amplitudes() -> None:
         assert float(likelihood.log_density(part[None])[0]) == pytest.approx(float(expected), abs=2e-3)
 
 
+def test_parts_of_a_known_amplitude_are_subtracted_from_the_data() -> None:
+    generator = torch.Generator().manual_seed(3)
+    part = torch.randn(4, 20, generator=generator, dtype=torch.float64)
+    data, variance = torch.randn(20, generator=generator, dtype=torch.float64), torch.ones(20)
+    precision, light = torch.full((4,), 0.5), torch.tensor([True, False, False, False])
+    both = LinearLikelihood(data, variance, precision, light, known=2)
+    other = LinearLikelihood(data - part[2] - part[3], variance, precision[:2], light[:2])
+    torch.testing.assert_close(both.log_density(part[None]), other.log_density(part[None, :2]))
+    found, expected = both.solve(part), other.solve(part[:2])
+    torch.testing.assert_close(found.amplitudes, torch.cat([expected.amplitudes, torch.ones(2).double()]))
+    torch.testing.assert_close(found.covariance[:2, :2], expected.covariance)
+    assert not found.covariance[2:].any() and not found.covariance[:, 2:].any()
+    torch.testing.assert_close(both.residuals(part[None])[0], data - found.amplitudes @ part)
+
+
 def test_light_is_not_negative_and_other_amplitudes_may_be() -> None:
     part = torch.eye(3, dtype=torch.float64)
     data, light = torch.tensor([-2.0, -3.0, 4.0]), torch.tensor([True, False, True])
@@ -67,15 +82,16 @@ def test_light_is_not_negative_and_other_amplitudes_may_be() -> None:
 def test_gradient_and_information_are_those_of_the_density() -> None:
     structure = Structure(position_error=0.003)
     exposure = Exposure(30, 0.12, gaussian(21, 1.2))
-    parts, place = Parts([exposure], structure), parameters(VALUES, structure)
+    seen = np.array([[1.0, 0.2], [-0.9, -0.4]]), np.array([30.0, 5.0])  # the others are expanded where the model is
+    parts, place = Parts([exposure], structure, seen), parameters(VALUES, structure)
     part = images(parts, place)
     generator = torch.Generator().manual_seed(0)
-    truth = torch.tensor([30.0, 50, 50, 40, 30, 20, 10, 0.01] + [0.1] * 8, dtype=torch.float64)
+    truth = torch.tensor([30.0, 50, 50, 40, 30, 20, 10, 0.01] + [0.1] * 8 + [1.0], dtype=torch.float64)
     clean = truth @ part[0]
     variance = 0.02**2 + clean.clamp_min(0) / 1000
     data = clean + variance.sqrt() * torch.randn(len(clean), generator=generator, dtype=torch.float64)
-    precision = torch.cat([torch.full((8,), 1e-10), torch.full((8,), 100.0)])
-    likelihood = LinearLikelihood(data, variance, precision, parts.light)
+    precision = torch.cat([torch.full((8,), 1e-10), torch.full((9,), 100.0)])
+    likelihood = LinearLikelihood(data, variance, precision, parts.light, parts.known)
     from lensvit.inference.following import solve_quasar_images
 
     position, magnification, _ = solve_quasar_images(place[:, :14], 4)
@@ -89,7 +105,7 @@ def test_gradient_and_information_are_those_of_the_density() -> None:
             name
         )
     # where the noise is small, the information is the curvature, in which amplitudes have followed
-    quiet = LinearLikelihood(clean, variance * 1e-6, precision * 1e6, parts.light)
+    quiet = LinearLikelihood(clean, variance * 1e-6, precision * 1e6, parts.light, parts.known)
     found = quiet.equations(*parts.jacobian(place, position, magnification))
     step = torch.zeros_like(place)
     step[0, structure.names.index("gamma")] = 1e-5

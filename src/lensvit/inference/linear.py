@@ -9,7 +9,8 @@ not negative. With :math:`A = M w M^T + \lambda` and :math:`b = M w d`, an integ
             + \sum_k \ln 2 \Phi\left(\hat a_k \big/ \sqrt{A^{-1}_{kk}}\right), \qquad \hat a = A^{-1} b
 
 (Golub & Pereyra 2003, Inverse Problems 19, R1, for the projection). The last sum is over amplitudes of light: it is
-exact as long as no more than one of them is near 0, and next to nothing where all are seen.
+exact as long as no more than one of them is near 0, and next to nothing where all are seen. Parts may also have an
+amplitude that is known to be 1, and count as if they were subtracted from the data.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Solution(NamedTuple):
     Parameters
     ----------
     amplitudes
-        The most probable amplitudes (K,), those of light not negative.
+        The most probable amplitudes (K,), those of light not negative, and those that are known 1.
     covariance
-        Their covariance (K, K), without the limit at 0.
+        Their covariance (K, K), without the limit at 0; 0 for those that are known.
     """
 
     amplitudes: Tensor
@@ -52,30 +53,34 @@ class LinearLikelihood:
         Precision of the prior of each amplitude (K,), positive.
     light
         Whether an amplitude cannot be negative, (K,).
+    known
+        How many of the last parts have an amplitude of 1; their precision and light do not count.
     """
 
-    def __init__(self, data: Tensor, variance: Tensor, precision: Tensor, light: Tensor) -> None:
+    def __init__(self, data: Tensor, variance: Tensor, precision: Tensor, light: Tensor, known: int = 0) -> None:
         self.data, self.weight = data.double(), 1 / variance.double()
-        self.variance, self.precision, self.light = variance.double(), precision.double(), light
+        self.variance, self.known, self.free = variance.double(), known, len(precision) - known
+        self.precision, self.light = precision[: self.free].double(), light[: self.free]
         counted = self.weight > 0
-        self.constant = -float((self.weight * self.data**2).sum()) / 2 + float(self.weight[counted].log().sum()) / 2
-        self.constant += float(self.precision.log().sum()) / 2 + float(light.sum()) * np.log(2)
-        self.constant -= int(counted.sum()) * np.log(2 * np.pi) / 2
+        self.constant = float(self.weight[counted].log().sum()) / 2 - int(counted.sum()) * np.log(2 * np.pi) / 2
+        self.constant += float(self.precision.log().sum()) / 2 + float(self.light.sum()) * np.log(2)
 
     def log_density(self, parts: Tensor) -> Tensor:
         """Log likelihoods (b,) of the parts (b, K, N) of images."""
         return torch.stack([self._log_density(*self._normal(part)) for part in parts])
 
-    def _normal(self, part: Tensor) -> tuple[Tensor, Tensor]:
-        """The matrix A (K, K) and the vector b (K,)."""
-        weighted = part * self.weight
-        return weighted @ part.mT + torch.diag(self.precision), weighted @ self.data
+    def _normal(self, part: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The matrix A and the vector b of the F parts whose amplitudes are free, and the d w d of the data."""
+        free = part[: self.free]
+        data = self.data - part[self.free :].sum(0) if self.known else self.data
+        weighted = free * self.weight
+        return weighted @ free.mT + torch.diag(self.precision), weighted @ data, (self.weight * data**2).sum()
 
-    def _log_density(self, matrix: Tensor, pull: Tensor) -> Tensor:
+    def _log_density(self, matrix: Tensor, pull: Tensor, square: Tensor) -> Tensor:
         scale = torch.diagonal(matrix).detach().rsqrt()
         root = torch.linalg.cholesky_ex(scale[:, None] * matrix * scale)[0]
         solved = torch.linalg.solve_triangular(root, (scale * pull)[:, None], upper=False)
-        result = self.constant + solved.square().sum() / 2 - root.diagonal().log().sum() + scale.log().sum()
+        result = self.constant - (square - solved.square().sum()) / 2 - root.diagonal().log().sum() + scale.log().sum()
         inverse = torch.cholesky_inverse(root)
         best = (inverse @ (scale * pull)[:, None])[:, 0]  # in units of 1 / scale
         seen = (best / torch.diagonal(inverse).sqrt())[self.light]
@@ -83,14 +88,17 @@ class LinearLikelihood:
 
     def solve(self, part: Tensor) -> Solution:
         """The amplitudes of the parts (K, N) of one image."""
-        matrix, pull = self._normal(part)
+        matrix, pull, _ = self._normal(part)
         scale = torch.diagonal(matrix).rsqrt()
         root = torch.linalg.cholesky_ex(scale[:, None] * matrix * scale)[0]
         inverse = torch.cholesky_inverse(root)
         best = (inverse @ (scale * pull)[:, None])[:, 0]
         if bool((best[self.light] < 0).any()):
             best = self._not_negative(root, scale * pull)
-        return Solution(scale * best, scale[:, None] * inverse * scale)
+        amplitudes = torch.cat([scale * best, best.new_ones(self.known)])
+        covariance = best.new_zeros(len(amplitudes), len(amplitudes))
+        covariance[: self.free, : self.free] = scale[:, None] * inverse * scale
+        return Solution(amplitudes, covariance)
 
     def _not_negative(self, root: Tensor, pull: Tensor) -> Tensor:
         """Scaled amplitudes (K,) that minimise the parabola with no light below 0."""

@@ -102,7 +102,7 @@ class ScenePosterior(Posterior):
         """The likelihood, with a further error of the model image relative to the data."""
         [data] = self.data
         variance = self.noise + (model_error * data.clamp_min(0)) ** 2
-        return LinearLikelihood(data, variance, self.scale**-2, self.parts.light)
+        return LinearLikelihood(data, variance, self.scale**-2, self.parts.light, self.parts.known)
 
     def density_of(self, models: Models, rows: Tensor, model_error: float = 0.0) -> Tensor:
         """Log posterior (b,) of models without a constant; minus infinity where there is no image."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lensvit.lensing.convolution import Convolution
@@ -151,16 +153,35 @@ class _View:
         return images.flatten(2) * scale[: images.shape[1], None]
 
 
+class Expansion(NamedTuple):
+    """Around what M images of a quasar are expanded.
+
+    Parameters
+    ----------
+    anchor
+        Which of the images that are seen is the one of the model, (M,); -1 for the place by the lens equation.
+    offset
+        From there to the place by the lens equation (M, 2) [arcsec].
+    flux
+        Of the image that is seen (M,) [counts/s]; 1 if none is.
+    """
+
+    anchor: Tensor
+    offset: Tensor
+    flux: Tensor
+
+
 class Parts:
     """Images of the parts of a scene at an amplitude of 1.
 
     The ``parameters`` of the methods are float64 (B, P) in the order of ``structure.names``. Quasar images are
     ``positions`` (B, M, 2) [arcsec] and ``magnification`` (B, M), 0 for an absent one.
 
-    The parts are the galaxies of the structure, its images of the quasar, a sky for each exposure if there is one, and,
-    where there is an error of positions, the derivatives of each quasar image by x and by y [counts/s/arcsec], one
-    image after the other, at the flux that was seen nearest to it. The amplitude of such a part is the image's shift
-    [arcsec].
+    The parts are the galaxies of the structure, its images of the quasar, and a sky for each exposure if there is one.
+    Where there is an error of positions, each quasar image may be off its place by a shift. It counts to first order,
+    as an amplitude [arcsec] of the image's derivatives by x and by y [counts/s/arcsec], which are parts too. This is
+    exact enough for bright images only if they are expanded around where they are seen, to a milliarcsecond or so. What
+    leads from there to their place by the lens equation is one more part, the last one, of the known amplitude 1.
 
     Parameters
     ----------
@@ -169,13 +190,16 @@ class Parts:
     structure
         What it is made of.
     seen
-        Positions (n, 2) [arcsec] and fluxes (n,) [counts/s] of the quasar's images as they are seen; None for fluxes
-        of 1.
+        Positions (n, 2) [arcsec] and fluxes (n,) [counts/s] of the quasar's images as they are seen, around which they
+        are expanded; None, and images without a partner here, for an expansion around their places by the lens
+        equation, with a flux of 1.
 
     Attributes
     ----------
     galaxies, quasars, skies, shifts : slice
         Where these are among the parts.
+    known : int
+        The number of parts, the last ones, whose amplitude is 1.
     light : Tensor
         (K,) whether the amplitude of a part cannot be negative.
     pixels : list of int
@@ -195,9 +219,14 @@ class Parts:
             2 * structure.most_images * (structure.position_error > 0),
         )
         ends = np.cumsum(counts).tolist()
-        self.count = ends[-1]
+        self.known = int(structure.position_error > 0)
+        self.count = ends[-1] + self.known
         self.galaxies, self.quasars, self.skies, self.shifts = map(slice, [0, *ends[:-1]], ends)
         self.light = torch.arange(self.count) < self.quasars.stop
+        self.anchors, self.fluxes = torch.zeros(0, 2).double(), torch.zeros(0).double()
+        if seen is not None and self.known:
+            self.anchors, self.fluxes = (torch.as_tensor(part, dtype=torch.float64) for part in seen)
+        self.anchored = [view.quasars(self.anchors, slopes=True) for view in self.views] if len(self.anchors) else []
 
     @property
     def names(self) -> list[str]:
@@ -205,7 +234,7 @@ class Parts:
         skies = [f"sky_{number + 1}" for number in range(self.skies.stop - self.skies.start)]
         shifted = range((self.shifts.stop - self.shifts.start) // 2)
         shifts = [f"shift_{axis}_{number + 1}" for number in shifted for axis in "xy"]
-        return [*self.structure.galaxies, *self.structure.quasars, *skies, *shifts]
+        return [*self.structure.galaxies, *self.structure.quasars, *skies, *shifts, *["moved"] * self.known]
 
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, K, N) of the K parts in all N pixels."""
@@ -268,32 +297,50 @@ class Parts:
     def _images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         of, law = self._columns(parameters), PowerLaw(parameters[None], TOLERANCE, slopes=False)
         result = torch.zeros(self.count, sum(self.pixels), dtype=torch.float64)
-        for view, block in zip(self.views, result.split(self.pixels, 1), strict=True):
+        points = self.expansion(positions, magnification)
+        for number, (view, block) in enumerate(zip(self.views, result.split(self.pixels, 1), strict=True)):
             position = view.samples.position[None]
             lights = [source_light(law, source, position, epsilon) for source, epsilon in self._sources(of)]
             block[self.galaxies] = view.galaxies(torch.cat([self._lens(of, position)[0], *lights]))
-            quasars = view.quasars(positions, slopes=self.shifts.stop > self.shifts.start)
-            self._add_quasars(block, quasars, positions, magnification)
+            self._add_quasars(block, self._points(number, positions, points), points, magnification)
         self._add_skies(result)
         return result
 
-    def fluxes_nearby(self, positions: Tensor) -> Tensor:
-        """The fluxes (M,) of the quasar images that are seen nearest to positions (M, 2), 1 where none are known."""
-        if self.seen is None:
-            return torch.ones(len(positions), dtype=torch.float64)
-        places, fluxes = (torch.as_tensor(part, dtype=torch.float64) for part in self.seen)
-        return fluxes[torch.cdist(positions, places).argmin(1)]
+    def expansion(self, positions: Tensor, magnification: Tensor) -> Expansion:
+        """What images of the quasar at positions (M, 2), with magnifications (M,), are expanded around."""
+        result = Expansion(
+            torch.full((len(positions),), -1), torch.zeros_like(positions), torch.ones_like(magnification)
+        )
+        present = torch.nonzero(magnification)[:, 0]
+        if len(self.anchors) and len(present):
+            distance = torch.cdist(positions[present], self.anchors).square()
+            rows, columns = map(torch.as_tensor, linear_sum_assignment(distance.numpy()))
+            result.anchor[present[rows]] = columns
+            result.offset[present[rows]] = positions[present[rows]] - self.anchors[columns]
+            result.flux[present[rows]] = self.fluxes[columns]
+        return result
 
-    def _add_quasars(self, block: Tensor, quasars: Tensor, positions: Tensor, magnification: Tensor) -> None:
+    def _points(self, number: int, positions: Tensor, points: Expansion) -> Tensor:
+        """Images and derivatives (M, 6, n) of point sources of one exposure, where they are expanded."""
+        own, view = points.anchor < 0, self.views[number]
+        if own.all():
+            return view.quasars(positions, slopes=True)
+        result = self.anchored[number][points.anchor.clamp_min(0)]
+        if own.any():
+            result[own] = view.quasars(positions[own], slopes=True)
+        return result
+
+    def _add_quasars(self, block: Tensor, quasars: Tensor, points: Expansion, magnification: Tensor) -> None:
         """Put images of the quasar, of their flux 1, into their parts of one exposure."""
         present = (magnification != 0).double()[:, None]
         if self.structure.quasar_fluxes:
             block[self.quasars] = present * quasars[:, 0]
         else:
             block[self.quasars] = magnification.abs()[None] @ quasars[:, 0]
-        if self.shifts.stop > self.shifts.start:
-            fluxes = self.fluxes_nearby(positions)[:, None, None]
-            block[self.shifts] = (fluxes * present[..., None] * quasars[:, 1:3]).flatten(0, 1)
+        if self.known:
+            slopes = (points.flux[:, None, None] * present[..., None] * quasars[:, 1:3]).flatten(0, 1)
+            block[self.shifts] = slopes
+            block[-1] = points.offset.flatten() @ slopes
 
     def _add_skies(self, result: Tensor) -> None:
         """Put the sky of each exposure into its part."""
@@ -307,16 +354,17 @@ class Parts:
         image = torch.zeros(self.count, sum(self.pixels), dtype=torch.float64)
         slopes = torch.zeros(len(names), *image.shape, dtype=torch.float64)
         moved, brightened = self._moving(parameters, positions, magnification)
+        points = self.expansion(positions, magnification)
         blocks = zip(self.views, image.split(self.pixels, 1), slopes.split(self.pixels, 2), strict=True)
-        for view, block, by in blocks:
+        for number, (view, block, by) in enumerate(blocks):
             for part, (light, lights) in enumerate(self._lights(law, of, view.samples.position[None])):
                 slopes_of = [of[name] * slope if name in LOGARITHMS else slope for name, slope in lights.items()]
                 images = view.galaxies(torch.cat([light, *slopes_of]))
                 block[part] = images[0]
                 by[[names.index(name) for name in lights], part] = images[1:]
-            quasars = view.quasars(positions, slopes=True)
-            self._add_quasars(block, quasars, positions, magnification)
-            self._add_moving(by, quasars, positions, magnification, moved, brightened)
+            quasars = self._points(number, positions, points)
+            self._add_quasars(block, quasars, points, magnification)
+            self._add_moving(by, block, quasars, points, magnification, moved, brightened)
         self._add_skies(image)
         return image, slopes
 
@@ -331,25 +379,29 @@ class Parts:
     def _add_moving(
         self,
         by: Tensor,
+        block: Tensor,
         quasars: Tensor,
-        positions: Tensor,
+        points: Expansion,
         magnification: Tensor,
         moved: Tensor,
         brightened: Tensor,
     ) -> None:
         """Put derivatives of the quasar's images by the 14 parameters into their parts of one exposure."""
-        value, x, y, xx, xy, yy = quasars.unbind(1)  # (M, N) each
-        along, up = moved.real.mT[..., None], moved.imag.mT[..., None]  # (14, M, 1)
+        value, x, y, xx, xy, yy = quasars.unbind(1)  # (M, n) each
+        own = (points.anchor < 0)[:, None]  # the others stay where they are expanded
+        along, up = (own * part.mT[..., None] for part in (moved.real, moved.imag))  # (14, M, 1)
         lensed, first, last = slice(0, len(NAMES)), self.shifts.start, self.shifts.stop
         if self.structure.quasar_fluxes:
             by[lensed, self.quasars] = along * x + up * y
         else:
             size = magnification.abs()[:, None]
             by[lensed, self.quasars.start] = ((along * x + up * y + brightened.mT[..., None] * value) * size).sum(1)
-        if last > first:
-            fluxes = self.fluxes_nearby(positions)[:, None]
-            by[lensed, first:last:2] = fluxes * (along * xx + up * xy)
-            by[lensed, first + 1 : last : 2] = fluxes * (along * xy + up * yy)
+        if self.known:
+            flux = points.flux[:, None]
+            by[lensed, first:last:2] = flux * (along * xx + up * xy)
+            by[lensed, first + 1 : last : 2] = flux * (along * xy + up * yy)
+            steps = torch.view_as_real(torch.where(own, 0, moved)).permute(1, 0, 2).flatten(1)  # (14, 2 M)
+            by[lensed, -1] = steps @ block[self.shifts]
 
 
 def _starts(pixels: Sequence[int]) -> list[slice]:

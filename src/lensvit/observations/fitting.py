@@ -293,8 +293,10 @@ class _Rounds:
             start = fit.coordinates
             if number < count - 1:
                 errors = self._update(fit.coordinates[0], errors)
+                self.seen = seen_images(self.posterior, fit.coordinates[0]) or self.seen
                 if len(self.images) > 1:
                     self._register(fit.coordinates[0])
+                self.parts = Parts(self.exposures, self.structure, self.seen)
         return rounds
 
     def _update(self, coordinates: Tensor, errors: Errors) -> Errors:
@@ -335,7 +337,6 @@ class _Rounds:
             shift = torch.linalg.solve((by * weight) @ by.mT, by @ (weight * rest[block]))
             center = (exposure.center[0] + float(shift[0]), exposure.center[1] + float(shift[1]))
             self.exposures[number] = dataclasses.replace(exposure, center=center)
-        self.parts = Parts(self.exposures, self.structure, self.seen)
         positions = self.hypothesis.positions
         self.kernels = [_quasars(exposure, positions) for exposure in self.exposures]
         self.given = [
@@ -345,7 +346,7 @@ class _Rounds:
     def _alone(self, number: int, amplitudes: Tensor) -> Tensor:
         """The amplitudes of the parts of one exposure alone, which has one sky."""
         skies = amplitudes[self.parts.skies][number : number + 1]
-        return torch.cat([amplitudes[: self.parts.quasars.stop], skies, amplitudes[self.parts.shifts]])
+        return torch.cat([amplitudes[: self.parts.quasars.stop], skies, amplitudes[self.parts.shifts.start :]])
 
     def _quasar_light(self, number: int) -> np.ndarray:
         return np.tensordot(self.fluxes, self.kernels[number], 1)
@@ -359,6 +360,30 @@ class _Rounds:
     def _posterior(self, errors: Errors) -> ScenePosterior:
         variance = np.concatenate([light.variance(errors).ravel() for light in self.lights])
         return ScenePosterior(self.parts, self.data, torch.as_tensor(variance), self.scale, self.prior, errors.together)
+
+
+def seen_images(posterior: ScenePosterior, coordinates: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where the images of the quasar are seen, (M, 2) [arcsec], and their fluxes (M,) [counts/s], at coordinates (P,).
+
+    None if one of them has no light.
+    """
+    models = posterior.models(coordinates[None])
+    _, solution = posterior.solution(coordinates)
+    parts, magnification = posterior.parts, models.magnification[0]
+    present = (magnification != 0).numpy()
+    fluxes = solution.amplitudes[parts.quasars].numpy()
+    if not parts.structure.quasar_fluxes:
+        fluxes = fluxes * magnification.abs().numpy()
+    positions, shifts = models.positions[0].numpy(), solution.amplitudes[parts.shifts].reshape(-1, 2).numpy()
+    if not (fluxes[present] > 0).all():
+        return None
+    if len(shifts):
+        points = parts.expansion(models.positions[0], magnification)
+        offset, flux = points.offset.numpy(), points.flux.numpy()
+        # to first order in the shift from where an image is expanded, whatever flux that was scaled with
+        scale = (flux / np.where(present, fluxes, 1.0))[:, None]
+        positions = positions - offset + (offset + shifts) * scale
+    return positions[present], fluxes[present]
 
 
 def _quasars(exposure: Exposure, positions: np.ndarray) -> np.ndarray:
@@ -391,7 +416,7 @@ class PosteriorSample(NamedTuple):
     parameters
         Parameters (S, P) of draws of equal weight.
     amplitudes
-        Amplitudes (S, K) of their parts, drawn from what the image says of them.
+        Amplitudes (S, F) of their parts but the known ones, drawn from what the image says of them.
     seconds
         How long it took [s].
     """
@@ -435,16 +460,18 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
     random = np.random.default_rng([seed, 1])
     places, _, _ = straight.map.to_places(drawn.resampled(count, random))
     parameters, likelihood = lens.parameters(places), fit.posterior.likelihood(ONLY)
-    amplitudes = np.full((count, fit.posterior.parts.count), np.nan)
+    drawable = fit.posterior.parts.count - fit.posterior.parts.known
+    amplitudes = np.full((count, drawable), np.nan)
     known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
     for row, place in enumerate(places):
         key = place.tobytes()
         if key not in known:
             models = lens.posterior.models(lens.coordinates(place[None]))
             solution = likelihood.solve(models.images[0])
-            known[key] = solution.amplitudes.numpy(), np.linalg.cholesky(solution.covariance.numpy())
+            covariance = solution.covariance[:drawable, :drawable].numpy()
+            known[key] = solution.amplitudes.numpy()[:drawable], np.linalg.cholesky(covariance)
         best, root = known[key]
-        amplitudes[row] = best + root @ random.standard_normal(len(best))
+        amplitudes[row] = best + root @ random.standard_normal(drawable)
     return PosteriorSample(
         drawn, fit.posterior.parts.structure.natural(parameters), amplitudes, time.perf_counter() - started
     )

@@ -13,7 +13,7 @@ from astropy.io import fits
 from lensvit import __version__
 from lensvit.io import files
 from lensvit.observations.cosmography import CAVEAT, Hubble
-from lensvit.observations.fitting import PosteriorSample, SceneFit
+from lensvit.observations.fitting import PosteriorSample, SceneFit, seen_images
 from lensvit.parameters import FURTHER, PARAMETERS
 
 LEVELS = (0.16, 0.5, 0.84)  # quantiles that tables have
@@ -68,21 +68,16 @@ class LensResult:
     @property
     def images(self) -> pd.DataFrame:
         """One row an image of the quasar: x, y [arcsec], where it is seen, magnification of the model, and flux."""
-        fit = self.fit
-        models = fit.posterior.models(fit.coordinates[None])
-        _, solution = fit.posterior.solution(fit.coordinates)
-        amplitudes, parts = solution.amplitudes.numpy(), fit.posterior.parts
-        positions, magnification = models.positions[0].numpy(), models.magnification[0].numpy()
-        present = magnification != 0
-        fluxes = amplitudes[parts.quasars]
-        if not parts.structure.quasar_fluxes:
-            fluxes = fluxes * np.abs(magnification)
-        shifts = amplitudes[parts.shifts].reshape(-1, 2)
-        if len(shifts):
-            nearby = parts.fluxes_nearby(models.positions[0]).numpy()
-            positions = positions + shifts * (nearby / np.where(fluxes > 0, fluxes, np.inf))[:, None]
-        rows = {"x": positions[:, 0], "y": positions[:, 1], "magnification": magnification, "flux": fluxes}
-        return pd.DataFrame(rows)[present].reset_index(drop=True)
+        models = self.fit.posterior.models(self.fit.coordinates[None])
+        magnification = models.magnification[0].numpy()
+        seen = seen_images(self.fit.posterior, self.fit.coordinates)
+        if seen is None:  # an image without light is nowhere but where the model has it
+            _, solution = self.fit.posterior.solution(self.fit.coordinates)
+            fluxes = solution.amplitudes[self.fit.posterior.parts.quasars].numpy() * np.ones_like(magnification)
+            seen = models.positions[0].numpy()[magnification != 0], fluxes[magnification != 0]
+        positions, fluxes = seen
+        rows = {"x": positions[:, 0], "y": positions[:, 1], "magnification": magnification[magnification != 0]}
+        return pd.DataFrame({**rows, "flux": fluxes})
 
     @property
     def verdict(self) -> list[str]:
@@ -185,7 +180,8 @@ class LensResult:
             path = folder / f"{name}.parquet"
             samples = pd.DataFrame(self.sample.parameters, columns=list(self.fit.names))
             amplitudes = pd.DataFrame(
-                self.sample.amplitudes, columns=[f"amp_{part}" for part in self.fit.posterior.parts.names]
+                self.sample.amplitudes,
+                columns=[f"amp_{part}" for part in self.fit.posterior.parts.names[: self.sample.amplitudes.shape[1]]],
             )
             with files.atomic(path) as temporary:
                 pd.concat([samples, amplitudes], axis=1).to_parquet(temporary)
