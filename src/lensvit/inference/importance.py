@@ -24,7 +24,7 @@ A sample is certified if
 - the last two rounds, which are independent, agree on evidence, means and widths within their errors,
 - the wide part finds next to no mass where the others expect none,
 - and log densities at places of a distribution twice as wide are those of a normal distribution in the charts, to 4
-  in the mean: where a posterior bends away from its charts, its ends may lie where no draw comes, and all else looks
+  in the mean, or more in more than 14 dimensions: where a posterior bends away from its charts, its ends may lie where no draw comes, and all else looks
   right.
 
 A maximum that no search has found may stay unknown, the more so the farther it lies and the narrower it is.
@@ -59,7 +59,8 @@ SMALLEST, LONGEST = 0.5, 3.0  # further draws, in units of those that there are
 PASSES = 3  # steps of the expectation maximisation
 HEIGHT_LOOKS, HEIGHT_REACH = 5, 0.5  # places near a maximum, that say how high the posterior is there
 NEAR_LOOKS, NEAR_REACH = 32, 2.0  # places that say how normal it is, and the width of their distribution, in its own
-CURVED_FROM = 4.0  # mean difference of log densities there to those of a normal distribution that is too much
+CURVED_FROM = 4.0  # mean difference of log densities there to those of a normal distribution that is too much,
+CURVED_SIZE = 14  # in so many dimensions or fewer; in more it grows with their number, as the log densities do
 MOST_OFF = 20.0  # what one place counts for at most in this mean
 LOOKS, REACH = 200, 2.5  # places where other maxima are sought, and the width of their distribution
 EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
@@ -446,7 +447,8 @@ class _Sampler:
         charts, heights = [charts[row] for row in kept], [heights[row] for row in kept]
         places, density = self._looks(charts, NEAR_LOOKS, NEAR_REACH)
         off = np.abs(density - _expected(charts, heights, places))
-        self.curved = len(off) > 0 and bool(np.minimum(off, MOST_OFF).mean() > CURVED_FROM)
+        limit = CURVED_FROM * max(1.0, places.shape[1] / CURVED_SIZE)
+        self.curved = len(off) > 0 and bool(np.minimum(off, MOST_OFF).mean() > limit)
         return Proposal.around(charts, np.array(heights))
 
     def _looks(self, charts: Sequence[Chart], count: int, reach: float) -> tuple[np.ndarray, np.ndarray]:

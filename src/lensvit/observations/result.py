@@ -38,12 +38,15 @@ class LensResult:
         The Hubble constant, where delays were given.
     seconds
         How long it took [s].
+    sampled
+        Whether draws of the posterior were asked for.
     """
 
     fit: SceneFit
     sample: PosteriorSample | None
     hubble: Hubble | None
     seconds: float
+    sampled: bool = True
 
     @property
     def certified(self) -> bool:
@@ -111,7 +114,7 @@ class LensResult:
                 "with shear, or has a companion."
             )
         if self.sample is None:
-            result.append("The posterior could not be drawn from.")
+            result += ["The posterior could not be drawn from."] * self.sampled
         elif self.sample.drawn.reason:
             result.append(
                 f"The draws of the posterior are not certified ({self.sample.drawn.reason}; effective size "

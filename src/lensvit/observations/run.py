@@ -71,7 +71,7 @@ def fit_images(
     if sampling is not None:
         sample = sample_scene(found, sampling, seeds.derive(seed, observation.name, "posterior"), SAMPLES)
     constant = None if delays is None else _hubble(LensResult(found, sample, None, 0.0), delays)
-    return LensResult(found, sample, constant, time.perf_counter() - started)
+    return LensResult(found, sample, constant, time.perf_counter() - started, sampling is not None)
 
 
 def check_priors(priors: Mapping[str, Prior]) -> None:
