@@ -34,6 +34,7 @@ for chapter in CHAPTERS:
     include: f"rules/{chapter}.smk"
 
 
+include: "rules/observations.smk"
 include: "rules/paper.smk"
 
 
@@ -57,6 +58,7 @@ rule all:
     input:
         rules.pdf.output,
         rules.archive.output,
+        rules.observations.input,
     message:
         "all is there"
 

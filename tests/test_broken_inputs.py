@@ -37,7 +37,7 @@ ELSEWHERE = {  # stages that make no use of a run's files, or whose broken input
     "train_streaming",
 }  # fmt: skip
 PARTS = {"evaluate": "evaluate/vit", "psf": "psf/hst_a", "simulate": "simulate/hst_a", "train": "train/vit",
-         "refine": "refine/vit"}  # fmt: skip
+         "refine": "refine/vit", "observe": "observe/mine"}  # fmt: skip
 COLUMNS = (  # of every table of a figure
     "model", "case", "state", "target", "level", "coverage", "low", "high", "from", "to", "share", "score", "ordinary",
     "shifted", "ratio", "ratio_error", "coverage_error", "ordinary_coverage", "theta_E",
@@ -46,6 +46,12 @@ LATER = {  # inputs that a stage reads after others that would have to make sens
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
     ("numbers", "differences"), ("numbers", "psfs"), ("numbers", "attention"), ("tex", "templates"),
     ("numbers", "benchmarks"), ("fit", "psf"), ("fit", "psf_variance"), ("fit", "noise"), ("fit", "mask"),
+}  # fmt: skip
+LENS = {  # the result of a fit, as far as a table of lenses reads it
+    "name": "mine", "images": [{}] * 4, "posterior": None, "hubble": None, "errors": {"psf": 0.1, "galaxies": 0.0},
+    "seconds": 1.0, "verdict": ["It is."],
+    "parameters": {name: {"most_probable": 1.0} for name in
+                   ("theta_E", "gamma", "e1", "e2", "gamma_ext", "psi_ext")},
 }  # fmt: skip
 WAYS = ("absent", "empty", "truncated", "of another kind", "without rows", "of text", "forbidden")
 
@@ -62,6 +68,7 @@ def whole(tmp_path_factory, tiny_run):
     }
     smoke["fermat"]["draws"] = 4  # the priors are drawn from before the other files are read
     smoke["shift"] |= {"systems": 2, "left_out": None}  # which are scored before the model is read
+    smoke["observations"] = {"mine": {"image": "mine.fits"}}
     (folder / "overlay.yaml").write_text(yaml.safe_dump(smoke))
     run = load(ROOT / "config.yaml", folder / "overlay.yaml")
     for stage in cli.STAGES:
@@ -85,6 +92,7 @@ def whole(tmp_path_factory, tiny_run):
     (folder / "rows.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
     (folder / "paper").mkdir()
     shutil.copy(ROOT / "tests/data/numbers.json", folder / "numbers.json")
+    (folder / "results.json").write_text(json.dumps(LENS))
     (folder / "paper.tex").write_text("\\documentclass{article}\n")
     (folder / "figure1.pdf").write_bytes(b"%PDF-1.4\n")
     (folder / "vit").mkdir()
@@ -162,6 +170,8 @@ def file_of(stage, name, folder):
     if name == "models":
         whole = folder / "vit/config.json"
         return ([whole], whole) if stage in ("numbers", "figure10") else (folder, folder / "resnet/history.csv")
+    if name == "results":
+        return [folder / "results.json"], folder / "results.json"
     if name == "figures":
         return [folder / "figure1.pdf"], folder / "figure1.pdf"
     if name == "predictions" and stage == "ablation_table":

@@ -41,6 +41,8 @@ STAGES = {
     "adopt": "lensvit.release.release:adopt",
     "verify": "lensvit.release.verify:verify",
     "fit": "lensvit.observations.run:fit",
+    "observe": "lensvit.observations.run:observe",
+    "observations_table": "lensvit.observations.table:observations_table",
     "mock": "lensvit.observations.mock:mock",
     "trial": "lensvit.observations.trial:trial",
     "bench": "lensvit.bench.run:main",

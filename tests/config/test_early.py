@@ -207,3 +207,13 @@ def test_a_users_psf_is_read_once_and_again_when_it_changes(tmp_path, capsys):
     assert "cannot be read as FITS" in refused(run, tmp_path)[0]
     (tmp_path / "mine.fits").unlink()
     assert "there is no such file" in refused(run, tmp_path)[0]
+
+
+def test_a_file_of_a_lens_that_is_not_there_is_one_line(tmp_path):
+    (tmp_path / "lens.fits").touch()
+    lens = {"image": str(tmp_path / "lens.fits"), "psf": str(tmp_path / "star.fits")}
+    run = small(observations={"mine": lens})
+    (line,) = refused(run, tmp_path)
+    assert line == f"config: observations.mine: there is no file {tmp_path / 'star.fits'}"
+    (tmp_path / "star.fits").touch()
+    early.check_early(run, print, tmp_path / "checked")

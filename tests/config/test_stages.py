@@ -23,8 +23,10 @@ from lensvit.cli import STAGES
 from lensvit.config.run import validate
 from lensvit.config.schema import chunks
 from lensvit.config.stages import all_stages, stage_settings
+from lensvit.errors import LensvitError
 from lensvit.io.settings import canonical
 from lensvit.learning.settings import EvaluateSettings, TrainSettings
+from lensvit.observations.settings import ObserveStage
 from lensvit.psf.settings import KernelSettings
 from lensvit.simulation.settings import SimulateSettings
 from tests.config.configs import OVERLAYS, ablation, changed, content, overlaid
@@ -56,6 +58,7 @@ READERS = {
     "figure8": ("figure8", LabelSettings),
     "figure9": ("figure9", LabelSettings),
     "fermat": ("fermat", FermatSettings),
+    "observe": ("observe", ObserveStage),
 }
 
 
@@ -66,6 +69,7 @@ def parts_of(run):
         "simulate": run.psfs,
         "train": run.networks,
         "evaluate": run.networks,
+        "observe": run.observations,
         "shift_simulate": [f"{case}/{psf}" for case, psf in product(run.shift.cases, run.psfs)],
     }
     for stage in all_stages(run):
@@ -94,6 +98,46 @@ def test_a_streaming_training_too():
     run = validate(changed({"training": {"stream": True}}))
     cut = stage_settings(run, "train/vit")
     assert without_null(canonical(TrainSettings.model_validate(cut))) == without_null(cut)
+
+
+def observed(**lens):
+    return validate(changed({"observations": {"mine": {"image": "a.fits", **lens}}}))
+
+
+def test_a_lens_of_the_user_too():
+    delays = {"images": [[1, 0], [0, 1]], "days": [3], "errors": [0.5], "lens_redshift": 0.5, "source_redshift": 1.5}
+    run = observed(psf=["p.fits"], quasar_images=4, delays=delays)
+    cut = stage_settings(run, "observe/mine")
+    model = ObserveStage.model_validate(cut)
+    assert without_null(canonical(model)) == without_null(cut)
+    assert model.lens.files == ["a.fits", "p.fits"] and model.lens.delays.images[1] == (0, 1)
+    # a lens of one's own changes nothing of the paper
+    assert stage_settings(run, "numbers") == stage_settings(validate(changed({})), "numbers")
+
+
+@pytest.mark.parametrize(
+    ("lens", "message"),
+    [
+        ({"image": ["a.fits", "b.fits"], "psf": ["1", "2", "3"]}, "psf: 3 files for 2 images"),
+        ({"quasar_images": 5}, "quasar_images: 5 is wrong"),
+        ({"pixel_scale": 0}, "pixel_scale: 0 is wrong"),
+        ({"image": []}, "image"),
+        ({"kernel": "p.fits"}, "observations.mine.kernel: no such key"),
+        (
+            {"delays": {"images": [[1, 0], [0, 1]], "days": [3, 4], "errors": [1, 1], "lens_redshift": 0.5,
+                        "source_redshift": 1.5}},
+            "days: 2 numbers for 2 images",
+        ),
+        (
+            {"delays": {"images": [[1, 0], [0, 1]], "days": [3], "errors": [1], "lens_redshift": 1.5,
+                        "source_redshift": 1.0}},
+            "lens_redshift 1.5 is not below 1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_lens_of_the_user_that_cannot_be_fitted_is_said_before_any_job(lens, message):
+    with pytest.raises(LensvitError, match=re.escape(message)):
+        observed(**lens)
 
 
 def test_the_numbers_are_of_the_whole_config():

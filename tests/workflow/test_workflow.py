@@ -425,6 +425,15 @@ def test_a_users_own_psf(fresh, smoke):
     assert (fresh.path / target).exists()
 
 
+def test_lenses_of_the_user_are_a_job_each_and_reach_nothing_else(smoke):
+    (smoke.path / "lens.fits").touch()
+    lenses = "observations: {a: {image: lens.fits}, b: {image: lens.fits, psf: lens.fits}}\n"
+    assert smoke.planned(overlay=lenses) == {"settings": 2, "observe": 2, "observations_table": 1}
+    assert smoke.planned("observations", overlay=lenses) == {
+        "settings": 2, "observe": 2, "observations_table": 1, "observations": 1
+    }  # fmt: skip
+
+
 # ---------------------------------------------------------------- errors
 
 

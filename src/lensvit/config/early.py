@@ -14,6 +14,7 @@ from lensvit.config.products import run_folder
 from lensvit.config.run import load
 from lensvit.config.schema import Run, Sample
 from lensvit.config.stages import stage_settings
+from lensvit.errors import LensvitError
 from lensvit.io.settings import canonical
 from lensvit.jobs.sources import code
 from lensvit.learning.settings import Architecture
@@ -42,8 +43,17 @@ def check_early(
     Raises
     ------
     LensvitError
-        One line for each network and each PSF that cannot be used.
+        One line for each network and each PSF that cannot be used, and for each file of a lens that is not there.
     """
+    # snakemake takes a lens whose files are gone as done, if its results are there
+    gone = [
+        f"config: observations.{name}: there is no file {path}"
+        for name, lens in run.observations.items()
+        for path in lens.files
+        if not Path(path).is_file()
+    ]
+    if gone:
+        raise LensvitError("\n".join(gone))
     check(wanted(run), memory, say, code_of)
 
 

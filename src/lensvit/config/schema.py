@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, shown
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, camera_name, graded_fits
 from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, check_priors, full_priors
+from lensvit.observations.settings import ObservedLens
 from lensvit.paper import latex
 from lensvit.parameters import NAMES
 from lensvit.psf.settings import WIDEST, FitsPsf, Psf
@@ -207,6 +208,10 @@ class Run(Settings):
         description="Monte-Carlo dropout: networks predict each image many times, with random outputs dropped"
     )
     figures: Figures = Field(description="what figures 1 and 2 show")
+    observations: Annotated[dict[Name, ObservedLens], WithoutNull] = Field(
+        default_factory=dict,
+        description="images of your own lenses, each fitted by a job (docs/your-lens.md): {my_lens: {image: my.fits}}",
+    )
 
     @model_validator(mode="after")
     def _references(self) -> Run:

@@ -38,6 +38,11 @@ def all_stages(run: Run) -> Stages:
         "figure4": lambda item: figure_labels(run),
         "figure10": lambda item: figure_labels(run),
         "numbers": lambda item: _numbers(run),
+        "observe": lambda item: {
+            "seed": run.seed,
+            "name": item,
+            "lens": run.observations[item].model_dump(mode="json"),
+        },
     }
     for section in run.sections.values():
         found |= section.stages(run)
@@ -90,4 +95,5 @@ def _cameras(run: Run) -> dict[str, Any]:
 
 def _numbers(run: Run) -> dict[str, Any]:
     sections = {name: section.resolved(run) for name, section in run.sections.items()}
-    return {"config": run.model_dump() | sections, "scale": run.scale}
+    # the paper says nothing of a user's own lenses
+    return {"config": run.model_dump(exclude={"observations"}) | sections, "scale": run.scale}

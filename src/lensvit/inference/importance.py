@@ -24,8 +24,8 @@ A sample is certified if
 - the last two rounds, which are independent, agree on evidence, means and widths within their errors,
 - the wide part finds next to no mass where the others expect none,
 - and log densities at places of a distribution twice as wide are those of a normal distribution in the charts, to 4
-  in the mean, or more in more than 14 dimensions: where a posterior bends away from its charts, its ends may lie where no draw comes, and all else looks
-  right.
+  in the mean, or more in more than 14 dimensions: where a posterior bends away from its charts, its ends may lie where
+  no draw comes, and all else looks right.
 
 A maximum that no search has found may stay unknown, the more so the farther it lies and the narrower it is.
 """

@@ -42,7 +42,7 @@ APART = 3.0  # least distance of two images of the quasar [FWHM of the PSF]
 INSIDE = 0.4  # farthest image of the quasar, in units of the side of the cutout
 OFF_MIDDLE = 2.0  # farthest distance of the lens galaxy from the middle of the image, along each axis [pixel]
 SHAPES = 20.0  # largest size of a galaxy, in units of the Einstein radius
-BATCH, TRIES = 200, 200  # lenses that are drawn at once, and how often, until one has the images that are asked for
+BATCH, TRIES = 200, 30  # lenses that are drawn at once, and how often, until one has the images that are asked for
 DESPACE, SPECTRAL_INDEX = 2.0, -0.5  # of the PSF where none is given, see lensvit.psf.hst
 CUSPS, SAMPLES = 0.3, 9  # radius around nuclei within which light is sampled more often [arcsec], and how often
 
@@ -248,28 +248,19 @@ def write_mock(mock: Mock, path: Path) -> Path:
         ("BKGRMS", mock.background_rms, "standard deviation of the background [counts/s]"),
     ):
         primary.header[key] = (value, comment)
-    names = np.array(list(mock.truth))
+    truth = np.array(list(mock.truth.items()), dtype=[("parameter", "U20"), ("value", float)])
+    seen = np.zeros(len(mock.fluxes), dtype=[(name, float) for name in ("x", "y", "magnification", "flux")])
+    seen["x"], seen["y"] = mock.positions.T
+    seen["magnification"], seen["flux"] = mock.magnification, mock.fluxes
     units = [
         primary,
         fits.ImageHDU(mock.image.kernel.astype(np.float32), name="PSF"),
-        fits.table_to_hdu(_table({"parameter": names, "value": np.array(list(mock.truth.values()))}, "TRUTH")),
-        fits.table_to_hdu(
-            _table(
-                {"x": mock.positions[:, 0], "y": mock.positions[:, 1], "magnification": mock.magnification,
-                 "flux": mock.fluxes},
-                "IMAGES",
-            )
-        ),
-    ]  # fmt: skip
+        fits.BinTableHDU(truth, name="TRUTH"),
+        fits.BinTableHDU(seen, name="IMAGES"),
+    ]
     with files.atomic(path) as temporary:
         fits.HDUList(units).writeto(temporary, overwrite=True)
     return path
-
-
-def _table(columns: dict[str, np.ndarray], name: str):  # type: ignore[no-untyped-def]
-    from astropy.table import Table  # takes a second to import
-
-    return Table(columns, meta={"EXTNAME": name})
 
 
 def camera_of(
@@ -306,18 +297,14 @@ def camera_of(
     ):  # fmt: skip
         if value is not None and not (np.isfinite(value) and value > 0):
             raise LensvitError(f"--{option} {value:g}: give a number above 0")
-    if psf is None:
-        scale = PIXEL_SCALE if pixel_scale is None else pixel_scale
-        own = hst_kernel(scale)
-    else:
-        found, found_scale = read_psf(psf)
-        scale = found_scale if pixel_scale is None else pixel_scale
-        if scale is None:
-            raise LensvitError(f"{psf}: its header has no PIXSCALE: give --pixel-scale [arcsec]")
-        own = prepared_psf(found, 1, str(psf), [])
+    found, own_scale = (None, PIXEL_SCALE) if psf is None else read_psf(psf)
+    scale = own_scale if pixel_scale is None else pixel_scale
+    if scale is None:
+        raise LensvitError(f"{psf}: its header has no PIXSCALE: give --pixel-scale [arcsec]")
+    own = hst_kernel(scale) if found is None else prepared_psf(found, 1, str(psf), [])
     times = EXPOSURE_TIME if exposure_time is None else (exposure_time, exposure_time)
     noises = BACKGROUND if background_rms is None else (background_rms, background_rms)
-    return Camera(own, float(scale), pixels, times, noises)
+    return Camera(own, scale, pixels, times, noises)
 
 
 def mock(

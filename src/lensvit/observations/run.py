@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from lensvit.errors import LensvitError
 from lensvit.inference.settings import ImportanceSettings
+from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.lensing.structure import LOGARITHMS, Structure
 from lensvit.observations.cosmography import Delays, Hubble, hubble
@@ -19,6 +21,7 @@ from lensvit.observations.fitting import fit_scene, sample_scene
 from lensvit.observations.observation import Observation
 from lensvit.observations.reading import Given, read_image
 from lensvit.observations.result import LensResult
+from lensvit.observations.settings import ObserveStage
 from lensvit.observations.survey import POSITION_ERROR
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Prior
 
@@ -230,10 +233,8 @@ def fit(
     failed = list[str]()
     for group, own in zip(groups, names, strict=True):
         try:
-            read = [read_image(Path(image[number]), given(number)) for number in group]
-            notes = [note for _, said in read for note in said]
             result = fit_images(
-                Observation(own, tuple(one for one, _ in read), tuple(dict.fromkeys(notes))), images=quasar_images,
+                _observation(own, [(Path(image[number]), given(number)) for number in group]), images=quasar_images,
                 delays=measured, sampling=SAMPLING if samples else None, seed=seed,
             )  # fmt: skip
         except LensvitError as error:
@@ -247,6 +248,56 @@ def fit(
         print(report(result), flush=True)
     if failed:
         raise LensvitError(f"{len(failed)} of {len(groups)} images were not fitted; the lines above say why")
+
+
+def observe(settings: Path, output: Path, threads: int = 1) -> None:
+    """Fit a lens of the config's key ``observations``, and write what ``lensvit fit`` writes.
+
+    Parameters
+    ----------
+    settings
+        Settings of the stage.
+    output
+        Folder of the results.
+    threads
+        Threads of the CPU.
+
+    Raises
+    ------
+    LensvitError
+        If a file cannot be read, something is missing or wrong, or the image shows no lensed quasar.
+    """
+    torch.set_num_threads(threads)
+    stage = read_settings(settings, ObserveStage)
+    lens = stage.lens
+    said: dict[str, Any] = {
+        key: getattr(lens, key)
+        for key in ("pixel_scale", "exposure_time", "background_rms", "unit", "size", "psf_oversampling")
+    }
+    exposures = []
+    for number, path in enumerate(lens.images):
+        own = {key: lens.paths(key) for key in ("psf", "psf_variance", "noise", "mask")}
+        paths = {key: Path(some[number]) for key, some in own.items() if some}
+        exposures.append((Path(path), Given(**said | paths)))
+    delays = None
+    if lens.delays is not None:
+        given = lens.delays
+        days, errors = np.array(given.days), np.array(given.errors)
+        places = np.array(given.images)
+        delays = Delays(places, days, errors, given.lens_redshift, given.source_redshift, given.omega_m)
+    result = fit_images(
+        _observation(stage.name, exposures), images=lens.quasar_images, delays=delays, seed=stage.seed
+    )  # fmt: skip
+    result.write(output)
+    write_figures(result, output)
+    print(report(result), flush=True)
+
+
+def _observation(name: str, exposures: Sequence[tuple[Path, Given]]) -> Observation:
+    """An observation as files have it."""
+    read = [read_image(path, given) for path, given in exposures]
+    notes = dict.fromkeys(note for _, said in read for note in said)
+    return Observation(name, tuple(one for one, _ in read), tuple(notes))
 
 
 def report(result: LensResult) -> str:

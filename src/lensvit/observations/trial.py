@@ -88,7 +88,10 @@ def _found(made: Mock, result: LensResult) -> bool:
 
 
 def _parameters(made: Mock, result: LensResult) -> list[dict[str, object]]:
-    """One row a parameter: the truth, the most probable value, mean, sigma, z and the share of draws below the truth."""
+    """One row a parameter: the truth, the most probable value, mean, sigma, z and the share of draws below the truth.
+
+    Without draws, only the mass has errors: they are those of the curvature.
+    """
     fit, rows = result.fit, []
     best, last = fit.parameters, fit.rounds[-1].fit
     information = last.information[0]
@@ -107,7 +110,7 @@ def _parameters(made: Mock, result: LensResult) -> list[dict[str, object]]:
                 off = (off + PERIOD / 2) % PERIOD - PERIOD / 2
             row |= {"mean": table.loc[name, "mean"], "sigma": off.std(), "z": off.mean() / off.std()}
             row["level"] = float((off < 0).mean())
-        elif name in fit.posterior.parts.structure.names[:6]:  # by their natural values, in which the curvature is
+        elif name in fit.posterior.parts.structure.names[:6]:
             row |= {"sigma": laplace[name], "z": (best[name] - truth) / laplace[name]}
             row["level"] = float(ndtr(-(best[name] - truth) / laplace[name]))
         rows.append(row)
@@ -125,8 +128,8 @@ def coverage(parameters: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By parameter: lenses, the shares of lenses whose truth lies within the central 68% and 95% of the draws (within68
-        and within95), the rms of z, and the median absolute error.
+        By parameter: lenses, the shares of lenses whose truth lies within the central 68% and 95% of the draws
+        (within68 and within95), the rms of z, and the median absolute error.
     """
     rows = []
     for name, some in parameters.dropna(subset=["level"]).groupby("parameter", sort=False):
@@ -134,7 +137,10 @@ def coverage(parameters: pd.DataFrame) -> pd.DataFrame:
         value = some["mean"] if "mean" in some else some["most_probable"]
         row: dict[str, object] = {"parameter": name, "lenses": len(some)}
         row |= {f"within{100 * share:.0f}": float((off <= share / 2).mean()) for share in SHARES}
-        row |= {"rms_z": float(np.sqrt(np.square(some["z"]).mean())), "median_error": (value - some["truth"]).abs().median()}
+        row |= {
+            "rms_z": float(np.sqrt(np.square(some["z"]).mean())),
+            "median_error": (value - some["truth"]).abs().median(),
+        }
         rows.append(row)
     return pd.DataFrame(rows).set_index("parameter")
 
@@ -152,7 +158,7 @@ def trial(
     seed: int = 0,
     processes: int = 1,
 ) -> None:
-    """Fit mock lenses, and count how often the truth lies within the errors: a test of fits with your own PSF and noise.
+    """Fit mock lenses, and count how often the truth lies within the errors: a test with your own PSF and noise.
 
     Writes lenses.csv (one row a lens), parameters.csv (one row a lens and parameter) and coverage.csv.
 

@@ -1,0 +1,138 @@
+"""Mock observations: what is drawn, what is written, and that a fit reads it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+
+from lensvit import cli
+from lensvit.errors import LensvitError
+from lensvit.inference.following import solve_quasar_images
+from lensvit.lensing.structure import Structure
+from lensvit.observations import trial
+from lensvit.observations.mock import Camera, camera_of, draw_mock, sersic_flux, write_mock
+from lensvit.observations.reading import Given, read_image
+from lensvit.observations.survey import POSITION_ERROR
+from lensvit.observations.table import observations_table
+from lensvit.parameters import normal
+from tests.lensing.scenes import gaussian, parameters
+
+CAMERA = Camera(gaussian(31, 1.1), 0.06, 64)
+
+
+@pytest.mark.parametrize("images", [2, 4])
+def test_a_mock_has_its_images_where_the_lens_equation_puts_them(images: int) -> None:
+    made = draw_mock(CAMERA, images, 3)
+    place, magnification, _ = solve_quasar_images(parameters(made.truth, Structure())[:, :14], 4)
+    present = magnification[0] != 0
+    assert int(present.sum()) == images == len(made.positions)
+    off = np.abs(made.positions - place[0][present].numpy())
+    assert 0 < off.max() < 5 * POSITION_ERROR
+    # what lies around an image of the quasar peaks there
+    for x, y in made.positions:
+        column, row = (round(at / CAMERA.pixel_scale + 31.5) for at in (x, y))
+        around = made.clean[row - 3 : row + 4, column - 3 : column + 4]
+        assert np.abs(np.array(np.unravel_index(around.argmax(), around.shape)) - 3).max() <= 1
+
+
+def test_noise_is_as_large_as_it_says() -> None:
+    made = draw_mock(CAMERA, 4, 5)
+    sigma = np.sqrt(made.background_rms**2 + made.clean.clip(0) / made.exposure_time)
+    assert ((made.image.data - made.clean) / sigma).std() == pytest.approx(1, abs=0.04)
+    assert np.median(made.image.variance / sigma**2) == pytest.approx(1, abs=0.03)
+
+
+def test_lenses_follow_the_priors() -> None:
+    narrow = {"gamma": normal(2.2, 0.01)}
+    values = [draw_mock(CAMERA, 2, seed, narrow).truth["gamma"] for seed in range(12)]
+    assert np.mean(values) == pytest.approx(2.2, abs=0.012) and 0.002 < np.std(values) < 0.03
+    with pytest.raises(LensvitError, match="none has 4 images"):
+        draw_mock(Camera(gaussian(31, 1.1), 0.06, 33), 4, 0, {"theta_E": normal(1.9, 0.001)})
+
+
+def test_the_flux_of_a_sersic_profile_is_its_integral() -> None:
+    radius, index = np.linspace(0, 400, 2_000_001), 2.5
+    from scipy.special import gammaincinv
+
+    light = np.exp(-gammaincinv(2 * index, 0.5) * ((radius / 0.7) ** (1 / index) - 1))
+    assert sersic_flux(0.7, index) == pytest.approx(np.trapezoid(2 * np.pi * radius * light, radius), rel=1e-5)
+
+
+def test_a_file_of_a_mock_is_read_as_it_was_made(tmp_path) -> None:
+    made = draw_mock(CAMERA, 4, 7)
+    image, _ = read_image(write_mock(made, tmp_path / "mock.fits"), Given())
+    np.testing.assert_allclose(image.data, made.image.data, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(image.variance, made.image.variance, rtol=1e-3)
+    assert image.pixel_scale == CAMERA.pixel_scale
+    with fits.open(tmp_path / "mock.fits") as units:
+        truth = dict(zip(units["TRUTH"].data["parameter"], units["TRUTH"].data["value"], strict=True))
+        assert truth == pytest.approx(made.truth) and len(units["IMAGES"].data) == 4
+
+
+def test_mocks_are_written_by_their_command(tmp_path, capsys) -> None:
+    assert cli.main(["mock", "--output", str(tmp_path), "--count", "2", "--seed", "4", "--pixels", "81"]) == 0
+    table = pd.read_csv(tmp_path / "truth.csv").set_index("name")
+    assert list(table.index) == ["mock_004", "mock_005"] and (tmp_path / "mock_005.fits").is_file()
+    again = draw_mock(camera_of(None, None, 81), 4, 5)
+    assert table.loc["mock_005", "theta_E"] == pytest.approx(again.truth["theta_E"], rel=1e-6)
+    for options, words in (
+        (["--quasar-images", "3"], "give 2 or 4"),
+        (["--pixels", "20"], "give 33 or more"),
+        (["--count", "0"], "give 1 or more"),
+        (["--pixel-scale", "-1"], "give a number above 0"),
+        (["--exposure-time", "nan"], "give a number above 0"),
+        (["--psf", str(tmp_path / "no.fits")], "there is no such file"),
+    ):
+        assert cli.main(["mock", "--output", str(tmp_path), *options]) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_a_psf_of_a_file_needs_a_scale(tmp_path) -> None:
+    fits.PrimaryHDU(gaussian(31, 1.1)).writeto(tmp_path / "star.fits")
+    with pytest.raises(LensvitError, match="give --pixel-scale"):
+        camera_of(tmp_path / "star.fits", None, 64)
+    assert camera_of(tmp_path / "star.fits", 0.06, 64).kernel.shape == (31, 31)
+
+
+# ---------------------------------------------------------------- trials
+
+
+def test_coverage_is_the_share_of_lenses_with_the_truth_inside() -> None:
+    level = np.array([0.5, 0.2, 0.83, 0.9, 0.01])
+    rows = pd.DataFrame({"parameter": "gamma", "level": level, "truth": 2.0, "mean": 2.1, "z": [1, -1, 1, -1, 2]})
+    found = trial.coverage(rows).loc["gamma"]
+    assert found["lenses"] == 5 and found["within68"] == pytest.approx(3 / 5) and found["within95"] == 4 / 5
+    assert found["rms_z"] == pytest.approx(np.sqrt(8 / 5)) and found["median_error"] == pytest.approx(0.1)
+
+
+def test_a_trial_finds_its_lenses(tmp_path, capsys) -> None:
+    options = ["--count", "2", "--pixels", "81", "--no-samples", "--seed", "3"]
+    assert cli.main(["trial", "--output", str(tmp_path), *options]) == 0
+    lenses = pd.read_csv(tmp_path / "lenses.csv")
+    assert lenses["found"].all() and list(lenses["lens"]) == ["mock_003", "mock_004"]
+    rows = pd.read_csv(tmp_path / "parameters.csv").set_index(["lens", "parameter"])
+    z = rows.xs("theta_E", level="parameter")["z"]
+    assert (z.abs() < 5).all() and (rows.xs("theta_E", level="parameter")["sigma"] < 0.05).all()
+    assert pd.read_csv(tmp_path / "coverage.csv")["lenses"].eq(2).all()
+    assert "mock_003: found" in capsys.readouterr().out
+
+
+def test_lenses_are_rows_of_one_table(tmp_path) -> None:
+    from tests.test_broken_inputs import LENS
+
+    posterior = {"certified": True, "effective_size": 400.0}
+    other = LENS | {"name": "other", "posterior": posterior, "hubble": {"h0": 70.0, "h0_sigma": 2.0}}
+    other["parameters"] = LENS["parameters"] | {"gamma": {"most_probable": 2.1, "mean": 2.0, "sigma": 0.1}}
+    paths = []
+    for lens in (LENS, other):
+        paths.append(tmp_path / f"{lens['name']}.json")
+        paths[-1].write_text(json.dumps(lens))
+    observations_table(paths, tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv").set_index("name")
+    assert table.loc["other", ["gamma", "gamma_sigma", "h0"]].tolist() == [2.0, 0.1, 70.0]
+    assert table.loc["mine", "gamma"] == 1.0 and not table.loc["mine", "certified"]
+    assert np.isnan(table.loc["mine", "gamma_sigma"]) and table.loc["other", "certified"]
