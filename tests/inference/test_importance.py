@@ -103,6 +103,21 @@ def test_where_the_budget_ends_there_are_too_few_draws():
     assert {sampled(made("heavy", 14, seed), seed, max_calls=850).reason for seed in SEEDS} <= {*REASONS}
 
 
+def test_a_patient_sample_that_the_budget_ends_is_the_best_of_all_proposals(monkeypatch):
+    seen, result = [], _Sampler._result
+
+    def spied(self):
+        seen.append(result(self))
+        return seen[-1]
+
+    monkeypatch.setattr(_Sampler, "_result", spied)
+    target = curved(14, np.random.default_rng(1), 1.2)
+    found = sample(target, target.charts, SETTINGS.model_copy(update={"max_calls": 2500, "effective": 2000}), 0, True)
+    best = max(one.effective for one in seen)
+    assert found.reason and found.effective == best and len(seen) > 2
+    assert found.calls == seen[-1].calls and found.rounds == len(seen)
+
+
 def test_where_there_is_no_density_there_is_no_sample():
     target = gauss(4, np.random.default_rng(0))
     target.density = lambda y: np.full(len(y), -np.inf)

@@ -46,10 +46,11 @@ def test_noise_is_as_large_as_it_says() -> None:
     assert np.median(made.image.variance / sigma**2) == pytest.approx(1, abs=0.03)
 
 
-def test_lenses_follow_the_priors() -> None:
+def test_lenses_follow_the_priors(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = {"gamma": normal(2.2, 0.01)}
-    values = [draw_mock(CAMERA, 2, seed, narrow).truth["gamma"] for seed in range(12)]
-    assert np.mean(values) == pytest.approx(2.2, abs=0.012) and 0.002 < np.std(values) < 0.03
+    values = [draw_mock(CAMERA, 2, seed, narrow).truth["gamma"] for seed in range(6)]
+    assert np.mean(values) == pytest.approx(2.2, abs=0.015) and 0.002 < np.std(values) < 0.03
+    monkeypatch.setattr("lensvit.observations.mock.TRIES", 2)
     with pytest.raises(LensvitError, match="none has 4 images"):
         draw_mock(Camera(gaussian(31, 1.1), 0.06, 33), 4, 0, {"theta_E": normal(1.9, 0.001)})
 
@@ -110,14 +111,14 @@ def test_coverage_is_the_share_of_lenses_with_the_truth_inside() -> None:
 
 
 def test_a_trial_finds_its_lenses(tmp_path, capsys) -> None:
-    options = ["--count", "2", "--pixels", "81", "--no-samples", "--seed", "3"]
+    options = ["--count", "1", "--pixels", "65", "--no-samples", "--seed", "3"]
     assert cli.main(["trial", "--output", str(tmp_path), *options]) == 0
     lenses = pd.read_csv(tmp_path / "lenses.csv")
-    assert lenses["found"].all() and list(lenses["lens"]) == ["mock_003", "mock_004"]
+    assert lenses["found"].all() and list(lenses["lens"]) == ["mock_003"]
     rows = pd.read_csv(tmp_path / "parameters.csv").set_index(["lens", "parameter"])
     z = rows.xs("theta_E", level="parameter")["z"]
     assert (z.abs() < 5).all() and (rows.xs("theta_E", level="parameter")["sigma"] < 0.05).all()
-    assert pd.read_csv(tmp_path / "coverage.csv")["lenses"].eq(2).all()
+    assert pd.read_csv(tmp_path / "coverage.csv")["lenses"].eq(1).all()
     assert "mock_003: found" in capsys.readouterr().out
 
 

@@ -405,7 +405,8 @@ def sample(
     seed
         Seed of the draws.
     patient
-        Whether rounds go on where a posterior is too curved for a certificate, to fit the proposal better.
+        Whether rounds go on where a posterior is too curved for a certificate, to fit the proposal better. Where none
+        is reached, the sample is that of the proposal with the largest effective size.
 
     Returns
     -------
@@ -469,14 +470,20 @@ class _Sampler:
     def run(self) -> ImportanceSample | None:
         """Draw rounds until the sample is certified or the budget is spent."""
         count = first = self.settings.draws
+        best: ImportanceSample | None = None
         while True:
             self._round(min(count, max(self._left(), self.settings.draws // 2)))  # searches may have cost much
             result = self._result()
+            if result is not None and (best is None or result.effective > best.effective):
+                best = result
             hopeless = self.curved and not self.patient and len(self.rounds) > 1
             done = result is not None and (result.reason in ("", CURVED if self.patient else "") or hopeless)
             if done or self._left() < self.settings.draws // 2:
+                if self.patient and result is not None and best is not None and not done:
+                    result = best._replace(calls=self.calls, rounds=len(self.rounds))
                 return result
-            if result is None or self._is_poor(result):
+            worth_it = not self.patient or self._left() > 2 * int(first * GROWTH)  # two rounds of the new proposal
+            if result is None or (worth_it and self._is_poor(result)):
                 self._refit()
                 count = first = int(first * GROWTH)
             else:
