@@ -172,6 +172,17 @@ def test_no_certificate_is_wrong():
     assert sum(certified) > 25 and not wrong, [targets[row].errors(found[row]) for row in wrong]
 
 
+def test_no_certificate_is_wrong_in_more_dimensions():
+    """With a limit of the curvature that grows with the dimension, and not with its root, that of seed 48 is."""
+    targets = [some_curved(24, seed) for seed in (*range(42, 54),)]
+    settings = ImportanceSettings(effective=400, draws=500, max_calls=6000)
+    found = [sample(target, target.charts, settings, 42 + row, True) for row, target in enumerate(targets)]
+    certified = [not one.reason for one in found]
+    assert sum(certified) >= 3 and not any(
+        ok and target.is_wrong(one) for ok, target, one in zip(certified, targets, found, strict=True)
+    )
+
+
 def test_few_certificates_are_wrong_where_a_second_maximum_is_not_known():
     """Two of 44 here; of 300 with other seeds 5 of 224: one that is narrower is not always found."""
     targets = [some_double(14, seed, 1) for seed in range(60)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.parts import Cusp, Exposure, Parts
 from lensvit.lensing.structure import BULGE, HOST_OFFSET, LENS_SHAPE, SOURCE_SHAPE, Structure
 from tests.lensing.scenes import VALUES, Lenstronomy, drawn, gaussian, images, parameters
 
@@ -46,7 +46,7 @@ def test_derivatives_are_those_of_the_images(kind: str) -> None:
     structure = STRUCTURES[kind]
     cusps = np.array([[0.0, 0.0], [1.0, 0.3]])
     exposures = [
-        Exposure(30, 0.12, gaussian(45, 4.0), 5, cusps=cusps, cusp_radius=0.3, cusp_supersampling=4),
+        Exposure(30, 0.12, gaussian(45, 4.0), 5, cusps=(Cusp(cusps, 0.3, 4), Cusp(cusps[:1], 0.15, 7))),
         Exposure(24, 0.15, gaussian(41, 5.0), 4, fine=True, supersampling=4, center=(0.03, -0.02)),
     ]
     seen = np.array([[1.0, 0.2], [-0.9, -0.4]]), np.array([30.0, 5.0])
@@ -73,9 +73,11 @@ def test_more_samples_at_cusps_are_nearer_to_the_light_of_a_pixel() -> None:
         return images(Parts([Exposure(40, 0.08, gaussian(21, 1.2), **changes)], structure), place)[0, 0]
 
     best = lens(supersampling=25)
-    cusps = {"cusps": np.array([[0.013, 0.0]]), "cusp_radius": 0.25, "cusp_supersampling": 9}
-    plain, finer = (float((image - best).abs().max() / best.max()) for image in (lens(), lens(**cusps)))
-    assert plain > 0.05 and finer < 0.01
+    place_of = np.array([[0.013, 0.0]])
+    wide, core = Cusp(place_of, 0.25, 9), Cusp(place_of, 0.2, 31)
+    kinds = lens(), lens(cusps=(wide,)), lens(cusps=(wide, core)), lens(cusps=(core, wide))
+    plain, finer, finest, same = (float((image - best).abs().max() / best.max()) for image in kinds)
+    assert plain > 0.05 and finer < 0.01 and finest < finer / 2 and same == finest
 
 
 def test_parameters_are_those_that_a_structure_frees() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from astropy.io import fits
 
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.parts import Cusp, Exposure, Parts
 from lensvit.lensing.structure import Structure
 from tests.lensing.scenes import gaussian, images, parameters
 
@@ -30,7 +30,7 @@ def image(values: dict[str, float] = QUAD, seed: int = 0, fluxes: tuple[float, .
     structure = Structure()
     cusps = np.array([[values["light_x"], values["light_y"]]])
     exposure = Exposure(
-        PIXELS, SCALE, KERNEL, supersampling=3, cusps=cusps, cusp_radius=0.3, cusp_supersampling=9, degree=3
+        PIXELS, SCALE, KERNEL, supersampling=3, cusps=(Cusp(cusps, 0.3, 9), Cusp(cusps, 0.15, 31)), degree=3
     )
     parts = Parts([exposure], structure)
     part = images(parts, parameters(values, structure))[0]

@@ -60,7 +60,7 @@ PASSES = 3  # steps of the expectation maximisation
 HEIGHT_LOOKS, HEIGHT_REACH = 5, 0.5  # places near a maximum, that say how high the posterior is there
 NEAR_LOOKS, NEAR_REACH = 32, 2.0  # places that say how normal it is, and the width of their distribution, in its own
 CURVED_FROM = 4.0  # mean difference of log densities there to those of a normal distribution that is too much,
-CURVED_SIZE = 14  # in so many dimensions or fewer; in more it grows with their number, as the log densities do
+CURVED_SIZE = 14  # in so many dimensions or fewer; in more it grows with the root of their number
 MOST_OFF = 20.0  # what one place counts for at most in this mean
 LOOKS, REACH = 200, 2.5  # places where other maxima are sought, and the width of their distribution
 EXCESS = 6.0  # log density above what the maxima explain, from which on a search starts
@@ -448,7 +448,7 @@ class _Sampler:
         charts, heights = [charts[row] for row in kept], [heights[row] for row in kept]
         places, density = self._looks(charts, NEAR_LOOKS, NEAR_REACH)
         off = np.abs(density - _expected(charts, heights, places))
-        limit = CURVED_FROM * max(1.0, places.shape[1] / CURVED_SIZE)
+        limit = CURVED_FROM * max(1.0, places.shape[1] / CURVED_SIZE) ** 0.5
         self.curved = len(off) > 0 and bool(np.minimum(off, MOST_OFF).mean() > limit)
         return Proposal.around(charts, np.array(heights))
 

@@ -26,6 +26,24 @@ from lensvit.parameters import NAMES
 TOLERANCE = 1e-9  # relative error of the deflection at pixels
 
 
+class Cusp(NamedTuple):
+    """Where light is sampled more often.
+
+    Parameters
+    ----------
+    places
+        (n, 2) places around which it is [arcsec].
+    radius
+        The distance from them up to which this holds [arcsec].
+    supersampling
+        Samples along the side of a pixel there.
+    """
+
+    places: np.ndarray
+    radius: float
+    supersampling: int
+
+
 @dataclass(frozen=True)
 class Exposure:
     """The pixels of an image and the PSF on them.
@@ -45,11 +63,8 @@ class Exposure:
     supersampling
         Samples of the galaxies' light along the side of a pixel; with ``fine`` a multiple of ``oversampling``.
     cusps
-        (n, 2) places around which there are more samples [arcsec].
-    cusp_radius
-        The distance from them up to which this holds [arcsec].
-    cusp_supersampling
-        Samples along the side of a pixel there.
+        Where there are more samples; with ``fine`` they are samples of a fine pixel. Where two of them meet, the one
+        with more samples holds.
     degree
         Degree of the spline by which quasar images lie between pixels of the kernel: 1 as lenstronomy, or 3.
     center
@@ -62,9 +77,7 @@ class Exposure:
     oversampling: int = 1
     fine: bool = False
     supersampling: int = 1
-    cusps: np.ndarray | None = None
-    cusp_radius: float = 0.0
-    cusp_supersampling: int = 1
+    cusps: tuple[Cusp, ...] = ()
     degree: int = 3
     center: tuple[float, float] = (0.0, 0.0)
 
@@ -85,35 +98,39 @@ class Samples:
     def __init__(self, exposure: Exposure) -> None:
         self.exposure = exposure
         every = max(exposure.supersampling, exposure.oversampling if exposure.fine else 1)
-        self.every, self.side = every, exposure.pixels * (exposure.oversampling if exposure.fine else 1)
+        self.side = exposure.pixels * (exposure.oversampling if exposure.fine else 1)
         self.share = every // (exposure.oversampling if exposure.fine else 1)  # samples along a cell
         scale = exposure.pixel_scale * exposure.pixels / self.side
         self.cell = scale  # side of what the light is averaged over [arcsec]
         axis = (torch.arange(self.side * self.share, dtype=torch.float64) + 0.5) / self.share - self.side / 2
         x, y = (axis * scale + middle for middle in exposure.center)
         self.position = torch.complex(x.expand(len(y), -1), y[:, None].expand(-1, len(x))).reshape(-1)
-        self.cusp, across = self._cusps(scale), exposure.cusp_supersampling
-        if len(self.cusp):
+        self.cusps = self._cusps(scale)
+        for cells, across in self.cusps:
             within = ((torch.arange(across, dtype=torch.float64) + 0.5) / across - 0.5) * scale
             offset = torch.complex(within.expand(across, -1), within[:, None].expand(-1, across)).reshape(-1)
-            row, column = self.cusp // self.side, self.cusp % self.side
+            row, column = cells // self.side, cells % self.side
             middle = torch.complex(
                 (column - (self.side - 1) / 2) * scale + exposure.center[0],
                 (row - (self.side - 1) / 2) * scale + exposure.center[1],
             )
             self.position = torch.cat([self.position, (middle[:, None] + offset).reshape(-1)])
 
-    def _cusps(self, scale: float) -> Tensor:
-        """Places (n,) of the cells with more samples in the flat image."""
+    def _cusps(self, scale: float) -> list[tuple[Tensor, int]]:
+        """Places (n,) in the flat image of the cells with more samples, and how many along their side."""
         exposure = self.exposure
-        if exposure.cusps is None or exposure.cusp_supersampling <= self.share or not len(exposure.cusps):
-            return torch.zeros(0, dtype=torch.long)
         axis = (np.arange(self.side) - (self.side - 1) / 2) * scale
         x, y = axis + exposure.center[0], (axis + exposure.center[1])[:, None]
-        near = np.zeros((self.side, self.side), dtype=bool)
-        for place in exposure.cusps:
-            near |= np.hypot(x - place[0], y - place[1]) <= exposure.cusp_radius
-        return torch.as_tensor(np.flatnonzero(near))
+        most = np.full((self.side, self.side), self.share)
+        for cusp in exposure.cusps:
+            for place in cusp.places:
+                near = np.hypot(x - place[0], y - place[1]) <= cusp.radius
+                most[near] = np.maximum(most[near], cusp.supersampling)
+        return [
+            (torch.as_tensor(np.flatnonzero(most == across)), int(across))
+            for across in np.unique(most)
+            if across > self.share
+        ]
 
     def means(self, light: Tensor) -> Tensor:
         """Light (..., Q) at the samples to its means (..., n, n) over cells."""
@@ -121,9 +138,12 @@ class Samples:
         shape = light.shape[:-1]
         cells = light[..., :everywhere].reshape(*shape, self.side, self.share, self.side, self.share)
         cells = cells.mean((-3, -1)) if self.share > 1 else cells.reshape(*shape, self.side, self.side)
-        if len(self.cusp):
-            finer = light[..., everywhere:].reshape(*shape, len(self.cusp), -1).mean(-1)
-            cells = cells.flatten(-2).index_copy(-1, self.cusp, finer).unflatten(-1, (self.side, self.side))
+        first = everywhere
+        for places, across in self.cusps:
+            last = first + len(places) * across**2
+            finer = light[..., first:last].reshape(*shape, len(places), -1).mean(-1)
+            cells = cells.flatten(-2).index_copy(-1, places, finer).unflatten(-1, (self.side, self.side))
+            first = last
         return cells
 
 

@@ -22,15 +22,15 @@ from lensvit.inference.settings import ImportanceSettings
 from lensvit.inference.straightened import StraightenedLens
 from lensvit.inference.target import SampledLens
 from lensvit.io.tables import MORE
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.parts import Cusp, Exposure, Parts
 from lensvit.lensing.spline_points import SplinePoints
-from lensvit.lensing.structure import Structure
+from lensvit.lensing.structure import LENS_SHAPE, Structure
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import PSF_ERROR, Peaks, find_peaks
 from lensvit.observations.start import Hypothesis, galaxy_center, hypotheses
 from lensvit.observations.survey import CENTER_ERROR, POSITION_ERROR, UNSEEN_CENTER, survey_priors
-from lensvit.parameters import Parameter, Prior
+from lensvit.parameters import NAMES, Parameter, Prior
 
 ONLY = torch.zeros(1, dtype=torch.long)
 ROUNDS = 3  # fits, each with the errors that the one before leaves
@@ -39,6 +39,7 @@ MODEL_ERRORS = (0.3, 0.0)  # of the first fit; see lensvit.inference.likelihood.
 CONVERGED = 0.5  # largest squared distance to the maximum [standard deviations]
 ITERATIONS = 60  # most steps of a search
 CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
+CORE, CORE_SAMPLES = 2.5, 21  # the same around the lens galaxy's centre [pixel]; steep profiles need so many
 FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
 REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near they come [arcsec]
 LOST = 0.05  # largest share of the posterior's mass that its coordinates do not reach
@@ -252,14 +253,10 @@ class _Rounds:
         centers: Sequence[tuple[float, float]],
     ) -> None:
         self.images, self.hypothesis = observation.images, hypothesis
-        cusps = np.vstack([hypothesis.positions, hypothesis.center])
         self.exposures = [
-            dataclasses.replace(
-                image.exposure(center), cusps=cusps, cusp_radius=CUSPS,
-                cusp_supersampling=SAMPLES if image.oversampling == 1 else 1,
-            )
+            _sharpened(image, image.exposure(center), hypothesis.positions, hypothesis.center)
             for image, center in zip(self.images, centers, strict=True)
-        ]  # fmt: skip
+        ]
         self.structure, self.seen = structure, (hypothesis.positions, hypothesis.fluxes)
         self.parts = Parts(self.exposures, structure, self.seen)
         self.prior = LogPrior(prior, names=structure.names, limits=_limits(structure))
@@ -296,6 +293,7 @@ class _Rounds:
                 self.seen = seen_images(self.posterior, fit.coordinates[0]) or self.seen
                 if len(self.images) > 1:
                     self._register(fit.coordinates[0])
+                self._sharpen(fit.coordinates[0])
                 self.parts = Parts(self.exposures, self.structure, self.seen)
         return rounds
 
@@ -314,6 +312,16 @@ class _Rounds:
             light = self._light(number, galaxies[block].reshape(shape))
             self.lights[number] = light._replace(quasars=squares.sum(0))
         return estimate(residuals, self.lights, errors)
+
+    def _sharpen(self, coordinates: Tensor) -> None:
+        """Put the finest samples to where the lens galaxy's light has its centre."""
+        names = self.structure.names
+        columns = [names.index(name) for name in (LENS_SHAPE[:2] if self.structure.lens_shape else NAMES[2:4])]
+        center = to_parameters(coordinates[None])[0, columns].numpy()
+        self.exposures = [
+            _sharpened(image, exposure, self.seen[0], center)
+            for image, exposure in zip(self.images, self.exposures, strict=True)
+        ]
 
     def _register(self, coordinates: Tensor) -> None:
         """Move the images but the first by what their residuals ask for."""
@@ -360,6 +368,14 @@ class _Rounds:
     def _posterior(self, errors: Errors) -> ScenePosterior:
         variance = np.concatenate([light.variance(errors).ravel() for light in self.lights])
         return ScenePosterior(self.parts, self.data, torch.as_tensor(variance), self.scale, self.prior, errors.together)
+
+
+def _sharpened(image: ObservedImage, exposure: Exposure, quasars: np.ndarray, galaxy: np.ndarray) -> Exposure:
+    """An exposure with more samples at images of the quasar (M, 2) and at the lens galaxy's centre (2,) [arcsec]."""
+    core = Cusp(galaxy[None], CORE * image.pixel_scale, -(-CORE_SAMPLES // image.oversampling))
+    if image.oversampling > 1:
+        return dataclasses.replace(exposure, cusps=(core,))
+    return dataclasses.replace(exposure, cusps=(Cusp(np.vstack([quasars, galaxy]), CUSPS, SAMPLES), core))
 
 
 def seen_images(posterior: ScenePosterior, coordinates: Tensor) -> tuple[np.ndarray, np.ndarray] | None:

@@ -20,7 +20,7 @@ from scipy.special import gamma, gammaincinv
 from lensvit.errors import LensvitError
 from lensvit.inference.following import solve_quasar_images
 from lensvit.io import files
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.parts import Cusp, Exposure, Parts
 from lensvit.lensing.power_law import FLATTEST
 from lensvit.lensing.structure import BULGE_INDEX, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
 from lensvit.observations.observation import ObservedImage
@@ -45,6 +45,7 @@ SHAPES = 20.0  # largest size of a galaxy, in units of the Einstein radius
 BATCH, TRIES = 200, 30  # lenses that are drawn at once, and how often, until one has the images that are asked for
 DESPACE, SPECTRAL_INDEX = 2.0, -0.5  # of the PSF where none is given, see lensvit.psf.hst
 CUSPS, SAMPLES = 0.3, 9  # radius around nuclei within which light is sampled more often [arcsec], and how often
+CORE, CORE_SAMPLES = 3.0, 61  # the same at the centre of the lens galaxy [pixel]
 
 
 class Camera(NamedTuple):
@@ -183,10 +184,12 @@ def _taken(
     random: np.random.Generator,
 ) -> Mock:
     """The image of a lens."""
-    cusps = np.vstack([positions, [truth["light_x"], truth["light_y"]]])
-    exposure = Exposure(
-        camera.pixels, camera.pixel_scale, camera.kernel, cusps=cusps, cusp_radius=CUSPS, cusp_supersampling=SAMPLES
+    galaxy = np.array([[truth["light_x"], truth["light_y"]]])
+    cusps = (
+        Cusp(np.vstack([positions, galaxy]), CUSPS, SAMPLES),
+        Cusp(galaxy, CORE * camera.pixel_scale, CORE_SAMPLES),
     )
+    exposure = Exposure(camera.pixels, camera.pixel_scale, camera.kernel, cusps=cusps)
     parts = Parts([exposure], structure)
     row = [np.log(truth[name]) if name in LOGARITHMS else truth[name] for name in structure.names]
     where = np.zeros((structure.most_images, 2))
