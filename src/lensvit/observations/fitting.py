@@ -37,7 +37,7 @@ ROUNDS = 3  # fits, each with the errors that the one before leaves
 JOINT_ROUNDS = 6  # the same where exposures are moved between them
 MODEL_ERRORS = (0.3, 0.0)  # of the first fit; see lensvit.inference.likelihood.Likelihood
 CONVERGED = 0.5  # largest squared distance to the maximum [standard deviations]
-ITERATIONS = 60  # most steps of a search
+ITERATIONS, LAST_ITERATIONS = 60, 240  # most steps of a search, and of that of the last round
 CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
 CORE, CORE_SAMPLES = 2.5, 21  # the same around the lens galaxy's centre [pixel]; steep profiles need so many
 FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
@@ -283,7 +283,8 @@ class _Rounds:
         count = ROUNDS if len(self.images) == 1 else JOINT_ROUNDS
         for number in range(count):
             self.posterior = self._posterior(errors)
-            fit = climb(self.posterior, start, ONLY, ITERATIONS, MODEL_ERRORS if number == 0 else (0.0,))
+            steps = ITERATIONS if number < count - 1 else LAST_ITERATIONS
+            fit = climb(self.posterior, start, ONLY, steps, MODEL_ERRORS if number == 0 else (0.0,))
             rounds.append(Round(fit, errors))
             if not torch.isfinite(fit.density).all():
                 break
