@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             value = options.get(name)
             if isinstance(value, int) and value < 1:
                 raise LensvitError(f"--{name} {value}: give 1 or more")
+        if isinstance(options.get("seed"), int) and options["seed"] < 0:
+            raise LensvitError(f"--seed {options['seed']}: give 0 or more")
         function(**options)
     except LensvitError as error:
         print(f"lensvit {stage}: {error}", file=sys.stderr)
@@ -88,6 +90,8 @@ def _said(error: OSError) -> str | None:
         return None
     if isinstance(error, FileNotFoundError):
         return f"there is no {error.filename}: start in the clone, or run snakemake again if a stage makes it"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename}: a folder is needed there, and a part of this path is a file"
     reason = trouble(error)
     return None if reason is None else f"{error.filename}: {reason} ({first_line(error)})"
 

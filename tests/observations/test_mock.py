@@ -85,11 +85,18 @@ def test_mocks_are_written_by_their_command(tmp_path, capsys) -> None:
         (["--pixels", "20"], "give 33 or more"),
         (["--count", "0"], "give 1 or more"),
         (["--pixel-scale", "-1"], "give a number above 0"),
+        (["--pixel-scale", "3"], "give --psf for another one"),
+        (["--seed", "-1"], "--seed -1: give 0 or more"),
         (["--exposure-time", "nan"], "give a number above 0"),
         (["--psf", str(tmp_path / "no.fits")], "there is no such file"),
     ):
         assert cli.main(["mock", "--output", str(tmp_path), *options]) == 1
         assert words in capsys.readouterr().err
+
+    (tmp_path / "file").touch()
+    for stage in ("mock", "trial"):
+        assert cli.main([stage, "--output", str(tmp_path / "file"), "--pixels", "81", "--count", "1"]) == 1
+        assert "a folder is needed there" in capsys.readouterr().err
 
 
 def test_a_psf_of_a_file_needs_a_scale(tmp_path) -> None:

@@ -30,6 +30,7 @@ from lensvit.parameters import NAMES, Prior, normal
 from lensvit.psf import hst, kernel
 
 PIXELS, PIXEL_SCALE = 99, 0.05  # of a mock image; HST's camera ACS [arcsec]
+COARSEST = 0.2  # pixel for which HST's PSF is computed [arcsec]
 ZERO_POINT = 25.12  # AB magnitude of 1 count/s, about that of HST's F814W
 QUASAR, LENS, HOST = (20.0, 23.5), (17.5, 21.0), (21.5, 24.5)  # magnitudes; of quasar and host without lensing
 BULGE = 0.05, 0.3  # share of a host's light that its bulge has
@@ -304,6 +305,8 @@ def camera_of(
     scale = own_scale if pixel_scale is None else pixel_scale
     if scale is None:
         raise LensvitError(f"{psf}: its header has no PIXSCALE: give --pixel-scale [arcsec]")
+    if psf is None and scale > COARSEST:
+        raise LensvitError(f"--pixel-scale {scale:g}: HST's PSF needs {COARSEST:g} or less; give --psf for another one")
     own = hst_kernel(scale) if found is None else prepared_psf(found, 1, str(psf), [])
     times = EXPOSURE_TIME if exposure_time is None else (exposure_time, exposure_time)
     noises = BACKGROUND if background_rms is None else (background_rms, background_rms)

@@ -230,6 +230,7 @@ def fit(
             psf_oversampling=psf_oversampling, **own,
         )  # fmt: skip
 
+    output.mkdir(parents=True, exist_ok=True)  # before minutes of work
     failed = list[str]()
     for group, own in zip(groups, names, strict=True):
         try:

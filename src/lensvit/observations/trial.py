@@ -195,6 +195,7 @@ def trial(
     if quasar_images not in (2, 4):
         raise LensvitError(f"--quasar-images {quasar_images}: give 2 or 4")
     camera = camera_of(psf, pixel_scale, pixels, exposure_time, background_rms)
+    output.mkdir(parents=True, exist_ok=True)  # before hours of work
     sampling = SAMPLING if samples else None
     work = [(camera, quasar_images, seed + number, sampling) for number in range(count)]
     all_of_them = share_work(fitted, work, processes)
@@ -205,7 +206,6 @@ def trial(
         some = parameters[parameters["lens"].isin(lenses.loc[lenses["found"], "lens"])]
         tables["coverage.csv"] = coverage(some).reset_index()
         print(tables["coverage.csv"].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
-    output.mkdir(parents=True, exist_ok=True)
     for file, table in tables.items():
         with files.atomic(output / file) as temporary:
             table.to_csv(temporary, index=False, float_format="%.8g")
