@@ -44,7 +44,8 @@ FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
 REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near they come [arcsec]
 LOST = 0.05  # largest share of the posterior's mass that its coordinates do not reach
 STEP = 1e-3  # of differences by the place of an image [arcsec]
-TRIED = 2  # hypotheses that are fitted to the whole image
+TRIED = 3  # hypotheses that are fitted to the whole image
+EXPLAINED = 0.05  # largest relative error of the galaxies' light with which an image counts as explained
 
 
 class Round(NamedTuple):
@@ -183,9 +184,9 @@ def fit_scene(
         reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
         chosen = known(hypothesis.center, hypothesis.seen, reach)
         fits.append(_fitted(observation, structure, chosen, hypothesis, peaks, centers))
-        if fits[-1].converged:
+        if fits[-1].converged and (hypothesis.seen or fits[-1].errors.galaxies < EXPLAINED):
             break
-    return next((fit for fit in fits if fit.converged), fits[0])
+    return min(fits, key=lambda fit: (not fit.converged, fit.errors.galaxies))
 
 
 def _limits(structure: Structure) -> list[Parameter]:

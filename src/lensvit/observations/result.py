@@ -13,11 +13,10 @@ from astropy.io import fits
 from lensvit import __version__
 from lensvit.io import files
 from lensvit.observations.cosmography import CAVEAT, Hubble
-from lensvit.observations.fitting import PosteriorSample, SceneFit, seen_images
+from lensvit.observations.fitting import EXPLAINED, PosteriorSample, SceneFit, seen_images
 from lensvit.parameters import FURTHER, PARAMETERS
 
 LEVELS = (0.16, 0.5, 0.84)  # quantiles that tables have
-EXPLAINED = 0.05  # largest relative error of the galaxies' light with which an image counts as explained
 POOR_PSF = 0.15  # relative error of the PSF from which on it is worth a word
 FAINT = 5.0  # least significance of the lens galaxy's light
 LONG_SHIFT = 3.0  # shift of a quasar image in units of its prior from which on the mass model lacks something

@@ -2,7 +2,8 @@
 
 Every choice of two to four of the brightest peaks may be the images of one quasar, and one of the other peaks the lens
 galaxy. Lenses are sought for each choice whose rays meet (:mod:`lensvit.inference.quasar_match`). Four images leave
-little freedom, so that a good match of four is believed before one of three, and that before one of two.
+little freedom, so that a good match of four is believed before one of three, and that before one of two. Where no lens
+galaxy is seen between them, one of the peaks may be the galaxy, and fewer images are an answer too.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def hypotheses(
     images
         How many images the quasar has, if this is known.
     """
-    found = list[Hypothesis]()
+    firsts, seconds = list[Hypothesis](), list[Hypothesis]()
     for count in (4, 3, 2) if images is None else (images,):
         some = list[Hypothesis]()
         for chosen in map(list, itertools.combinations(range(min(len(peaks.flux), MOST_PEAKS[count])), count)):
@@ -135,10 +136,11 @@ def hypotheses(
         # among matches that are as good as it gets the brighter peaks are more likely the quasar's
         some.sort(key=_badness)
         good = [one for one in some if images is not None or float(one.cost[0]) <= GOOD[count]]
-        found += good[:2]
-        if good:
+        firsts += good[:1]
+        seconds += good[1:2]
+        if good and good[0].seen:
             break
-    return found
+    return firsts + seconds
 
 
 def _badness(one: Hypothesis) -> float:
