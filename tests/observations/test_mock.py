@@ -14,7 +14,9 @@ from lensvit.errors import LensvitError
 from lensvit.inference.following import solve_quasar_images
 from lensvit.lensing.structure import Structure
 from lensvit.observations import trial
+from lensvit.observations.fitting import fit_scene
 from lensvit.observations.mock import Camera, camera_of, draw_mock, sersic_flux, write_mock
+from lensvit.observations.observation import Observation
 from lensvit.observations.reading import Given, read_image
 from lensvit.observations.survey import POSITION_ERROR
 from lensvit.observations.table import observations_table
@@ -104,6 +106,14 @@ def test_a_psf_of_a_file_needs_a_scale(tmp_path) -> None:
     with pytest.raises(LensvitError, match="give --pixel-scale"):
         camera_of(tmp_path / "star.fits", None, 64)
     assert camera_of(tmp_path / "star.fits", 0.06, 64).kernel.shape == (31, 31)
+
+
+def test_a_peak_of_the_galaxy_is_not_taken_for_an_image_for_good() -> None:
+    """With the galaxy as a third image this double has a lens too, which does not explain the image."""
+    made = draw_mock(camera_of(None, None, 99), 2, 0)
+    fit = fit_scene(Observation("double", (made.image,)))
+    assert len(fit.peaks.flux) >= 3 and len(fit.hypothesis.fluxes) == 2 and fit.errors.galaxies < 0.05
+    assert fit.parameters["theta_E"] == pytest.approx(made.truth["theta_E"], rel=0.01)
 
 
 # ---------------------------------------------------------------- trials

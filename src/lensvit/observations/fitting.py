@@ -45,6 +45,8 @@ REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near
 LOST = 0.05  # largest share of the posterior's mass that its coordinates do not reach
 STEP = 1e-3  # of differences by the place of an image [arcsec]
 TRIED = 3  # hypotheses that are fitted to the whole image
+UNLIKE = 0.7  # errors of the model from which on another hypothesis is tried
+UNFINISHED = 0.2  # what a search without an end counts for among these
 EXPLAINED = 0.05  # largest relative error of the galaxies' light with which an image counts as explained
 
 
@@ -173,20 +175,25 @@ def fit_scene(
         error = PSF_ERROR * np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
         return galaxy_center(rest, first.variance + error**2, exposure, peaks.position[chosen])
 
-    some = hypotheses(peaks, galaxy, prior, seed, images)
-    if not some:
+    fits = list[SceneFit]()
+    for hypothesis in itertools.islice(hypotheses(peaks, galaxy, prior, seed, images), TRIED):
+        reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
+        chosen = known(hypothesis.center, hypothesis.seen, reach)
+        fits.append(_fitted(observation, structure, chosen, hypothesis, peaks, centers))
+        believed = hypothesis.seen or fits[-1].errors.galaxies < EXPLAINED
+        if fits[-1].converged and believed and _unlike(fits[-1]) < UNLIKE:
+            break
+    if not fits:
         raise LensvitError(
             f"{observation.name}: no choice of the {len(peaks.flux)} point-like peaks can be the images of one quasar "
             "behind one galaxy"
         )
-    fits = list[SceneFit]()
-    for hypothesis in some[:TRIED]:
-        reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
-        chosen = known(hypothesis.center, hypothesis.seen, reach)
-        fits.append(_fitted(observation, structure, chosen, hypothesis, peaks, centers))
-        if fits[-1].converged and (hypothesis.seen or fits[-1].errors.galaxies < EXPLAINED):
-            break
-    return min(fits, key=lambda fit: (not fit.converged, fit.errors.galaxies))
+    return min(fits, key=_unlike)
+
+
+def _unlike(fit: SceneFit) -> float:
+    """How little an image looks like a fit of it: small for one of the right images of the quasar."""
+    return fit.errors.galaxies + fit.errors.psf + UNFINISHED * (not fit.converged)
 
 
 def _limits(structure: Structure) -> list[Parameter]:

@@ -2,14 +2,14 @@
 
 Every choice of two to four of the brightest peaks may be the images of one quasar, and one of the other peaks the lens
 galaxy. Lenses are sought for each choice whose rays meet (:mod:`lensvit.inference.quasar_match`). Four images leave
-little freedom, so that a good match of four is believed before one of three, and that before one of two. Where no lens
-galaxy is seen between them, one of the peaks may be the galaxy, and fewer images are an answer too.
+little freedom, so that a good match of four is believed before one of three, and that before one of two. A peak may
+also be the galaxy, or belong to an arc: where the image is not explained, fewer images are tried.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -109,8 +109,8 @@ def hypotheses(
     prior: Callable[[np.ndarray, bool, float], LogPrior],
     seed: int,
     images: int | None = None,
-) -> list[Hypothesis]:
-    """What the peaks may be, the most credible first; nothing if there are fewer than two.
+) -> Iterator[Hypothesis]:
+    """What the peaks may be, the most credible first, each sought when it is asked for; nothing for fewer than two.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def hypotheses(
     images
         How many images the quasar has, if this is known.
     """
-    firsts, seconds = list[Hypothesis](), list[Hypothesis]()
+    seconds = list[Hypothesis]()
     for count in (4, 3, 2) if images is None else (images,):
         some = list[Hypothesis]()
         for chosen in map(list, itertools.combinations(range(min(len(peaks.flux), MOST_PEAKS[count])), count)):
@@ -136,11 +136,9 @@ def hypotheses(
         # among matches that are as good as it gets the brighter peaks are more likely the quasar's
         some.sort(key=_badness)
         good = [one for one in some if images is not None or float(one.cost[0]) <= GOOD[count]]
-        firsts += good[:1]
+        yield from good[:1]
         seconds += good[1:2]
-        if good and good[0].seen:
-            break
-    return firsts + seconds
+    yield from seconds
 
 
 def _badness(one: Hypothesis) -> float:
