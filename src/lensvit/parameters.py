@@ -139,8 +139,16 @@ class Parameter:
                     raise ValueError(f"a uniform prior has no {name}; give low and high, or kind: normal")
         else:
             numbers = {"mean": prior.mean, "sd": prior.sd}
+        if prior.kind == "rayleigh":
+            if self.name != "gamma_ext":
+                raise ValueError("a rayleigh prior is one of gamma_ext alone, whose two components are normal")
+            numbers = {"sd": prior.sd}
         if None in numbers.values():
             raise ValueError(f"a {prior.kind} prior needs {' and '.join(numbers)}")
+        if prior.kind in ("lognormal", "rayleigh") and (prior.low, prior.high) != (None, None):
+            raise ValueError(f"a {prior.kind} prior has neither low nor high")
+        if prior.kind == "lognormal" and not (prior.mean is not None and prior.mean > 0):
+            raise ValueError(f"mean {prior.mean:g}: the median of a lognormal prior lies above 0")
         for name, value in {**numbers, "low": prior.low, "high": prior.high}.items():
             if name != "sd" and value is not None and not self.low <= value <= self.high:
                 raise ValueError(f"{name} {value:g}: {self.description} is possible from {self._range()} alone")
@@ -281,21 +289,23 @@ FURTHER = (
 NAMES = tuple(parameter.name for parameter in PARAMETERS)
 TARGETS = leading_targets(PARAMETERS)
 TARGET_NAMES = tuple(parameter.name for parameter in TARGETS)
-TABLE = {parameter.name: parameter for parameter in PARAMETERS}
+TABLE = {parameter.name: parameter for parameter in (*PARAMETERS, *FURTHER)}
 TARGET_COLUMNS = [NAMES.index(name) for name in TARGET_NAMES]  # places of the targets among all parameters
 
 
-def priors(changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Prior]:
-    """The priors of all parameters, in the table's order, with a config's changes.
+def priors(changes: Mapping[str, Mapping[str, Any]], names: Sequence[str] = NAMES) -> dict[str, Prior]:
+    """The priors of parameters, with a config's changes.
 
     Parameters
     ----------
     changes
-        Name of a parameter to the fields of :class:`Prior` that stand instead of the paper's; another ``kind``
+        Name of a parameter to the fields of :class:`Prior` that stand instead of the table's; another ``kind``
         replaces the prior as a whole.
+    names
+        Names of the parameters, of the paper's scene or of any other; the result has their order.
     """
     result = {}
-    for parameter in PARAMETERS:
+    for parameter in (TABLE[name] for name in names):
         change = dict(changes.get(parameter.name, {}))
         whole = change.get("kind", parameter.prior.kind) != parameter.prior.kind
         result[parameter.name] = Prior(**change) if whole else Prior(**{**vars(parameter.prior), **change})

@@ -46,6 +46,10 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
     )
 
 
+MAGNITUDES = {"zero_point": 25, "lens": [18, 21], "source": [22, 24], "quasar": [20, 23]}
+PAPERLESS = {name: {"enabled": False} for name in ("refine", "importance", "mcmc", "fermat", "shift")}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -138,6 +142,24 @@ def test_overlays_are_valid_and_only_full_runs_pass_for_the_paper(run):
         ({"seed": 16**5000}, ["seed", "too long to show"]),
         ({"evaluation": {"passes": 3}}, ["evaluation.passes", "3", "4"]),
         ({"scene": {"max_images": 1}}, ["scene.max_images", "1", "fermat.enabled: false"]),
+        ({"scene": {"lens_light": "free"}}, ["refine.enabled", "scene", "free", "false"]),
+        ({"scene": {"bulge": True}}, ["scene", "bulge", "magnitudes"]),
+        ({"scene": {"magnitudes": {**MAGNITUDES, "lens": [21, 18]}}}, ["scene.magnitudes", "lens", "21 lies above 18"]),
+        ({"scene": {"magnitudes": {**MAGNITUDES, "lens": [-9, 18]}}}, ["scene.magnitudes", "lens", "brighter"]),
+        ({"scene": {"magnitudes": {**MAGNITUDES, "bulge_share": [0.5, 1]}}}, ["bulge_share", "below 1"]),
+        ({"scene": {"magnitudes": MAGNITUDES}, **PAPERLESS}, ["limit.amplitudes", "marginalised"]),
+        ({"priors": {"light_x": {"sd": 0.1}}}, ["priors.light_x", "scene.lens_light: free"]),
+        ({"priors": {"host_x": {"sd": 0.1}}}, ["priors.host_x", "scene.source_shape: free"]),
+        ({"priors": {"bulge_R_sersic": {"sd": 0.1}}}, ["priors.bulge_R_sersic", "scene.bulge: true"]),
+        ({"priors": {"R_sersic": {"kind": "lognormal", "mean": 1, "sd": 0.1}}}, ["priors.R_sersic", "free scenes"]),
+        ({"priors": {"theta_E": {"kind": "lognormal", "mean": 1, "sd": 0.1}}}, ["priors.theta_E", "R_sersic"]),
+        ({"priors": {"R_sersic": {"kind": "lognormal", "mean": 0, "sd": 0.1}}}, ["priors.R_sersic", "above 0"]),
+        ({"priors": {"gamma_ext": {"kind": "rayleigh", "sd": 0.1, "low": 0}}}, ["priors.gamma_ext", "neither low"]),
+        ({"priors": {"theta_E": {"kind": "rayleigh", "sd": 0.1}}}, ["priors.theta_E", "gamma_ext alone"]),
+        (
+            {"shift": {"cases": {"own": {"label": "own", "scene": {"lens_light": "free"}}}}},
+            ["shift.cases.own.scene", "free"],
+        ),
         ({"psfs": {"mine": OWN}, "simulation": {"supersampling": 5}}, ["simulation.supersampling", "5", "psfs.mine"]),
         ({"psfs": {"hst_a": {"pixels": 1001}}}, ["psfs.hst_a.pixels", "1001", "50.1 arcsec", "25"]),
         ({"data": {"train": 2, "validation": 2, "test": 2}, "psfs": TWO}, ["shift.left_out", "keck_c", "one training"]),
@@ -202,6 +224,14 @@ def test_labels_of_latin_and_greek_letters_are_kept():
     run = validate(changed({"models": {"resnet": {"label": label}}}))
     assert run.models["resnet"].label == label and latex.lacking(label) == []
     assert latex.escape("e\u0301") == "é"
+
+
+def test_a_free_scene_is_a_run():
+    free = {"lens_light": "free", "source_shape": "free", "bulge": True, "magnitudes": MAGNITUDES}
+    own = {"light_x": {"sd": 0.1}, "n_sersic": {"kind": "lognormal", "mean": 3, "sd": 0.3}}
+    run = validate(changed({"scene": free, "priors": own, "limit": {"amplitudes": "marginalised"}, **PAPERLESS}))
+    assert run.scene.is_free and len(run.scene.structure.names) == len(set(run.scene.structure.names)) == 23
+    assert not validate(content()).scene.is_free
 
 
 def test_a_missing_key_is_named():

@@ -14,7 +14,8 @@ from lensvit.config.run import load
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.io import files
-from lensvit.io.tables import CATALOG
+from lensvit.io.tables import CATALOG, read_catalog
+from lensvit.lensing.brightness import sersic_flux
 from lensvit.lensing.lens_equation import solve, solve_each
 from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 from lensvit.lensing.settings import Scene
@@ -27,11 +28,19 @@ from lensvit.simulation.simulate import simulate
 
 SETTINGS = {
     "seed": 11, "name": "hst_a", "engine": "lenstronomy", "supersampling": 1, "external_shear": True,
-    "priors": {},
+    "light_samples": 1, "priors": {},
     "instrument": {"pixels": 60, "pixel_scale": 0.1},
     "scene": {
         "source_amp": 5000.2, "source_e1": 0.0, "source_e2": 0.5, "lens_amp": 1000.0, "quasar_amp": 1500.0,
         "max_images": 4, "exposure": 1000.0, "sigma_bkg_low": 0.04, "sigma_bkg_high": 4.0,
+        "lens_light": "tied", "source_shape": "fixed", "bulge": False, "magnitudes": None,
+    },
+}  # fmt: skip
+FREE = SETTINGS["scene"] | {
+    "lens_light": "free", "source_shape": "free", "bulge": True,
+    "magnitudes": {
+        "zero_point": 25.0, "lens": [18.0, 21.0], "source": [22.0, 24.0], "quasar": [20.0, 23.0],
+        "bulge_share": [0.1, 0.3], "microlensing": 0.3,
     },
 }  # fmt: skip
 
@@ -303,6 +312,53 @@ def test_supersampling_changes_the_quasars_alone(run, psf):
     np.testing.assert_array_equal(
         content(run(0, 2, scene=no_quasar))[0], content(run(0, 2, scene=no_quasar, supersampling=5))[0]
     )
+
+
+@pytest.mark.parametrize("engine", ["lenstronomy", "torch"])
+def test_free_scene(run, psf, engine):
+    """The columns are what the image is made of: magnitudes within their ranges, fluxes about their magnifications."""
+    images, columns = content(run(0, 40, scene=FREE, engine=engine, light_samples=3))
+    further = {"light_x", "light_e2", "source_e1", "host_y", "bulge_R_sersic", "lens_amp", "bulge_amp", "flux_4"}
+    assert set(CATALOG) | further <= set(columns) and "flux_5" not in columns
+    present = np.stack([columns[f"flux_{k}"] > 0 for k in range(1, 5)], 1)
+    np.testing.assert_array_equal(present.sum(1), columns["n_images"])
+    light = {}
+    for name, radius, index in (
+        ("lens", "R_sersic", "n_sersic"), ("source", "source_R_sersic", "source_n_sersic"),
+        ("bulge", "bulge_R_sersic", ""),
+    ):  # fmt: skip
+        indices = columns[index] if index else [1.5] * 40
+        light[name] = [
+            amplitude * sersic_flux(size, n)
+            for amplitude, size, n in zip(columns[f"{name}_amp"], columns[radius], indices, strict=True)
+        ]
+    lens = 25 - 2.5 * np.log10(light["lens"])
+    host = 25 - 2.5 * np.log10(np.add(light["source"], light["bulge"]))
+    share = np.divide(light["bulge"], np.add(light["source"], light["bulge"]))
+    for values, low, high in ((lens, 18, 21), (host, 22, 24), (share, 0.1, 0.3)):
+        assert low <= values.min() < low + 0.3 * (high - low) and high - 0.3 * (high - low) < values.max() <= high
+    drawn = Sampler(SimulateSettings(**SETTINGS | {"scene": FREE, "engine": engine}), "train", solve_each).draws(
+        range(40)
+    )
+    scatter = [
+        np.log(system.fluxes / np.abs(system.quasar_images.magnification)) for system in drawn if len(system.fluxes) > 1
+    ]
+    assert 0.2 < np.sqrt(np.mean([one.var(ddof=1) for one in scatter])) < 0.4
+    np.testing.assert_allclose([system.fluxes[0] for system in drawn], columns["flux_1"], rtol=1e-10)
+    assert np.isfinite(images).all() and (images.sum((1, 2)) > 0).all()
+
+
+def test_free_scene_has_the_lenses_of_the_papers(run):
+    """What a scene has beside the paper's changes no other number of its systems."""
+    _, paper = content(run(0, 5))
+    _, free = content(run(0, 5, scene=FREE))
+    for name in (*NAMES, "n_images", "sigma_bkg", "seed"):
+        np.testing.assert_array_equal(paper[name], free[name])
+
+
+def test_catalogue_of_a_free_scene(run, tmp_path):
+    catalog([run(0, 3, scene=FREE)], tmp_path / "catalog.parquet", tmp_path / "scaler.json")
+    assert {"light_x", "bulge_amp", "flux_1"} <= set(read_catalog(tmp_path / "catalog.parquet").columns)
 
 
 def test_catalogue_of_simulated_chunks(run, tmp_path):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, shown
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, camera_name, graded_fits
 from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, check_priors, full_priors
+from lensvit.lensing.structure import BULGE, LENS_SHAPE, LOGARITHMS
 from lensvit.observations.settings import ObservedLens
 from lensvit.paper import latex
 from lensvit.parameters import NAMES
@@ -89,6 +90,10 @@ class Sharing(NamedTuple):
 
 class Section(Settings):
     """The key of a chapter in the config."""
+
+    knows_free_scenes: ClassVar[bool] = (
+        True  # whether its stages work on scenes that have more to them than the paper's
+    )
 
     @classmethod
     def summary(cls) -> str:
@@ -235,11 +240,21 @@ class Run(Settings):
         self._check_examples()
         check_targets_vary(full_priors(self.priors))
         check_imaged(self)
+        check_scene(self)
+        if self.scene.is_free:
+            self._check_chapters()
         for section in self.sections.values():
             section.check(self)
         for name in self.networks:
             self._check_input(name)
         return self
+
+    def _check_chapters(self) -> None:
+        for key, section in self.sections.items():
+            if getattr(section, "enabled", False) and not section.knows_free_scenes:
+                raise ValueError(
+                    f"{key}.enabled: {key} knows the paper's scene alone, and that of `scene` is free: set it to false"
+                )
 
     def _check_psf(self, name: str, psf: Psf) -> None:
         if isinstance(psf, FitsPsf):
@@ -527,6 +542,36 @@ def check_imaged(run: Run, where: str = "priors") -> None:
             )
 
 
+def check_scene(run: Run, where: str = "priors") -> None:
+    """Check that the priors are of parameters that the systems have.
+
+    Parameters
+    ----------
+    run
+        The whole config.
+    where
+        Key of the priors in the config, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a parameter belongs to another kind of scene, or the kind of its prior does.
+    """
+    names = run.scene.structure.names
+    for name, change in run.priors.items():
+        if name not in names:
+            key = "lens_light: free" if name in LENS_SHAPE else "source_shape: free"
+            key = "bulge: true" if name in BULGE else key
+            raise ValueError(f"{where}.{name}: systems have no such parameter; set scene.{key}")
+        if change.kind == "lognormal" and name not in LOGARITHMS:
+            raise ValueError(f"{where}.{name}.kind: lognormal is for {', '.join(LOGARITHMS)} alone")
+        if change.kind == "lognormal" and not run.scene.is_free:
+            raise ValueError(
+                f"{where}.{name}.kind: lognormal is for free scenes (scene.lens_light or source_shape: free, or "
+                "magnitudes); choose normal or uniform"
+            )
+
+
 # ---------------------------------------------------------------- what several stages read
 
 
@@ -588,6 +633,7 @@ def lens_model(run: Run) -> dict[str, Any]:
         "scene": run.scene.model_dump(exclude={"sigma_bkg_low", "sigma_bkg_high"}),
         "external_shear": run.simulation.external_shear,
         "supersampling": run.simulation.supersampling,
+        "light_samples": run.simulation.light_samples,
         "options": cameras,
     }
 

@@ -21,8 +21,8 @@ from lensvit.inference.linear import LinearLikelihood, Solution
 from lensvit.inference.posterior import Models, Posterior, possible
 from lensvit.inference.prior import LogPrior
 from lensvit.lensing.parts import Parts
-from lensvit.lensing.power_law import FLATTEST, PowerLaw
-from lensvit.lensing.structure import LENS_SHAPE, SOURCE_SHAPE
+from lensvit.lensing.power_law import PowerLaw
+from lensvit.lensing.structure import FLATTEST, LENS_SHAPE, SOURCE_SHAPE
 from lensvit.parameters import NAMES
 from lensvit.psf.kernel import FWHM_IN_SIGMAS, fwhm
 

@@ -79,9 +79,18 @@ def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 
 def partial_schema(kind: type[Settings]) -> JsonSchemaValue:
-    """The JSON schema of a mapping with any of the fields of a model that holds no other model."""
+    """The JSON schema of a mapping with any of the fields of a model, in which the models that it holds are whole."""
     schema = kind.model_json_schema(schema_generator=Untitled)
-    return {key: schema[key] for key in ("additionalProperties", "properties", "type")}
+    models = schema.get("$defs", {})
+
+    def whole(part: Any) -> Any:
+        if isinstance(part, dict) and "$ref" in part:
+            return whole(models[part["$ref"].rpartition("/")[2]])
+        if isinstance(part, dict):
+            return {key: whole(value) for key, value in part.items()}
+        return [whole(value) for value in part] if isinstance(part, list) else part
+
+    return whole({key: schema[key] for key in ("additionalProperties", "properties", "type")})
 
 
 class Untitled(GenerateJsonSchema):

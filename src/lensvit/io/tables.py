@@ -12,9 +12,15 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from lensvit.errors import LensvitError
 from lensvit.io.files import reading
-from lensvit.parameters import NAMES, TARGET_NAMES
+from lensvit.parameters import FURTHER, NAMES, TARGET_NAMES
 
 CATALOG = ("id", "split", "psf", "chunk", "row", *NAMES, "n_images", "sigma_bkg", "seed", "redraws")
+# columns that the catalogue of free scenes has beside these, some or all: shapes, amplitudes, and fluxes of the quasar
+FURTHER_COLUMNS = (
+    *(row.name for row in FURTHER),
+    *("lens_amp", "source_amp", "bulge_amp"),
+    *(f"flux_{number}" for number in range(1, 6)),
+)
 PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "mean", "sigma")))
 PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("aleatoric", "epistemic")))
 # columns of Parquet files with text, and with true and false; all others hold numbers
@@ -91,7 +97,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 def read_catalog(path: Path) -> pd.DataFrame:
     """The catalogue of a run; see :func:`read_parquet`."""
-    return read_parquet(path, *CATALOG)
+    with reading(path):
+        names = set(pq.read_schema(path).names)
+    return read_parquet(path, *CATALOG, *(name for name in FURTHER_COLUMNS if name in names))
 
 
 def by_id(path: Path, table: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensvit.lensing.brightness import B_OFFSET, B_SLOPE, LEAST_B
 from lensvit.lensing.power_law import CENTRE, MASS, PowerLaw
 from lensvit.lensing.settings import Light
 from lensvit.parameters import NAMES
@@ -72,7 +73,9 @@ class Galaxies(NamedTuple):
     bend: Tensor
 
     @classmethod
-    def of(cls, parameters: Tensor, axis: Tensor, scene: Light, dtype: torch.dtype) -> Galaxies:
+    def of(
+        cls, parameters: Tensor, axis: Tensor, scene: Light, dtype: torch.dtype, ellipticity: Tensor | None = None
+    ) -> Galaxies:
         """The galaxies of systems.
 
         Parameters
@@ -85,11 +88,16 @@ class Galaxies(NamedTuple):
             What is the same in all systems.
         dtype
             Precision of the light.
+        ellipticity
+            (B, 2) e1 and e2 of the sources, float64, on the CPU; those of the scene by default.
         """
         law = PowerLaw(parameters, TOLERANCE[dtype], slopes=False)
         column = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))  # (B, 1)
         profiles, size = _profiles(column)
-        parts = {**_lens_plane(law, axis), **profiles, **_source_plane(law, column, axis, scene, size)}
+        flatten = _flattened(
+            size.new_tensor([[scene.source_e1, scene.source_e2]]) if ellipticity is None else ellipticity
+        )
+        parts = {**_lens_plane(law, axis), **profiles, **_source_plane(law, column, axis, flatten, size)}
         return cls(law.count.tolist(), **{name: value.to(dtype) for name, value in parts.items()})
 
     def light(self, rows: slice) -> Tensor:
@@ -165,11 +173,9 @@ def _profiles(of: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
 
 
 def _source_plane(
-    law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, scene: Light, size: Tensor
+    law: PowerLaw, of: Mapping[str, Tensor], axis: Tensor, flatten: Tensor, size: Tensor
 ) -> dict[str, Tensor]:
     """What :class:`Galaxies` has of the source plane."""
-    e1, e2 = scene.source_e1, scene.source_e2
-    flatten = size.new_tensor([[1 - e1, -e2], [-e2, 1 + e1]]) / (1 - e1**2 - e2**2) ** 0.5
     flatten = flatten * size[..., None]  # (B, 2, 2)
     shear = law.shear_size * law.shear_turn
     sheared = _matrix(1 - shear.real, -shear.imag, -shear.imag, 1 + shear.real)
@@ -183,6 +189,70 @@ def _source_plane(
     }
 
 
+def _flattened(ellipticity: Tensor) -> Tensor:
+    """Matrices (B, 2, 2) from positions to those in which ellipses of ellipticities (B, 2) are circles."""
+    e1, e2 = ellipticity.unbind(1)
+    rows = torch.stack([torch.stack([1 - e1, -e2], 1), torch.stack([-e2, 1 + e1], 1)], 1)
+    return rows / (1 - e1**2 - e2**2)[:, None, None] ** 0.5
+
+
+class LensLight(NamedTuple):
+    """Light of B lens galaxies whose centre and ellipticity are their own, before the PSF.
+
+    Parameters
+    ----------
+    columns, rows
+        (B, 2, 1, n) and (B, 2, n, 1) terms of coordinates in which their ellipses are circles [arcsec].
+    power, floor, shift
+        (B, 1) as of :class:`Galaxies`.
+    amplitude
+        (B, 1) as of :class:`Galaxies`.
+    """
+
+    columns: Tensor
+    rows: Tensor
+    power: Tensor
+    floor: Tensor
+    shift: Tensor
+    amplitude: Tensor
+
+    @classmethod
+    def of(cls, shape: Tensor, profile: Tensor, axis: Tensor, dtype: torch.dtype) -> LensLight:
+        """The light of lens galaxies.
+
+        Parameters
+        ----------
+        shape
+            (B, 4) the two coordinates of the centre [arcsec], e1 and e2, float64, on the CPU.
+        profile
+            (B, 3) effective radius [arcsec], Sersic index and amplitude, likewise.
+        axis
+            (n,) coordinates of the columns and of the rows of pixels [arcsec], on the CPU.
+        dtype
+            Precision of the light.
+        """
+        flatten = _flattened(shape[:, 2:])
+        radius, index, amplitude = profile[..., None].unbind(1)
+        b = _b_n(index)
+        parts = (
+            (flatten[:, :, :1] * (axis - shape[:, :1])[:, None])[:, :, None],
+            (flatten[:, :, 1:] * (axis - shape[:, 1:2])[:, None])[..., None],
+            0.5 / index,
+            torch.full_like(index, 2 * math.log(SMOOTHING)),
+            torch.log(b) - torch.log(radius.clamp_min(SMOOTHING)) / index,
+            amplitude * torch.exp(b),
+        )
+        return cls(*(part.to(dtype) for part in parts))
+
+    def light(self, rows: slice) -> Tensor:
+        """Surface brightness (b, 1, ny nx) of some galaxies [counts/s/arcsec^2]."""
+        along = (self.columns[rows] + self.rows[rows]).flatten(2)  # (b, 2, P)
+        along *= along
+        square = (along[:, 0] + along[:, 1]).log_()
+        square = torch.maximum(square, self.floor[rows]).mul_(self.power[rows]).add_(self.shift[rows])
+        return (self.amplitude[rows] * square.exp_().neg_().exp_())[:, None]
+
+
 def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Matrices (B, 2, 2) with the rows (a, b) and (c, d), each (B, 1)."""
     return torch.stack([torch.cat([a, b], 1), torch.cat([c, d], 1)], 1)
@@ -190,7 +260,7 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 
 def _b_n(index: Tensor) -> Tensor:
     """The factor b_n of lenstronomy that makes R_sersic about the half-light radius, at the Sersic index n."""
-    return (1.9992 * index - 0.3271).clamp_min(1e-5)
+    return (B_SLOPE * index + B_OFFSET).clamp_min(LEAST_B)
 
 
 class _Sersic(NamedTuple):
@@ -210,7 +280,7 @@ def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
     value = torch.exp(b - b * power)
     steepness = b * power / index * value
     by_square = torch.where(square > SMOOTHING**2, -steepness / (2 * square), 0)
-    return _Sersic(value, by_square, steepness / size, steepness * radius / (2 * index) - 1.9992 * (power - 1) * value)
+    return _Sersic(value, by_square, steepness / size, steepness * radius / (2 * index) - B_SLOPE * (power - 1) * value)
 
 
 def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scene: Light) -> Tensor:

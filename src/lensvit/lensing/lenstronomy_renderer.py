@@ -15,6 +15,7 @@ import scipy.fft
 from lenstronomy.LightModel.light_model import LightModel
 
 from lensvit.lensing.lens_equation import lens_kwargs, lens_model
+from lensvit.lensing.samples import sample_axis
 from lensvit.lensing.settings import Light
 from lensvit.lensing.shifted_kernel import ShiftedKernel
 from lensvit.lensing.system import System, lens_light_kwargs, source_kwargs
@@ -37,6 +38,8 @@ class LenstronomyRenderer:
         What is the same in all systems: amplitudes and the ellipticity of the source.
     fine_kernel
         (s k, s k) PSF on pixels of a fraction 1/s, for the quasar images; ``kernel`` is used where it is None.
+    light_samples
+        Samples of the galaxies' light along the side of a pixel.
     """
 
     def __init__(
@@ -46,12 +49,12 @@ class LenstronomyRenderer:
         kernel: np.ndarray,
         scene: Light,
         fine_kernel: np.ndarray | None = None,
+        light_samples: int = 1,
     ) -> None:
-        self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
-        axis = (np.arange(pixels) - (pixels - 1) / 2) * pixel_scale
+        self.pixels, self.pixel_scale, self.scene, self.light_samples = pixels, pixel_scale, scene, light_samples
+        axis = sample_axis(pixels, pixel_scale, light_samples)
         y, x = np.meshgrid(axis, axis, indexing="ij")
         self.x, self.y = x.ravel(), y.ravel()
-        self.light = LightModel(["SERSIC_ELLIPSE"])
         self.margin = len(kernel) // 2
         side = scipy.fft.next_fast_len(pixels + len(kernel) - 1, real=True)
         self.transform_shape = (side, side)
@@ -67,21 +70,24 @@ class LenstronomyRenderer:
         image = self._convolved(self._galaxies(system.parameters)) * self.pixel_scale**2  # (ny, nx)
         column = system.quasar_images.x / self.pixel_scale + (self.pixels - 1) / 2
         row = system.quasar_images.y / self.pixel_scale + (self.pixels - 1) / 2
-        self.points.add(image, row, column, self.scene.quasar_amp * np.abs(system.quasar_images.magnification))
+        own, magnification = system.fluxes, np.abs(system.quasar_images.magnification)
+        self.points.add(image, row, column, self.scene.quasar_amp * magnification if own is None else own)
         return image
 
     def _galaxies(self, parameters: Mapping[str, float]) -> np.ndarray:
-        """Surface brightness of both galaxies before the PSF, (ny, nx) [counts/s/arcsec^2]."""
+        """Surface brightness of the galaxies before the PSF, (ny, nx) [counts/s/arcsec^2]."""
         model, lens = lens_model(parameters), lens_kwargs(parameters)
         source = source_kwargs(parameters, self.scene)
         lens_light = lens_light_kwargs(parameters, self.scene)
+        sources, lenses = (LightModel(["SERSIC_ELLIPSE"] * len(kwargs)) for kwargs in (source, lens_light))
         brightness = np.empty_like(self.x)
         for start in range(0, len(self.x), BLOCK):
             block = slice(start, start + BLOCK)
             x, y = self.x[block], self.y[block]
-            brightness[block] = self.light.surface_brightness(*model.ray_shooting(x, y, lens), source)
-            brightness[block] += self.light.surface_brightness(x, y, lens_light)
-        return brightness.reshape(self.pixels, self.pixels)
+            brightness[block] = sources.surface_brightness(*model.ray_shooting(x, y, lens), source)
+            brightness[block] += lenses.surface_brightness(x, y, lens_light)
+        side, samples = self.pixels, self.light_samples
+        return brightness.reshape(side, samples, side, samples).mean((1, 3))
 
     def _convolved(self, image: np.ndarray) -> np.ndarray:
         product = scipy.fft.rfft2(image, self.transform_shape) * self.kernel_transform

@@ -273,7 +273,8 @@ class Parts:
         parameters[self.structure.logarithms] = parameters[self.structure.logarithms].exp()
         of = dict(zip(self.structure.names, parameters[None, :, None].unbind(1), strict=True))
         one, nothing = torch.ones_like(of["theta_E"]), torch.zeros_like(of["theta_E"])
-        without = dict.fromkeys((*SOURCE_SHAPE, *HOST_OFFSET), nothing)
+        fixed = zip(SOURCE_SHAPE, self.structure.source_ellipticity, strict=True)
+        without = dict.fromkeys(HOST_OFFSET, nothing) | {name: nothing + value for name, value in fixed}
         return without | dict.fromkeys(("source_amp", "lens_amp"), one) | of
 
     def _lens(self, of: dict[str, Tensor], position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

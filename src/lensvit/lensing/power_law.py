@@ -25,9 +25,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lensvit.lensing.structure import FLATTEST
 from lensvit.parameters import NAMES
 
-FLATTEST = 0.995  # largest |e|; the number of terms grows without bound towards 1
 STEEPEST = 2.98  # largest slope; at 3 the mass within any radius is infinite
 SHALLOWEST = 1.02  # least slope; at 1 the mass is a uniform sheet
 CENTRE = 1e-9  # distance from the centre [arcsec] within which the deflection falls to 0, as in lenstronomy

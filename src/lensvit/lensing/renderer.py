@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from lensvit.lensing.galaxies import (
 )
 from lensvit.lensing.point_sources import GPU_BLOCK, Patches, PointSources, Stencil, bilinear
 from lensvit.lensing.power_law import PowerLaw, inside
+from lensvit.lensing.samples import sample_axis
 from lensvit.lensing.settings import Light
 from lensvit.lensing.system import System
 from lensvit.parameters import NAMES
@@ -43,7 +44,8 @@ class Setup(NamedTuple):
     Parameters
     ----------
     galaxies
-        The galaxies of the B systems that are computed here, those with the fewest terms first.
+        The galaxies of the B systems that are computed here, those with the fewest terms first; those of free scenes
+        in terms of their own renderer.
     stencil
         Their quasar images.
     places
@@ -54,7 +56,7 @@ class Setup(NamedTuple):
         (n - B,) their places among the n.
     """
 
-    galaxies: Galaxies
+    galaxies: Any
     stencil: Stencil
     places: Tensor
     exact: Tensor
@@ -81,6 +83,8 @@ class BatchedRenderer:
         What is the same in all systems: amplitudes and the ellipticity of the source.
     fine_kernel
         (s k, s k) PSF on pixels of a fraction 1/s, for the quasar images; ``kernel`` is used where it is None.
+    light_samples
+        Samples of the galaxies' light along the side of a pixel.
     dtype
         Precision of the images, float32 or float64.
     device
@@ -94,13 +98,15 @@ class BatchedRenderer:
         kernel: np.ndarray,
         scene: Light,
         fine_kernel: np.ndarray | None = None,
+        light_samples: int = 1,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> None:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
         self.kernel, self.fine_kernel = kernel, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
-        self.axis = (torch.arange(pixels, dtype=torch.float64) - (pixels - 1) / 2) * pixel_scale  # on the CPU
+        self.light_samples = light_samples
+        self.axis = torch.as_tensor(sample_axis(pixels, pixel_scale, light_samples))  # on the CPU
         self._loops = False
         self.blur = Convolution(kernel, pixels, dtype, self.device)
         fine = kernel if fine_kernel is None else fine_kernel
@@ -126,7 +132,7 @@ class BatchedRenderer:
 
     def _setup(self, parameters: Tensor, positions: Tensor, magnification: Tensor, places: Tensor) -> Setup:
         """The setup of the systems at some places, without the images of the others."""
-        places = places[_flattest_last(parameters[places])]
+        places = places[flattest_last(parameters[places])]
         parameters = self._complete(parameters[places])
         positions, magnification = positions[places], magnification[places]
         galaxies = Galaxies.of(parameters, self.axis, self.scene, self.dtype)
@@ -157,7 +163,9 @@ class BatchedRenderer:
         """The same renderer of lenstronomy's, which takes a second or two to import and is seldom asked."""
         from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 
-        return LenstronomyRenderer(self.pixels, self.pixel_scale, self.kernel, self.scene, self.fine_kernel)
+        return LenstronomyRenderer(
+            self.pixels, self.pixel_scale, self.kernel, self.scene, self.fine_kernel, self.light_samples
+        )
 
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, ny, nx) of systems with these parameters and quasar images [counts/s per pixel]."""
@@ -211,7 +219,7 @@ class BatchedRenderer:
         point source is a bilinear shift of the kernel, so that the derivative jumps where a quasar image crosses the
         centre of a (fine) pixel. Elsewhere it is exactly that of the image.
         """
-        places, channels = _flattest_last(parameters), 1 + parameters.shape[1]
+        places, channels = flattest_last(parameters), 1 + parameters.shape[1]
         given = (part[places] for part in (self._complete(parameters), positions, magnification))
         places, parameters, positions, magnification = (part.to(self.device) for part in (places, *given))
         law = PowerLaw(parameters, TOLERANCE[self.dtype]).to(self.dtype)
@@ -240,8 +248,7 @@ class BatchedRenderer:
         """
         light, slopes = lens_derivatives(self._columns(parameters), self._positions())
         channels = torch.stack([light, *(slopes[name] for name in by)], 1)
-        channels = channels.unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
-        result = self.blur(channels)
+        result = self.blur(self._pixels(channels))
         return result[:, 0], result[:, 1:]
 
     def _positions(self) -> Tensor:
@@ -280,15 +287,22 @@ class BatchedRenderer:
                 result[places[rows]] = self.blur(image)
         self.points.add_after(result, stencil.after._replace(system=places[stencil.after.system]))
 
-    def _light(self, galaxies: Galaxies) -> Callable[[slice], Tensor]:
+    def _light(self, galaxies: Any) -> Callable[[slice], Tensor]:
         """From some of B systems to the light (b, 1, ny nx) of their galaxies."""
         return CompiledGalaxies(galaxies).light if self._loops else galaxies.light
 
     def _sharp(self, stencil: Stencil, light: Callable[[slice], Tensor], rows: slice) -> Tensor:
         """Images (b, C, ny, nx) of some systems before the convolution."""
-        image = light(rows).unflatten(-1, (self.pixels, self.pixels)).mul_(self.pixel_scale**2)
+        image = self._pixels(light(rows))
         self.points.add_before(image, stencil, rows)
         return image
+
+    def _pixels(self, light: Tensor) -> Tensor:
+        """Light (..., ny, nx) in pixels [counts/s], of a surface brightness (..., samples) [counts/s/arcsec^2]."""
+        side, samples = self.pixels, self.light_samples
+        if samples > 1:
+            light = light.unflatten(-1, (side, samples, side, samples)).mean((-3, -1)).flatten(-2)
+        return light.unflatten(-1, (side, side)).mul_(self.pixel_scale**2)
 
     def _together(self, channels: int) -> int:
         """How many systems are computed together."""
@@ -332,7 +346,7 @@ class BatchedRenderer:
         return channels
 
 
-def _flattest_last(parameters: Tensor) -> Tensor:
+def flattest_last(parameters: Tensor) -> Tensor:
     """The order (B,) of systems by their ellipticity, with which the number of terms rises, on the CPU."""
     e1, e2 = (parameters[:, NAMES.index(name)].cpu() for name in ("e1", "e2"))
     return torch.argsort(torch.hypot(e1, e2), stable=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from lensvit.io.settings import Settings, WithoutNull
+from lensvit.lensing.structure import Structure
 from lensvit.parameters import NAMES, TABLE, Prior, priors
 
 # ---------------------------------------------------------------- priors
@@ -17,11 +18,18 @@ from lensvit.parameters import NAMES, TABLE, Prior, priors
 class PriorChange(Settings):
     """Fields of a prior that stand instead of the paper's, in the parameter's own unit."""
 
-    kind: Literal["normal", "uniform"] | None = Field(
-        None, description="normal or uniform; another kind than the paper's needs all numbers of that kind"
+    kind: Literal["normal", "uniform", "lognormal", "rayleigh"] | None = Field(
+        None,
+        description="normal, uniform, lognormal (of a free scene's sizes and indices) or rayleigh (of gamma_ext: both "
+        "components of the shear are normal); another kind than the table's needs all numbers of that kind",
     )
-    mean: float | None = Field(None, description="mean of a normal prior, before the bounds")
-    sd: float | None = Field(None, ge=0, description="standard deviation of a normal prior, before the bounds")
+    mean: float | None = Field(None, description="mean of a normal prior, before the bounds; median of a lognormal one")
+    sd: float | None = Field(
+        None,
+        ge=0,
+        description="standard deviation of a normal prior, before the bounds; of a lognormal one that of the natural "
+        "logarithm; of a rayleigh one that of each component",
+    )
     low: float | None = Field(
         None, description="lower limit of a uniform prior; floor of a normal one, to which lower draws are raised"
     )
@@ -36,7 +44,7 @@ PriorChanges = Annotated[
     Field(
         description="priors that differ from the paper's (src/lensvit/parameters.py), in the parameter's unit; "
         "for example theta_E: {mean: 1.0, sd: 0.2}",
-        json_schema_extra={"propertyNames": {"enum": list(NAMES)}},
+        json_schema_extra={"propertyNames": {"enum": list(TABLE)}},
     ),
 ]
 ExternalShear = Annotated[
@@ -45,15 +53,17 @@ ExternalShear = Annotated[
 ]
 
 
-def full_priors(changes: dict[str, PriorChange]) -> dict[str, Prior]:
-    """The priors of all parameters, in the order of the table of parameters.
+def full_priors(changes: dict[str, PriorChange], names: Sequence[str] = NAMES) -> dict[str, Prior]:
+    """The priors of all parameters of a scene, in their order.
 
     Parameters
     ----------
     changes
-        Parameter to what differs from the paper's prior.
+        Parameter to what differs from the table's prior.
+    names
+        Names of the parameters, those of the paper's scene by default.
     """
-    return priors({name: change.model_dump(exclude_none=True) for name, change in changes.items()})
+    return priors({name: change.model_dump(exclude_none=True) for name, change in changes.items()}, names)
 
 
 def check_priors(changes: dict[str, PriorChange], where: str = "priors") -> None:
@@ -62,7 +72,7 @@ def check_priors(changes: dict[str, PriorChange], where: str = "priors") -> None
     Parameters
     ----------
     changes
-        Parameter to what differs from the paper's prior.
+        Parameter to what differs from the table's prior.
     where
         Key of the priors in the config, for the message.
 
@@ -73,8 +83,8 @@ def check_priors(changes: dict[str, PriorChange], where: str = "priors") -> None
     """
     for name in changes:
         if name not in TABLE:
-            raise ValueError(f"{where}.{name}: {name!r} is not known; there are: {', '.join(NAMES)}")
-    for name, prior in full_priors(changes).items():
+            raise ValueError(f"{where}.{name}: {name!r} is not known; there are: {', '.join(TABLE)}")
+    for name, prior in full_priors(changes, tuple(TABLE)).items():
         try:
             TABLE[name].check(prior)
         except ValueError as error:
@@ -128,6 +138,40 @@ class LabelledCamera(Camera):
 
 
 BRIGHTEST = 1e12  # largest amplitude and noise; far below what the images' float32 holds
+FAINTEST_FACTOR = 30.0  # magnitudes of that
+
+
+Range = tuple[float, float]
+
+
+class Magnitudes(Settings):
+    """How bright the parts of each system are: AB magnitudes, each drawn uniformly between two."""
+
+    zero_point: float = Field(ge=-20, le=60, description="magnitude of 1 count/s")
+    lens: Range = Field(description="range of the lens galaxy's magnitude")
+    source: Range = Field(description="range of the source galaxy's magnitude without lensing, its bulge included")
+    quasar: Range = Field(description="range of the quasar's magnitude without lensing")
+    bulge_share: Range = Field((0.05, 0.3), description="range of the bulge's share of the source galaxy's light")
+    microlensing: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="standard deviation of the natural logarithm of a quasar image's flux about its magnification, as "
+        "microlensing and dust make it",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Magnitudes:
+        for name in ("lens", "source", "quasar", "bulge_share"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise ValueError(f"{name}: {low:g} lies above {high:g}")
+        for name in ("lens", "source", "quasar"):
+            if min(getattr(self, name)) < self.zero_point - FAINTEST_FACTOR:
+                raise ValueError(f"{name}: {min(getattr(self, name)):g} is brighter than 1e12 counts/s")
+        if not (self.bulge_share[0] >= 0 and self.bulge_share[1] < 1):
+            raise ValueError(f"bulge_share: {list(self.bulge_share)}: give numbers from 0 to below 1")
+        return self
 
 
 class Light(Settings):
@@ -142,6 +186,50 @@ class Light(Settings):
     quasar_amp: float = Field(ge=0, le=BRIGHTEST, description="flux of the quasar without lensing [counts/s]")
     max_images: int = Field(ge=1, le=5, description="most quasar images of a system; the brightest are kept")
     exposure: float = Field(gt=0, le=BRIGHTEST, description="exposure time [s]")
+    lens_light: Literal["tied", "free"] = Field(
+        "tied",
+        description="light of the lens galaxy: tied (centre and ellipticity are those of its mass, as in the paper) or "
+        "free (its own: priors light_x to light_e2)",
+    )
+    source_shape: Literal["fixed", "free"] = Field(
+        "fixed",
+        description="shape of the source galaxy: fixed (the ellipticity above, around the quasar, as in the paper) or "
+        "free (priors source_e1 to host_y)",
+    )
+    bulge: bool = Field(
+        False, description="whether the source galaxy has a bulge around the quasar (prior bulge_R_sersic)"
+    )
+    magnitudes: Magnitudes | None = Field(
+        None,
+        description="brightness of each system, drawn instead of the amplitudes above: {zero_point: 25.1, lens: [18, "
+        "21], source: [22, 24], quasar: [20, 23]}; null: the amplitudes",
+    )
+
+    @model_validator(mode="after")
+    def _bulge_of_some_light(self) -> Light:
+        if self.bulge and self.magnitudes is None:
+            raise ValueError("bulge: true needs magnitudes, of which it has a share")
+        return self
+
+    @property
+    def structure(self) -> Structure:
+        """What a system is made of."""
+        shaped = self.source_shape == "free"
+        return Structure(
+            lens_shape=self.lens_light == "free",
+            source_shape=shaped,
+            host_offset=shaped,
+            bulge=self.bulge,
+            quasar_fluxes=self.magnitudes is not None,
+            sky=False,
+            most_images=self.max_images,
+            source_ellipticity=(self.source_e1, self.source_e2),
+        )
+
+    @property
+    def is_free(self) -> bool:
+        """Whether systems have more to them than the paper's."""
+        return self.lens_light == "free" or self.source_shape == "free" or self.magnitudes is not None
 
 
 class Scene(Light):
@@ -170,6 +258,15 @@ Supersampling = Annotated[
         "times finer, accurate)"
     ),
 ]
+LightSamples = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=15,
+        description="samples of the galaxies' light along the side of a pixel: 1 (at its centre, as in the paper) or "
+        "more",
+    ),
+]
 
 
 class LensModel(Population):
@@ -181,4 +278,5 @@ class LensModel(Population):
 
     scene: Light = Field(description="what is the same in all systems")
     supersampling: Supersampling
+    light_samples: LightSamples = 1
     cameras: Mapping[str, NamedCamera] = Field(alias="options", description="PSF to the camera that it belongs to")

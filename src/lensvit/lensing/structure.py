@@ -14,6 +14,7 @@ import numpy as np
 
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Parameter
 
+FLATTEST = 0.995  # largest |e|; the number of terms of the deflection grows without bound towards 1
 LENS_SHAPE = ("light_x", "light_y", "light_e1", "light_e2")
 SOURCE_SHAPE = ("source_e1", "source_e2")
 HOST_OFFSET = ("host_x", "host_y")
@@ -34,7 +35,7 @@ class Structure:
     lens_shape
         Whether the lens galaxy's light has its own centre and ellipticity; otherwise they are those of its mass.
     source_shape
-        Whether the ellipticity of the source galaxy is a parameter; otherwise the source is round.
+        Whether the ellipticity of the source galaxy is a parameter; otherwise it is ``source_ellipticity``.
     host_offset
         Whether the source galaxy has its centre elsewhere than the quasar.
     bulge
@@ -49,6 +50,8 @@ class Structure:
     position_error
         Standard deviation of the quasar images' positions along each axis about those of the lens equation [arcsec],
         for what the mass model lacks, such as satellites, and for errors of the PSF. It counts to first order.
+    source_ellipticity
+        e1 and e2 of the source galaxy where they are no parameters.
     """
 
     lens_shape: bool = True
@@ -59,6 +62,7 @@ class Structure:
     sky: bool = True
     most_images: int = 4
     position_error: float = 0.0
+    source_ellipticity: tuple[float, float] = (0.0, 0.0)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

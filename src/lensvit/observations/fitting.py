@@ -394,16 +394,22 @@ def seen_images(posterior: ScenePosterior, coordinates: Tensor) -> tuple[np.ndar
     """
     models = posterior.models(coordinates[None])
     _, solution = posterior.solution(coordinates)
-    parts, magnification = posterior.parts, models.magnification[0]
+    return _seen(posterior.parts, models.positions[0], models.magnification[0], solution.amplitudes)
+
+
+def _seen(
+    parts: Parts, places: Tensor, magnification: Tensor, amplitudes: Tensor
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same of a model whose images lie at places (most, 2) [arcsec], with amplitudes (K,)."""
     present = (magnification != 0).numpy()
-    fluxes = solution.amplitudes[parts.quasars].numpy()
+    fluxes = amplitudes[parts.quasars].numpy()
     if not parts.structure.quasar_fluxes:
         fluxes = fluxes * magnification.abs().numpy()
-    positions, shifts = models.positions[0].numpy(), solution.amplitudes[parts.shifts].reshape(-1, 2).numpy()
+    positions, shifts = places.numpy(), amplitudes[parts.shifts].reshape(-1, 2).numpy()
     if not (fluxes[present] > 0).all():
         return None
     if len(shifts):
-        points = parts.expansion(models.positions[0], magnification)
+        points = parts.expansion(places, magnification)
         offset, flux = points.offset.numpy(), points.flux.numpy()
         # to first order in the shift from where an image is expanded, whatever flux that was scaled with
         scale = (flux / np.where(present, fluxes, 1.0))[:, None]

@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 import torch
 from astropy.io import fits
-from scipy.special import gamma, gammaincinv
 
 from lensvit.errors import LensvitError
 from lensvit.inference.following import solve_quasar_images
 from lensvit.io import files
+from lensvit.lensing.brightness import counts, sersic_flux
 from lensvit.lensing.parts import Cusp, Exposure, Parts
-from lensvit.lensing.power_law import FLATTEST
-from lensvit.lensing.structure import BULGE_INDEX, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
+from lensvit.lensing.structure import BULGE_INDEX, FLATTEST, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
 from lensvit.observations.observation import ObservedImage
 from lensvit.observations.reading import prepared_psf, read_psf
 from lensvit.observations.survey import CENTER_ERROR, POSITION_ERROR, survey_priors
@@ -198,12 +197,12 @@ def _taken(
     moved = positions + POSITION_ERROR * random.standard_normal(positions.shape)
     where[: len(positions)], bright[: len(positions)] = moved, magnification
     [part] = parts.images(torch.tensor([row]).double(), torch.as_tensor(where)[None], torch.as_tensor(bright)[None])
-    host, share = _flux(random.uniform(*HOST)), random.uniform(*BULGE)
-    fluxes = _flux(random.uniform(*QUASAR)) * np.abs(magnification)
+    host, share = counts(random.uniform(*HOST), ZERO_POINT), random.uniform(*BULGE)
+    fluxes = counts(random.uniform(*QUASAR), ZERO_POINT) * np.abs(magnification)
     fluxes = fluxes * np.exp(MICROLENSING * random.standard_normal(len(fluxes)))
     amplitudes = np.zeros(parts.count)
     light = {
-        "lens": _flux(random.uniform(*LENS)) / sersic_flux(truth["R_sersic"], truth["n_sersic"]),
+        "lens": counts(random.uniform(*LENS), ZERO_POINT) / sersic_flux(truth["R_sersic"], truth["n_sersic"]),
         "source": (1 - share) * host / sersic_flux(truth["source_R_sersic"], truth["source_n_sersic"]),
         "bulge": share * host / sersic_flux(truth["bulge_R_sersic"], BULGE_INDEX),
     }
@@ -216,22 +215,8 @@ def _taken(
     )
     data = clean + np.sqrt(background**2 + clean.clip(0) / time) * random.standard_normal(clean.shape)
     variance = background**2 + data.clip(0) / time  # as an observer knows it
-    image = ObservedImage(data, variance, camera.pixel_scale, camera.kernel)
+    image = ObservedImage(data, variance, camera.pixel_scale, camera.kernel, exposure_time=time)
     return Mock(image, clean, truth, moved, magnification, fluxes, time, background)
-
-
-def sersic_flux(radius: float, index: float) -> float:
-    """The flux of a Sersic profile of amplitude 1, lenstronomy's, at its effective radius [arcsec]; [arcsec^2].
-
-    Graham & Driver 2005, PASA 22, 118, equation 4. A profile of lenstronomy has the same flux for every ellipticity.
-    """
-    b = gammaincinv(2 * index, 0.5)
-    return float(2 * np.pi * index * radius**2 * np.exp(b) * b ** (-2 * index) * gamma(2 * index))
-
-
-def _flux(magnitude: float) -> float:
-    """Counts/s of an AB magnitude."""
-    return float(10 ** (-0.4 * (magnitude - ZERO_POINT)))
 
 
 def write_mock(mock: Mock, path: Path) -> Path:

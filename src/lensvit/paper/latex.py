@@ -328,10 +328,15 @@ def prior(entry: dict[str, Any]) -> str:
     Parameters
     ----------
     entry
-        A prior of numbers.json: ``kind`` ("normal" or "uniform"), ``mean``, ``sd``, ``low`` and ``high``.
+        A prior of numbers.json: ``kind``, as of :class:`lensvit.parameters.Prior`, ``mean``, ``sd``, ``low`` and
+        ``high``.
     """
     if entry["kind"] == "uniform":
         return rf"$\mathcal{{U}}({number(entry['low'])},\, {number(entry['high'])})$"
+    if entry["kind"] == "rayleigh":
+        return rf"$\mathcal{{R}}({number(entry['sd'])})$"
+    if entry["kind"] == "lognormal":
+        return rf"$\ln\mathcal{{N}}({number(entry['mean'])},\, {number(entry['sd'])}^2)$"
     text = rf"$\mathcal{{N}}({number(entry['mean'])},\, {number(entry['sd'])}^2)$"
     words = {"low": "floor", "high": "ceiling"}
     bounds = [f"{word} {number(entry[key])}" for key, word in words.items() if entry[key] is not None]

@@ -284,6 +284,8 @@ def _type(kind: Any) -> str:
         return " or ".join(dict.fromkeys(_type(part) for part in arguments))
     if origin is Literal:
         return " or ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in arguments)
+    if origin is tuple:
+        return f"list of {len(arguments)} {_PLURALS[arguments[0]]}"
     if origin is list:
         return f"list of {_PLURALS.get(arguments[0]) or _type(arguments[0])}"
     if origin is dict:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lensvit.errors import LensvitError
 from lensvit.io import files
 from lensvit.io.hdf5 import open_hdf5, values
-from lensvit.io.tables import CATALOG
+from lensvit.io.tables import CATALOG, FURTHER_COLUMNS
 from lensvit.parameters import TARGET_NAMES
 
 
@@ -52,6 +52,7 @@ def _systems(path: Path) -> pd.DataFrame:
     """The systems of one image file, if the file is whole."""
     with open_hdf5(path, "image file") as file:
         columns = {name: values(file["systems"][name]) for name in CATALOG}
+        columns |= {name: values(file["systems"][name]) for name in FURTHER_COLUMNS if name in file["systems"]}
         image = file["image"]
         image[-1]  # a truncated file fails here
         count = len(image)

@@ -43,7 +43,8 @@ def _lenstronomy_engine(settings: SystemSettings, psf: Path) -> Engine:
     from lensvit.lensing.lens_equation import solve_each  # lenstronomy takes a second or two to import
     from lensvit.lensing.lenstronomy_renderer import LenstronomyRenderer
 
-    return Engine(LenstronomyRenderer(*_camera(settings, psf)).render, solve_each)
+    renderer = LenstronomyRenderer(*_camera(settings, psf), settings.light_samples)
+    return Engine(renderer.render, solve_each)
 
 
 def _torch_engine(settings: SystemSettings, psf: Path) -> Engine:
@@ -70,9 +71,9 @@ def torch_renderer(settings: SystemSettings, psf: Path, device: str = "cpu") -> 
     LensvitError
         If the PSF is absent or broken, or does not suit the settings.
     """
-    from lensvit.lensing.renderer import BatchedRenderer
+    from lensvit.lensing.cameras import renderer_of
 
-    return BatchedRenderer(*_camera(settings, psf), device=device)
+    return renderer_of(*_camera(settings, psf), settings.light_samples, device)
 
 
 def _camera(settings: SystemSettings, psf: Path) -> tuple[int, float, np.ndarray, Light, np.ndarray | None]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lensvit.parameters import PARAMETERS, TARGET_NAMES, Prior
+from lensvit.lensing.structure import FLATTEST, LENS_SHAPE, SOURCE_SHAPE
+from lensvit.parameters import TABLE, TARGET_NAMES, Prior
 
 DRAWS = 400  # draws by which a prior is judged
 CONSTANT = 1e-6  # a target is a constant if its draws have this standard deviation or less, in the target's unit
@@ -42,9 +43,13 @@ def outside_bounds(parameters: Mapping[str, float]) -> str | None:
     Parameters
     ----------
     parameters
-        The 14 parameters by name.
+        The parameters by name: the 14, and those that a free scene has beside them.
     """
-    reasons = (parameter.outside(parameters[parameter.name]) for parameter in PARAMETERS)
+    reasons = (TABLE[name].outside(value) for name, value in parameters.items())
+    for first, second in (LENS_SHAPE[2:], SOURCE_SHAPE):
+        size = np.hypot(parameters.get(first, 0.0), parameters.get(second, 0.0))
+        if size >= FLATTEST:
+            return f"{first} and {second} make an ellipticity of {size:.4g}, which is not below {FLATTEST:g}"
     return next((reason for reason in reasons if reason is not None), None)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from lensvit.errors import LensvitError
 from lensvit.jobs import seeds
+from lensvit.lensing.brightness import counts, sersic_flux
 from lensvit.lensing.quasar_images import NoSolution, QuasarImages
 from lensvit.lensing.settings import full_priors
+from lensvit.lensing.structure import BULGE_INDEX
 from lensvit.lensing.system import System
 from lensvit.simulation.engines import Engine, Solver
 from lensvit.simulation.possible import in_view, outside_bounds
@@ -38,7 +41,7 @@ class Sampler:
     def __init__(self, settings: SystemSettings, split: str, solve: Solver) -> None:
         self.settings, self.solve = settings, solve
         self.split, self.psf = split, settings.name
-        self.priors = full_priors(settings.priors)
+        self.priors = full_priors(settings.priors, settings.scene.structure.names)
         self.draw_count, self.failed = 0, 0  # draws of all systems so far, and those that could not be imaged
 
     def id(self, index: int) -> str:
@@ -55,7 +58,7 @@ class Sampler:
         return float(self._stream(index, "background").uniform(scene.sigma_bkg_low, scene.sigma_bkg_high))
 
     def parameters(self, index: int, attempt: int = 0) -> dict[str, float]:
-        """The 14 parameters of one draw of a system, by name."""
+        """The parameters of one draw of a system that its priors give, by name."""
         rng = self._stream(index, "parameters", attempt)
         parameters = {name: prior.draw(rng) for name, prior in self.priors.items()}
         if not self.settings.external_shear:
@@ -90,7 +93,7 @@ class Sampler:
                 if isinstance(images, NoSolution):
                     self.reject(index, str(images))
                 else:
-                    found[index] = System(parameters, images, redraws)
+                    found[index] = self._lit(index, System(parameters, images, redraws))
             if len(found) == len(indices):
                 return [found[index] for index in indices]
         missing = next(index for index in indices if index not in found)
@@ -98,6 +101,27 @@ class Sampler:
             f"{self.id(missing)}: none of {ATTEMPTS} draws can be imaged (reasons above): change `priors`, "
             "which leave no room for a multiply imaged quasar"
         )
+
+    def _lit(self, index: int, system: System) -> System:
+        """A system with amplitudes and fluxes of its own, where the scene has a brightness for each system."""
+        magnitudes = self.settings.scene.magnitudes
+        if magnitudes is None:
+            return system
+        rng, parameters = self._stream(index, "brightness", system.redraws), dict(system.parameters)
+        lens, source, quasar = (
+            counts(rng.uniform(*limits), magnitudes.zero_point)
+            for limits in (magnitudes.lens, magnitudes.source, magnitudes.quasar)
+        )
+        share = rng.uniform(*magnitudes.bulge_share) if self.settings.scene.bulge else 0.0
+        parameters["lens_amp"] = lens / sersic_flux(parameters["R_sersic"], parameters["n_sersic"])
+        parameters["source_amp"] = (
+            (1 - share) * source / sersic_flux(parameters["source_R_sersic"], parameters["source_n_sersic"])
+        )
+        if self.settings.scene.bulge:
+            parameters["bulge_amp"] = share * source / sersic_flux(parameters["bulge_R_sersic"], BULGE_INDEX)
+        scatter = magnitudes.microlensing * rng.standard_normal(self.settings.scene.max_images)
+        size = np.abs(system.quasar_images.magnification)
+        return replace(system, parameters=parameters, fluxes=quasar * size * np.exp(scatter[: len(size)]))
 
     def reject(self, index: int, reason: str) -> None:
         """Say that a draw of a system cannot be imaged, and count it.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lensvit.io.settings import Seeded, Settings
-from lensvit.lensing.settings import Camera, ExternalShear, Population, Scene, Supersampling
+from lensvit.lensing.settings import Camera, ExternalShear, LightSamples, Population, Scene, Supersampling
 
 EngineName = Annotated[
     Literal["lenstronomy", "torch"],
@@ -35,6 +35,7 @@ class Simulation(Settings):
 
     engine: EngineName
     supersampling: Supersampling
+    light_samples: LightSamples = 1
     external_shear: ExternalShear
 
 
@@ -45,6 +46,7 @@ class SystemSettings(Population, Seeded):
     scene: Scene = Field(description="what is the same in all systems")
     instrument: Camera = Field(description="camera that takes the images")
     supersampling: Supersampling
+    light_samples: LightSamples = 1
 
 
 class SimulateSettings(SystemSettings):

@@ -10,14 +10,19 @@ import numpy as np
 
 from lensvit.io import files
 from lensvit.io.settings import read_settings
-from lensvit.lensing.system import System
-from lensvit.parameters import NAMES, PARAMETERS
+from lensvit.lensing.system import AMPLITUDES, System, flux_columns
+from lensvit.parameters import TABLE
 from lensvit.simulation.engines import ENGINES, Engine
 from lensvit.simulation.sampler import Sampler, imaged
 from lensvit.simulation.settings import SimulateSettings
 
 BATCH = 100  # systems that are solved and rendered at once
-UNITS = {parameter.name: parameter.unit for parameter in PARAMETERS} | {"sigma_bkg": "counts/s"}
+UNITS = (
+    {parameter.name: parameter.unit for parameter in TABLE.values()}
+    | {"sigma_bkg": "counts/s"}
+    | dict.fromkeys(AMPLITUDES, "counts/s/arcsec^2")
+    | dict.fromkeys(flux_columns(5), "counts/s")
+)
 
 
 def simulate(settings: Path, psf: Path, split: str, first: int, count: int, output: Path) -> None:
@@ -87,12 +92,21 @@ def _columns(systems: list[System], sampler: Sampler, indices: range) -> dict[st
         "id": [sampler.id(index) for index in indices],
         "split": [sampler.split] * len(systems),
         "psf": [sampler.psf] * len(systems),
-        **{name: [system.parameters[name] for system in systems] for name in NAMES},
+        **{name: [system.parameters[name] for system in systems] for name in systems[0].parameters},
+        **_fluxes(systems, sampler.settings.scene.max_images),
         "n_images": [len(system.quasar_images) for system in systems],
         "sigma_bkg": [sampler.sigma_bkg(index) for index in indices],
         "seed": [sampler.noise_seed(index) for index in indices],
         "redraws": [system.redraws for system in systems],
     }
+
+
+def _fluxes(systems: list[System], most: int) -> dict[str, list]:
+    """Columns of the quasar images' fluxes, 0 where there is no image; none where the magnifications give them."""
+    rows = [[] if system.fluxes is None else system.fluxes.tolist() for system in systems]
+    if not any(rows):
+        return {}
+    return {name: [row[k] if k < len(row) else 0.0 for row in rows] for k, name in enumerate(flux_columns(most))}
 
 
 def _write_systems(file: h5py.File, columns: dict[str, list], chunk: str) -> None:

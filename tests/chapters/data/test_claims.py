@@ -6,6 +6,7 @@ import pandas as pd
 
 from lensvit.chapters.data.claims import numbers
 from lensvit.chapters.quoting import Context
+from lensvit.lensing.settings import Scene
 from lensvit.parameters import NAMES, priors
 
 SCENE = {
@@ -33,7 +34,7 @@ def test_the_numbers_of_the_paper(tmp_path):
     dataset = found["dataset"]
     assert [dataset[key] for key in ("total", "train", "validation", "test", "redraws")] == [400, 390, 6, 4, 1]
     assert [entry["images"] for entry in dataset["multiplicity"]] == [3, 4]  # one in four hundred is not worth a word
-    assert list(dataset)[-len(SCENE) :] == sorted(SCENE) and dataset["quasar_amp"] == 2.0
+    assert list(dataset)[-len(Scene.model_fields) :] == sorted(Scene.model_fields) and dataset["quasar_amp"] == 2.0
     assert dataset["engine"] == "torch"
     gamma = next(entry for entry in found["priors"] if entry["name"] == "gamma")
     assert (gamma["mean"], gamma["sd"]) == (2.5, priors({})["gamma"].sd)

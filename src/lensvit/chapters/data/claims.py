@@ -23,7 +23,8 @@ from lensvit.chapters.data.settings import COLLAPSED
 from lensvit.chapters.quoting import Context
 from lensvit.io.files import read_json, reading
 from lensvit.io.tables import read_csv
-from lensvit.parameters import PARAMETERS, priors
+from lensvit.lensing.settings import Scene
+from lensvit.parameters import TABLE, priors
 
 RARE = 0.005  # a share of systems that is not worth a word
 PSF_SETTINGS = {
@@ -113,6 +114,8 @@ def _dataset(config: Mapping[str, Any], systems: pd.DataFrame) -> Dataset:
         streamed=config["training"]["stream"],
         engine=config["simulation"]["engine"],
         supersampling=config["simulation"]["supersampling"],
+        light_samples=config["simulation"].get("light_samples", 1),
+        free=Scene(**config["scene"]).is_free,
         multiplicity=[
             Multiplicity(images=int(str(images)), fraction=float(share))
             for images, share in shares.items()
@@ -127,7 +130,8 @@ def _priors(config: Mapping[str, Any], systems: pd.DataFrame) -> list[PrintedPri
         name: {key: value for key, value in change.items() if value is not None}
         for name, change in config["priors"].items()
     }
-    full = priors(changes)
+    names = Scene(**config["scene"]).structure.names
+    full = priors(changes, names)
     return [
         PrintedPrior(
             name=parameter.name,
@@ -141,7 +145,7 @@ def _priors(config: Mapping[str, Any], systems: pd.DataFrame) -> list[PrintedPri
             at_low=float((systems[parameter.name] == full[parameter.name].low).mean()),
             at_high=float((systems[parameter.name] == full[parameter.name].high).mean()),
         )
-        for parameter in PARAMETERS
+        for parameter in (TABLE[name] for name in names)
     ]
 
 

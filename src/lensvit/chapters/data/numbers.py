@@ -29,6 +29,8 @@ class Dataset(Scene, Numbers):
     streamed: bool = Field(description="whether training systems are new in every epoch")
     engine: str = Field(description="what computed the images: lenstronomy or torch")
     supersampling: int = Field(description="how many times finer than the pixels the kernel of the quasars is: 1 or 5")
+    light_samples: int = Field(1, description="samples of the galaxies' light along the side of a pixel")
+    free: bool = Field(False, description="whether systems have shapes or amplitudes of their own, unlike the paper's")
     multiplicity: list[Multiplicity] = Field(
         description="systems by their number of quasar images; rare numbers are left out, and the list may be empty"
     )
@@ -46,10 +48,13 @@ class PrintedPrior(Numbers):
     unit: str = Field(description='as printed; "" where there is none')
     description: str = Field(description="what the parameter is, in a few words")
     target: bool = Field(description="whether the networks predict it")
-    kind: str = Field(description='"normal" or "uniform"')
-    mean: float | None = Field(description="mean of a normal prior before the bounds, in the unit; null for a uniform")
+    kind: str = Field(description='"normal", "uniform", "lognormal" or "rayleigh"')
+    mean: float | None = Field(
+        description="mean of a normal prior before the bounds, median of a lognormal one, in the unit; else null"
+    )
     sd: float | None = Field(
-        description="standard deviation of a normal prior before the bounds, in the unit; null for a uniform"
+        description="standard deviation of a normal prior before the bounds, in the unit, of a lognormal one that of "
+        "the logarithm, of a rayleigh one that of each component; null for a uniform"
     )
     low: float | None = Field(description="floor of a normal, lower limit of a uniform, in the unit; null: none")
     high: float | None = Field(description="ceiling of a normal, upper limit of a uniform, in the unit; null: none")

@@ -42,6 +42,7 @@ import torch
 from torch import Tensor
 
 from lensvit.chapters.grouping import by_chunk, by_psf, parameters_of
+from lensvit.chapters.limit.free import FreeLimit
 from lensvit.chapters.limit.inputs import input_information
 from lensvit.chapters.limit.settings import InputGrid, LimitStage
 from lensvit.chapters.sharing import Share
@@ -59,8 +60,9 @@ from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.settings import full_priors
-from lensvit.lensing.system import System
-from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
+from lensvit.lensing.system import AMPLITUDES as OWN_AMPLITUDES
+from lensvit.lensing.system import System, flux_columns
+from lensvit.parameters import FURTHER, NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
 
 # treatment of the amplitudes -> how many parameters are unknown
 UNKNOWN = {"known": len(NAMES), "marginalised": len(NAMES) + len(AMPLITUDES)}
@@ -139,14 +141,18 @@ def of_camera(
         Treatment of the amplitudes to (n, 14, 14).
     """
     places, systems = _imaged(rows, settings.scene.max_images)
+    free = FreeLimit(renderer, settings) if settings.scene.is_free else None
     parts: dict[str, list[np.ndarray]] = {}
     spreads = {treatment: np.full((len(rows), len(NAMES), len(NAMES)), np.nan) for treatment in UNKNOWN}
     for start in range(0, len(systems), BATCH):
-        sigma = rows["sigma_bkg"].to_numpy()[places[start : start + BATCH]]
-        information, signal, tensors = image_information(
-            renderer, systems[start : start + BATCH], torch.tensor(sigma), settings.inputs
-        )
-        columns, spread = _columns(information, *tensors, settings)
+        sigma = torch.tensor(rows["sigma_bkg"].to_numpy()[places[start : start + BATCH]])
+        some = systems[start : start + BATCH]
+        if free:
+            spreads_of, signal, tensors = free.of(some, sigma)
+        else:
+            information, signal, tensors = image_information(renderer, some, sigma, settings.inputs)
+            spreads_of = _covariances(information, tensors[0], settings)
+        columns, spread = _columns(spreads_of, tensors, settings.inputs)
         columns |= {name: column.numpy() for name, column in zip(SIGNALS, signal.T, strict=True)}
         for name, values in columns.items():
             parts.setdefault(name, []).append(values)
@@ -162,6 +168,10 @@ def _imaged(rows: pd.DataFrame, most: int) -> tuple[np.ndarray, list[System]]:
     """Places in ``rows`` of the systems whose quasar images are the catalogue's, and these systems."""
     parameters = parameters_of(rows)
     within = inside(torch.tensor(rows[list(NAMES)].to_numpy(dtype=float)))
+    own = [name for name in (*(row.name for row in FURTHER), *OWN_AMPLITUDES) if name in rows]
+    further = [dict(zip(own, values, strict=True)) for values in rows[own].to_numpy(dtype=float).tolist()]
+    columns = [name for name in flux_columns(most) if name in rows]
+    fluxes = rows[columns].to_numpy(dtype=float)
     places, systems = [], []
     for place, (system, images) in enumerate(zip(parameters, solve(parameters), strict=True)):
         if not within[place] or not isinstance(images, QuasarImages):
@@ -169,7 +179,8 @@ def _imaged(rows: pd.DataFrame, most: int) -> tuple[np.ndarray, list[System]]:
         brightest = images.brightest(most)
         if len(brightest) == rows["n_images"].iloc[place]:
             places.append(place)
-            systems.append(System(system, brightest))
+            flux = fluxes[place, : len(brightest)] if columns else None
+            systems.append(System(system | further[place], brightest, fluxes=flux))
     return np.array(places, dtype=int), systems
 
 
@@ -235,26 +246,31 @@ def signals(image: Tensor, jacobian: Tensor, variance: Tensor, amplitudes: Tenso
     return (whole.square() / variance[:, None]).sum((2, 3), dtype=torch.float64).sqrt()
 
 
+def _covariances(information: Sequence[Tensor], parameters: Tensor, settings: LimitStage) -> dict[str, list[Tensor]]:
+    """Covariances of the image and of each input by the treatment of the amplitudes, (B, 14, 14) or (B, 17, 17)."""
+    known = full_priors(settings.priors)
+    return {
+        treatment: [
+            posterior_covariance(one[:, :count, :count], parameters[:, :count], known, settings.external_shear)
+            for one in information
+        ]
+        for treatment, count in UNKNOWN.items()
+    }
+
+
 def _columns(
-    information: Sequence[Tensor],
-    parameters: Tensor,
-    positions: Tensor,
-    magnification: Tensor,
-    settings: LimitStage,
+    covariances: Mapping[str, Sequence[Tensor]],
+    tensors: tuple[Tensor, Tensor, Tensor],
+    inputs: Sequence[InputGrid],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Columns (B,) of the table, and covariances (B, 14, 14) by the treatment of the amplitudes."""
     result: dict[str, np.ndarray] = {}
     spreads = {}
-    known = full_priors(settings.priors)
-    for treatment, count in UNKNOWN.items():
-        spread, *others = (
-            posterior_covariance(one[:, :count, :count], parameters[:, :count], known, settings.external_shear)
-            for one in information
-        )
-        distance = caustic_distance(spread, parameters, positions, magnification)
+    for treatment, (spread, *others) in covariances.items():
+        distance = caustic_distance(spread, *tensors)
         sigma = _sigma(spread)
         valid = sigma.isfinite().all(1) & (distance > NEAREST_CAUSTIC)
-        for part, suffix in zip((spread, *others), _suffixes(settings.inputs), strict=True):
+        for part, suffix in zip((spread, *others), _suffixes(inputs), strict=True):
             columns = zip(TARGET_NAMES, _sigma(part).T, strict=True)
             result |= {f"{name}_{treatment}{suffix}": column.numpy() for name, column in columns}
         result |= {f"caustic_{treatment}": distance.numpy(), f"valid_{treatment}": valid.numpy()}

@@ -21,6 +21,13 @@ class Limit(Section):
         ge=1, description="most systems of one job, if no image file holds more; null: one job has all"
     )
 
+    def check(self, run: Run) -> None:
+        """Raise a ValueError if amplitudes are taken as known that each system has of its own."""
+        if self.enabled and self.amplitudes == "known" and run.scene.magnitudes is not None:
+            raise ValueError(
+                "limit.amplitudes: known, but each system has its own (scene.magnitudes): set it to marginalised"
+            )
+
     def sharing(self, run: Run) -> dict[str, Sharing]:
         """``limit`` may be shared among jobs."""
         return {"limit": Sharing(["limit"], None, self.systems_per_job)} if self.enabled else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from lensvit.io.settings import Name
 
 class Mcmc(ChainSettings, Section):
     """The standard method, Markov chains, on all pixels of some test images."""
+
+    knows_free_scenes: ClassVar[bool] = False
 
     enabled: bool = Field(description="run them, and show them in a table, figure 5 and a section of the paper")
     model: Name | None = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from lensvit.io.settings import Name
 
 class Refine(FitSettings, Section):
     """Fits to all pixels of test images, which start from the networks' draws."""
+
+    knows_free_scenes: ClassVar[bool] = False
 
     enabled: bool = Field(description="make the fits, and show them in Table 1 and a section of the paper")
     model: Name | None = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError, WithJsonSchema
 
@@ -14,6 +14,7 @@ from lensvit.config.schema import (
     check_imaged,
     check_label,
     check_names,
+    check_scene,
     chunks,
     known_name,
     lens_model,
@@ -36,6 +37,8 @@ class ShiftCase(Settings):
 
 class Shift(Section):
     """How one network does on systems unlike those that it was trained on."""
+
+    knows_free_scenes: ClassVar[bool] = False
 
     enabled: bool = Field(description="make the test, and show it in a table, figure 7 and a section of the paper")
     model: Name | None = Field(description="model that is tested; null: the last of `models`")
@@ -89,7 +92,10 @@ class Shift(Section):
             first = error.errors()[0]
             where = ".".join(str(part) for part in ("scene", *first["loc"]))
             raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {shown(first['input'])})") from error
+        if shifted.scene.is_free:
+            raise ValueError(f"shift.cases.{name}.scene: the test knows the paper's scene alone, and this one is free")
         check_priors(shifted.priors, f"shift.cases.{name}.priors")
+        check_scene(shifted, f"shift.cases.{name}.priors")
         check_imaged(shifted, f"shift.cases.{name}.priors")
 
     def tested(self, run: Run) -> str:
