@@ -51,7 +51,10 @@ def _torch_engine(settings: SystemSettings, psf: Path) -> Engine:
     """The engine that computes with this package's own code."""
     from lensvit.lensing import batched_lens_equation  # torch takes a second or two to import
 
-    return Engine(torch_renderer(settings, psf).render, batched_lens_equation.solve)
+    renderer = torch_renderer(settings, psf)
+    if settings.scene.is_free or settings.light_samples > 1:
+        renderer = renderer.compiled()  # many samples of light, three times faster
+    return Engine(renderer.render, batched_lens_equation.solve)
 
 
 def torch_renderer(settings: SystemSettings, psf: Path, device: str = "cpu") -> BatchedRenderer:
