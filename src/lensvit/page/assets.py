@@ -57,5 +57,6 @@ def digest(folder: Path = FOLDER) -> str:
     """A digest of all files, by which Snakemake knows that the page is to be made again; the code is not in it."""
     found = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found.update(f"{path.relative_to(folder).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        found.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
     return f"assets {found.hexdigest()[:DIGITS]}"

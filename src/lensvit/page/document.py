@@ -20,9 +20,9 @@ from lensvit.page.symbols import symbol
 from lensvit.paper.latex import concise, rmse
 
 ROWS = {  # of Table 1, of several targets together
-    "overall": "overall (root of the sum of the mean squared errors)",
-    "standardised": "standardised (root mean square in units of the prior's scatter)",
-    "mass": "standardised, the six of the mass alone",
+    "overall": "overall",
+    "standardised": "standardised",
+    "mass": "standardised, of the mass",
 }
 POWER = re.compile(r"(?:([\d.]+)\\times )?10\^\{(-?\d+)\}")
 MATHS = re.compile(r"\\ensuremath\{(.*)\}")

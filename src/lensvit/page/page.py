@@ -26,7 +26,8 @@ from lensvit.page.symbols import symbol
 from lensvit.page.systems import State, content, state
 from lensvit.parameters import TARGETS
 
-MOST_SYSTEMS = 1200  # that the page shows, so that it stays below 25 MB
+MOST_SYSTEMS = 1200  # that the page shows
+MOST_PIXELS = 45_000_000  # of all pictures; with both the page stays below 25 MB
 KEYS = ("run", "columns", "table", "models", "instruments", "psfs", "provenance", "dataset")  # of numbers.json
 COVERAGE = ("level", "coverage", "low", "high")
 PIT = ("from", "to", "share", "low", "high")
@@ -35,8 +36,11 @@ TABLE1 = ("table1", "table1_errors", "table1_differences", "table1_weights")
 # what tells methods apart without colour: colour of lines, of a contrast of 3 and more on white; dashes
 NETWORK_LOOKS = (("#0072b2", ""), ("#c04a00", "6 2"), ("#5b3fa0", "2 2"), ("#8a6d00", "8 2 2 2"), ("#4d4d4d", "10 3"))
 LOOKS = {
-    "refined": ("#a6317f", "5 2"), "importance": ("#00775a", ""), "mcmc": ("#7a4b00", "1 2"), "limit": ("#666666", "3 3"),
-}  # fmt: skip
+    "refined": ("#a6317f", "5 2"),
+    "importance": ("#00775a", ""),
+    "mcmc": ("#7a4b00", "1 2"),
+    "limit": ("#666666", "3 3"),
+}
 
 
 def page(
@@ -132,7 +136,9 @@ def page(
     if refined is not None:
         methods.append(posteriors.of_fits(refined, ids))
         states["refined"] = state(tables.read_refined(refined), "converged")
-        fits = dict(zip(methods[-1].ids, read_laplace(refined, methods[-1].ids).mean, strict=True))
+        shown_models = modelled(rows, systems, choice)
+        named = [name for name in methods[-1].ids if name in shown_models]
+        fits = dict(zip(named, read_laplace(refined, named).mean, strict=True))
     if importance is not None:
         methods.append(posteriors.of_exact(importance, ids))
         states["importance"] = state(tables.read_importance(importance), "certified")
@@ -176,6 +182,24 @@ def page(
         f"{len(rows)} systems, {values['systems_modelled']} of them with a model: {len(text.encode()) / 1e6:.1f} MB",
         flush=True,
     )
+
+
+def modelled(rows: pd.DataFrame, systems: pd.DataFrame, settings: PageSettings) -> set[str]:
+    """Ids of the systems that may have a model and a residual beside their noisy image: the first ones of the lot.
+
+    Parameters
+    ----------
+    rows
+        Rows of the catalogue that are shown.
+    systems
+        The catalogue.
+    settings
+        The stage's settings.
+    """
+    sides = {name: geometry(camera.pixels, camera.pixel_scale).side for name, camera in settings.cameras.items()}
+    pixels = rows["psf"].map(sides).astype(int) ** 2
+    most = int((MOST_PIXELS - pixels.sum()) / (2 * pixels.mean()))
+    return set(select_systems(systems, min(most, len(rows)), settings.seed, settings.cameras)["id"])
 
 
 def _target(label: str, parameter: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pictures of systems: the noisy image, the model of a fit and the residual, side by side, in sheets of many systems.
+"""Pictures of systems: the noisy image, the model of a fit and the residual, in sheets of many systems.
 
 A sheet is a PNG file with a palette. What it shows is coarse where the eye does not see it: noise takes most of the
 bytes, and each step of the levels that is twice as fine costs one bit a pixel more.
@@ -30,18 +30,19 @@ from lensvit.psf.kernel import Kernel
 
 SIDE = 120  # most pixels of a picture; larger images are binned
 ROWS = 24  # systems of a sheet
-SHADES = 40  # levels of an image, from DARKEST to its brightest pixel
+SHADES = 32  # levels of an image, from DARKEST to its brightest pixel
 DARKEST = -3.0  # in standard deviations of the background
 SOFTENING = 3.0  # of the asinh stretch, in standard deviations of the background
-STEPS = 21  # levels of a residual
+STEPS = 15  # levels of a residual
 WIDEST = 5.0  # largest residual that is told apart, in standard deviations of the noise
 IMAGE_MAP, RESIDUAL_MAP = "gray", "RdBu_r"
-EMPTY = SHADES + STEPS  # the level where there is no picture
 BATCH = 50  # model images that are computed at a time
 
 
 class Sheet(NamedTuple):
-    """Pictures of some systems of one PSF: a row for each, with the noisy image, the model and the residual.
+    """Pictures of some systems of one PSF, one below the other: of each the noisy image, the model and the residual.
+
+    A system without a model has its noisy image alone.
 
     Parameters
     ----------
@@ -49,12 +50,15 @@ class Sheet(NamedTuple):
         Ids of the systems, from the top.
     modelled
         Whether each has a model and a residual.
+    places
+        Number of pictures above the first one of each.
     png
         The file in base64.
     """
 
     ids: list[str]
     modelled: list[bool]
+    places: list[int]
     png: str
 
 
@@ -125,19 +129,19 @@ def sheets(
             data, exposure = noisy_images(Path(images) / str(psf) / f"{chunk}.h5", part)
             models = model_images(renderer, [fits.get(name) for name in part["id"]], settings.scene.max_images)
             found = [
-                row_of_pictures(image, model, float(sigma), exposure)
+                pictures_of(image, model, float(sigma), exposure)
                 for image, model, sigma in zip(data, models, part["sigma_bkg"], strict=True)
             ]
-            png = b64encode(encode(np.concatenate(found), colours)).decode()
-            yield Sheet(list(part["id"]), [model is not None for model in models], png)
+            places = np.cumsum([0, *map(len, found)])[:-1].tolist()
+            png = b64encode(encode([picture for entry in found for picture in entry], colours)).decode()
+            yield Sheet(list(part["id"]), [model is not None for model in models], places, png)
 
 
 def palette() -> np.ndarray:
-    """The colours (EMPTY + 1, 3) of a sheet: those of images, of residuals, and that of nothing."""
+    """The colours (SHADES + STEPS, 3) of a sheet: those of images, and those of residuals."""
     shades = matplotlib.colormaps[IMAGE_MAP](np.linspace(0, 1, SHADES))
     steps = matplotlib.colormaps[RESIDUAL_MAP](np.linspace(0.02, 0.98, STEPS))
-    both = np.concatenate([shades, steps])[:, :3]
-    return np.concatenate([np.round(255 * both).astype(np.uint8), np.full((1, 3), 255, np.uint8)])
+    return np.round(255 * np.concatenate([shades, steps])[:, :3]).astype(np.uint8)
 
 
 @torch.no_grad()
@@ -170,8 +174,8 @@ def model_images(
     return found
 
 
-def row_of_pictures(image: np.ndarray, model: np.ndarray | None, sigma: float, exposure: float) -> np.ndarray:
-    """The levels (side, 3 side) of the noisy image, the model and the residual of a system, the first row at the bottom.
+def pictures_of(image: np.ndarray, model: np.ndarray | None, sigma: float, exposure: float) -> list[np.ndarray]:
+    """The levels (side, side) of the noisy image and, if there is a model, of this and of the residual, upside up.
 
     Parameters
     ----------
@@ -188,13 +192,11 @@ def row_of_pictures(image: np.ndarray, model: np.ndarray | None, sigma: float, e
     seen, background = binned(image, factor), factor * sigma
     top = seen.max() / background
     parts = [shades(seen / background, top)]
-    if model is None:
-        parts += [np.full_like(parts[0], EMPTY)] * 2
-    else:
+    if model is not None:
         expected = binned(model, factor)
         noise = np.sqrt(variance(expected, background, exposure))
         parts += [shades(expected / background, top), SHADES + steps((seen - expected) / noise)]
-    return np.concatenate([part[::-1] for part in parts], axis=1)
+    return [part[::-1] for part in parts]
 
 
 def binned(image: np.ndarray, factor: int) -> np.ndarray:

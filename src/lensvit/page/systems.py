@@ -66,16 +66,17 @@ def content(
     -------
     dict
         ``id``, ``psf`` (place in ``psfs``), ``images``, ``noise`` [counts/s per pixel], ``truth`` (n, K) as
-        :func:`floats`; ``picture``: for each system its sheet and its row in it, and whether it has a model; ``states``:
-        for each system null (not tried), true, false or the reason; ``blocks``: for each method the ``rows`` that it
-        says something of and their numbers, see :attr:`lensvit.page.posteriors.Method.block`, as :func:`floats`.
+        :func:`floats`; ``picture``: for each system its sheet, its place in it, and whether it has a model;
+        ``states``: for each system null (not tried), true, false or the reason; ``blocks``: for each method the
+        ``rows`` that it says something of and their numbers, see :attr:`lensvit.page.posteriors.Method.block`, as
+        :func:`floats`.
     """
     places = {name: place for place, name in enumerate(rows["id"])}
     names = list(psfs)
     pictures: list[list[int] | None] = [None] * len(rows)
     for number, sheet in enumerate(sheets):
-        for row, (name, modelled) in enumerate(zip(sheet.ids, sheet.modelled, strict=True)):
-            pictures[places[name]] = [number, row, int(modelled)]
+        for name, modelled, place in zip(sheet.ids, sheet.modelled, sheet.places, strict=True):
+            pictures[places[name]] = [number, place, int(modelled)]
     return {
         "id": list(rows["id"]),
         "psf": [names.index(name) for name in rows["psf"]],
@@ -92,7 +93,7 @@ def content(
 
 
 def _said(entry: State, name: str) -> bool | str | None:
-    """null where the system was not tried, true where it counts, otherwise why it does not, or false."""
+    """None where the system was not tried, true where it counts, otherwise why it does not, or false."""
     if name not in entry.good:
         return None
     return True if entry.good[name] else entry.why[name] or False

@@ -37,6 +37,12 @@
     return new Float32Array(bytes.buffer);
   }
 
+  // a piece of a line, as charts and panels have it
+  function swatch(color, dashes, wide = 2.5) {
+    return draw("svg", { width: 34, height: 12, class: "swatch", "aria-hidden": "true" },
+      draw("line", { x1: 1, x2: 33, y1: 6, y2: 6, stroke: color, "stroke-width": wide, "stroke-dasharray": dashes || "none" }));
+  }
+
   const plain = (target) => target.base + (target.below ? "_" + target.below : "");
   const withUnit = (target) => plain(target) + (target.unit ? " [" + target.unit + "]" : "");
 
@@ -105,9 +111,9 @@
 
   // ---------------------------------------------------------------- the table of systems
 
-  function said(state) {
+  function said(state, yes = "yes", no = "no") {
     if (state === null) return "not tried";
-    return state === true ? "yes" : "no" + (state ? ": " + state : "");
+    return state === true ? yes : no + (state ? ": " + state : "");
   }
 
   const measure = at("measure");
@@ -228,7 +234,7 @@
       box.replaceChildren(make("p", {}, "There is no picture of this system."));
       return;
     }
-    const [number, row, modelled] = picture, psf = psfs[systems.psf[system]];
+    const [number, place, modelled] = picture, psf = psfs[systems.psf[system]];
     const image = await sheet(number);
     if (system !== current) return;
     const side = psf.side, shown = modelled ? PICTURES : PICTURES.slice(0, 1);
@@ -238,7 +244,7 @@
         width: side, height: side, role: "img",
         "aria-label": name + " of " + systems.id[system] + ": " + what + ", " + reach,
       });
-      canvas.getContext("2d").drawImage(image, column * side, row * side, side, side, 0, 0, side, side);
+      canvas.getContext("2d").drawImage(image, 0, (place + column) * side, side, side, 0, 0, side, side);
       const figure = make("figure", {}, canvas);
       if (column === 2) {
         const ends = ["\u22125 \u03c3", "0", "+5 \u03c3"].map((end) => make("span", {}, end));
@@ -250,7 +256,7 @@
       figure.append(make("figcaption", {}, make("strong", {}, name), ": " + what + "; " + reach + "."));
       return figure;
     }));
-    if (!modelled) box.append(make("p", {}, "There is no model: no fit of this system has converged."));
+    if (!modelled) box.append(make("p", {}, "There is no model, since there is no fit of this system that has converged."));
   }
 
   function showParameters(system) {
@@ -285,12 +291,11 @@
   });
   at("vertical").value = "1";
   for (const method of methods) {
-    const line = draw("svg", { width: 34, height: 10, class: "swatch", "aria-hidden": "true" },
-      draw("line", { x1: 1, x2: 33, y1: 5, y2: 5, stroke: method.color, "stroke-width": 2.5, "stroke-dasharray": method.dashes }));
     const box = make("input", { type: "checkbox", value: method.key });
     box.checked = true;
     method.box = box;
-    at("shown-methods").append(make("label", {}, box, line, method.label));
+    method.label_box = make("label", {}, box, swatch(method.color, method.dashes), method.label);
+    at("shown-methods").append(method.label_box);
   }
 
   function svgSymbol(target) {
@@ -309,6 +314,9 @@
     }
     return found;
   }
+
+  // a range without its ends, where numbers would touch those of the next panel
+  const inner = ([low, high], edge) => [low + edge * (high - low), high - edge * (high - low)];
 
   // the panel of two targets, in a box of an SVG; null where nothing is chosen
   function panel(system, pair, box, labels) {
@@ -333,14 +341,14 @@
     group.append(draw("rect", { x: box.x, y: box.y, width: box.width, height: box.height, fill: "#fff", stroke: "#767676" }));
     const size = labels.size;
     if (labels.x) {
-      for (const [value, text] of ticks(...ranges[0], labels.count)) {
+      for (const [value, text] of ticks(...inner(ranges[0], labels.edge), labels.count)) {
         const x = scale[0](value), y = box.y + box.height;
         group.append(draw("line", { x1: x, x2: x, y1: y, y2: y - 5, stroke: "#555" }));
         group.append(draw("text", { x, y: y + 1.2 * size, "text-anchor": "middle", "font-size": size, fill: "#333" }, text));
       }
     }
     if (labels.y) {
-      for (const [value, text] of ticks(...ranges[1], labels.count)) {
+      for (const [value, text] of ticks(...inner(ranges[1], labels.edge), labels.count)) {
         const y = scale[1](value);
         group.append(draw("line", { x1: box.x, x2: box.x + 5, y1: y, y2: y, stroke: "#555" }));
         group.append(draw("text", { x: box.x - 5, y: y + 0.35 * size, "text-anchor": "end", "font-size": size, fill: "#333" }, text));
@@ -376,7 +384,7 @@
     const [first, second] = pair.map((place) => targets[place]);
     const svg = draw("svg", { viewBox: "0 0 520 440", role: "img", "aria-label":
       `Posterior of ${first.what} and ${second.what} of ${systems.id[current]} by ${names.join(", ") || "no method"}, with the truth; the table above has the numbers` });
-    svg.append(panel(current, pair, { x: 95, y: 10, width: 410, height: 365 }, { x: true, y: true, size: 14, count: 5, line: 1.8, cross: 9 }));
+    svg.append(panel(current, pair, { x: 95, y: 10, width: 410, height: 365 }, { x: true, y: true, size: 14, count: 5, edge: 0, line: 1.8, cross: 9 }));
     const unit = (target) => (target.unit ? [draw("tspan", { dy: target.below ? "-0.22em" : 0 }, " [" + target.unit + "]")] : []);
     svg.append(draw("text", { x: 300, y: 428, "text-anchor": "middle", "font-size": 17 }, ...svgSymbol(first), ...unit(first)));
     svg.append(draw("text", { x: 0, y: 0, transform: "translate(20 192) rotate(-90)", "text-anchor": "middle", "font-size": 17 }, ...svgSymbol(second), ...unit(second)));
@@ -391,7 +399,7 @@
     for (let row = 1; row < K; row++) {
       for (let column = 0; column < row; column++) {
         const box = { x: left + column * cell + 3, y: (row - 1) * cell + 3, width: cell - 6, height: cell - 6 };
-        svg.append(panel(current, [column, row], box, { x: row === K - 1, y: column === 0, size: 9, count: 3, line: 1, cross: 5 }));
+        svg.append(panel(current, [column, row], box, { x: row === K - 1, y: column === 0, size: 9, count: 3, edge: 0.15, line: 1, cross: 5 }));
       }
       svg.append(draw("text", { x: 2, y: (row - 0.5) * cell + 4, "font-size": 12 }, ...svgSymbol(targets[row])));
       svg.append(draw("text", { x: left + (row - 0.5) * cell, y: (K - 1) * cell + 32, "text-anchor": "middle", "font-size": 12 }, ...svgSymbol(targets[row - 1])));
@@ -411,8 +419,9 @@
       psf.camera + ", PSF " + psf.name, systems.images[system] + " quasar images",
       "background noise " + systems.noise[system] + " counts/s in a pixel of the camera",
     ];
-    if (states.refined) facts.push("fit converged: " + said(states.refined[system]));
-    if (states.importance) facts.push("exact posterior certified: " + said(states.importance[system]));
+    if (states.refined) facts.push("fit to all pixels: " + said(states.refined[system], "converged", "not converged"));
+    if (states.importance) facts.push("exact posterior: " + said(states.importance[system], "certified", "not certified"));
+    for (const method of methods) method.label_box.hidden = !posterior(method, system);
     at("system-facts").textContent = facts.join("; ") + ".";
     at("system").hidden = false;
     showPictures(system);
@@ -451,14 +460,16 @@
 
   const NETWORKS = methods.filter((method) => method.network);
   const dashes = (entry) => (entry ? entry.split(" ").map(Number) : []);
-  const axis = (label, more = {}) => ({ label, stroke: "#333", grid: { stroke: "#e6e6e6" }, labelSize: 22, ...more });
+  const axis = (label, more = {}) => ({ label, stroke: "#333", grid: { stroke: "#e6e6e6", width: 1 }, labelSize: 22, ...more });
 
-  // a chart as wide as its place, which a table of its numbers stands in for where it cannot be seen
-  function chart(box, title, describes, options, values, level = "h3") {
+  // a chart as wide as its place, with words that say what it shows where it cannot be seen
+  function chart(box, title, describes, options, values) {
     const place = make("div", { role: "img", "aria-label": title + ": " + describes });
-    box.append(make("div", { class: "chart" }, make(level, {}, title), place));
+    const key = options.series.filter((entry) => entry.label).map((entry) =>
+      make("li", {}, swatch(entry.key || entry.stroke, (entry.dash || []).join(" "), entry.key ? 10 : 2.5), entry.label));
+    box.append(make("div", { class: "chart" }, make("h3", {}, title), place, make("ul", { class: "key" }, ...key)));
     const size = () => ({ width: Math.max(220, place.clientWidth), height: 230 });
-    const plot = new uPlot({ ...size(), legend: { show: true, live: false }, cursor: { show: false }, ...options }, values, place);
+    const plot = new uPlot({ ...size(), legend: { show: false }, cursor: { show: false }, ...options }, values, place);
     new ResizeObserver(() => {
       if (place.clientWidth && Math.abs(place.clientWidth - plot.width) > 1) plot.setSize(size());
     }).observe(place);
@@ -471,7 +482,7 @@
     const last = training.epoch.length - 1, best = training.epoch.indexOf(training.kept);
     const describes = `${training.epoch.length} epochs; training loss from ${training.train[0]} to ${training.train[last]}, ` +
       `validation loss from ${training.validation[0]} to ${training.validation[last]}; kept: epoch ${training.kept} with ${training.validation[best]}`;
-    const few = training.epoch.length < 3;
+    const few = training.epoch.length < 2;
     chart(at("training-charts"), training.label, describes, {
       scales: { x: { time: false, range: [0.5, training.epoch[last] + 0.5] } },
       axes: [axis("epoch", { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }), axis("loss", { size: 55 })],
@@ -479,7 +490,7 @@
         {},
         { label: "training", stroke: "#5a5a5a", dash: [5, 3], points: { show: few } },
         { label: "validation", stroke: look ? look.color : "#0072b2", width: 2, points: { show: few } },
-        { label: "kept", stroke: look ? look.color : "#0072b2", paths: () => null, points: { show: true, size: 9, fill: "#fff", width: 2 } },
+        { label: "", stroke: look ? look.color : "#0072b2", paths: () => null, points: { show: true, size: 9, fill: "#fff", width: 2 } },
       ],
     }, [training.epoch, training.train, training.validation, kept]);
   }
@@ -510,7 +521,7 @@
     at("calibration-charts").replaceChildren();
     const hidden = { stroke: "transparent", width: 0, points: { show: false } };
     const band = { bands: [{ series: [2, 1], fill: "rgba(0, 0, 0, 0.12)" }] };
-    const bounds = [{ ...hidden, label: "range if calibrated" }, { ...hidden, label: "" }];
+    const bounds = [{ ...hidden, label: "range if calibrated", key: "#e0e0e0" }, { ...hidden, label: "" }];
     const covered = of(calibration.coverage), levels = covered[0].level;
     const minusLevel = (values) => values.map((value, place) => value - levels[place]);
     const excess = covered.map((entry) => entry.model + ": " + entry.level.map((level, place) =>
