@@ -133,12 +133,14 @@ def page(
     ]
     states: dict[str, State] = {}
     fits: dict[str, np.ndarray] = {}
+    models_left_out = 0
     if refined is not None:
         methods.append(posteriors.of_fits(refined, ids))
         states["refined"] = state(tables.read_refined(refined), "converged")
         shown_models = modelled(rows, systems, choice)
         named = [name for name in methods[-1].ids if name in shown_models]
         fits = dict(zip(named, read_laplace(refined, named).mean, strict=True))
+        models_left_out = len(methods[-1].ids) - len(named)
     if importance is not None:
         methods.append(posteriors.of_exact(importance, ids))
         states["importance"] = state(tables.read_importance(importance), "certified")
@@ -171,6 +173,7 @@ def page(
         "systems_shown": len(rows),
         "systems_tested": int((systems["split"] == "test").sum()),
         "systems_modelled": sum(sum(sheet.modelled) for sheet in pictures),
+        "models_left_out": models_left_out,
         "has_fits": refined is not None,
         "has_exact": importance is not None,
         "binned": [entry for entry in data["psfs"] if entry["binned"] > 1],

@@ -94,7 +94,7 @@ def trace(runs: Path, outputs: Iterable[str]) -> list[Job]:
         manifest = manifest_path(Path(runs).parent / path)
         if manifest.is_file():
             found[key].hashes[path] = (read_text(manifest).split() or [""])[0][:DIGITS]
-    return list(found.values())
+    return sorted(found.values(), key=lambda job: job.began, reverse=True)
 
 
 def _job(record: Mapping[str, Any]) -> Job:
@@ -138,11 +138,11 @@ def behind(files: Iterable[str], jobs: list[Job]) -> list[int]:
         See :func:`trace`.
     """
     makers = {path: place for place, job in enumerate(jobs) for path in job.outputs}
-    found: dict[int, None] = {}
+    found: set[int] = set()
     waiting = list(files)
     for path in waiting:  # which grows meanwhile
         place = makers.get(path)
         if place is not None and place not in found:
-            found[place] = None
+            found.add(place)
             waiting.extend(jobs[place].inputs)
-    return list(found)
+    return sorted(found)

@@ -59,7 +59,7 @@
   }
 
   const minus = (text) => text.replace("-", "\u2212");
-  const fixed = (value, digits) => minus(value.toFixed(digits));
+  const fixed = (value, digits) => minus(value.toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1"));
 
   // ---------------------------------------------------------------- what the methods say
 
@@ -310,7 +310,7 @@
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
     const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), found = [];
     for (let place = Math.ceil(low / step); place * step <= high; place++) {
-      found.push([place * step, fixed(place * step, digits).replace(/^\u2212(0(\.0*)?)$/, "$1")]);
+      found.push([place * step, fixed(place * step, digits)]);
     }
     return found;
   }
