@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from lensvit.io.settings import read_settings
 from lensvit.learning.settings import TrainedModel
 from lensvit.lensing import cameras
 from lensvit.page import document, posteriors, trace
-from lensvit.page.pictures import geometry, sheets
+from lensvit.page.pictures import Geometry, geometry, sheets
 from lensvit.page.settings import PageSettings
 from lensvit.page.symbols import symbol
 from lensvit.page.systems import State, content, state
-from lensvit.parameters import TARGETS
+from lensvit.parameters import TARGETS, Parameter
 
 MOST_SYSTEMS = 1200  # that the page shows
 MOST_PIXELS = 45_000_000  # of all pictures; with both the page stays below 25 MB
@@ -125,66 +125,77 @@ def page(
     rows = select_systems(systems, MOST_SYSTEMS, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     calibration = _calibration(table, coverage, pit)
-    shown = [document.read_figure(path, document.read_caption(Path(captions) / f"{path.stem}.rst")) for path in figures]
-    ids = list(rows["id"])
+    names = ["table1", *(path.stem for path in figures)]
+    words = {name: document.read_caption(Path(captions) / f"{name}.rst") for name in names}
+    shown = [document.read_figure(path, words[path.stem]) for path in figures]
     read = tables.read_predictions(predictions)
-    methods = [
-        posteriors.of_network(name, entry, path, ids) for (name, entry), path in zip(read.items(), draws, strict=True)
+    networks = [
+        posteriors.of_network(name, entry, path, list(rows["id"]))
+        for (name, entry), path in zip(read.items(), draws, strict=True)
     ]
-    states: dict[str, State] = {}
-    fits: dict[str, np.ndarray] = {}
-    models_left_out = 0
-    if refined is not None:
-        methods.append(posteriors.of_fits(refined, ids))
-        states["refined"] = state(tables.read_refined(refined), "converged")
-        shown_models = modelled(rows, systems, choice)
-        named = [name for name in methods[-1].ids if name in shown_models]
-        fits = dict(zip(named, read_laplace(refined, named).mean, strict=True))
-        models_left_out = len(methods[-1].ids) - len(named)
-    if importance is not None:
-        methods.append(posteriors.of_exact(importance, ids))
-        states["importance"] = state(tables.read_importance(importance), "certified")
-    if mcmc is not None:
-        methods.append(posteriors.of_chains(mcmc, ids))
-    if limit is not None:
-        methods.append(posteriors.of_limit(limit, amplitudes, rows))
+    pixels, states = _from_pixels(rows, refined, importance, mcmc, limit, amplitudes)
+    fits = {} if refined is None else _fits(refined, pixels[0].ids, modelled(rows, systems, choice))
     pictures = list(sheets(rows, images, kernels, fits, choice))
     frames = {name: geometry(camera.pixels, camera.pixel_scale) for name, camera in choice.cameras.items()}
     labels = {entry["key"]: entry["label"] for entry in said["columns"]} | METHOD_LABELS
-    data = {
-        "targets": [_target(parameter.label, parameter) for parameter in TARGETS],
+    data: dict[str, Any] = {
+        "targets": [_target(parameter) for parameter in TARGETS],
         "psfs": _psfs(said, frames),
-        "methods": _methods(methods, list(read), labels),
-        "systems": content(rows, methods, states, pictures, frames),
+        "methods": _methods([*networks, *pixels], list(read), labels),
+        "systems": content(rows, [*networks, *pixels], states, pictures, frames),
         "trainings": _trainings(models, {entry["name"]: entry["label"] for entry in said["models"]}),
         "calibration": calibration | {"labels": {name: labels.get(name, name) for name in read}},
         "origins": _origins(said, Path(runs)),
     }
+    with_model = sum(sum(sheet.modelled) for sheet in pictures)
     values = {
-        "run": said["run"],
-        "provenance": said["provenance"],
-        "hardware": sorted({entry["hardware"] for entry in said["models"]}),
-        "dataset": said["dataset"],
-        "columns": said["columns"],
+        **{key: said[key] for key in ("run", "provenance", "dataset", "columns")},
         "rows": said["table"],
-        "table_caption": document.read_caption(Path(captions) / "table1.rst"),
+        "hardware": sorted({entry["hardware"] for entry in said["models"]}),
+        "table_caption": words["table1"],
         "figures": shown,
         "durations": durations(Path(benchmarks)),
         "systems_shown": len(rows),
         "systems_tested": int((systems["split"] == "test").sum()),
-        "systems_modelled": sum(sum(sheet.modelled) for sheet in pictures),
-        "models_left_out": models_left_out,
-        "has_fits": refined is not None,
-        "has_exact": importance is not None,
-        "binned": [entry for entry in data["psfs"] if entry["binned"] > 1],
-        "has_records": bool(data["origins"]["jobs"]),
+        "systems_modelled": with_model,
+        "models_left_out": len(pixels[0].ids) - len(fits) if fits else 0,
+        "has": {key: key in states for key in ("refined", "importance")} | {"records": bool(data["origins"]["jobs"])},
+        "binned": [name for name, frame in frames.items() if frame.binned > 1],
+        "frames": frames,
     }
     text = document.render(values, data, [sheet.png for sheet in pictures])
     write_text(output, text)
-    print(
-        f"{len(rows)} systems, {values['systems_modelled']} of them with a model: {len(text.encode()) / 1e6:.1f} MB",
-        flush=True,
-    )
+    size = len(text.encode()) / 1e6
+    print(f"{len(rows)} systems, {with_model} of them with a model: {size:.1f} MB", flush=True)
+
+
+def _from_pixels(
+    rows: pd.DataFrame,
+    refined: Path | None,
+    importance: Path | None,
+    mcmc: Path | None,
+    limit: Path | None,
+    amplitudes: str,
+) -> tuple[list[posteriors.Method], dict[str, State]]:
+    """What the methods that see all pixels say, the fits first, and what became of the systems that they tried."""
+    ids, found, states = list(rows["id"]), [], {}
+    if refined is not None:
+        found.append(posteriors.of_fits(refined, ids))
+        states["refined"] = state(tables.read_refined(refined), "converged")
+    if importance is not None:
+        found.append(posteriors.of_exact(importance, ids))
+        states["importance"] = state(tables.read_importance(importance), "certified")
+    if mcmc is not None:
+        found.append(posteriors.of_chains(mcmc, ids))
+    if limit is not None:
+        found.append(posteriors.of_limit(limit, amplitudes, rows))
+    return found, states
+
+
+def _fits(refined: Path, converged: Sequence[str], allowed: Container[str]) -> dict[str, np.ndarray]:
+    """Id to the coordinates (14,) of the converged fits of which models are shown."""
+    named = [name for name in converged if name in allowed]
+    return dict(zip(named, read_laplace(refined, named).mean, strict=True))
 
 
 def modelled(rows: pd.DataFrame, systems: pd.DataFrame, settings: PageSettings) -> set[str]:
@@ -205,13 +216,13 @@ def modelled(rows: pd.DataFrame, systems: pd.DataFrame, settings: PageSettings) 
     return set(select_systems(systems, min(most, len(rows)), settings.seed, settings.cameras)["id"])
 
 
-def _target(label: str, parameter: Any) -> dict[str, Any]:
+def _target(parameter: Parameter) -> dict[str, Any]:
     """A target as the script shows it."""
-    base, below = symbol(label)
+    base, below = symbol(parameter.label)
     return {"name": parameter.name, "base": base, "below": below, "unit": parameter.unit, "what": parameter.description}
 
 
-def _psfs(said: Mapping[str, Any], frames: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _psfs(said: Mapping[str, Any], frames: Mapping[str, Geometry]) -> list[dict[str, Any]]:
     """Each PSF with its camera's label and what its pictures show."""
     labels = {entry["name"]: entry["label"] for entry in said["instruments"]}
     of_psf = {entry["name"]: labels[entry["instrument"]] for entry in said["psfs"]}

@@ -31,8 +31,9 @@ class State(NamedTuple):
 
 def state(table: pd.DataFrame, flag: str) -> State:
     """What became of the systems of a table by id, whose column ``flag`` says whether a result counts."""
-    reasons = table["reason"] if "reason" in table else pd.Series("", table.index)
-    return State(dict(zip(table.index, map(bool, table[flag]), strict=True)), reasons.to_dict())
+    reasons = table["reason"] if "reason" in table else [""] * len(table)
+    good, why = map(bool, table[flag]), map(str, reasons)
+    return State(dict(zip(table.index, good, strict=True)), dict(zip(table.index, why, strict=True)))
 
 
 def floats(values: np.ndarray) -> str:

@@ -42,7 +42,7 @@ SMALL = (
 # in this order while the budget lasts
 OPTIONAL = (
     "catalog.parquet", *(pattern for chapter in CHAPTERS.values() for pattern in chapter.released_if_small),
-    "predictions/**/*.h5", "psf/*.fits",
+    "index.html", "predictions/**/*.h5", "psf/*.fits",
 )  # fmt: skip
 LARGE = "models/*/weights.safetensors"
 # a run without them is not finished
@@ -61,7 +61,7 @@ REBUILT = "paper/paper.tex"  # made anew after adopting where the templates have
 def release(run: str, results: Path = Path("results"), output: Path = Path("releases")) -> None:
     """Pack a finished run: ``{run}-{hash}.tar.gz``, of a few MB, and ``{run}-{hash}-weights.tar.gz``.
 
-    The catalogue, the draws and the PSFs go into the first while they add no more than 6 MB,
+    The catalogue, the page of results, the draws and the PSFs go into the first while they add no more than 6 MB,
     else into the second. Images go into neither: the same settings give them again.
 
     Parameters
