@@ -155,6 +155,12 @@ def test_fewer_models_are_shown_where_pictures_have_too_many_pixels(made_run, mo
     assert pixels == pytest.approx(2 * noisy, rel=0.1)
 
 
+def test_a_figure_without_a_caption_is_one_line(made_run, tmp_path):
+    (tmp_path / "table1.rst").write_text("A table.")
+    with pytest.raises(LensvitError, match=r"there is no file .*figure2\.rst"):
+        stage.page(**made_run.arguments | {"captions": tmp_path}, output=tmp_path / "index.html")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
