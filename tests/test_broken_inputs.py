@@ -41,8 +41,8 @@ PARTS = {"evaluate": "evaluate/vit", "psf": "psf/hst_a", "simulate": "simulate/h
          "refine": "refine/vit", "observe": "observe/mine"}  # fmt: skip
 COLUMNS = (  # of every table of a figure
     "model", "case", "state", "target", "level", "coverage", "low", "high", "from", "to", "share", "score", "ordinary",
-    "shifted", "ratio", "ratio_error", "coverage_error", "ordinary_coverage", "theta_E", "z_mean", "z_sd", "coverage_68",
-    "coverage_95", "p_value", "verdict",
+    "shifted", "ratio", "ratio_error", "coverage_error", "ordinary_coverage", "theta_E", "z_mean", "z_sd",
+    "coverage_68", "coverage_95", "p_value", "verdict",
 )  # fmt: skip
 LATER = {  # inputs that a stage reads after others that would have to make sense
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
