@@ -36,13 +36,14 @@ for chapter in CHAPTERS:
 
 include: "rules/observations.smk"
 include: "rules/paper.smk"
+include: "rules/page.smk"
 
 
 MEMORY.save()
 
 
 onsuccess:
-    for line in finished([*rules.pdf.output], table_file("table1")):
+    for line in finished([*rules.pdf.output, *rules.page.output], table_file("table1")):
         logger.info(line)
 
 
@@ -58,6 +59,7 @@ rule all:
     input:
         rules.pdf.output,
         rules.archive.output,
+        PAGE_BY_DEFAULT,
         rules.observations.input,
     message:
         "all is there"

@@ -13,6 +13,7 @@ from lensvit.config.shards import merged_tables, stage_shards
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.jobs import sources
+from lensvit.page import assets
 from lensvit.workflow.ending import finished
 
 # The code of a stage, of which the last start has kept what files mean.
@@ -138,6 +139,12 @@ def large(**files):
         return {name: undated(paths), f"{name}_manifest": manifest(paths)}
 
     return {key: value for entry in files.items() for key, value in named(*entry).items()}
+
+
+def left_out(paths):
+    """Whether one of large files is not there any more, of which the manifest is: a release lacks some of them."""
+    each = [paths] if isinstance(paths, str) else paths
+    return any(Path(manifest(path)).exists() and not Path(path).exists() for path in each)
 
 
 # ---------------------------------------------------------------- systems, models and PSFs

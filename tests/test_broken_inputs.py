@@ -21,6 +21,7 @@ from lensvit.config.run import load
 from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.io.shards import write_part
+from lensvit.page.png import encode
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf.kernel import write_kernel
 from tests.builders import lopsided_psf
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 WRITTEN = {"output", "errors", "differences", "coverage", "pit", "joint", "chains", "curves", "provenance", "state",
            "measures", "ensemble"}  # fmt: skip
 READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors"),
-            ("numbers", "differences")}  # fmt: skip
+            ("numbers", "differences"), ("page", "coverage"), ("page", "pit")}  # fmt: skip
 SCALERS = {("catalog", "scaler")}  # written by this one stage
 ELSEWHERE = {  # stages that make no use of a run's files, or whose broken inputs have tests of their own
     "config", "schema", "settings", "release", "adopt", "verify", "bench", "doctor", "pdf", "cost",
@@ -40,12 +41,14 @@ PARTS = {"evaluate": "evaluate/vit", "psf": "psf/hst_a", "simulate": "simulate/h
          "refine": "refine/vit", "observe": "observe/mine"}  # fmt: skip
 COLUMNS = (  # of every table of a figure
     "model", "case", "state", "target", "level", "coverage", "low", "high", "from", "to", "share", "score", "ordinary",
-    "shifted", "ratio", "ratio_error", "coverage_error", "ordinary_coverage", "theta_E",
+    "shifted", "ratio", "ratio_error", "coverage_error", "ordinary_coverage", "theta_E", "z_mean", "z_sd",
+    "coverage_68", "coverage_95", "p_value", "verdict",
 )  # fmt: skip
 LATER = {  # inputs that a stage reads after others that would have to make sense
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
     ("numbers", "differences"), ("numbers", "psfs"), ("numbers", "attention"), ("tex", "templates"),
-    ("numbers", "benchmarks"), ("fit", "psf"), ("fit", "psf_variance"), ("fit", "noise"), ("fit", "mask"),
+    ("numbers", "benchmarks"), ("page", "benchmarks"), ("page", "runs"),
+    ("page", "captions"), ("fit", "psf"), ("fit", "psf_variance"), ("fit", "noise"), ("fit", "mask"),
 }  # fmt: skip
 LENS = {  # the result of a fit, as far as a table of lenses reads it
     "name": "mine", "images": [{}] * 4, "posterior": None, "hubble": None, "errors": {"psf": 0.1, "galaxies": 0.0},
@@ -95,6 +98,8 @@ def whole(tmp_path_factory, tiny_run):
     (folder / "results.json").write_text(json.dumps(LENS))
     (folder / "paper.tex").write_text("\\documentclass{article}\n")
     (folder / "figure1.pdf").write_bytes(b"%PDF-1.4\n")
+    (folder / "figure2.png").write_bytes(encode([np.zeros((50, 50), np.uint8)], np.zeros((1, 3))))
+    shutil.copytree(ROOT / "paper/captions", folder / "captions")
     (folder / "vit").mkdir()
     (folder / "vit/config.json").write_text(json.dumps({"scaler": {"sd": dict.fromkeys(TARGET_NAMES, 1.0)}}))
     (folder / "vit/history.csv").write_text("images_per_second,seconds\n1,2\n")
@@ -169,9 +174,13 @@ def file_of(stage, name, folder):
         return files, folder / f"{psf}.fits"
     if name == "models":
         whole = folder / "vit/config.json"
-        return ([whole], whole) if stage in ("numbers", "figure10") else (folder, folder / "resnet/history.csv")
+        return ([whole], whole) if stage in ("numbers", "figure10", "page") else (folder, folder / "resnet/history.csv")
     if name == "results":
         return [folder / "results.json"], folder / "results.json"
+    if name == "captions":
+        return folder / "captions", folder / "captions/figure2.rst"
+    if stage == "page" and name == "figures":
+        return [folder / "figure2.png"], folder / "figure2.png"
     if name == "figures":
         return [folder / "figure1.pdf"], folder / "figure1.pdf"
     if name == "predictions" and stage == "ablation_table":

@@ -27,6 +27,7 @@ from lensvit.errors import LensvitError
 from lensvit.io.settings import canonical
 from lensvit.learning.settings import EvaluateSettings, TrainSettings
 from lensvit.observations.settings import ObserveStage
+from lensvit.page.settings import PageSettings
 from lensvit.psf.settings import KernelSettings
 from lensvit.simulation.settings import SimulateSettings
 from tests.config.configs import OVERLAYS, ablation, changed, content, overlaid
@@ -59,6 +60,7 @@ READERS = {
     "figure9": ("figure9", LabelSettings),
     "fermat": ("fermat", FermatSettings),
     "observe": ("observe", ObserveStage),
+    "page": ("page", PageSettings),
 }
 
 

@@ -220,7 +220,9 @@ def same(one, two):
 def test_the_whole_run_on_the_cluster(finished):
     project, _ = finished
     assert (project / SMOKE / "paper/paper.pdf").read_bytes().startswith(b"%PDF")
-    for rule, count in {"psf": 2, "catalog": 1, "train": 3, "evaluate": 2, "evaluate_validation": 3, "pdf": 1}.items():
+    assert (project / SMOKE / "index.html").read_bytes().startswith(b"<!doctype html>")
+    counts = {"psf": 2, "catalog": 1, "train": 3, "evaluate": 2, "evaluate_validation": 3, "pdf": 1, "page": 1}
+    for rule, count in counts.items():
         assert [job["JobState"] for job in jobs(project, rule)] == ["COMPLETED"] * count, rule
     again = subprocess.run(command("--dry-run"), cwd=project, capture_output=True, text=True, timeout=STEP_SECONDS)
     assert "Nothing to be done" in again.stdout + again.stderr

@@ -21,7 +21,7 @@ from tests.workflow.conftest import SMOKE
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 EVALUATIONS = {"evaluate": 2, "evaluate_validation": 3, "shift_evaluate": 1, "left_out_evaluate": 1}
-PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
+PAPER = {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1, "page": 1}
 COMPARED = {"mcmc_table": 1}
 CHAINS = {**COMPARED, "figure5": 1}
 SHOWN = {"table": 1, "limit_table": 1, "calibrate": 1, "figure2": 1, "figure3": 1, "figure4": 1, **PAPER}
@@ -40,6 +40,8 @@ def test_the_smoke_run_makes_all_that_a_reader_sees(smoke):
     run = smoke.path / "results" / "smoke"
     assert (run / "paper" / "paper.pdf").read_bytes().startswith(b"%PDF")
     assert (run / "paper" / "paper-source.tar.gz").stat().st_size > 10_000
+    html = (run / "index.html").read_text(encoding="utf-8")
+    assert 'data-column="vit" data-row="overall"' in html and "All 16 test systems" in html
     with open(run / "tables" / "table1.csv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["target"] for row in rows][:4] == ["overall", "standardised", "mass", "theta_E"] and len(rows) == 11
@@ -92,9 +94,38 @@ def test_more_passes_evaluate_again_and_what_follows(smoke):
     assert settings == 3  # of the two evaluations and of the numbers
 
 
+def test_a_template_of_the_page_edited_makes_the_page_again_and_a_caption_of_a_figure_too(smoke):
+    with smoke.edited("src/lensvit/page/assets/page.css"):
+        assert smoke.planned() == {"page": 1}
+    with smoke.edited("paper/captions/figure3.rst", "Anew.\n"):
+        assert smoke.planned() == {"page": 1}
+    assert smoke.planned() == {}
+
+
+def test_images_that_are_gone_are_not_made_again_for_the_page(smoke):
+    images = smoke.path / "results/smoke/images/hst_a/test-0000.h5"
+    page = smoke.path / "results/smoke/index.html"
+    with aside(images, page):
+        assert smoke.planned() == {}
+        assert smoke.planned("page")["simulate"] == 1  # which is asked for
+    assert smoke.planned() == {}
+
+
+@contextlib.contextmanager
+def aside(*paths):
+    """Without some files for a while."""
+    for path in paths:
+        path.rename(path.with_name("aside-" + path.name))
+    try:
+        yield
+    finally:
+        for path in paths:
+            path.with_name("aside-" + path.name).rename(path)
+
+
 def test_a_figure_setting_draws_that_figure_again(smoke):
     planned = smoke.planned(overlay="figures: {systems: 9}")
-    assert planned == {"settings": 2, "figure2": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
+    assert planned == {"settings": 2, "figure2": 1, **PAPER}
 
 
 def test_a_refinement_switched_off_leaves_what_does_not_show_it(smoke):
@@ -252,7 +283,7 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("chapters/accuracy/scatter_figure.py", {"figure2": 1, "pdf": 1, "archive": 1}),
+        ("chapters/accuracy/scatter_figure.py", {"figure2": 1, "pdf": 1, "archive": 1, "page": 1}),
         ("chapters/accuracy/table.py", {"table": 1, **PAPER}),
         ("learning/stream.py", {}),
         ("chapters/ablation/table.py", {"ablation_table": 1, **PAPER}),
@@ -262,7 +293,8 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("chapters/shift/chapter.py", PAPER),
         ("inference/delays.py", {**FERMAT, **PAPER}),
         ("chapters/fermat/table.py", {"fermat_table": 1, "figure6": 1, **PAPER}),
-        ("chapters/fermat/figure.py", {"figure6": 1, "pdf": 1, "archive": 1}),
+        ("chapters/fermat/figure.py", {"figure6": 1, "pdf": 1, "archive": 1, "page": 1}),
+        ("page/document.py", {"page": 1}),
         (
             "inference/starts.py",
             {**REFINED, **EXACT, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER},

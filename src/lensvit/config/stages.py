@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lensvit.config.schema import BESIDE, Run, Stages, figure_labels, system_settings
+from lensvit.config.schema import BESIDE, Run, Stages, figure_labels, lens_model, system_settings
 from lensvit.io.settings import canonical
 
 
@@ -38,6 +38,7 @@ def all_stages(run: Run) -> Stages:
         "figure4": lambda item: figure_labels(run),
         "figure10": lambda item: figure_labels(run),
         "numbers": lambda item: _numbers(run),
+        "page": lambda item: {"seed": run.seed, **lens_model(run)},
         "observe": lambda item: {
             "seed": run.seed,
             "name": item,

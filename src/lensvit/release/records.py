@@ -33,6 +33,25 @@ def read_records(results: Path, run: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def read_record(results: Path, output: str) -> dict[str, Any] | None:
+    """The record of one file; None where Snakemake has none of it.
+
+    Parameters
+    ----------
+    results
+        The folder of all runs.
+    output
+        Path of the file, as Snakemake knows it.
+
+    Raises
+    ------
+    LensvitError
+        If the record is broken.
+    """
+    path = Path(results) / FOLDER / _name(output)
+    return read_json(path, "rule") if path.is_file() else None
+
+
 def write_records(results: Path, run: str, known: Mapping[str, Mapping[str, Any]]) -> None:
     """Make ``known`` the records of a run, in place of any that are there."""
     for path, output in _paths(results).items():

@@ -45,6 +45,7 @@ OPTIONAL = (
     "predictions/**/*.h5", "psf/*.fits",
 )  # fmt: skip
 LARGE = "models/*/weights.safetensors"
+PAGE = "index.html"  # with the weights; the figures in it are in the small archive already
 # a run without them is not finished
 REQUIRED = (
     "settings/numbers.yaml", "catalog.parquet", "catalog.parquet.sha256", "scaler.json", "models/*/config.json",
@@ -62,7 +63,7 @@ def release(run: str, results: Path = Path("results"), output: Path = Path("rele
     """Pack a finished run: ``{run}-{hash}.tar.gz``, of a few MB, and ``{run}-{hash}-weights.tar.gz``.
 
     The catalogue, the draws and the PSFs go into the first while they add no more than 6 MB,
-    else into the second. Images go into neither: the same settings give them again.
+    else into the second, where the page of results is too. Images go into neither: the same settings give them again.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def _check_finished(folder: Path, run: str) -> None:
 def _select(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files of the small and of the large archive, each sorted."""
     small = _found(folder, SMALL)
-    large = _found(folder, [LARGE])
+    large = _found(folder, [LARGE, PAGE])
     left = BUDGET
     for path in (path for pattern in OPTIONAL for path in _found(folder, [pattern])):
         size = _compressed_size(path)
