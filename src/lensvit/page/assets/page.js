@@ -434,14 +434,14 @@
     at("system-next").onclick = () => { location.hash = "system=" + systems.id[order[place + 1]]; };
   }
 
-  function follow(moves) {
+  function follow() {
     const name = decodeURIComponent(location.hash.slice(1));
     if (!name.startsWith("system=")) return;
     const system = systems.id.indexOf(name.slice("system=".length));
     if (system < 0) return;
     const within = at("system").contains(document.activeElement);
     show(system);
-    if (moves && !within) {
+    if (!within) {
       at("system").scrollIntoView();
       at("system").focus({ preventScroll: true });
     }
@@ -454,7 +454,7 @@
     history.replaceState(null, "", "#systems");
     (row || at("systems-table").querySelector("button.system") || at("main")).focus();
   });
-  addEventListener("hashchange", () => follow(true));
+  addEventListener("hashchange", follow);
 
   // ---------------------------------------------------------------- curves
 
@@ -629,6 +629,6 @@
   at("origin-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
-  follow(false);
+  follow();
   document.documentElement.dataset.ready = "yes";
 })();
