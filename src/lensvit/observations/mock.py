@@ -216,7 +216,7 @@ def _taken(
     )
     data = clean + np.sqrt(background**2 + clean.clip(0) / time) * random.standard_normal(clean.shape)
     variance = background**2 + data.clip(0) / time  # as an observer knows it
-    image = ObservedImage(data, variance, camera.pixel_scale, camera.kernel)
+    image = ObservedImage(data, variance, camera.pixel_scale, camera.kernel, exposure_time=time)
     return Mock(image, clean, truth, moved, magnification, fluxes, time, background)
 
 

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from lensvit.lensing.parts import Exposure
+
+
+class Sky(NamedTuple):
+    """Where an image lies on the sky.
+
+    Parameters
+    ----------
+    ra, dec
+        Right ascension and declination (ICRS) of the middle of the square that is fitted [deg].
+    north
+        Angle of the direction to the north, from the image's rows upwards (+y) towards the left [deg].
+    mirrored
+        Whether east lies clockwise of north, as on no picture of the sky.
+    """
+
+    ra: float
+    dec: float
+    north: float
+    mirrored: bool
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,10 @@ class ObservedImage:
         (m, m) variance of the PSF on pixels, for a flux of 1, m being odd; None if it is not known.
     corner
         Column and row of the file's image where this one begins, counted from 0.
+    exposure_time
+        Exposure time of all pixels [s]; None if it is not known, or differs from pixel to pixel.
+    sky
+        Where it lies on the sky; None if it is not known.
     """
 
     data: np.ndarray
@@ -38,6 +62,8 @@ class ObservedImage:
     oversampling: int = 1
     psf_variance: np.ndarray | None = None
     corner: tuple[int, int] = (0, 0)
+    exposure_time: float | None = None
+    sky: Sky | None = None
 
     def exposure(self, center: tuple[float, float] = (0.0, 0.0)) -> Exposure:
         """The pixels and the PSF of the image, whose middle lies at ``center`` [arcsec]."""

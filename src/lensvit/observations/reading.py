@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from lensvit.errors import LensvitError
 from lensvit.io import files
-from lensvit.observations.observation import ObservedImage
+from lensvit.observations.observation import ObservedImage, Sky
 from lensvit.psf import kernel as kernels
 from lensvit.psf.user import SCALE_KEYS
 
@@ -309,10 +309,27 @@ def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
     if bad.any():
         notes.append(f"{bad.sum()} of {bad.size} pixels do not count.")
     kernel, oversampling, psf_variance = _psf(file, given, scale, data.shape, notes)
-    return (
-        ObservedImage(data, np.where(bad, np.inf, variance), scale, kernel, oversampling, psf_variance, (column, row)),
-        notes,
-    )
+    read = ObservedImage(
+        data, np.where(bad, np.inf, variance), scale, kernel, oversampling, psf_variance, (column, row),
+        exposure_time=None if "EXPOSURE" in file.arrays else per_second,
+        sky=None if file.wcs is None else _sky(file.wcs, column + (side - 1) / 2, row + (side - 1) / 2),
+    )  # fmt: skip
+    return read, notes
+
+
+def _sky(wcs: WCS, x: float, y: float) -> Sky | None:
+    """Where a column and a row, counted from 0, lie on the sky, and where the north is there; None off the sky."""
+    try:
+        middle, right, above = wcs.celestial.pixel_to_world([x, x + 1, x], [y, y, y + 1]).icrs
+        steps = [[float(step.arcsec) for step in middle.spherical_offsets_to(near)] for near in (right, above)]
+    except Exception:  # astropy and its libraries report frames and projections that cannot be with many classes
+        return None
+    eastward = np.array(steps).T  # from columns and rows to east and north [arcsec]
+    if not np.isfinite(eastward).all() or np.linalg.det(eastward) == 0:
+        return None
+    along, up = np.linalg.solve(eastward, [0.0, 1.0])  # of the north
+    north = float(np.degrees(np.arctan2(-along, up)))
+    return Sky(float(middle.ra.deg), float(middle.dec.deg), north, bool(np.linalg.det(eastward) > 0))
 
 
 def _pixel_scale(file: _File, given: Given, notes: list[str]) -> float:
