@@ -168,6 +168,11 @@ def test_draws_of_the_posterior_are_around_the_truth(quad: SceneFit) -> None:
         assert abs(values.mean() - QUAD[name]) < 5 * values.std(), name
     fluxes = drawn.amplitudes[:, quad.posterior.parts.quasars]
     assert (abs(fluxes.mean(0) - np.array(simulated.FLUXES)) < 6 * fluxes.std(0)).all()
+    assert drawn.images.shape == (200, 4, 3)
+    np.testing.assert_array_equal(drawn.images[..., 2], fluxes)
+    places, scatter = drawn.images[..., :2].mean(0), drawn.images[..., :2].std(0)
+    assert (scatter > 0).all() and (scatter < 0.003).all()
+    assert (abs(places - _true_images()[0]) < 5 * scatter).all()
 
 
 def test_the_posterior_is_normal_along_the_positions_of_bright_images() -> None:
