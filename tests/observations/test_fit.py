@@ -219,7 +219,7 @@ def test_the_command_writes_everything(tmp_path: Path, capsys: pytest.CaptureFix
         assert np.hypot(nearest["x"] - place[0], nearest["y"] - place[1]) < 0.003
         assert np.sign(nearest["magnification"]) == np.sign(size)
     with fits.open(out / "quad_model.fits") as units:
-        assert [unit.name for unit in units[1:4]] == ["MODEL", "RESIDUAL", "LENS"]
+        assert [unit.name for unit in units[1:6]] == ["MODEL", "RESIDUAL", "CHI2", "CHI2_SMOOTHED", "LENS"]
         assert np.square(units["RESIDUAL"].data).mean() < 1.1
     assert (out / "quad.pdf").stat().st_size > 5000 and (out / "quad.png").exists()
 

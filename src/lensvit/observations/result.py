@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from astropy.io import fits
 
 from lensvit import __version__
 from lensvit.io import files
+from lensvit.observations.chi_square import ChiSquare, chi_square, chi_square_maps
 from lensvit.observations.cosmography import CAVEAT, Hubble
 from lensvit.observations.fitting import EXPLAINED, PosteriorSample, SceneFit, seen_images
 from lensvit.parameters import FURTHER, PARAMETERS
@@ -81,6 +83,11 @@ class LensResult:
         rows = {"x": positions[:, 0], "y": positions[:, 1], "magnification": magnification[magnification != 0]}
         return pd.DataFrame({**rows, "flux": fluxes})
 
+    @cached_property
+    def chi_square(self) -> ChiSquare:
+        """Mean chi^2 per pixel, by the noise of the data alone: galaxies, quasar, rest and whole."""
+        return chi_square(self.fit)
+
     @property
     def verdict(self) -> list[str]:
         """What speaks against the result, in sentences; nothing if nothing does."""
@@ -138,6 +145,7 @@ class LensResult:
                 {str(key): float(value) for key, value in row.items()} for row in self.images.to_dict("records")
             ],
             "errors": fit.errors._asdict(),
+            "chi_square": {key: _plain(value) for key, value in self.chi_square._asdict().items()},
             "posterior": None
             if drawn is None
             else {
@@ -192,7 +200,7 @@ class LensResult:
         return written
 
     def _write_model(self, path: Path) -> Path:
-        """Data, model, residual in units of the noise, and each part of the first image, as extensions."""
+        """Data, model, residual in units of the noise, maps of chi^2, and each part, of the first image."""
         fit = self.fit
         part, solution = fit.posterior.solution(fit.coordinates)
         image, count = fit.observation.images[0], fit.posterior.parts.pixels[0]
@@ -201,7 +209,11 @@ class LensResult:
         units = [fits.PrimaryHDU(image.data), fits.ImageHDU(model, name="MODEL")]
         units[0].header["PIXSCALE"] = (image.pixel_scale, "side of a pixel [arcsec]")
         residual = (image.data - model) / np.sqrt(np.where(np.isfinite(image.variance), image.variance, np.inf))
-        units.append(fits.ImageHDU(residual, name="RESIDUAL"))
+        maps = chi_square_maps(image, model)
+        units += [
+            fits.ImageHDU(plane, name=extension)
+            for plane, extension in zip((residual, *maps), ("RESIDUAL", "CHI2", "CHI2_SMOOTHED"), strict=True)
+        ]
         names = fit.posterior.parts.names
         for row in range(fit.posterior.parts.quasars.stop):
             light = (solution.amplitudes[row] * part[row, :count]).reshape(shape).numpy()
