@@ -14,7 +14,8 @@ from astropy.io import fits
 from lensvit import __version__
 from lensvit.io import files
 from lensvit.observations.chi_square import ChiSquare, chi_square, chi_square_maps
-from lensvit.observations.cosmography import CAVEAT, Hubble
+from lensvit.observations.coolest import write_coolest
+from lensvit.observations.cosmography import CAVEAT, Hubble, Redshifts
 from lensvit.observations.fitting import EXPLAINED, PosteriorSample, SceneFit, seen_images
 from lensvit.parameters import FURTHER, PARAMETERS
 
@@ -41,6 +42,8 @@ class LensResult:
         How long it took [s].
     sampled
         Whether draws of the posterior were asked for.
+    redshifts
+        What is known of the redshifts.
     """
 
     fit: SceneFit
@@ -48,6 +51,7 @@ class LensResult:
     hubble: Hubble | None
     seconds: float
     sampled: bool = True
+    redshifts: Redshifts = dataclasses.field(default_factory=Redshifts)
 
     @property
     def certified(self) -> bool:
@@ -163,7 +167,10 @@ class LensResult:
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """Write {name}.json, {name}.csv, {name}_images.csv, {name}.parquet (samples) and {name}_model.fits.
+        """Write {name}.json, {name}.csv, {name}_images.csv, {name}.parquet (samples), {name}_model.fits and COOLEST's.
+
+        The last are {name}_coolest.json, {name}_coolest_psf.fits and {name}_coolest_noise.fits, see
+        :mod:`lensvit.observations.coolest`.
 
         Parameters
         ----------
@@ -197,7 +204,7 @@ class LensResult:
                 pd.concat([samples, amplitudes], axis=1).to_parquet(temporary)
             written.append(path)
         written.append(self._write_model(folder / f"{name}_model.fits"))
-        return written
+        return written + write_coolest(self, folder)
 
     def _write_model(self, path: Path) -> Path:
         """Data, model, residual in units of the noise, maps of chi^2, and each part, of the first image."""
