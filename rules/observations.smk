@@ -16,6 +16,8 @@ rule observe:
         parameters=f"{OBSERVED}.csv",
         images=f"{OBSERVED}_images.csv",
         model=f"{OBSERVED}_model.fits",
+        coolest=f"{OBSERVED}_coolest.json",
+        coolest_planes=expand(f"{OBSERVED}_coolest_{{plane}}.fits", plane=["psf", "noise"], allow_missing=True),
         figures=expand(f"{OBSERVED}.{{suffix}}", suffix=["pdf", "png"], allow_missing=True),
     log:
         log_file("observe/{lens}"),

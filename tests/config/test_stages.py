@@ -108,6 +108,7 @@ def observed(**lens):
 
 def test_a_lens_of_the_user_too():
     delays = {"images": [[1, 0], [0, 1]], "days": [3], "errors": [0.5], "lens_redshift": 0.5, "source_redshift": 1.5}
+    assert observed(lens_redshift=0.5).observations["mine"].source_redshift is None
     run = observed(psf=["p.fits"], quasar_images=4, delays=delays)
     cut = stage_settings(run, "observe/mine")
     model = ObserveStage.model_validate(cut)
@@ -134,6 +135,12 @@ def test_a_lens_of_the_user_too():
             {"delays": {"images": [[1, 0], [0, 1]], "days": [3], "errors": [1], "lens_redshift": 1.5,
                         "source_redshift": 1.0}},
             "lens_redshift 1.5 is not below 1",
+        ),
+        ({"lens_redshift": 1.5, "source_redshift": 1.5}, "lens_redshift 1.5 is not below 1.5"),
+        (
+            {"delays": {"images": [[1, 0], [0, 1]], "days": [3], "errors": [1], "lens_redshift": 0.5,
+                        "source_redshift": 1.0}, "lens_redshift": 0.5},
+            "give them under delays",
         ),
     ],
 )  # fmt: skip

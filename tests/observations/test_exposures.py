@@ -13,6 +13,7 @@ import lensvit
 from lensvit.errors import LensvitError
 from lensvit.lensing.parts import Exposure, Parts
 from lensvit.lensing.structure import Structure
+from lensvit.observations.cosmography import Redshifts
 from lensvit.observations.fitting import fit_scene, registered
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import find_peaks
@@ -64,8 +65,9 @@ def test_a_fit_from_python_is_that_of_the_file(tmp_path: Path) -> None:
     data = simulated.image()
     path = simulated.write(tmp_path / "lens.fits", data)
     known = {"pixel_scale": SCALE, "exposure_time": EXPOSURE, "background_rms": BACKGROUND}
-    by_array = lensvit.fit(data, KERNEL, samples=False, **known)
+    by_array = lensvit.fit(data, KERNEL, samples=False, redshifts=Redshifts(0.5), **known)
     by_file = lensvit.fit(path, samples=False)
+    assert by_array.redshifts == (0.5, None, 0.3) and by_file.redshifts == (None, None, 0.3)
     for result in (by_array, by_file):
         assert result.sample is None and len(result.images) == 4
         assert result.table.loc["theta_E", "most_probable"] == pytest.approx(QUAD["theta_E"], rel=0.01)

@@ -24,6 +24,7 @@ from lensvit.observations.cosmography import (
     LIGHT,
     MPC,
     Delays,
+    Redshifts,
     hubble,
     time_delay_distance,
 )
@@ -132,6 +133,17 @@ def test_wrong_delays_are_one_line(changes: dict, words: str) -> None:
         hubble(parameters(QUAD, Structure())[:, :14].numpy(), known)
 
 
+def test_redshifts_are_checked() -> None:
+    for possible in (Redshifts(), Redshifts(0.5), Redshifts(None, 1.5), Redshifts(0.5, 1.5)):
+        assert possible.checked() == possible
+    for wrong, words in (
+        (Redshifts(1.5, 1.5), "behind"), (Redshifts(0.0), "for the lens"), (Redshifts(None, np.inf), "for the quasar"),
+        (Redshifts(0.5, 1.5, 0.0), "matter density"),
+    ):  # fmt: skip
+        with pytest.raises(LensvitError, match=words):
+            wrong.checked()
+
+
 def _sky() -> np.ndarray:
     return BACKGROUND * np.random.default_rng(1).standard_normal((PIXELS, PIXELS))
 
@@ -168,6 +180,11 @@ def test_draws_of_the_posterior_are_around_the_truth(quad: SceneFit) -> None:
         assert abs(values.mean() - QUAD[name]) < 5 * values.std(), name
     fluxes = drawn.amplitudes[:, quad.posterior.parts.quasars]
     assert (abs(fluxes.mean(0) - np.array(simulated.FLUXES)) < 6 * fluxes.std(0)).all()
+    assert drawn.images.shape == (200, 4, 3)
+    np.testing.assert_array_equal(drawn.images[..., 2], fluxes)
+    places, scatter = drawn.images[..., :2].mean(0), drawn.images[..., :2].std(0)
+    assert (scatter > 0).all() and (scatter < 0.003).all()
+    assert (abs(places - _true_images()[0]) < 5 * scatter).all()
 
 
 def test_the_posterior_is_normal_along_the_positions_of_bright_images() -> None:
@@ -200,7 +217,8 @@ def test_priors_of_users_are_checked() -> None:
 def test_the_command_writes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = simulated.write(tmp_path / "quad.fits", simulated.image())
     out = tmp_path / "out"
-    assert cli.main(["fit", "--image", str(path), "--output", str(out), "--no-samples"]) == 0
+    redshifts = ["--lens-redshift", "0.5", "--source-redshift", "1.7"]
+    assert cli.main(["fit", "--image", str(path), "--output", str(out), "--no-samples", *redshifts]) == 0
     assert "theta_E" in capsys.readouterr().out
     summary = json.loads((out / "quad.json").read_text())
     assert summary["parameters"]["theta_E"]["most_probable"] == pytest.approx(QUAD["theta_E"], rel=0.02)
@@ -214,8 +232,12 @@ def test_the_command_writes_everything(tmp_path: Path, capsys: pytest.CaptureFix
         assert np.hypot(nearest["x"] - place[0], nearest["y"] - place[1]) < 0.003
         assert np.sign(nearest["magnification"]) == np.sign(size)
     with fits.open(out / "quad_model.fits") as units:
-        assert [unit.name for unit in units[1:4]] == ["MODEL", "RESIDUAL", "LENS"]
+        assert [unit.name for unit in units[1:6]] == ["MODEL", "RESIDUAL", "CHI2", "CHI2_SMOOTHED", "LENS"]
         assert np.square(units["RESIDUAL"].data).mean() < 1.1
+    exchanged = json.loads((out / "quad_coolest.json").read_text())
+    assert [entity["redshift"] for entity in exchanged["lensing_entities"]] == [0.5, 1.7, 0.5]
+    assert exchanged["observation"]["exposure_time"] == EXPOSURE
+    assert (out / "quad_coolest_psf.fits").exists() and (out / "quad_coolest_noise.fits").exists()
     assert (out / "quad.pdf").stat().st_size > 5000 and (out / "quad.png").exists()
 
 
@@ -236,6 +258,9 @@ def test_several_images_go_on_after_one_that_is_none(tmp_path: Path, capsys: pyt
         (["--delays", "1", "2", "3"], "H0 needs"),
         (["--psf", "a", "b", "c"], "3 files for 1 images"),
         (["--name", "a", "--image", "x", "y"], "--name is for one lens"),
+        (["--lens-redshift", "2", "--source-redshift", "1"], "the quasar lies behind the lens"),
+        (["--lens-redshift", "-1"], "a redshift of -1 for the lens"),
+        (["--lens-redshift", "0.5", "--image", "x", "y"], "redshifts are those of one lens"),
     ],
 )
 def test_wrong_options_are_one_line(

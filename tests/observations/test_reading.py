@@ -31,6 +31,7 @@ def test_a_file_that_says_all_is_read(tmp_path: Path) -> None:
     image, notes = read_image(simulated.write(tmp_path / "lens.fits", FLAT))
     np.testing.assert_array_equal(image.data, FLAT)
     assert image.pixel_scale == SCALE and image.kernel.sum() == pytest.approx(1)
+    assert image.exposure_time == EXPOSURE and image.sky is None
     np.testing.assert_allclose(image.variance, BACKGROUND**2 + FLAT.clip(0) / EXPOSURE)
     assert any("PIXSCALE" in note for note in notes)
 
@@ -54,6 +55,21 @@ def test_units_per_second_are_known(tmp_path: Path, unit: str) -> None:
 def test_a_wcs_gives_the_pixel_scale_whatever_its_rotation(tmp_path: Path, angle: float, flip: bool) -> None:
     path = simulated.write(tmp_path / "lens.fits", FLAT, PIXSCALE=None, **dict(_wcs(angle=angle, flip=flip)))
     assert read_image(path)[0].pixel_scale == pytest.approx(SCALE, rel=1e-6)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.6, -2.0])
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_wcs_says_where_the_middle_is_and_where_the_north_is(tmp_path: Path, angle: float, flip: bool) -> None:
+    header = _wcs(angle=angle, flip=flip)
+    wide = np.concatenate([FLAT, FLAT], 1)
+    wide[30:34, 100:104] += 3  # so that the right half is cut out
+    sky = read_image(simulated.write(tmp_path / "lens.fits", wide, PIXSCALE=None, **dict(header)))[0].sky
+    middle = (PIXELS - 1) / 2
+    place = WCS(header).pixel_to_world(PIXELS + middle, middle)
+    assert sky is not None and sky[:2] == pytest.approx((place.ra.deg, place.dec.deg), abs=1e-9)
+    # a picture of the sky has east to the left of north, where angles grow counter-clockwise
+    assert sky.mirrored is not flip
+    assert sky.north == pytest.approx(np.degrees(angle if flip else -angle), abs=0.01)
 
 
 def test_extensions_have_noise_mask_and_variance_of_the_psf(tmp_path: Path) -> None:
@@ -80,6 +96,7 @@ def test_hdf5_of_dolphin_is_read_with_its_map_of_exposure_times(tmp_path: Path) 
         file["kernel_point_source"], file["psf_variance_map"] = KERNEL, KERNEL**2
     image, _ = read_image(tmp_path / "image.h5", Given(psf=tmp_path / "psf.h5"))
     np.testing.assert_allclose(image.variance, BACKGROUND**2 + FLAT.clip(0) / times)
+    assert image.exposure_time is None  # it differs from pixel to pixel
     assert image.psf_variance is not None and image.pixel_scale == pytest.approx(SCALE, rel=1e-4)
 
 

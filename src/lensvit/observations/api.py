@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lensvit.errors import LensvitError
-from lensvit.observations.cosmography import Delays
+from lensvit.observations.cosmography import Delays, Redshifts
 from lensvit.observations.observation import Observation
 from lensvit.observations.reading import Given, image_of_arrays, read_image
 from lensvit.observations.result import LensResult
@@ -27,6 +27,7 @@ def fit(
     priors: Mapping[str, Prior] | None = None,
     images: int | None = None,
     delays: Delays | None = None,
+    redshifts: Redshifts | None = None,
     samples: bool = True,
     seed: int = 0,
     **given: Any,
@@ -48,6 +49,9 @@ def fit(
         How many images the quasar has, where it is known: 2, 3 or 4.
     delays
         Measured time delays, see :class:`lensvit.observations.cosmography.Delays`.
+    redshifts
+        Redshifts, where there are no delays, for the file in COOLEST's terms; see
+        :class:`lensvit.observations.cosmography.Redshifts`.
     samples
         Whether to draw from the posterior.
     seed
@@ -91,8 +95,9 @@ def fit(
         notes += said
     observation = Observation(name, tuple(read), tuple(notes))
     return fit_images(
-        observation, priors=priors, images=images, delays=delays, sampling=SAMPLING if samples else None, seed=seed
-    )
+        observation, priors=priors, images=images, delays=delays, redshifts=redshifts,
+        sampling=SAMPLING if samples else None, seed=seed,
+    )  # fmt: skip
 
 
 def _one(value: Any, number: int, count: int, key: str) -> Any:

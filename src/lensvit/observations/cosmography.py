@@ -63,6 +63,44 @@ class Delays(NamedTuple):
     omega_m: float = 0.3
 
 
+class Redshifts(NamedTuple):
+    """Redshifts of a lens, and the cosmology that goes with them.
+
+    Parameters
+    ----------
+    lens
+        Redshift of the lens; None if it is not known.
+    source
+        Redshift of the quasar; None if it is not known.
+    omega_m
+        Matter density of a flat LambdaCDM cosmology.
+    """
+
+    lens: float | None = None
+    source: float | None = None
+    omega_m: float = 0.3
+
+    def checked(self) -> Redshifts:
+        """The same, if they are possible.
+
+        Raises
+        ------
+        LensvitError
+            If a redshift or the matter density is not possible, or the quasar does not lie behind the lens.
+        """
+        for name, value in (("lens", self.lens), ("quasar", self.source)):
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise LensvitError(f"a redshift of {value:g} for the {name}: give a number above 0")
+        if self.lens is not None and self.source is not None and self.lens >= self.source:
+            raise LensvitError(
+                f"redshifts of {self.lens:g} for the lens and {self.source:g} for the quasar: the quasar lies behind "
+                "the lens"
+            )
+        if not 0 < self.omega_m <= 1:
+            raise LensvitError(f"a matter density of {self.omega_m:g} is not between 0 and 1")
+        return self
+
+
 class Hubble(NamedTuple):
     """What delays say.
 
@@ -95,13 +133,7 @@ def time_delay_distance(h0: float, lens_redshift: float, source_redshift: float,
     LensvitError
         If the source does not lie behind the lens, or a number is not possible.
     """
-    if not 0 < lens_redshift < source_redshift:
-        raise LensvitError(
-            f"redshifts of {lens_redshift:g} for the lens and {source_redshift:g} for the quasar: the quasar "
-            "lies behind the lens, and both are above 0"
-        )
-    if not 0 < omega_m <= 1:
-        raise LensvitError(f"a matter density of {omega_m:g} is not between 0 and 1")
+    Redshifts(lens_redshift, source_redshift, omega_m).checked()
     cosmology = FlatLambdaCDM(H0=h0, Om0=omega_m)
     lens, source = (float(cosmology.angular_diameter_distance(z).value) for z in (lens_redshift, source_redshift))
     between = float(cosmology.angular_diameter_distance(lens_redshift, source_redshift).value)

@@ -1,17 +1,21 @@
-"""Figures of a fitted lens: image, model, residuals and source, and a corner plot of its posterior."""
+"""Figures of a fitted lens: image, model, residuals, chi^2 and source, and a corner plot of its posterior."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from lensvit.figures import style
 from lensvit.inference.coordinates import to_parameters
 from lensvit.lensing.power_law import PowerLaw
+from lensvit.observations.chi_square import chi_square_maps
 from lensvit.observations.result import LensResult
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS
 
@@ -19,12 +23,13 @@ SHOWN = ("theta_E", "gamma", "e1", "e2", "gamma_ext", "center_x", "center_y")  #
 LABELS = {row.name: row.label for row in (*PARAMETERS, *FURTHER)}
 STRETCH = 3.0  # brightness that is the middle of the stretch, in units of the noise
 MOST = 5.0  # residual at the end of the scale [standard deviations]
+LEAST, WORST = 0.5, 500.0  # chi^2 per pixel at the ends of the scale
 CURVE = 721  # points along a critical curve
 MASSES = (0.68, 0.95)  # shares of the draws within the contours
 
 
 def draw(result: LensResult) -> Figure:
-    """Image, model, residuals and the source plane with the caustics.
+    """Image, model, residuals, their chi^2, and the source plane with the caustics.
 
     Parameters
     ----------
@@ -42,11 +47,16 @@ def draw(result: LensResult) -> Figure:
     floor = float(np.sqrt(np.median(image.variance[used])))
     reach = shape[0] * image.pixel_scale / 2
     extent = (-reach, reach, -reach, reach)
-    side, gap, below, above = 1.5, 0.06, 0.42, 0.2  # inches
+    side, gap, below, above = 1.19, 0.05, 0.42, 0.2  # inches
     height = side + below + above
     figure = Figure(figsize=(style.WIDTH, height))
-    lefts = [number * (side + gap) for number in range(3)] + [style.WIDTH - side - 0.02]
+    lefts = [number * (side + gap) for number in range(4)] + [style.WIDTH - side - 0.02]
     axes = [figure.add_axes((left / style.WIDTH, below / height, side / style.WIDTH, side / height)) for left in lefts]
+
+    def add_scale(shown: AxesImage, left: float, **ticks: Any) -> None:
+        strip = figure.add_axes((left / style.WIDTH, (below - 0.12) / height, side / style.WIDTH, 0.07 / height))
+        figure.colorbar(shown, cax=strip, orientation="horizontal", **ticks).ax.tick_params(labelsize=style.SMALL)
+
     low, high = -1.0, float(np.arcsinh(np.nanmax(model) / (STRETCH * floor)))
     for axis, picture, title in zip(
         axes, (np.where(used, image.data, np.nan), model), ("Image", "Model"), strict=False
@@ -57,15 +67,18 @@ def draw(result: LensResult) -> Figure:
     residual = np.where(used, (image.data - model) / noise, np.nan)
     shown = axes[2].imshow(residual, origin="lower", extent=extent, cmap="RdBu_r", vmin=-MOST, vmax=MOST)
     axes[2].set_title(r"Residual [$\sigma$]")
-    strip = figure.add_axes((lefts[2] / style.WIDTH, (below - 0.12) / height, side / style.WIDTH, 0.07 / height))
-    figure.colorbar(shown, cax=strip, orientation="horizontal").ax.tick_params(labelsize=style.SMALL)
+    add_scale(shown, lefts[2], ticks=[-4, -2, 0, 2, 4])
+    nearby = chi_square_maps(image, model).smoothed
+    shown = axes[3].imshow(nearby, origin="lower", extent=extent, cmap="viridis", norm=LogNorm(LEAST, WORST))
+    axes[3].set_title(r"$\chi^2$ per pixel, smoothed")
+    add_scale(shown, lefts[3], ticks=[1, 10, 100], format="%g")
     images = result.images
-    for axis in axes[:3]:
+    for axis in axes[:4]:
         _scale_bar(axis, reach)
         axis.set_xticks([])
         axis.set_yticks([])
     axes[1].plot(images["x"], images["y"], "+", color="white", markersize=5)
-    _source_plane(axes[3], result, parts.structure.names)
+    _source_plane(axes[4], result, parts.structure.names)
     return figure
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lensvit.errors import LensvitError
@@ -448,6 +449,9 @@ class PosteriorSample(NamedTuple):
         Parameters (S, P) of draws of equal weight.
     amplitudes
         Amplitudes (S, F) of their parts but the known ones, drawn from what the image says of them.
+    images
+        Where the M images of the quasar are seen in each draw, and their fluxes: x, y [arcsec] and flux [counts/s],
+        (S, M, 3), in the order of the most probable scene. NaN for a draw in which one of them has no light.
     seconds
         How long it took [s].
     """
@@ -455,6 +459,7 @@ class PosteriorSample(NamedTuple):
     drawn: ImportanceSample
     parameters: np.ndarray
     amplitudes: np.ndarray
+    images: np.ndarray
     seconds: float
 
 
@@ -493,16 +498,23 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
     parameters, likelihood = lens.parameters(places), fit.posterior.likelihood(ONLY)
     drawable = fit.posterior.parts.count - fit.posterior.parts.known
     amplitudes = np.full((count, drawable), np.nan)
-    known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    seen = seen_images(fit.posterior, fit.coordinates)
+    images = np.full((count, 0 if seen is None else len(seen[0]), 3), np.nan)
+    known: dict[bytes, tuple[np.ndarray, np.ndarray, Tensor, Tensor]] = {}
     for row, place in enumerate(places):
         key = place.tobytes()
         if key not in known:
             models = lens.posterior.models(lens.coordinates(place[None]))
             solution = likelihood.solve(models.images[0])
-            covariance = solution.covariance[:drawable, :drawable].numpy()
-            known[key] = solution.amplitudes.numpy()[:drawable], np.linalg.cholesky(covariance)
-        best, root = known[key]
+            root = np.linalg.cholesky(solution.covariance[:drawable, :drawable].numpy())
+            best = solution.amplitudes.numpy()[:drawable]
+            known[key] = best, root, models.positions[0], models.magnification[0]
+        best, root, model_places, magnification = known[key]
         amplitudes[row] = best + root @ random.standard_normal(drawable)
+        found = _seen(fit.posterior.parts, model_places, magnification, torch.as_tensor(amplitudes[row]))
+        if seen is not None and found is not None and len(found[0]) == len(seen[0]):
+            _, order = linear_sum_assignment(np.hypot(*(seen[0][:, None] - found[0]).transpose(2, 0, 1)))
+            images[row] = np.column_stack(found)[order]
     return PosteriorSample(
-        drawn, fit.posterior.parts.structure.natural(parameters), amplitudes, time.perf_counter() - started
+        drawn, fit.posterior.parts.structure.natural(parameters), amplitudes, images, time.perf_counter() - started
     )

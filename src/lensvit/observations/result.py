@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from astropy.io import fits
 
 from lensvit import __version__
 from lensvit.io import files
-from lensvit.observations.cosmography import CAVEAT, Hubble
+from lensvit.observations.chi_square import ChiSquare, chi_square, chi_square_maps
+from lensvit.observations.coolest import write_coolest
+from lensvit.observations.cosmography import CAVEAT, Hubble, Redshifts
 from lensvit.observations.fitting import EXPLAINED, PosteriorSample, SceneFit, seen_images
 from lensvit.parameters import FURTHER, PARAMETERS
 
@@ -39,6 +42,8 @@ class LensResult:
         How long it took [s].
     sampled
         Whether draws of the posterior were asked for.
+    redshifts
+        What is known of the redshifts.
     """
 
     fit: SceneFit
@@ -46,6 +51,7 @@ class LensResult:
     hubble: Hubble | None
     seconds: float
     sampled: bool = True
+    redshifts: Redshifts = dataclasses.field(default_factory=Redshifts)
 
     @property
     def certified(self) -> bool:
@@ -80,6 +86,11 @@ class LensResult:
         positions, fluxes = seen
         rows = {"x": positions[:, 0], "y": positions[:, 1], "magnification": magnification[magnification != 0]}
         return pd.DataFrame({**rows, "flux": fluxes})
+
+    @cached_property
+    def chi_square(self) -> ChiSquare:
+        """Mean chi^2 per pixel, by the noise of the data alone: galaxies, quasar, rest and whole."""
+        return chi_square(self.fit)
 
     @property
     def verdict(self) -> list[str]:
@@ -138,6 +149,7 @@ class LensResult:
                 {str(key): float(value) for key, value in row.items()} for row in self.images.to_dict("records")
             ],
             "errors": fit.errors._asdict(),
+            "chi_square": {key: _plain(value) for key, value in self.chi_square._asdict().items()},
             "posterior": None
             if drawn is None
             else {
@@ -155,7 +167,10 @@ class LensResult:
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """Write {name}.json, {name}.csv, {name}_images.csv, {name}.parquet (samples) and {name}_model.fits.
+        """Write {name}.json, {name}.csv, {name}_images.csv, {name}.parquet (samples), {name}_model.fits and COOLEST's.
+
+        The last are {name}_coolest.json, {name}_coolest_psf.fits and {name}_coolest_noise.fits, see
+        :mod:`lensvit.observations.coolest`.
 
         Parameters
         ----------
@@ -189,10 +204,10 @@ class LensResult:
                 pd.concat([samples, amplitudes], axis=1).to_parquet(temporary)
             written.append(path)
         written.append(self._write_model(folder / f"{name}_model.fits"))
-        return written
+        return written + write_coolest(self, folder)
 
     def _write_model(self, path: Path) -> Path:
-        """Data, model, residual in units of the noise, and each part of the first image, as extensions."""
+        """Data, model, residual in units of the noise, maps of chi^2, and each part, of the first image."""
         fit = self.fit
         part, solution = fit.posterior.solution(fit.coordinates)
         image, count = fit.observation.images[0], fit.posterior.parts.pixels[0]
@@ -201,7 +216,11 @@ class LensResult:
         units = [fits.PrimaryHDU(image.data), fits.ImageHDU(model, name="MODEL")]
         units[0].header["PIXSCALE"] = (image.pixel_scale, "side of a pixel [arcsec]")
         residual = (image.data - model) / np.sqrt(np.where(np.isfinite(image.variance), image.variance, np.inf))
-        units.append(fits.ImageHDU(residual, name="RESIDUAL"))
+        maps = chi_square_maps(image, model)
+        units += [
+            fits.ImageHDU(plane, name=extension)
+            for plane, extension in zip((residual, *maps), ("RESIDUAL", "CHI2", "CHI2_SMOOTHED"), strict=True)
+        ]
         names = fit.posterior.parts.names
         for row in range(fit.posterior.parts.quasars.stop):
             light = (solution.amplitudes[row] * part[row, :count]).reshape(shape).numpy()

@@ -15,7 +15,7 @@ from lensvit.inference.settings import ImportanceSettings
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.lensing.structure import LOGARITHMS, Structure
-from lensvit.observations.cosmography import Delays, Hubble, hubble
+from lensvit.observations.cosmography import Delays, Hubble, Redshifts, hubble
 from lensvit.observations.figure import write_figures
 from lensvit.observations.fitting import fit_scene, sample_scene
 from lensvit.observations.observation import Observation
@@ -37,6 +37,7 @@ def fit_images(
     structure: Structure | None = None,
     images: int | None = None,
     delays: Delays | None = None,
+    redshifts: Redshifts | None = None,
     sampling: ImportanceSettings | None = SAMPLING,
     seed: int = 0,
 ) -> LensResult:
@@ -54,6 +55,8 @@ def fit_images(
         How many images the quasar has, where this is known.
     delays
         Measured time delays.
+    redshifts
+        Redshifts, where there are no delays; they change nothing of the fit and go into the file for COOLEST.
     sampling
         Size and budget of the draws of the posterior; None for none.
     seed
@@ -66,6 +69,9 @@ def fit_images(
     """
     started = time.perf_counter()
     check_priors(priors or {})
+    if delays is not None:
+        redshifts = Redshifts(delays.lens_redshift, delays.source_redshift, delays.omega_m)
+    redshifts = (redshifts or Redshifts()).checked()
     if images is not None and images not in (2, 3, 4):
         raise LensvitError(f"{images} images of the quasar: give 2, 3 or 4")
     structure = structure or Structure(position_error=POSITION_ERROR)
@@ -74,7 +80,7 @@ def fit_images(
     if sampling is not None:
         sample = sample_scene(found, sampling, seeds.derive(seed, observation.name, "posterior"), SAMPLES)
     constant = None if delays is None else _hubble(LensResult(found, sample, None, 0.0), delays)
-    return LensResult(found, sample, constant, time.perf_counter() - started, sampling is not None)
+    return LensResult(found, sample, constant, time.perf_counter() - started, sampling is not None, redshifts)
 
 
 def check_priors(priors: Mapping[str, Prior]) -> None:
@@ -143,7 +149,8 @@ def fit(
 
     Every image is a lens of its own, unless they are exposures of one. What is written, for each: {name}.json (all
     results and the verdict), {name}.csv (parameters), {name}_images.csv (the quasar's images), {name}.parquet (draws of
-    the posterior), {name}_model.fits (model, residual and parts), {name}.pdf and {name}_corner.pdf, both also as PNG.
+    the posterior), {name}_model.fits (model, residual, chi^2 and parts), {name}.pdf and {name}_corner.pdf, both also as
+    PNG, and {name}_coolest.json (the model in COOLEST's terms, for other codes) with two FITS files that it names.
 
     Parameters
     ----------
@@ -186,9 +193,9 @@ def fit(
     delay_images
         Positions of the monitored images, x and y [arcsec] one after the other, the first one first.
     lens_redshift
-        Redshift of the lens, for H0.
+        Redshift of the lens, for H0 and for the file in COOLEST's terms.
     source_redshift
-        Redshift of the quasar, for H0.
+        Redshift of the quasar, for the same.
     omega_m
         Matter density of the flat LambdaCDM cosmology.
     samples
@@ -213,8 +220,11 @@ def fit(
     for twice in {one for one in names if names.count(one) > 1}:
         raise LensvitError(f"two images are named {twice!r}: their results would have the same files")
     measured = _delays(delays, delay_errors, delay_images, lens_redshift, source_redshift, omega_m)
+    redshifts = Redshifts(lens_redshift, source_redshift, omega_m).checked()
     if measured is not None and len(groups) > 1:
         raise LensvitError("time delays are those of one lens: give one image with them")
+    if redshifts[:2] != (None, None) and len(groups) > 1:
+        raise LensvitError("redshifts are those of one lens: give one image with them")
     files = {"psf": psf, "noise": noise, "mask": mask, "psf_variance": psf_variance}
     for option, paths in files.items():
         if paths is not None and len(paths) not in (1, len(image)):
@@ -236,7 +246,7 @@ def fit(
         try:
             result = fit_images(
                 _observation(own, [(Path(image[number]), given(number)) for number in group]), images=quasar_images,
-                delays=measured, sampling=SAMPLING if samples else None, seed=seed,
+                delays=measured, redshifts=redshifts, sampling=SAMPLING if samples else None, seed=seed,
             )  # fmt: skip
         except LensvitError as error:
             if len(groups) == 1:
@@ -287,7 +297,8 @@ def observe(settings: Path, output: Path, threads: int = 1) -> None:
         places = np.array(given.images)
         delays = Delays(places, days, errors, given.lens_redshift, given.source_redshift, given.omega_m)
     result = fit_images(
-        _observation(stage.name, exposures), images=lens.quasar_images, delays=delays, seed=stage.seed
+        _observation(stage.name, exposures), images=lens.quasar_images, delays=delays,
+        redshifts=Redshifts(lens.lens_redshift, lens.source_redshift), seed=stage.seed,
     )  # fmt: skip
     result.write(output)
     write_figures(result, output)
@@ -330,7 +341,7 @@ def _delays(
         "--source-redshift": source_redshift,
     }
     missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
+    if days is None and errors is None and places is None:
         return None
     if missing:
         raise LensvitError(f"H0 needs {', '.join(given)}; missing: {', '.join(missing)}")

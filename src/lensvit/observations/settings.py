@@ -60,6 +60,21 @@ class ObservedLens(Settings):
     size: int | None = Field(None, ge=24, le=300, description="side of the square that is fitted [pixel]; null: all")
     quasar_images: Literal[2, 3, 4] | None = Field(None, description="images of the quasar, 2, 3 or 4; null: found")
     delays: ObservedDelays | None = Field(None, description="measured time delays, for H0")
+    lens_redshift: float | None = Field(
+        None, gt=0, le=20, description="redshift of the lens, where there are no delays; null: not known"
+    )
+    source_redshift: float | None = Field(
+        None, gt=0, le=20, description="redshift of the quasar, where there are no delays; null: not known"
+    )
+
+    @model_validator(mode="after")
+    def _redshifts(self) -> ObservedLens:
+        given = [value for value in (self.lens_redshift, self.source_redshift) if value is not None]
+        if given and self.delays is not None:
+            raise ValueError("lens_redshift and source_redshift: give them under delays")
+        if len(given) == 2 and given[0] >= given[1]:
+            raise ValueError(f"lens_redshift {given[0]:g} is not below {given[1]:g}")
+        return self
 
     @model_validator(mode="after")
     def _one_for_each(self) -> ObservedLens:
