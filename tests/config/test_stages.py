@@ -319,3 +319,17 @@ def test_settings_are_canonical_whatever_the_spelling():
     one = validate(changed({"recipes": {"paper": {"learning_rate": 0.001, "batch_size": 20}}}))
     other = validate(changed({"recipes": {"paper": {"batch_size": 20.0, "learning_rate": "1e-3"}}}))
     assert repr(stage_settings(one, "train/vit")) == repr(stage_settings(other, "train/vit"))
+
+
+def test_keys_younger_than_kept_runs_are_in_settings_only_where_they_change_something():
+    """A release that was made before free scenes is still up to date."""
+    free = {"scene": {"lens_light": "free"}, "simulation": {"light_samples": 3}}
+    off = {name: {"enabled": False} for name in ("refine", "importance", "mcmc", "fermat", "shift")}
+    for changes, expected in (({}, False), ({**free, **off}, True)):
+        run = validate(changed(changes))
+        for part in ("simulate/hst_a", "limit"):
+            settings = stage_settings(run, part)
+            assert ("lens_light" in settings["scene"]) == ("light_samples" in settings) == expected
+            assert not {"bulge", "magnitudes"} & set(settings["scene"])
+        config = stage_settings(run, "numbers")["config"]
+        assert ("lens_light" in config["scene"]) == ("light_samples" in config["simulation"]) == expected

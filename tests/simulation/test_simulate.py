@@ -28,12 +28,11 @@ from lensvit.simulation.simulate import simulate
 
 SETTINGS = {
     "seed": 11, "name": "hst_a", "engine": "lenstronomy", "supersampling": 1, "external_shear": True,
-    "light_samples": 1, "priors": {},
+    "priors": {},
     "instrument": {"pixels": 60, "pixel_scale": 0.1},
     "scene": {
         "source_amp": 5000.2, "source_e1": 0.0, "source_e2": 0.5, "lens_amp": 1000.0, "quasar_amp": 1500.0,
         "max_images": 4, "exposure": 1000.0, "sigma_bkg_low": 0.04, "sigma_bkg_high": 4.0,
-        "lens_light": "tied", "source_shape": "fixed", "bulge": False, "magnitudes": None,
     },
 }  # fmt: skip
 FREE = SETTINGS["scene"] | {

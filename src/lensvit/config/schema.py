@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, shown
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, camera_name, graded_fits
-from lensvit.lensing.settings import LabelledCamera, PriorChanges, Scene, check_priors, full_priors
+from lensvit.lensing.settings import FREE_KEYS, LabelledCamera, PriorChanges, Scene, check_priors, full_priors
 from lensvit.lensing.structure import BULGE, LENS_SHAPE, LOGARITHMS
 from lensvit.observations.settings import ObservedLens
 from lensvit.paper import latex
@@ -610,15 +610,34 @@ def prior_changes(run: Run) -> dict[str, dict[str, Any]]:
     return {key: change.model_dump(exclude_none=True) for key, change in run.priors.items()}
 
 
+def without_defaults(content: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those keys, younger than runs that are kept, that have their defaults.
+
+    So a run that was made before there was a key is not made again.
+
+    Parameters
+    ----------
+    content
+        Settings.
+    defaults
+        The keys and their defaults.
+    """
+    return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
+
+
+SCENE_DEFAULTS = {name: Scene.model_fields[name].default for name in FREE_KEYS}
+SIMULATION_DEFAULTS = {"light_samples": 1}
+
+
 def system_settings(run: Run, psf: str) -> dict[str, Any]:
     """Settings of the stage ``simulate`` for one PSF."""
     return {
         "seed": run.seed,
         "name": psf,
         "priors": prior_changes(run),
-        "scene": run.scene,
+        "scene": without_defaults(run.scene.model_dump(), SCENE_DEFAULTS),
         "instrument": run.instruments[run.psfs[psf].instrument].model_dump(exclude={"label"}),
-        **run.simulation.model_dump(),
+        **without_defaults(run.simulation.model_dump(), SIMULATION_DEFAULTS),
     }
 
 
@@ -630,10 +649,10 @@ def lens_model(run: Run) -> dict[str, Any]:
     }
     return {
         "priors": prior_changes(run),
-        "scene": run.scene.model_dump(exclude={"sigma_bkg_low", "sigma_bkg_high"}),
+        "scene": without_defaults(run.scene.model_dump(exclude={"sigma_bkg_low", "sigma_bkg_high"}), SCENE_DEFAULTS),
         "external_shear": run.simulation.external_shear,
         "supersampling": run.simulation.supersampling,
-        "light_samples": run.simulation.light_samples,
+        **without_defaults({"light_samples": run.simulation.light_samples}, SIMULATION_DEFAULTS),
         "options": cameras,
     }
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from lensvit.config.schema import BESIDE, Run, Stages, figure_labels, lens_model, system_settings
+from lensvit.config.schema import (
+    BESIDE,
+    SCENE_DEFAULTS,
+    SIMULATION_DEFAULTS,
+    Run,
+    Stages,
+    figure_labels,
+    lens_model,
+    system_settings,
+    without_defaults,
+)
 from lensvit.io.settings import canonical
 
 
@@ -97,4 +107,7 @@ def _cameras(run: Run) -> dict[str, Any]:
 def _numbers(run: Run) -> dict[str, Any]:
     sections = {name: section.resolved(run) for name, section in run.sections.items()}
     # the paper says nothing of a user's own lenses
-    return {"config": run.model_dump(exclude={"observations"}) | sections, "scale": run.scale}
+    config = run.model_dump(exclude={"observations"}) | sections
+    config["scene"] = without_defaults(config["scene"], SCENE_DEFAULTS)
+    config["simulation"] = without_defaults(config["simulation"], SIMULATION_DEFAULTS)
+    return {"config": config, "scale": run.scale}

@@ -137,6 +137,7 @@ class LabelledCamera(Camera):
     label: str = Field(description="name as printed")
 
 
+FREE_KEYS = ("lens_light", "source_shape", "bulge", "magnitudes")  # of a scene, which make it a free one
 BRIGHTEST = 1e12  # largest amplitude and noise; far below what the images' float32 holds
 FAINTEST_FACTOR = 30.0  # magnitudes of that
 
