@@ -21,7 +21,7 @@ from lensvit.chapters.settings import LabelSettings
 from lensvit.chapters.shift.settings import Figure7Settings, ShiftSettings
 from lensvit.cli import STAGES
 from lensvit.config.run import validate
-from lensvit.config.schema import chunks
+from lensvit.config.schema import SCENE_DEFAULTS, SIMULATION_DEFAULTS, chunks
 from lensvit.config.stages import all_stages, stage_settings
 from lensvit.errors import LensvitError
 from lensvit.io.settings import canonical
@@ -78,10 +78,17 @@ def parts_of(run):
         yield from ((stage, f"{stage}/{item}".removesuffix("/")) for item in items.get(stage, [""]))
 
 
+YOUNG = SCENE_DEFAULTS | SIMULATION_DEFAULTS  # keys that settings have only where they change something
+
+
 def without_null(value):
     """Settings without nulls: a prior's fields and the systems of a stream are left out where there are none."""
     if isinstance(value, dict):
-        return {key: without_null(entry) for key, entry in value.items() if entry is not None}
+        return {
+            key: without_null(entry)
+            for key, entry in value.items()
+            if entry is not None and (key not in YOUNG or entry != YOUNG[key])
+        }
     return [without_null(entry) for entry in value] if isinstance(value, list) else value
 
 
