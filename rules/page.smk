@@ -20,7 +20,9 @@ rule page:
         pit=rules.calibrate.output.pit,
         models=expand(rules.train.output.config, model=CONFIG.networks),
         histories=expand(rules.train.output.history, model=CONFIG.networks),
-        figures=[figure_file(name, "png") for name in products.figures_shown(CONFIG)],
+        # large, and made with the small ones beside them, by which they count
+        figures=ancient([figure_file(name, "png") for name in products.figures_shown(CONFIG)]),
+        beside=[figure_file(name) for name in products.figures_shown(CONFIG)],
         captions=[f"paper/captions/{name}.rst" for name in ("table1", *products.figures_shown(CONFIG))],
     output:
         f"{RUN}/index.html",
@@ -41,7 +43,7 @@ rule page:
         posteriors=products.posteriors_shown(CONFIG).options,
         # how the jobs went, as they were; by-products and no reason to run again
         benchmarks=f"{RUN}/benchmarks",
-        runs=str(Path(RUN).parent),
+        runs=lambda wildcards, output: str(Path(output[0]).parent.parent),
     message:
         "the page of results"
     shell:
