@@ -101,8 +101,9 @@ def page(
     runs
         The folder of all runs, with Snakemake's records; numbers without a record say so.
     output
-        index.html, with a manifest: one file that needs no other, of at most 25 MB. It shows the first 1,200 test systems of the lot by
-        which systems are refined; pictures of all of them; models and residuals where a fit has converged.
+        index.html, with a manifest: one file that needs no other, of at most 25 MB. It shows the first 1,200 test
+        systems of the lot by which systems are refined; pictures of all of them; models and residuals where a fit has
+        converged.
     refined
         refined/{model}.parquet, with the arrays (.h5) beside it, if there is one.
     importance
