@@ -43,7 +43,7 @@ MEMORY.save()
 
 
 onsuccess:
-    for line in finished([*rules.pdf.output, *rules.page.output], table_file("table1")):
+    for line in finished([*rules.pdf.output, rules.page.output.page], table_file("table1")):
         logger.info(line)
 
 

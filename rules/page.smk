@@ -25,7 +25,7 @@ rule page:
         beside=[figure_file(name) for name in products.figures_shown(CONFIG)],
         captions=[f"paper/captions/{name}.rst" for name in ("table1", *products.figures_shown(CONFIG))],
     output:
-        f"{RUN}/index.html",
+        **with_manifests(page=f"{RUN}/index.html"),
     log:
         log_file("page"),
     benchmark:
@@ -43,7 +43,7 @@ rule page:
         posteriors=products.posteriors_shown(CONFIG).options,
         # how the jobs went, as they were; by-products and no reason to run again
         benchmarks=f"{RUN}/benchmarks",
-        runs=lambda wildcards, output: str(Path(output[0]).parent.parent),
+        runs=lambda wildcards, output: str(Path(output.page).parent.parent),
     message:
         "the page of results"
     shell:
@@ -52,7 +52,7 @@ rule page:
         " --psfs {input.psfs} --predictions {input.predictions} --draws {input.draws} --models {input.models}"
         " --table {input.table} --coverage {input.coverage} --pit {input.pit} --figures {input.figures}"
         " --captions {params.captions} --benchmarks {params.benchmarks} --runs {params.runs} {params.posteriors}"
-        " --output {output} > {log} 2>&1"
+        " --output {output.page} > {log} 2>&1"
 
 
 # What the page needs and a release leaves out would be made again, and all that follows from it with it: there the

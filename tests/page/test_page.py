@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import manifest_path, sha256
 from lensvit.page import page as stage
 from lensvit.page.pictures import geometry
 from lensvit.page.settings import PageSettings
@@ -32,6 +33,10 @@ def data(text):
 
 def floats(block, width):
     return np.frombuffer(base64.b64decode(block), "<f4").reshape(-1, width)
+
+
+def test_it_is_a_large_file_with_a_manifest(made_page):
+    assert manifest_path(made_page).read_text().split()[0] == sha256(made_page)
 
 
 def test_nothing_is_fetched_from_elsewhere(text):

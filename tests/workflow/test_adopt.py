@@ -62,9 +62,10 @@ def test_what_is_left_out_is_restored_byte_for_byte(smoke, fresh, archives):
     assert (fresh.path / images).read_bytes() == (smoke.path / images).read_bytes()
     assert fresh.planned() == {}
     with fresh.edited("src/lensvit/paper/numbers.py", CODE):
-        assert fresh.planned() == {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1, "page": 1}
+        # no page, which needs the arrays of fits too
+        assert fresh.planned() == {"numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
     with fresh.edited("src/lensvit/chapters/data/figure.py", CODE):
-        assert fresh.planned() == {"figure1": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1, "page": 1}
+        assert fresh.planned() == {"figure1": 1, "numbers": 1, "tex": 1, "pdf": 1, "archive": 1}
 
 
 def test_results_of_other_code_are_taken_as_they_are_and_the_present_templates_used(fresh, archives):

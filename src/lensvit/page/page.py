@@ -14,7 +14,7 @@ from lensvit.chapters.quoting import METHOD_LABELS
 from lensvit.errors import LensvitError
 from lensvit.inference.selection import select_systems
 from lensvit.io import tables
-from lensvit.io.files import read_json, read_model, write_text
+from lensvit.io.files import read_json, read_model, write_manifest, write_text
 from lensvit.io.products import read_laplace
 from lensvit.io.settings import read_settings
 from lensvit.learning.settings import TrainedModel
@@ -101,8 +101,9 @@ def page(
     runs
         The folder of all runs, with Snakemake's records; numbers without a record say so.
     output
-        index.html: one file that needs no other, of at most 25 MB. It shows the first 1,200 test systems of the lot by
-        which systems are refined; pictures of all of them; models and residuals where a fit has converged.
+        index.html, with a manifest: one file that needs no other, of at most 25 MB. It shows the first 1,200 test
+        systems of the lot by which systems are refined; pictures of all of them; models and residuals where a fit has
+        converged.
     refined
         refined/{model}.parquet, with the arrays (.h5) beside it, if there is one.
     importance
@@ -165,6 +166,7 @@ def page(
     }
     text = document.render(values, data, [sheet.png for sheet in pictures])
     write_text(output, text)
+    write_manifest(output)
     size = len(text.encode()) / 1e6
     print(f"{len(rows)} systems, {with_model} of them with a model: {size:.1f} MB", flush=True)
 

@@ -442,7 +442,7 @@
     const within = at("system").contains(document.activeElement);
     show(system);
     if (!within) {
-      at("system").scrollIntoView();
+      at("system").scrollIntoView({ behavior: "instant" });
       at("system").focus({ preventScroll: true });
     }
   }
@@ -630,5 +630,7 @@
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
   follow();
+  // once more when figures have their heights
+  addEventListener("load", () => { if (current >= 0) at("system").scrollIntoView({ behavior: "instant" }); });
   document.documentElement.dataset.ready = "yes";
 })();
