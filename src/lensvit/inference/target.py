@@ -215,7 +215,7 @@ def observed_posterior(settings: LensModel, row: pd.DataFrame, images: Path, ren
         If the image file is absent or broken.
     """
     system = row.iloc[0]
-    data, exposure = noisy_images(images / system["psf"] / f"{system['chunk']}.h5", row)
+    data, [exposure] = noisy_images(images / system["psf"] / f"{system['chunk']}.h5", row)
     prior = LogPrior(full_priors(settings.priors), settings.external_shear)
     sigma = torch.tensor(row["sigma_bkg"].to_numpy(dtype=float))
     return Posterior(renderer, torch.as_tensor(data), sigma, exposure, prior, settings.scene.max_images)

@@ -31,14 +31,14 @@ class ImageChunk:
     pixel_scale
         Side of a pixel [arcsec].
     exposure
-        Exposure time [s].
+        (n,) exposure times [s].
     """
 
     psf: str
     index: np.ndarray
     image: np.ndarray
     pixel_scale: float
-    exposure: float
+    exposure: np.ndarray
 
 
 def read_chunks(rows: pd.DataFrame, images: Path) -> Iterator[ImageChunk]:
@@ -62,7 +62,7 @@ def read_chunks(rows: pd.DataFrame, images: Path) -> Iterator[ImageChunk]:
             some = part.iloc[start : start + PIECE]
             with open_images(images, str(psf), str(name)) as file:
                 image = read_rows(file, some["row"].to_numpy())
-                scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
+                scale, exposure = float(file.attrs["pixel_scale"]), exposures(file, some)
             yield ImageChunk(str(psf), some["position"].to_numpy(), image, scale, exposure)
 
 
@@ -71,6 +71,13 @@ def read_rows(file: h5py.File, rows: np.ndarray) -> np.ndarray:
     image, place = file["image"][rows.min() : rows.max() + 1], rows - rows.min()
     # as a rule all of them are wanted, in their order: they need not be copied
     return image if np.array_equal(place, np.arange(len(image))) else image[place]
+
+
+def exposures(file: h5py.File, rows: pd.DataFrame) -> np.ndarray:
+    """Exposure times (n,) [s] of rows of the catalogue, from the image file where the catalogue does not have them."""
+    if "exposure" in rows:
+        return rows["exposure"].to_numpy(dtype=float)
+    return np.full(len(rows), float(file.attrs["exposure"]))
 
 
 def image_geometry(rows: pd.DataFrame, images: Path) -> dict[str, tuple[int, float]]:

@@ -15,11 +15,13 @@ from lensvit.io.files import reading
 from lensvit.parameters import FURTHER, NAMES, TARGET_NAMES
 
 CATALOG = ("id", "split", "psf", "chunk", "row", *NAMES, "n_images", "sigma_bkg", "seed", "redraws")
-# columns that the catalogue of free scenes has beside these, some or all: shapes, amplitudes, and fluxes of the quasar
+# columns that the catalogue of free scenes has beside these, some or all: shapes, amplitudes, fluxes of the quasar, and
+# the exposure time
 FURTHER_COLUMNS = (
     *(row.name for row in FURTHER),
     *("lens_amp", "source_amp", "bulge_amp"),
     *(f"flux_{number}" for number in range(1, 6)),
+    "exposure",
 )
 PREDICTED = ("id", *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("truth", "mean", "sigma")))
 PREDICTIONS = ("psf", *PREDICTED, *(f"{name}_{kind}" for name in TARGET_NAMES for kind in ("aleatoric", "epistemic")))

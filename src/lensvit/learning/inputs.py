@@ -107,7 +107,7 @@ class Inputs:
     ) -> None:
         self.recipe, self.size, self.fresh, self.device = recipe, size, fresh, device
         self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32))
-        self.sigma_here = self.sigma.to(device)
+        self.exposure = torch.zeros(len(rows))
         geometry = image_geometry(rows, images)
         self.psfs = rows["psf"].astype(str).tolist()
         self.cameras = {psf: camera_name(pixels, scale) for psf, (pixels, scale) in geometry.items()}
@@ -124,14 +124,15 @@ class Inputs:
         self.member = torch.zeros(len(rows), dtype=torch.long)
         filled = dict.fromkeys(stacks, 0)
         for chunk in read_chunks(rows, images):
-            self.exposure = chunk.exposure
             kind, index = kinds[chunk.psf], torch.tensor(chunk.index)
+            self.exposure[index] = torch.as_tensor(chunk.exposure, dtype=torch.float32)
             place = slice(filled[kind], filled[kind] + len(index))
             self._fill(stacks[kind], place, chunk, rows)
             self.stack[index] = list(stacks).index(kind)
             self.member[index] = torch.arange(place.start, place.stop)
             filled[kind] = place.stop
         self.stacks = list(stacks.values())
+        self.sigma_here, self.exposure_here = self.sigma.to(device), self.exposure.to(device)
 
     def _kind(self, pixels: int, pixel_scale: float) -> StackKind:
         """The kind of stack for images of ``pixels`` a side, of ``pixel_scale`` [arcsec]."""
@@ -156,19 +157,20 @@ class Inputs:
         else:
             assert stack.variance is not None
             sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
-            parts = (torch.as_tensor(chunk.image), sigma, stack.images[place], stack.variance[place])
-            for images, noise_level, small, spread in zip(*(part.split(AT_ONCE) for part in parts), strict=True):
+            seconds = torch.as_tensor(chunk.exposure, dtype=torch.float32)[:, None, None]
+            parts = (torch.as_tensor(chunk.image), sigma, seconds, stack.images[place], stack.variance[place])
+            for images, noise_level, time, small, spread in zip(*(part.split(AT_ONCE) for part in parts), strict=True):
                 small[:] = self._to_input_scale(images, factor)
-                each = variance(images, noise_level, chunk.exposure)
+                each = variance(images, noise_level, time)
                 spread[:] = mean_variance(each, self.size, self.recipe.resize) * factor**2
 
     def _noisy(self, chunk: ImageChunk, rows: pd.DataFrame, factor: float) -> Tensor:
         """The inputs (n, S, S) of a chunk, each with the noise of its seed."""
         small = torch.empty(len(rows), self.size, self.size)
-        sigma, seed = rows["sigma_bkg"].tolist(), rows["seed"].tolist()
+        sigma, exposure, seed = rows["sigma_bkg"].tolist(), chunk.exposure.tolist(), rows["seed"].tolist()
 
         def one(number: int) -> None:
-            drawn = noise(chunk.image[number], sigma[number], chunk.exposure, seed[number])
+            drawn = noise(chunk.image[number], sigma[number], exposure[number], seed[number])
             small[number] = self._to_input_scale(drawn[None], factor)[0]
 
         for_each(one, len(rows))
@@ -222,7 +224,7 @@ class Inputs:
                     images = drawn
                 else:
                     images[place] = drawn
-        shown = stretch(images, self.recipe.stretch)  # (B, S, S) to (B, 3, S, S)
+        shown = stretch(images, self.recipe.stretch, self.recipe.unit)  # (B, S, S) to (B, 3, S, S)
         return shown if self.norm is None else self.norm(shown, self.groups[here])
 
     def _draw(
@@ -252,8 +254,8 @@ class Inputs:
         if stack.preparation == "resized":
             assert stack.variance is not None
             return add_noise(images, normal, self._fetched(stack.variance, members))
-        sigma = self.sigma_here[here][:, None, None]
-        drawn = add_noise(images, normal, variance(images, sigma, self.exposure))
+        sigma, exposure = (every[here][:, None, None] for every in (self.sigma_here, self.exposure_here))
+        drawn = add_noise(images, normal, variance(images, sigma, exposure))
         return self._to_input_scale(drawn, stack.factor)
 
     def _fetched(self, kept: Tensor, members: Tensor) -> Tensor:
@@ -267,12 +269,12 @@ class Inputs:
         """The same for native images on a CPU; each has a random stream of its own, whichever thread draws it."""
         seeds = torch.randint(1 << 62, rows.shape, generator=generator).tolist()
         images = [stack.images[member] for member in self.member[rows].tolist()]
-        sigma = self.sigma[rows].tolist()
+        sigma, exposure = self.sigma[rows].tolist(), self.exposure[rows].tolist()
         drawn = torch.empty(len(rows), *images[0].shape)  # (b, ny, nx)
 
         def one(number: int) -> None:
             normal = drawn[number].normal_(generator=torch.Generator().manual_seed(seeds[number])).numpy()
-            normal[:] = noisy(images[number].numpy(), normal, sigma[number], self.exposure)
+            normal[:] = noisy(images[number].numpy(), normal, sigma[number], exposure[number])
 
         for_each(one, len(rows))
         return self._to_input_scale(drawn, stack.factor)

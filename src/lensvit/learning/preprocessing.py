@@ -105,7 +105,7 @@ def mean_variance(variance: Tensor, size: int, how: str) -> Tensor:
     return resize(variance, size, how) / (variance.shape[-1] // size) ** 2
 
 
-def stretch(images: Tensor, how: str) -> Tensor:
+def stretch(images: Tensor, how: str, unit: float = 1.0) -> Tensor:
     """Counts (B, S, S) to a network's input (B, 3, S, S).
 
     Parameters
@@ -116,7 +116,11 @@ def stretch(images: Tensor, how: str) -> Tensor:
         "raw" repeats the counts in all three colours, "imagenet" does so after ImageNet's normalisation, "asinh" after
         their asinh; "three" resolves the sky, the arcs and the peaks of the quasars, a thousand times brighter, in one
         colour each.
+    unit
+        What is taken as one count/s.
     """
+    if unit != 1.0:
+        images = images / unit
     if how == "three":
         return torch.stack([torch.asinh(images) / 2 - 0.5, torch.asinh(images / 20), (images / 50).clamp(-1, 8)], 1)
     if how == "asinh":

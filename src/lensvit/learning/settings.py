@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from lensvit.io.scaler import Scaler
 from lensvit.io.settings import Seeded, Settings
@@ -33,7 +33,10 @@ Normalise = Literal["none", "pixel", "camera", "psf"]
 
 
 class InputRecipe(Settings):
-    """From image to input."""
+    """From image to input.
+
+    The key ``unit``, younger than runs that are kept, is left out of what is written where it is 1.
+    """
 
     resize: Resize
     brightness: Literal["per_pixel", "per_area"] = Field(
@@ -46,9 +49,21 @@ class InputRecipe(Settings):
         "text), asinh (one stretch thrice) or three (a stretch each for sky, arcs and "
         "quasars)"
     )
+    unit: float = Field(
+        1.0,
+        gt=0,
+        description="counts/s that the stretch takes as one: the order of the faintest arcs",
+    )
     noise: Literal["fixed", "fresh"] = Field(
         description="noise of training images: fixed (one realisation, as in the paper) or fresh in every epoch"
     )
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written = handler(self)
+        if self.unit == 1.0:
+            written.pop("unit", None)
+        return written
 
 
 class Recipe(InputRecipe):

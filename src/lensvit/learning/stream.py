@@ -174,7 +174,8 @@ class StreamedSystems:
         if self.batches is None:
             self.batches = self.systems.batches(epoch * self.systems.steps + step, self.workers)
         images, targets = next(self.batches)
-        return stretch(images, self.systems.recipe.stretch), targets
+        recipe = self.systems.recipe
+        return stretch(images, recipe.stretch, recipe.unit), targets
 
 
 class Drawn(NamedTuple):
@@ -192,6 +193,8 @@ class Drawn(NamedTuple):
         Targets (n, K) in their own units, float64.
     sigma
         Standard deviations (n, 1, 1) of the background noise [counts/s per pixel].
+    exposure
+        Exposure times (n, 1, 1) [s].
     setup
         What their images are made of.
     """
@@ -201,6 +204,7 @@ class Drawn(NamedTuple):
     places: Tensor
     targets: Tensor
     sigma: Tensor
+    exposure: Tensor
     setup: Setup
 
 
@@ -485,6 +489,7 @@ class CameraStream:
             torch.tensor(places),
             torch.tensor(targets, dtype=torch.float64),
             torch.tensor([self.sampler.sigma_bkg(index) for index in indices])[:, None, None],
+            torch.tensor([self.sampler.exposure(index) for index in indices])[:, None, None],
             self.cpu_renderer.setup(systems),
         )
 
@@ -507,7 +512,7 @@ class CameraStream:
         normal, generator = torch.empty_like(images), torch.Generator(self.device)
         for image, index in zip(normal, drawn.indices, strict=True):
             image.normal_(generator=generator.manual_seed(self.sampler.noise_seed(index)))
-        noisy = add_noise(images, normal, variance(images, drawn.sigma, self.settings.scene.exposure))
+        noisy = add_noise(images, normal, variance(images, drawn.sigma, drawn.exposure))
         factor = brightness_factor(self.recipe, self.settings.instrument.pixel_scale)
         finite = torch.isfinite(images).flatten(1).all(1)
         return to_input_scale(noisy, self.size, self.recipe.resize, factor), finite

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", np.ndarray, "Tensor")
 
 
-def variance(image: Array, sigma_bkg: float | Array, exposure: float) -> Array:
+def variance(image: Array, sigma_bkg: float | Array, exposure: float | Array) -> Array:
     """Variance of the noise in every pixel [(counts/s)^2].
 
     Parameters
@@ -27,7 +27,7 @@ def variance(image: Array, sigma_bkg: float | Array, exposure: float) -> Array:
     sigma_bkg
         Standard deviation of the background noise, broadcast to the image [counts/s per pixel].
     exposure
-        Exposure time [s].
+        Exposure time, broadcast to the image [s].
     """
     return sigma_bkg**2 + abs(image) / exposure
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from lensvit.io.hdf5 import open_hdf5
-from lensvit.io.images import read_rows
+from lensvit.io.images import exposures, read_rows
 from lensvit.lensing.noise import noise
 
 
-def noisy_images(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, float]:
+def noisy_images(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Images with their noise, as the networks are evaluated on before the resize.
 
     Parameters
@@ -24,8 +24,8 @@ def noisy_images(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, float]:
 
     Returns
     -------
-    tuple[np.ndarray, float]
-        Images (n, ny, nx), float32 [counts/s per pixel], and their exposure [s].
+    tuple[np.ndarray, np.ndarray]
+        Images (n, ny, nx), float32 [counts/s per pixel], and their exposure times (n,) [s].
 
     Raises
     ------
@@ -34,6 +34,6 @@ def noisy_images(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, float]:
     """
     with open_hdf5(images, "image file") as file:
         clean = read_rows(file, rows["row"].to_numpy())
-        exposure = float(file.attrs["exposure"])
-    columns = zip(clean, rows["sigma_bkg"], rows["seed"], strict=True)
-    return np.stack([noise(image, sigma, exposure, seed) for image, sigma, seed in columns]), exposure
+        exposure = exposures(file, rows)
+    columns = zip(clean, rows["sigma_bkg"], exposure.tolist(), rows["seed"], strict=True)
+    return np.stack([noise(image, sigma, seconds, seed) for image, sigma, seconds, seed in columns]), exposure

@@ -137,7 +137,7 @@ class LabelledCamera(Camera):
     label: str = Field(description="name as printed")
 
 
-FREE_KEYS = ("lens_light", "source_shape", "bulge", "magnitudes")  # of a scene, which make it a free one
+FREE_KEYS = ("exposure_high", "lens_light", "source_shape", "bulge", "magnitudes")  # of a scene, which make it free
 BRIGHTEST = 1e12  # largest amplitude and noise; far below what the images' float32 holds
 FAINTEST_FACTOR = 30.0  # magnitudes of that
 
@@ -187,6 +187,12 @@ class Light(Settings):
     quasar_amp: float = Field(ge=0, le=BRIGHTEST, description="flux of the quasar without lensing [counts/s]")
     max_images: int = Field(ge=1, le=5, description="most quasar images of a system; the brightest are kept")
     exposure: float = Field(gt=0, le=BRIGHTEST, description="exposure time [s]")
+    exposure_high: float | None = Field(
+        None,
+        gt=0,
+        le=BRIGHTEST,
+        description="upper bound of the exposure time, which is uniform from `exposure` on [s]; null: the same for all",
+    )
     lens_light: Literal["tied", "free"] = Field(
         "tied",
         description="light of the lens galaxy: tied (centre and ellipticity are those of its mass, as in the paper) or "
@@ -208,6 +214,8 @@ class Light(Settings):
 
     @model_validator(mode="after")
     def _bulge_of_some_light(self) -> Light:
+        if self.exposure_high is not None and self.exposure_high < self.exposure:
+            raise ValueError("exposure_high must not lie below exposure")
         if self.bulge and self.magnitudes is None:
             raise ValueError("bulge: true needs magnitudes, of which it has a share")
         return self
@@ -230,7 +238,8 @@ class Light(Settings):
     @property
     def is_free(self) -> bool:
         """Whether systems have more to them than the paper's."""
-        return self.lens_light == "free" or self.source_shape == "free" or self.magnitudes is not None
+        shaped = self.lens_light == "free" or self.source_shape == "free"
+        return shaped or self.magnitudes is not None or self.exposure_high is not None
 
 
 class Scene(Light):

@@ -126,11 +126,13 @@ def sheets(
         renderer = cameras.camera_renderer(settings, str(psf), kernels[str(psf)])
         for start in range(0, len(some), ROWS):
             part = some.iloc[start : start + ROWS]
-            data, exposure = noisy_images(Path(images) / str(psf) / f"{chunk}.h5", part)
+            data, exposures = noisy_images(Path(images) / str(psf) / f"{chunk}.h5", part)
             models = model_images(renderer, [fits.get(name) for name in part["id"]], settings.scene.max_images)
             found = [
                 pictures_of(image, model, float(sigma), exposure)
-                for image, model, sigma in zip(data, models, part["sigma_bkg"], strict=True)
+                for image, model, sigma, exposure in zip(
+                    data, models, part["sigma_bkg"], exposures.tolist(), strict=True
+                )
             ]
             places = np.cumsum([0, *map(len, found)])[:-1].tolist()
             png = b64encode(encode([picture for entry in found for picture in entry], colours)).decode()

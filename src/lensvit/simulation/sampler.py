@@ -57,6 +57,11 @@ class Sampler:
         scene = self.settings.scene
         return float(self._stream(index, "background").uniform(scene.sigma_bkg_low, scene.sigma_bkg_high))
 
+    def exposure(self, index: int) -> float:
+        """Exposure time of a system [s]."""
+        low, high = self.settings.scene.exposure, self.settings.scene.exposure_high
+        return low if high is None else float(self._stream(index, "exposure").uniform(low, high))
+
     def parameters(self, index: int, attempt: int = 0) -> dict[str, float]:
         """The parameters of one draw of a system that its priors give, by name."""
         rng = self._stream(index, "parameters", attempt)

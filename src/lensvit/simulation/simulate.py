@@ -19,7 +19,7 @@ from lensvit.simulation.settings import SimulateSettings
 BATCH = 100  # systems that are solved and rendered at once
 UNITS = (
     {parameter.name: parameter.unit for parameter in TABLE.values()}
-    | {"sigma_bkg": "counts/s"}
+    | {"sigma_bkg": "counts/s", "exposure": "s"}
     | dict.fromkeys(AMPLITUDES, "counts/s/arcsec^2")
     | dict.fromkeys(flux_columns(5), "counts/s")
 )
@@ -88,14 +88,16 @@ def _write_images(file: h5py.File, sampler: Sampler, engine: Engine, indices: ra
 
 def _columns(systems: list[System], sampler: Sampler, indices: range) -> dict[str, list]:
     """The catalogue's columns of this chunk, except those that say where in which file an image is."""
+    scene = sampler.settings.scene
     return {
         "id": [sampler.id(index) for index in indices],
         "split": [sampler.split] * len(systems),
         "psf": [sampler.psf] * len(systems),
         **{name: [system.parameters[name] for system in systems] for name in systems[0].parameters},
-        **_fluxes(systems, sampler.settings.scene.max_images),
+        **_fluxes(systems, scene.max_images),
         "n_images": [len(system.quasar_images) for system in systems],
         "sigma_bkg": [sampler.sigma_bkg(index) for index in indices],
+        **({} if scene.exposure_high is None else {"exposure": [sampler.exposure(index) for index in indices]}),
         "seed": [sampler.noise_seed(index) for index in indices],
         "redraws": [system.redraws for system in systems],
     }

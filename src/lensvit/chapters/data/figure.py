@@ -24,7 +24,7 @@ from lensvit.chapters.data.settings import CONTOURS, HEADS, SOFTENING, SYSTEMS, 
 from lensvit.figures import style
 from lensvit.io import tables
 from lensvit.io.files import write_text
-from lensvit.io.images import open_images
+from lensvit.io.images import exposures, open_images
 from lensvit.io.settings import read_settings
 from lensvit.lensing.noise import noise
 
@@ -139,9 +139,9 @@ def example(row: pd.Series, images: Path, labels: dict[str, str]) -> Example:
     """
     with open_images(images, row["psf"], row["chunk"]) as file:
         clean = file["image"][int(row["row"])]  # (ny, nx)
-        pixel_scale, exposure = float(file.attrs["pixel_scale"]), float(file.attrs["exposure"])
+        pixel_scale, [exposure] = float(file.attrs["pixel_scale"]), exposures(file, row.to_frame().T)
     sigma = float(row["sigma_bkg"])
-    noisy = noise(clean, sigma, exposure, int(row["seed"]))
+    noisy = noise(clean, sigma, float(exposure), int(row["seed"]))
     return Example(noisy, sigma, pixel_scale, labels.get(row["psf"], ""), row["psf"])
 
 

@@ -96,7 +96,7 @@ def _simulated(settings: SimulateSettings, psf: Path, camera: str) -> tuple[list
     examples, captions = [], []
     for index, (system, image) in enumerate(zip(systems, images, strict=True)):
         sigma = sampler.sigma_bkg(index)
-        noisy = noise(image, sigma, settings.scene.exposure, sampler.noise_seed(index))
+        noisy = noise(image, sigma, sampler.exposure(index), sampler.noise_seed(index))
         examples.append(Example(noisy, sigma, settings.instrument.pixel_scale, camera, settings.name))
         count = len(system.quasar_images)
         radius, slope = system.parameters["theta_E"], system.parameters["gamma"]

@@ -142,13 +142,15 @@ def of_camera(
     """
     places, systems = _imaged(rows, settings.scene.max_images)
     free = FreeLimit(renderer, settings) if settings.scene.is_free else None
+    exposure = rows.get("exposure", pd.Series(settings.scene.exposure, rows.index)).to_numpy(dtype=float)
     parts: dict[str, list[np.ndarray]] = {}
     spreads = {treatment: np.full((len(rows), len(NAMES), len(NAMES)), np.nan) for treatment in UNKNOWN}
     for start in range(0, len(systems), BATCH):
         sigma = torch.tensor(rows["sigma_bkg"].to_numpy()[places[start : start + BATCH]])
         some = systems[start : start + BATCH]
         if free:
-            spreads_of, signal, tensors = free.of(some, sigma)
+            seconds = exposure[places[start : start + BATCH]]
+            spreads_of, signal, tensors = free.of(some, sigma, seconds)
         else:
             information, signal, tensors = image_information(renderer, some, sigma, settings.inputs)
             spreads_of = _covariances(information, tensors[0], settings)

@@ -65,7 +65,7 @@ class FreeLimit:
         self.priors = full_priors(settings.priors, self.structure.names)
 
     def of(
-        self, systems: list[System], sigma_bkg: Tensor
+        self, systems: list[System], sigma_bkg: Tensor, exposure: np.ndarray
     ) -> tuple[dict[str, list[Tensor]], Tensor, tuple[Tensor, Tensor, Tensor]]:
         """The limits of B systems.
 
@@ -75,6 +75,8 @@ class FreeLimit:
             The systems.
         sigma_bkg
             (B,) background noise [counts/s per pixel].
+        exposure
+            (B,) exposure times [s].
 
         Returns
         -------
@@ -92,7 +94,7 @@ class FreeLimit:
         signal = []
         for row, system in enumerate(systems):
             one = tuple(tensor[row] for tensor in tensors)
-            every, ratios = self._information(system, one[1], one[2], sigma_bkg[row : row + 1])
+            every, ratios = self._information(system, one[1], one[2], sigma_bkg[row : row + 1], float(exposure[row]))
             signal.append(ratios)
             for treatment, found in spreads.items():
                 found.append([self._spread(system, one, information, treatment) for information in every])
@@ -100,7 +102,7 @@ class FreeLimit:
         return by_input, torch.stack(signal), tensors
 
     def _information(
-        self, system: System, positions: Tensor, magnification: Tensor, sigma_bkg: Tensor
+        self, system: System, positions: Tensor, magnification: Tensor, sigma_bkg: Tensor, exposure: float
     ) -> tuple[list[Tensor], Tensor]:
         """Fisher information (P + A, P + A) of the image and of each input, and ratios of signal to noise (4,)."""
         values = torch.tensor([self.values(system)], dtype=torch.float64)
@@ -112,7 +114,7 @@ class FreeLimit:
         image = (amplitudes @ parts).reshape(1, self.side, self.side)
         by_parameters = (amplitudes[:, None] * slopes).sum(1)
         jacobian = torch.cat([by_parameters, parts]).reshape(1, -1, self.side, self.side)
-        likelihood = Likelihood(image, sigma_bkg, self.scene.exposure)
+        likelihood = Likelihood(image, sigma_bkg, exposure)
         variance = likelihood.variance(image)
         every = [likelihood.equations(image, jacobian).information[0]]
         for grid in self.settings.inputs:

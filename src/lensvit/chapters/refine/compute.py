@@ -160,7 +160,7 @@ class ImageFitter:
         known = self._known(rows, draws)
         parts = []
         for chunk, some in rows.groupby("chunk", sort=False, observed=True):
-            data, exposure = noisy_images(Path(images) / self.name / f"{chunk}.h5", some)
+            data, [exposure, *_] = noisy_images(Path(images) / self.name / f"{chunk}.h5", some)
             parts.append(self.fit_images(some, data, exposure, [known[name] for name in some["id"]]))
         table = pd.concat([part.table for part in parts])
         print(

@@ -161,7 +161,7 @@ class ResidualScorer:
         for chunk in pd.unique(chunks):
             here = np.flatnonzero(chunks == chunk)
             some = rows.iloc[here]
-            data, exposure = noisy_images(Path(images) / self.name / f"{chunk}.h5", some)
+            data, [exposure, *_] = noisy_images(Path(images) / self.name / f"{chunk}.h5", some)
             result[here] = self.residuals(data, some["sigma_bkg"].to_numpy(dtype=float), exposure, means[here])
         print(f"{self.name}: {len(rows)} systems in {time.perf_counter() - started:.1f} s", flush=True)
         return result
