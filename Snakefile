@@ -25,6 +25,7 @@ include: "rules/psf.smk"
 include: "rules/simulate.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/networks.smk"
 include: "rules/shards.smk"
 
 
@@ -51,6 +52,7 @@ localrules:
     all,
     data,
     models,
+    networks,
     restore,
 
 
@@ -77,6 +79,14 @@ rule models:
         of_models(rules.train.output.weights),
     message:
         "the networks are there"
+
+
+# the networks with what serves them on images of one's own (docs/predict.md)
+rule networks:
+    input:
+        of_models(rules.reference.output.reference),
+    message:
+        "the networks can be used on other images"
 
 
 # What a release leaves out and the settings give again, byte for byte: run this by itself before

@@ -41,6 +41,8 @@ STAGES = {
     "release": "lensvit.release.release:release",
     "adopt": "lensvit.release.release:adopt",
     "verify": "lensvit.release.verify:verify",
+    "reference": "lensvit.prediction.reference:reference",
+    "predict": "lensvit.prediction.run:predict",
     "fit": "lensvit.observations.run:fit",
     "observe": "lensvit.observations.run:observe",
     "observations_table": "lensvit.observations.table:observations_table",

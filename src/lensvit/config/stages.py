@@ -41,6 +41,7 @@ def all_stages(run: Run) -> Stages:
         "train": lambda item: _train(run, item),
         "evaluate": lambda item: _evaluate(run, run.evaluation.passes),
         "evaluate_validation": lambda item: _evaluate(run, run.evaluation.validation_passes),
+        "reference": lambda item: _reference(run),
         "figure1": lambda item: _figure1(run),
         "preview": lambda item: _preview(run),
         "figure2": lambda item: {"seed": run.seed, "systems": run.figures.systems, **figure_labels(run)},
@@ -82,6 +83,16 @@ def _train(run: Run, name: str) -> dict[str, Any]:
 
 def _evaluate(run: Run, passes: int) -> dict[str, Any]:
     return {"seed": run.seed, **run.evaluation.model_dump(exclude={"validation_passes"}), "passes": passes}
+
+
+def _reference(run: Run) -> dict[str, Any]:
+    scene = run.scene
+    return {
+        **_evaluate(run, run.evaluation.validation_passes),
+        "run": run.run,
+        "cameras": _cameras(run),
+        "background": (scene.sigma_bkg_low, scene.sigma_bkg_high),
+    }
 
 
 def _figure1(run: Run) -> dict[str, Any]:

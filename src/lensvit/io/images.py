@@ -76,7 +76,7 @@ def read_rows(file: h5py.File, rows: np.ndarray) -> np.ndarray:
 def exposures(file: h5py.File, rows: pd.DataFrame) -> np.ndarray:
     """Exposure times (n,) [s] of rows of the catalogue, from the image file where the catalogue does not have them."""
     if "exposure" in rows:
-        return rows["exposure"].to_numpy(dtype=float)
+        return rows["exposure"].to_numpy(dtype=float, copy=True)
     return np.full(len(rows), float(file.attrs["exposure"]))
 
 

@@ -29,7 +29,7 @@ from lensvit.lensing.structure import LENS_SHAPE, Structure
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import PSF_ERROR, Peaks, find_peaks
-from lensvit.observations.start import Hypothesis, galaxy_center, hypotheses
+from lensvit.observations.start import Guess, Hypothesis, galaxy_center, hypotheses
 from lensvit.observations.survey import CENTER_ERROR, POSITION_ERROR, UNSEEN_CENTER, survey_priors
 from lensvit.parameters import NAMES, Parameter, Prior
 
@@ -129,6 +129,7 @@ def fit_scene(
     priors: Mapping[str, Prior] | None = None,
     seed: int = 0,
     images: int | None = None,
+    guess: Guess | None = None,
 ) -> SceneFit:
     """Find the most probable scene of an observation, from what its first image shows.
 
@@ -144,6 +145,8 @@ def fit_scene(
         Seed of the starts.
     images
         How many images the quasar has, if this is known; else four, three or two, whatever explains the image.
+    guess
+        What is thought of the mass, as by a network, from which searches start too. It is no prior.
 
     Raises
     ------
@@ -177,7 +180,7 @@ def fit_scene(
         return galaxy_center(rest, first.variance + error**2, exposure, peaks.position[chosen])
 
     fits = list[SceneFit]()
-    for hypothesis in itertools.islice(hypotheses(peaks, galaxy, prior, seed, images), TRIED):
+    for hypothesis in itertools.islice(hypotheses(peaks, galaxy, prior, seed, images, guess), TRIED):
         reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
         chosen = known(hypothesis.center, hypothesis.seen, reach)
         fits.append(_fitted(observation, structure, chosen, hypothesis, peaks, centers))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -278,8 +279,79 @@ def _plane(data: np.ndarray) -> np.ndarray:
     return plane
 
 
-def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
-    notes = list[str]()
+class Plain(NamedTuple):
+    """A square image without its noise and its PSF.
+
+    Parameters
+    ----------
+    data
+        Square image (n, n) [counts/s per pixel], 0 where a pixel is NaN or infinite.
+    bad
+        Whether a pixel does not count (n, n).
+    pixel_scale
+        Side of a pixel [arcsec].
+    corner
+        Column and row of the file's image where this one begins, counted from 0.
+    exposure_time
+        Exposure time [s]; None if it is not known.
+    """
+
+    data: np.ndarray
+    bad: np.ndarray
+    pixel_scale: float
+    corner: tuple[int, int]
+    exposure_time: float | None
+
+
+def read_plain(path: Path, given: Given | None = None) -> tuple[list[Plain], list[str]]:
+    """Read and check the image or the images of a file, without what fits need beside them: noise and PSF.
+
+    Parameters
+    ----------
+    path
+        FITS or HDF5 file, of one image (ny, nx) or of many of one camera (n, ny, nx).
+    given
+        What the file does not say.
+
+    Returns
+    -------
+    images : list[Plain]
+        The images.
+    notes : list[str]
+        What was found and changed, in sentences.
+
+    Raises
+    ------
+    LensvitError
+        If something is wrong or missing; the message is one line that says what to give.
+    """
+    given, path, notes = given or Given(), Path(path), list[str]()
+    file = _read(path)
+    planes = file.image if file.image.ndim == 3 else [file.image]
+    result = list[Plain]()
+    for number, plane in enumerate(planes):
+        try:
+            result.append(_plain(replace(file, image=plane), given, notes))
+        except LensvitError as error:
+            which = f", image {number} (from 0)" if file.image.ndim == 3 else ""
+            raise LensvitError(f"{path}{which}: {error}") from error
+    return result, list(dict.fromkeys(notes))
+
+
+def plain_of_array(image: np.ndarray, pixel_scale: float) -> Plain:
+    """An image (ny, nx) [counts/s per pixel] in an array, checked as one in a file.
+
+    Raises
+    ------
+    LensvitError
+        If something is wrong.
+    """
+    file = _File(np.asarray(image, dtype=float), {"BUNIT": "counts/s"})
+    return _plain(file, Given(pixel_scale=pixel_scale), [])
+
+
+def _plain(file: _File, given: Given, notes: list[str]) -> Plain:
+    """The square of an image that counts, in counts/s."""
     image = file.image
     if image.ndim != 2:
         raise LensvitError(f"the image has the shape {image.shape}; give one plane of two axes")
@@ -300,6 +372,14 @@ def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
         )
     if float(np.ptp(data[~bad])) == 0:
         raise LensvitError("all pixels have the same value; is this the right extension?")
+    return Plain(data, bad, scale, (column, row), per_second)
+
+
+def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
+    notes = list[str]()
+    data, bad, scale, (column, row), per_second = _plain(file, given, notes)
+    side = len(data)
+    cut = (slice(row, row + side), slice(column, column + side))
     variance = _variance(data, bad, file, given, cut, per_second, notes)
     sky = np.median(data[_edge(data.shape) & ~bad])
     holes = (sky - data > DEEPEST * np.sqrt(variance)) & ~bad

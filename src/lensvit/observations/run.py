@@ -22,6 +22,7 @@ from lensvit.observations.observation import Observation
 from lensvit.observations.reading import Given, read_image
 from lensvit.observations.result import LensResult
 from lensvit.observations.settings import ObserveStage
+from lensvit.observations.start import Guess
 from lensvit.observations.survey import POSITION_ERROR
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Prior
 
@@ -40,6 +41,7 @@ def fit_images(
     redshifts: Redshifts | None = None,
     sampling: ImportanceSettings | None = SAMPLING,
     seed: int = 0,
+    guess: Guess | None = None,
 ) -> LensResult:
     """Fit a lens, from its images to parameters, exact posterior and Hubble constant.
 
@@ -61,6 +63,8 @@ def fit_images(
         Size and budget of the draws of the posterior; None for none.
     seed
         Seed of all draws.
+    guess
+        What is thought of the mass, as by a network, from which searches start too. It is no prior.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def fit_images(
     if images is not None and images not in (2, 3, 4):
         raise LensvitError(f"{images} images of the quasar: give 2, 3 or 4")
     structure = structure or Structure(position_error=POSITION_ERROR)
-    found = fit_scene(observation, structure, priors, seeds.derive(seed, observation.name, "starts"), images)
+    found = fit_scene(observation, structure, priors, seeds.derive(seed, observation.name, "starts"), images, guess)
     sample = None
     if sampling is not None:
         sample = sample_scene(found, sampling, seeds.derive(seed, observation.name, "posterior"), SAMPLES)
@@ -240,16 +244,47 @@ def fit(
             psf_oversampling=psf_oversampling, **own,
         )  # fmt: skip
 
+    lenses = {
+        own: [(Path(image[number]), given(number)) for number in group]
+        for own, group in zip(names, groups, strict=True)
+    }
+    fit_files(
+        lenses, output, images=quasar_images, delays=measured, redshifts=redshifts,
+        sampling=SAMPLING if samples else None, seed=seed,
+    )  # fmt: skip
+
+
+def fit_files(
+    lenses: Mapping[str, Sequence[tuple[Path, Given]]],
+    output: Path,
+    guesses: Mapping[str, Guess] | None = None,
+    **options: Any,
+) -> None:
+    """Fit lenses in files, one after the other, and write their results.
+
+    Parameters
+    ----------
+    lenses
+        Name of a lens to its exposures: files, and what these do not say.
+    output
+        Folder of the results.
+    guesses
+        Name of a lens to what is thought of its mass.
+    **options
+        What :func:`fit_images` takes, for all lenses.
+
+    Raises
+    ------
+    LensvitError
+        If a lens was not fitted. Those after it are fitted before this is raised.
+    """
     output.mkdir(parents=True, exist_ok=True)  # before minutes of work
     failed = list[str]()
-    for group, own in zip(groups, names, strict=True):
+    for own, exposures in lenses.items():
         try:
-            result = fit_images(
-                _observation(own, [(Path(image[number]), given(number)) for number in group]), images=quasar_images,
-                delays=measured, redshifts=redshifts, sampling=SAMPLING if samples else None, seed=seed,
-            )  # fmt: skip
+            result = fit_images(_observation(own, exposures), guess=(guesses or {}).get(own), **options)
         except LensvitError as error:
-            if len(groups) == 1:
+            if len(lenses) == 1:
                 raise
             failed.append(str(error))
             print(f"{own}: {error}", flush=True)
@@ -258,7 +293,7 @@ def fit(
         write_figures(result, output)
         print(report(result), flush=True)
     if failed:
-        raise LensvitError(f"{len(failed)} of {len(groups)} images were not fitted; the lines above say why")
+        raise LensvitError(f"{len(failed)} of {len(lenses)} images were not fitted; the lines above say why")
 
 
 def observe(settings: Path, output: Path, threads: int = 1) -> None:

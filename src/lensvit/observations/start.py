@@ -38,6 +38,27 @@ WIDER, STANDS_OUT = 3.0, 5.0  # what a galaxy is compared with [FWHM], and its l
 INSIDE = 0.8  # farthest distance of the lens galaxy from the middle of the images, in units of theirs
 
 
+class Guess(NamedTuple):
+    """What is thought of the mass of a lens before it is fitted, as by a network.
+
+    Parameters
+    ----------
+    mean
+        Values (6,) of theta_E, gamma, center_x, center_y, e1 and e2.
+    covariance
+        Their covariance (6, 6).
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def draws(self, count: int, seed: int) -> np.ndarray:
+        """The mean and draws around it, (count, 6) together."""
+        rng = np.random.default_rng(seed)
+        drawn = rng.multivariate_normal(self.mean, self.covariance, count - 1, method="eigh")
+        return np.concatenate([self.mean[None], drawn])
+
+
 class Hypothesis(NamedTuple):
     """Which peaks are the images of the quasar, and lenses that explain them.
 
@@ -109,6 +130,7 @@ def hypotheses(
     prior: Callable[[np.ndarray, bool, float], LogPrior],
     seed: int,
     images: int | None = None,
+    guess: Guess | None = None,
 ) -> Iterator[Hypothesis]:
     """What the peaks may be, the most credible first, each sought when it is asked for; nothing for fewer than two.
 
@@ -125,6 +147,8 @@ def hypotheses(
         Seed of the starts.
     images
         How many images the quasar has, if this is known.
+    guess
+        What is thought of the mass; half of the starts are drawn from it.
     """
     seconds = list[Hypothesis]()
     for count in (4, 3, 2) if images is None else (images,):
@@ -132,7 +156,7 @@ def hypotheses(
         for chosen in map(list, itertools.combinations(range(min(len(peaks.flux), MOST_PEAKS[count])), count)):
             center = galaxy(chosen)
             for place in [None] if center is None else [center, None]:
-                some.append(_matched(peaks, chosen, place, prior, seed))
+                some.append(_matched(peaks, chosen, place, prior, seed, guess))
         # among matches that are as good as it gets the brighter peaks are more likely the quasar's
         some.sort(key=_badness)
         good = [one for one in some if images is not None or float(one.cost[0]) <= GOOD[count]]
@@ -152,19 +176,24 @@ def _matched(
     place: np.ndarray | None,
     prior: Callable[[np.ndarray, bool, float], LogPrior],
     seed: int,
+    guess: Guess | None = None,
 ) -> Hypothesis:
     """Lenses that explain some peaks as the images of a quasar."""
     positions, fluxes = peaks.position[chosen], peaks.flux[chosen]
     middle = positions.mean(0)
     reach = float(np.hypot(*(positions - middle).T).max())
     seen = place is not None
-    center = middle if place is None else place
+    thought = middle if guess is None else guess.mean[2:4]
+    center = thought if place is None else place
     known = from_prior(prior(center, seen, reach))
     generator = torch.Generator().manual_seed(seed)
     draws = torch.cat([known.mean[None], known.draw(DRAWS - 1, generator)])
     draws[:, WITH_DRAWS + 2 :] = known.mean[WITH_DRAWS + 2 :]
     draws[:, 6:8] = known.mean[6:8]
     draws[:, 0] = reach
+    if guess is not None:
+        half = DRAWS // 2
+        draws[:half, :6] = torch.as_tensor(guess.draws(half, seed))
     magnification = torch.as_tensor(fluxes / fluxes.mean() / DETERMINANT)
     uncertain = torch.hypot(DETERMINANT_ERROR * torch.ones_like(magnification), FLUX_ERROR / magnification)
     matcher = QuasarMatcher(torch.as_tensor(positions), magnification, ERROR, uncertain)
