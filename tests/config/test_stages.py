@@ -28,6 +28,7 @@ from lensvit.io.settings import canonical
 from lensvit.learning.settings import EvaluateSettings, TrainSettings
 from lensvit.observations.settings import ObserveStage
 from lensvit.page.settings import PageSettings
+from lensvit.prediction.reference import ReferenceSettings
 from lensvit.psf.settings import KernelSettings
 from lensvit.simulation.settings import SimulateSettings
 from tests.config.configs import OVERLAYS, ablation, changed, content, overlaid
@@ -39,6 +40,7 @@ READERS = {
     "train": ("train", TrainSettings),
     "evaluate": ("evaluate", EvaluateSettings),
     "evaluate_validation": ("evaluate", EvaluateSettings),
+    "reference": ("reference", ReferenceSettings),
     "figure1": ("figure1", Figure1Settings),
     "preview": ("preview", PreviewSettings),
     "figure2": ("figure2", Figure2Settings),

@@ -9,8 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+SHARED = (functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d)
 
 
 def monte_carlo(network: nn.Module, batch_norm: str = "frozen") -> nn.Module:
@@ -33,6 +37,27 @@ def monte_carlo(network: nn.Module, batch_norm: str = "frozen") -> nn.Module:
             if isinstance(module, _BatchNorm):
                 module.eval()
     return network
+
+
+class SharedMasks(TorchFunctionMode):
+    """Within this context all images of a batch lose the same features in a pass of dropout.
+
+    A pass is then one network that all images are shown to, and what an image gets does not depend on those beside it.
+    Attention that drops weights within one function of torch draws them for each image, as ever.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func not in SHARED or not args:
+            return func(*args, **(kwargs or {}))
+        features, *others = args
+        named = {key: value for key, value in (kwargs or {}).items() if key != "inplace"}
+        return features * func(torch.ones_like(features[:1]), *others[:2], **named)
 
 
 class _RandomnessWatch(TorchDispatchMode):

@@ -152,7 +152,7 @@ class Network:
         passes
             Passes of Monte-Carlo dropout over each image, 4 or more.
         seed
-            Seed of the dropout. An image's numbers depend within the scatter of passes on those beside it.
+            Seed of the dropout. An image's numbers do not depend on those beside it.
         device
             "cpu" or "gpu".
         **given

@@ -11,10 +11,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lensvit.io.scaler import Scaler
+from lensvit.jobs.seeds import derive
 from lensvit.learning import gaussian
 from lensvit.learning.architectures import memory_format
-from lensvit.learning.evaluate import NetworkInputs, TargetScale, predict
-from lensvit.learning.mc_dropout import monte_carlo
+from lensvit.learning.evaluate import NetworkInputs, TargetScale
+from lensvit.learning.mc_dropout import SharedMasks, monte_carlo
 from lensvit.learning.settings import EvaluateSettings
 from lensvit.prediction.features import last_layer, watched
 
@@ -90,10 +91,13 @@ def look(network: nn.Module, inputs: NetworkInputs, limit: float | None, scaler:
     return Looks(*(np.concatenate(part) for part in (means, features, clipped)))
 
 
+@torch.no_grad()
 def ask(
     network: nn.Module, inputs: NetworkInputs, settings: EvaluateSettings, scaler: Scaler, fabric: Fabric
 ) -> Answers:
     """All passes of Monte-Carlo dropout over some images, summed up.
+
+    Each pass is one network for all images, so that what an image gets does not depend on those beside it.
 
     Parameters
     ----------
@@ -110,7 +114,14 @@ def ask(
     """
     scale = TargetScale(scaler)
     network = monte_carlo(network, settings.batch_norm)
-    parts = [_summed(output, scale) for _, output in predict(network, inputs, settings, fabric)]
+    form, parts = memory_format(network), list[Answers]()
+    for rows in torch.arange(len(inputs)).split(settings.batch_size):
+        batch, outputs = inputs.batch(rows).contiguous(memory_format=form), list[Tensor]()
+        for number in range(settings.passes):
+            torch.manual_seed(derive(settings.seed, "pass", number))
+            with fabric.autocast(), SharedMasks():
+                outputs.append(network(batch).double().cpu())
+        parts.append(_summed(torch.stack(outputs), scale))
     return Answers(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
