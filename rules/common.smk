@@ -1,6 +1,7 @@
 # The validated config and what the rules share. No rule stands here.
 
 import json
+import re
 from functools import partial
 
 from lensvit.chapters.registry import CHAPTERS
@@ -56,7 +57,7 @@ wildcard_constraints:
     chunk=r"(train|validation|test)-\d+",
     shard=r"\d+",
     merged="|".join(MERGED) or "none",
-    part=r"[\w/-]+",
+    part=r"[\w/.+-]+",
 
 
 # ---------------------------------------------------------------- files of a stage

@@ -4,7 +4,7 @@ OBSERVED = f"{RUN}/observations/{{lens}}"
 
 
 wildcard_constraints:
-    lens="|".join(CONFIG.observations) or "none",
+    lens="|".join(map(re.escape, CONFIG.observations)) or "none",
 
 
 rule observe:

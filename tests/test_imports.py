@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src/lensvit"
 FLOORS = [
     ("errors", "parameters"), ("io", "jobs", "statistics"), ("psf",), ("lensing",), ("simulation", "inference"),
-    ("learning", "figures"), ("chapters", "observations"), ("prediction",), ("paper", "release", "workflow"), ("page",),
+    ("learning", "figures"), ("observations",), ("chapters", "prediction"), ("paper", "release", "workflow"), ("page",),
     ("config",), ("bench",), ("doctor", "cli"), ("__main__",),
 ]  # fmt: skip
 FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}

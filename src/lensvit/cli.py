@@ -43,6 +43,7 @@ STAGES = {
     "verify": "lensvit.release.verify:verify",
     "reference": "lensvit.prediction.reference:reference",
     "predict": "lensvit.prediction.run:predict",
+    "predict_observed": "lensvit.prediction.run:predict_observed",
     "fit": "lensvit.observations.run:fit",
     "observe": "lensvit.observations.run:observe",
     "observations_table": "lensvit.observations.table:observations_table",

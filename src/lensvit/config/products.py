@@ -47,7 +47,8 @@ def run_folder(run: Run) -> str:
 
 def is_shown(run: Run, chapter: str) -> bool:
     """Whether the paper has a chapter: it has no key in the config, or the key does not switch it off."""
-    return getattr(run.sections.get(chapter), "enabled", True)
+    section = run.sections.get(chapter)
+    return section is None or section.is_shown(run)
 
 
 # ---------------------------------------------------------------- for the stages of other chapters

@@ -18,7 +18,7 @@ from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, sho
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, camera_name, graded_fits
 from lensvit.lensing.settings import FREE_KEYS, LabelledCamera, PriorChanges, Scene, check_priors, full_priors
 from lensvit.lensing.structure import BULGE, LENS_SHAPE, LOGARITHMS
-from lensvit.observations.settings import ObservedLens
+from lensvit.observations.settings import LensName, ObservedLens
 from lensvit.paper import latex
 from lensvit.parameters import NAMES
 from lensvit.psf.settings import WIDEST, FitsPsf, Psf
@@ -94,6 +94,12 @@ class Section(Settings):
     knows_free_scenes: ClassVar[bool] = (
         True  # whether its stages work on scenes that have more to them than the paper's
     )
+
+    comes_later: ClassVar[bool] = False  # whether runs that are kept were made before there was this key
+
+    def is_shown(self, run: Run) -> bool:
+        """Whether the paper of a run has the chapter."""
+        return getattr(self, "enabled", True)
 
     @classmethod
     def summary(cls) -> str:
@@ -213,7 +219,7 @@ class Run(Settings):
         description="Monte-Carlo dropout: networks predict each image many times, with random outputs dropped"
     )
     figures: Figures = Field(description="what figures 1 and 2 show")
-    observations: Annotated[dict[Name, ObservedLens], WithoutNull] = Field(
+    observations: Annotated[dict[LensName, ObservedLens], WithoutNull] = Field(
         default_factory=dict,
         description="images of your own lenses, each fitted by a job (docs/your-lens.md): {my_lens: {image: my.fits}}",
     )

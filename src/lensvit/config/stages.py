@@ -53,7 +53,7 @@ def all_stages(run: Run) -> Stages:
         "observe": lambda item: {
             "seed": run.seed,
             "name": item,
-            "lens": run.observations[item].model_dump(mode="json"),
+            "lens": run.observations[item].model_dump(mode="json", exclude={"published"}),
         },
     }
     for section in run.sections.values():
@@ -117,8 +117,10 @@ def _cameras(run: Run) -> dict[str, Any]:
 
 def _numbers(run: Run) -> dict[str, Any]:
     sections = {name: section.resolved(run) for name, section in run.sections.items()}
-    # the paper says nothing of a user's own lenses
+    # what the paper says of a user's own lenses stands in tables of their own
+    hidden = {name for name, section in run.sections.items() if section.comes_later and not section.is_shown(run)}
     config = run.model_dump(exclude={"observations"}) | sections
+    config = {key: value for key, value in config.items() if key not in hidden}
     config["scene"] = without_defaults(config["scene"], SCENE_DEFAULTS)
     config["simulation"] = without_defaults(config["simulation"], SIMULATION_DEFAULTS)
     return {"config": config, "scale": run.scale}

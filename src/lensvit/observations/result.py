@@ -145,6 +145,10 @@ class LensResult:
                 str(name): {str(key): _plain(value) for key, value in row.items()}
                 for name, row in self.table.iterrows()
             },
+            "priors": {
+                name: {key: value for key, value in vars(prior).items() if value is not None}
+                for name, prior in fit.prior.items()
+            },
             "images": [
                 {str(key): float(value) for key, value in row.items()} for row in self.images.to_dict("records")
             ],

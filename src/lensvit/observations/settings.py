@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lensvit.io.settings import Name, Seeded, Settings
+from lensvit.io.settings import Seeded, Settings
 
+# as lenses are called: J1251+2935, WGD 2038-4008 without its space
+LensName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=40)]
 Paths = str | list[str]
 
 
@@ -38,6 +40,16 @@ class ObservedDelays(Settings):
         return self
 
 
+class Published(Settings):
+    """What is published of an observed lens, to be shown beside the fit; it changes nothing of it."""
+
+    theta_E: float | None = Field(None, gt=0, description="Einstein radius [arcsec]")  # noqa: N815 (lenstronomy's name)
+    theta_E_sigma: float | None = Field(None, gt=0, description="its standard deviation [arcsec]")  # noqa: N815
+    gamma: float | None = Field(None, description="slope of the mass")
+    gamma_sigma: float | None = Field(None, gt=0, description="its standard deviation")
+    reference: str = Field(min_length=1, max_length=80, description="where it is published, as printed")
+
+
 class ObservedLens(Settings):
     """A lens of your own: its image, and what the file does not say (docs/your-lens.md)."""
 
@@ -66,6 +78,7 @@ class ObservedLens(Settings):
     source_redshift: float | None = Field(
         None, gt=0, le=20, description="redshift of the quasar, where there are no delays; null: not known"
     )
+    published: Published | None = Field(None, description="what is published of it, to be shown beside the fit")
 
     @model_validator(mode="after")
     def _redshifts(self) -> ObservedLens:
@@ -109,5 +122,5 @@ class ObservedLens(Settings):
 class ObserveStage(Seeded):
     """Settings of the fit of one lens."""
 
-    name: Name = Field(description="name of the lens, and of its files")
+    name: LensName = Field(description="name of the lens, and of its files")
     lens: ObservedLens = Field(description="its files, and what these do not say")

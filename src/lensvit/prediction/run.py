@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+from pydantic import Field
 
 from lensvit.errors import LensvitError
+from lensvit.io.files import write_text
+from lensvit.io.settings import Seeded, read_settings
 from lensvit.observations.reading import Given
 from lensvit.observations.run import SAMPLING, fit_files
+from lensvit.observations.settings import ObservedLens
 from lensvit.parameters import TARGET_NAMES
 from lensvit.prediction.network import PASSES, Predictions, load, units
 
@@ -122,6 +128,50 @@ def predict(
         lenses, Path(output), {name: found.guess(name) for name in lenses}, sampling=SAMPLING if samples else None,
         seed=seed,
     )  # fmt: skip
+
+
+class ObservedImages(Seeded):
+    """Settings of the stage ``predict_observed``."""
+
+    passes: int = Field(description="passes of Monte-Carlo dropout over each image")
+    lenses: dict[str, ObservedLens] = Field(description="name of a lens to its files, and what these do not say")
+
+
+def predict_observed(settings: Path, model: Path, output: Path, threads: int = 1) -> None:
+    """Predict the lenses of the config's key ``observations``; of several exposures the first.
+
+    Parameters
+    ----------
+    settings
+        YAML of :class:`ObservedImages`.
+    model
+        Folder of the network.
+    output
+        The CSV file, see :class:`lensvit.prediction.network.Predictions`.
+    threads
+        Threads of the CPU.
+
+    Raises
+    ------
+    LensvitError
+        If a file cannot be read, or something is missing or wrong.
+    """
+    torch.set_num_threads(threads)
+    choice = read_settings(settings, ObservedImages)
+    parts = list[pd.DataFrame]()
+    network = load(model)
+    for name, lens in choice.lenses.items():
+        masks = lens.paths("mask")
+        given = Given(
+            pixel_scale=lens.pixel_scale, exposure_time=lens.exposure_time, unit=lens.unit, size=lens.size,
+            mask=Path(masks[0]) if masks else None,
+        )  # fmt: skip
+        found = network.predict_files({Path(lens.images[0]): given}, choice.passes, choice.seed, "cpu")
+        if len(found.table) > 1:
+            raise LensvitError(f"observations.{name}: {lens.images[0]} holds a cube of images; give a file for each")
+        parts.append(found.table.assign(name=name))
+        print(report(dataclasses.replace(found, table=parts[-1])), flush=True)
+    write_text(output, pd.concat(parts).to_csv(index=False, float_format="%.6g"))
 
 
 def report(found: Predictions) -> str:
