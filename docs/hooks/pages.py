@@ -26,6 +26,12 @@ FOLDER = "repository"  # of the pages that show other files
 LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".cff": "yaml", ".toml": "toml", ".smk": "python"}
+OPENING = "(?:<mrow>|>(?:&#x00028;|&#x0005B;|&#x0007B;|&#x0003D;|[\\[{])</mo>)"
+SPACING = [  # of operators, which have that of sums and fractions everywhere else
+    (re.compile(r"<mi>&#x0007E;</mi>"), "<mo>&#x0223C;</mo>"),
+    (re.compile(r"<mo(?![^>]*fence)[^>]*>(&#x0007C;|&#x0002F;)</mo>"), r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>'),
+    (re.compile(f"({OPENING})<mo>&#x02212;</mo>"), r'\1<mo form="prefix">&#x02212;</mo>'),
+]
 
 
 def source_of(page: str) -> str:
@@ -117,8 +123,10 @@ def mathml(latex: str, display: bool) -> str:
         Whether it stands on lines of its own.
     """
     latex = re.sub(r"\\mathrm\s*\{([A-Za-z]+)\}", r"\\text{\1}", latex)  # else single letters are italic
-    latex = re.sub(r"\\(ln|exp|cos|sin|det)\b\s*(?=[A-Za-z|\d\\])(?!\\left)", r"\\\1\\,", latex)
-    result = convert(latex, display="block" if display else "inline").replace("<mi>&#x0007E;</mi>", "<mo>&#x223C;</mo>")
+    latex = re.sub(r"\\(ln|exp|cos|sin)\b\s*(?=[A-Za-z|\d\\])(?!\\left)", r"\\\1\\,", latex)
+    result = convert(latex, display="block" if display else "inline")
+    for pattern, better in SPACING:
+        result = pattern.sub(better, result)
     if "\\" in html.unescape(result):
         LOG.warning("a formula with a command that MathML does not know: %s", latex)
     return result
