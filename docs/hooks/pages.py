@@ -1,6 +1,6 @@
 """What ``make docs`` does beside what mkdocs does: pages from files of the repository, and formulas.
 
-Three pages stand in the top folder, where a reader of the repository looks for them: README.md is the site's first page.
+Three pages stand in the top folder, where readers of the repository look for them: README.md is the site's first page.
 Pages also link to files of the repository, such as a run's settings. Each such file becomes a page of the site, outside
 of the navigation, so that the links hold wherever the site lies, on a disk or on a server, and name no host.
 
@@ -29,7 +29,10 @@ LANGUAGES = {".py": "python", ".yaml": "yaml", ".cff": "yaml", ".toml": "toml", 
 OPENING = "(?:<mrow>|>(?:&#x00028;|&#x0005B;|&#x0007B;|&#x0003D;|[\\[{])</mo>)"
 SPACING = [  # of operators, which have that of sums and fractions everywhere else
     (re.compile(r"<mi>&#x0007E;</mi>"), "<mo>&#x0223C;</mo>"),
-    (re.compile(r"<mo(?![^>]*fence)[^>]*>(&#x0007C;|&#x0002F;)</mo>"), r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>'),
+    (
+        re.compile(r"<mo(?![^>]*fence)[^>]*>(&#x0007C;|&#x0002F;)</mo>"),
+        r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>',
+    ),
     (re.compile(f"({OPENING})<mo>&#x02212;</mo>"), r'\1<mo form="prefix">&#x02212;</mo>'),
 ]
 
