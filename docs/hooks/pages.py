@@ -42,9 +42,10 @@ def source_of(page: str) -> str:
     for source, name in TOP.items():
         if page == name:
             return source
-    if page.startswith(f"{FOLDER}/"):
-        return page.removeprefix(f"{FOLDER}/").removesuffix(".md") if not _shown(page).endswith(".md") else _shown(page)
-    return f"docs/{page}"
+    path = page.removeprefix(f"{FOLDER}/")
+    if path == page:
+        return f"docs/{page}"
+    return path if (ROOT / path).is_file() else path.removesuffix(".md")
 
 
 def page_of(source: str) -> str:
@@ -54,12 +55,6 @@ def page_of(source: str) -> str:
     if source.startswith("docs/"):
         return source.removeprefix("docs/")
     return f"{FOLDER}/{source}" if source.endswith(".md") else f"{FOLDER}/{source}.md"
-
-
-def _shown(page: str) -> str:
-    """The path of a page of :data:`FOLDER` as the file itself would have it."""
-    path = page.removeprefix(f"{FOLDER}/")
-    return path if (ROOT / path).is_file() else path.removesuffix(".md")
 
 
 def target(source: str, link: str) -> str | None:
