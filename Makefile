@@ -11,7 +11,9 @@ SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
 
 COST_SIZES = 1000 4000 16000
 
-.PHONY: paper doctor preview lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
+DOCS = .venv-docs/bin
+
+.PHONY: paper doctor preview lint format docs report ablation release adopt restore verify bench cost test test-slurm lock clean
 
 paper: .venv/installed
 	$(SNAKEMAKE) --cores all --configfile runs/$(RUN).yaml
@@ -74,6 +76,11 @@ format: .venv/installed
 	$(BIN)/ruff format
 	$(BIN)/snakefmt Snakefile rules
 
+# the documentation as a site, site/index.html, which a browser opens from the disk; any warning is an error
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 # on a SLURM cluster of this machine, which it installs (Debian, root), starts and ends; about five minutes
 test-slurm: .venv/installed
 	$(BIN)/pytest tests/slurm/workflow_on_slurm.py
@@ -84,6 +91,12 @@ test-slurm: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# needs nothing of .venv: the reference is read from the code, which is not run
+.venv-docs/installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	$(DOCS)/pip install --disable-pip-version-check --requirement docs/requirements.txt
 	touch $@
 
 # a new lock file from what pyproject.toml allows today

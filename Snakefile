@@ -1,5 +1,5 @@
 # lensvit: settings -> PSFs -> images -> catalogue -> weights -> draws -> table and figures -> paper.pdf
-# Each arrow is one rule, one `lensvit` command, one module, one kind of file (README.md).
+# Each arrow is one rule, one `lensvit` command, one module, one kind of file (docs/outputs.md).
 
 import sys
 from pathlib import Path

@@ -13,7 +13,7 @@ def test_both_ways_agree_and_are_measured(tmp_path, capsys):
     table = pd.read_csv(tmp_path / "bench.csv").set_index("camera")
     assert list(table["images"]) == [1, 1, 2]
     assert (table["max_difference"] <= 1e-10).all()
-    # not the ratio that is reached (README), which a busy machine can spoil, but more than none
+    # not the ratio that is reached (docs/speed.md), which a busy machine can spoil, but more than none
     assert table.loc["both, half each", "ratio"] > 1.5
     assert "Keck AO" in capsys.readouterr().out
 
