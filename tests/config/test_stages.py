@@ -16,6 +16,7 @@ from lensvit.chapters.fermat.settings import FermatSettings, Figure6Settings
 from lensvit.chapters.importance.settings import ImportanceStage
 from lensvit.chapters.limit.settings import LimitStage
 from lensvit.chapters.mcmc.settings import McmcSettings
+from lensvit.chapters.real.settings import RealLabels, RealSettings
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.chapters.settings import LabelSettings
 from lensvit.chapters.shift.settings import Figure7Settings, ShiftSettings
@@ -29,6 +30,7 @@ from lensvit.learning.settings import EvaluateSettings, TrainSettings
 from lensvit.observations.settings import ObserveStage
 from lensvit.page.settings import PageSettings
 from lensvit.prediction.reference import ReferenceSettings
+from lensvit.prediction.run import ObservedImages
 from lensvit.psf.settings import KernelSettings
 from lensvit.simulation.settings import SimulateSettings
 from tests.config.configs import OVERLAYS, ablation, changed, content, overlaid
@@ -41,6 +43,9 @@ READERS = {
     "evaluate": ("evaluate", EvaluateSettings),
     "evaluate_validation": ("evaluate", EvaluateSettings),
     "reference": ("reference", ReferenceSettings),
+    "predict_observed": ("predict_observed", ObservedImages),
+    "real_table": ("real_table", RealSettings),
+    "figure11": ("figure11", RealLabels),
     "figure1": ("figure1", Figure1Settings),
     "preview": ("preview", PreviewSettings),
     "figure2": ("figure2", Figure2Settings),
@@ -123,8 +128,31 @@ def test_a_lens_of_the_user_too():
     model = ObserveStage.model_validate(cut)
     assert without_null(canonical(model)) == without_null(cut)
     assert model.lens.files == ["a.fits", "p.fits"] and model.lens.delays.images[1] == (0, 1)
-    # a lens of one's own changes nothing of the paper
-    assert stage_settings(run, "numbers") == stage_settings(validate(changed({})), "numbers")
+    # a lens of one's own changes nothing of the paper but that it has a section of its own
+    numbers = stage_settings(run, "numbers")
+    assert numbers["config"].pop("real") == {"enabled": True}
+    assert numbers == stage_settings(validate(changed({})), "numbers")
+    off = validate(changed({"observations": {"mine": {"image": "a.fits"}}, "real": {"enabled": False}}))
+    assert stage_settings(off, "numbers") == numbers
+
+
+def test_what_is_published_of_a_lens_goes_to_the_table_and_changes_no_fit():
+    known = {"theta_E": 1.2, "gamma": 2.0, "gamma_sigma": 0.1, "reference": "Somebody 2020"}
+    plain, run = observed(), observed(published=known)
+    assert stage_settings(plain, "observe/mine") == stage_settings(run, "observe/mine")
+    assert stage_settings(plain, "predict_observed") == stage_settings(run, "predict_observed")
+    assert stage_settings(run, "real_table") == {"published": {"mine": known}}
+    assert stage_settings(plain, "real_table") == {"published": {}}
+    assert TypeAdapter(ObservedImages).validate_python(stage_settings(run, "predict_observed")).lenses["mine"].images
+
+
+def test_lenses_may_be_called_as_astronomers_call_them():
+    names = ["J1251+2935", "WGD2038-4008", "SDSS_J1004.4"]
+    run = validate(changed({"observations": {name: {"image": "a.fits"} for name in names}}))
+    assert list(run.observations) == names and stage_settings(run, "observe/J1251+2935")["name"] == "J1251+2935"
+    for wrong in ("-J12", "a/b", ".hidden", "two words"):
+        with pytest.raises(LensvitError, match="is wrong"):
+            validate(changed({"observations": {wrong: {"image": "a.fits"}}}))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The distance of features is 1 for images like the training's, and large for others."""
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 

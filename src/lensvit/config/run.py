@@ -24,7 +24,16 @@ def _section(chapter: str) -> type[Section]:
 
 
 SECTIONS = {name: _section(name) for name in CHAPTERS if has_module(name, "section")}
-_FIELDS: dict[str, Any] = {name: (section, Field(description=section.summary())) for name, section in SECTIONS.items()}
+_FIELDS: dict[str, Any] = {
+    name: (
+        section,
+        # a config of a run that was made before there was the key
+        Field(default_factory=section, description=section.summary())
+        if section.comes_later
+        else Field(description=section.summary()),
+    )
+    for name, section in SECTIONS.items()
+}
 Config: type[Run] = create_model("Config", __base__=Run, __doc__="A whole run.", **_FIELDS)
 
 

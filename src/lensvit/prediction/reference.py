@@ -30,7 +30,7 @@ from lensvit.statistics.calibration import fit_scale
 
 REFERENCE, FEATURES = "reference.json", "features.safetensors"
 LEVEL = 0.995  # share of the validation systems that no score warns of
-LEAST = 50  # validation systems without which thresholds would say nothing
+LEAST = 8  # validation systems without which thresholds would say nothing
 #: Scores to what a large one says of an image.
 SCORES = {
     "distance": "what the network sees in it is unlike what it saw in its training",
@@ -101,7 +101,7 @@ def reference(
     Raises
     ------
     LensvitError
-        If a file is absent or broken, or there are fewer than 50 validation systems.
+        If a file is absent or broken, or there are fewer than 8 validation systems.
     """
     torch.set_num_threads(threads)
     choice = read_settings(settings, ReferenceSettings)

@@ -112,6 +112,8 @@ def _population(row: pd.Series) -> RealPopulation:
         scatter=float(row["scatter"]),
         scatter_low=float(row["scatter_low"]),
         scatter_high=float(row["scatter_high"]),
+        lenses=int(row["lenses"]),
+        certified=_flag(row["certified"]),
         resolved=_flag(row["resolved"]),
         prior_mean=float(row["prior_mean"]),
         prior_sd=float(row["prior_sd"]),

@@ -26,10 +26,10 @@ class RealRow(Numbers):
     warned: bool | None = Field(description="whether a network was warned; null: no network")
     distance: float | None = Field(description="how unlike the training, in units of the threshold; null: no network")
     off: float | None = Field(
-        description="how far a network is off a trusted fit, the worst of four parameters in units of both errors "
-        "together; null: there is none"
+        description="how far a network is off a fit, the worst of four parameters in units of both errors together; "
+        "null: the fit has no errors"
     )
-    wrong: bool | None = Field(description="whether this is too far; null: there is no trusted fit")
+    wrong: bool | None = Field(description="whether this is too far; null: the fit has no errors")
 
 
 class RealLens(Numbers):
@@ -46,7 +46,7 @@ class RealNetwork(Numbers):
 
     label: str = Field(description="as printed")
     warned: list[str] = Field(description="lenses on which it was warned")
-    judged: int = Field(description="lenses that have a fit that nothing speaks against")
+    judged: int = Field(description="lenses whose fit has errors")
     wrong: list[str] = Field(description="those of them on which it is wrong")
     unwarned: list[str] = Field(description="those of these on which it was not warned")
 
@@ -60,6 +60,8 @@ class RealPopulation(Numbers):
     scatter: float = Field(description="standard deviation of the population, the posterior's median")
     scatter_low: float = Field(description="lower end of its central 68%")
     scatter_high: float = Field(description="upper end of its central 68%")
+    lenses: int = Field(description="lenses that it stands on")
+    certified: bool = Field(description="whether their posteriors are certified")
     resolved: bool = Field(description="whether the draws of each lens reach to where the population is")
     prior_mean: float = Field(description="mean of the fits' prior")
     prior_sd: float = Field(description="standard deviation of the fits' prior")
@@ -73,8 +75,8 @@ class RealNumbers(Numbers):
     certified: int = Field(description="fits with a certified posterior")
     wrong: float = Field(description="errors from which on a network is wrong")
     networks: list[RealNetwork] = Field(description="one a network")
-    population: list[RealPopulation] = Field(description="one a parameter; empty: too few certified posteriors")
-    least: int = Field(description="certified posteriors without which there is no population")
+    population: list[RealPopulation] = Field(description="one a parameter; empty: too few posteriors")
+    least: int = Field(description="posteriors without which there is no population")
 
 
 class Part(Numbers):

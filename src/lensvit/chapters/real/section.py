@@ -14,7 +14,7 @@ class Real(Section):
 
     comes_later: ClassVar[bool] = True  # whether runs that are kept were made before there was this key
 
-    enabled: bool = Field(description="show them in a section of the paper, where the run has observations")
+    enabled: bool = Field(True, description="show them in a section of the paper, where the run has observations")
 
     def is_shown(self, run: Run) -> bool:
         """Whether the paper has the chapter."""

@@ -43,11 +43,12 @@ def real_table(settings: Path, results: list[Path], predictions: list[Path], out
     output
         real.csv, a row for each lens and method: "fit", each network, "published". ``trusted`` says of a fit that
         nothing speaks against it, ``warned`` and ``distance`` of a network whether it was warned and how unlike the
-        training the image is in units of the threshold, ``off`` how far it is off a trusted fit, the worst of four
-        parameters in units of both errors together, and ``wrong`` whether this is more than three.
+        training the image is in units of the threshold, ``off`` how far it is off a fit whose posterior was drawn, the
+        worst of four parameters in units of both errors together, and ``wrong`` whether this is more than three.
     summary
         population.csv, a row for each of theta_E and gamma: lenses, mean and scatter of the population with their
-        errors, and the prior of the fits; no row where fewer than three lenses have a certified posterior.
+        errors, and the prior of the fits. It stands on certified posteriors, or where fewer than three lenses have one
+        on all that were drawn, which ``certified`` says; no row where there are fewer than three of these.
 
     Raises
     ------
@@ -65,9 +66,14 @@ def real_table(settings: Path, results: list[Path], predictions: list[Path], out
         if lens in published:
             rows.append(_published(lens, published[lens]))
     files.write_text(output, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False, float_format="%.6g"))
-    found_rows = _populations([entry for entry in fits.values() if _certified(entry[1])])
-    columns = ["parameter", "lenses", "mean", "mean_error", "scatter", "scatter_low", "scatter_high", "resolved",
-               "prior_mean", "prior_sd"]  # fmt: skip
+    drawn = [entry for entry in fits.values() if entry[1]["posterior"]]
+    certified = [entry for entry in drawn if _certified(entry[1])]
+    enough = len(certified) >= LEAST
+    found_rows = _populations(certified if enough else drawn, enough)
+    columns = [
+        "parameter", "lenses", "certified", "mean", "mean_error", "scatter", "scatter_low", "scatter_high",
+        "resolved", "prior_mean", "prior_sd",
+    ]  # fmt: skip
     files.write_text(summary, pd.DataFrame(found_rows, columns=columns).to_csv(index=False, float_format="%.6g"))
 
 
@@ -99,13 +105,13 @@ def _fit(lens: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _network(lens: str, model: str, predicted: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a network, which is held against a fit that is trusted, or only lacks its certificate."""
+    """The row of a network, which is held against a fit whose posterior was drawn."""
     row: dict[str, Any] = {"lens": lens, "method": model}
     for name in COMPARED:
         row |= {name: predicted[f"{name}_mean"], f"{name}_sigma": predicted[f"{name}_sigma"]}
     row |= {"distance": predicted["distance"], "warned": bool(predicted["warned"]), "verdict": predicted["verdict"]}
     sigmas = [fit[f"{name}_sigma"] for name in COMPARED]
-    if fit["trusted"] and all(sigma is not None for sigma in sigmas):
+    if all(sigma is not None for sigma in sigmas):
         off = max(
             abs(row[name] - fit[name]) / np.hypot(row[f"{name}_sigma"], fit[f"{name}_sigma"]) for name in COMPARED
         )
@@ -119,7 +125,7 @@ def _published(lens: str, known: Published) -> dict[str, Any]:
     return {"lens": lens, "method": PUBLISHED, **values, "reference": known.reference}
 
 
-def _populations(fits: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+def _populations(fits: Sequence[tuple[Path, Mapping[str, Any]]], certified: bool) -> list[dict[str, Any]]:
     """The rows of population.csv."""
     if len(fits) < LEAST:
         return []
@@ -131,8 +137,8 @@ def _populations(fits: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[dict[st
         first = priors[0]
         rows.append(
             {
-                "parameter": name, "lenses": len(fits), **found._asdict(), "resolved": found.is_resolved,
-                "prior_mean": first.mean, "prior_sd": first.sd,
+                "parameter": name, "lenses": len(fits), "certified": certified, **found._asdict(),
+                "resolved": found.is_resolved, "prior_mean": first.mean, "prior_sd": first.sd,
             }
         )  # fmt: skip
     return rows
