@@ -85,6 +85,7 @@ rule models:
 rule networks:
     input:
         of_models(rules.reference.output.reference),
+        of_models(rules.model_card.output),
     message:
         "the networks can be used on other images"
 

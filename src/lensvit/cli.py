@@ -42,6 +42,7 @@ STAGES = {
     "adopt": "lensvit.release.release:adopt",
     "verify": "lensvit.release.verify:verify",
     "reference": "lensvit.prediction.reference:reference",
+    "model_card": "lensvit.prediction.card:model_card",
     "predict": "lensvit.prediction.run:predict",
     "predict_observed": "lensvit.prediction.run:predict_observed",
     "fit": "lensvit.observations.run:fit",

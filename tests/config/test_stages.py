@@ -29,6 +29,7 @@ from lensvit.io.settings import canonical
 from lensvit.learning.settings import EvaluateSettings, TrainSettings
 from lensvit.observations.settings import ObserveStage
 from lensvit.page.settings import PageSettings
+from lensvit.prediction.card import CardSettings
 from lensvit.prediction.reference import ReferenceSettings
 from lensvit.prediction.run import ObservedImages
 from lensvit.psf.settings import KernelSettings
@@ -43,6 +44,7 @@ READERS = {
     "evaluate": ("evaluate", EvaluateSettings),
     "evaluate_validation": ("evaluate", EvaluateSettings),
     "reference": ("reference", ReferenceSettings),
+    "model_card": ("model_card", CardSettings),
     "predict_observed": ("predict_observed", ObservedImages),
     "real_table": ("real_table", RealSettings),
     "figure11": ("figure11", RealLabels),
@@ -78,6 +80,7 @@ def parts_of(run):
         "simulate": run.psfs,
         "train": run.networks,
         "evaluate": run.networks,
+        "model_card": run.models,
         "observe": run.observations,
         "shift_simulate": [f"{case}/{psf}" for case, psf in product(run.shift.cases, run.psfs)],
     }

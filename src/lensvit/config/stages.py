@@ -12,6 +12,7 @@ from lensvit.config.schema import (
     Stages,
     figure_labels,
     lens_model,
+    prior_changes,
     system_settings,
     without_defaults,
 )
@@ -42,6 +43,7 @@ def all_stages(run: Run) -> Stages:
         "evaluate": lambda item: _evaluate(run, run.evaluation.passes),
         "evaluate_validation": lambda item: _evaluate(run, run.evaluation.validation_passes),
         "reference": lambda item: _reference(run),
+        "model_card": lambda item: _model_card(run, item),
         "figure1": lambda item: _figure1(run),
         "preview": lambda item: _preview(run),
         "figure2": lambda item: {"seed": run.seed, "systems": run.figures.systems, **figure_labels(run)},
@@ -92,6 +94,20 @@ def _reference(run: Run) -> dict[str, Any]:
         "run": run.run,
         "cameras": _cameras(run),
         "background": (scene.sigma_bkg_low, scene.sigma_bkg_high),
+    }
+
+
+def _model_card(run: Run, name: str) -> dict[str, Any]:
+    return {
+        "seed": run.seed,
+        "run": run.run,
+        "name": name,
+        "label": run.networks[name].label,
+        "data": run.data.model_dump(exclude={"chunk"}),
+        "priors": prior_changes(run),
+        "external_shear": run.simulation.external_shear,
+        "scene": without_defaults(run.scene.model_dump(), SCENE_DEFAULTS),
+        "cameras": _cameras(run),
     }
 
 

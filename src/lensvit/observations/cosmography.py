@@ -17,6 +17,7 @@ tells of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from astropy.cosmology import FlatLambdaCDM
 
 from lensvit.errors import LensvitError
 from lensvit.inference.delays import fermat_potentials
+from lensvit.io import files
+from lensvit.parameters import NAMES
 
 ARCSEC = np.pi / 180 / 3600
 LIGHT = 299_792.458  # speed of light [km/s]
@@ -61,6 +64,55 @@ class Delays(NamedTuple):
     lens_redshift: float
     source_redshift: float
     omega_m: float = 0.3
+
+
+def expected_delays(
+    parameters: np.ndarray, images: np.ndarray, h0: float, lens_redshift: float, source_redshift: float,
+    omega_m: float = 0.3,
+) -> np.ndarray:  # fmt: skip
+    """Delays (M - 1,) of the images of a known lens behind the first one [day].
+
+    Parameters
+    ----------
+    parameters
+        Parameters (14,) of the lens, in the order of :data:`lensvit.parameters.NAMES`.
+    images
+        Positions (M, 2) of the images [arcsec].
+    h0
+        Hubble constant [km/s/Mpc].
+    lens_redshift, source_redshift
+        Redshifts of lens and quasar.
+    omega_m
+        Matter density of a flat LambdaCDM cosmology.
+
+    Raises
+    ------
+    LensvitError
+        If the redshifts are not possible.
+    """
+    Redshifts(lens_redshift, source_redshift, omega_m).checked()
+    source = parameters[None, [NAMES.index("source_x"), NAMES.index("source_y")]]
+    [potentials] = fermat_potentials(parameters[None], images, source)
+    distance = time_delay_distance(h0, lens_redshift, source_redshift, omega_m)
+    return (potentials[1:] - potentials[0]) * ARCSEC**2 * MPC / LIGHT / DAY * distance
+
+
+def read_delays(path: Path) -> Delays:
+    """Measured delays in a JSON file with the keys of :class:`Delays`.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent or broken, or lacks a key.
+    """
+    keys = ("images", "days", "errors", "lens_redshift", "source_redshift")
+    content = files.read_json(path, *keys, kind="file of delays", remedy="give another one")
+    with files.reading(path, "file of delays", "give another one"):
+        images, days, errors = (np.array(content[key], dtype=float) for key in keys[:3])
+        lens, source, density = (float(content.get(key, 0.3)) for key in (*keys[3:], "omega_m"))
+        if images.ndim != 2 or images.shape[1] != 2:
+            raise ValueError("its images are no pairs of x and y")
+        return Delays(images, days, errors, lens, source, density)
 
 
 class Redshifts(NamedTuple):

@@ -8,6 +8,7 @@ lensed quasars in F814W.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +20,11 @@ from astropy.io import fits
 from lensvit.errors import LensvitError
 from lensvit.inference.following import solve_quasar_images
 from lensvit.io import files
+from lensvit.jobs.seeds import derive
 from lensvit.lensing.brightness import counts, sersic_flux
 from lensvit.lensing.parts import Cusp, Exposure, Parts
 from lensvit.lensing.structure import BULGE_INDEX, FLATTEST, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
+from lensvit.observations.cosmography import expected_delays
 from lensvit.observations.observation import ObservedImage
 from lensvit.observations.reading import prepared_psf, read_psf
 from lensvit.observations.survey import CENTER_ERROR, POSITION_ERROR, survey_priors
@@ -307,6 +310,10 @@ def mock(
     pixels: int = PIXELS,
     exposure_time: float | None = None,
     background_rms: float | None = None,
+    h0: float | None = None,
+    lens_redshift: float = 0.5,
+    source_redshift: float = 1.7,
+    delay_error: float = 0.3,
     seed: int = 0,
 ) -> None:
     """Make images of lensed quasars, to try fits on: FITS files with their PSF and, as tables, the truth.
@@ -329,6 +336,15 @@ def mock(
         Exposure time [s]; drawn between 1,300 and 5,200 s by default.
     background_rms
         Standard deviation of the background noise [counts/s per pixel]; drawn between 0.003 and 0.012 by default.
+    h0
+        Hubble constant [km/s/Mpc] for which time delays are written, in mock_000_delays.json and so on; none by
+        default.
+    lens_redshift
+        Redshift of the lens, for the delays.
+    source_redshift
+        Redshift of the quasar, for the delays.
+    delay_error
+        Standard deviation of the errors that the delays have [day].
     seed
         Seed of the first one; the next ones have the next seeds.
 
@@ -339,13 +355,37 @@ def mock(
     """
     if quasar_images not in (2, 4):
         raise LensvitError(f"--quasar-images {quasar_images}: give 2 or 4")
+    for option, value in (("h0", h0), ("delay-error", delay_error)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise LensvitError(f"--{option} {value:g}: give a number above 0")
     camera, rows = camera_of(psf, pixel_scale, pixels, exposure_time, background_rms), []
     output.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         made = draw_mock(camera, quasar_images, seed + number)
         name = f"mock_{seed + number:03d}"
         write_mock(made, output / f"{name}.fits")
+        if h0 is not None:
+            _write_delays(
+                made, output / f"{name}_delays.json", h0, lens_redshift, source_redshift, delay_error, seed + number
+            )
         rows.append({"name": name, **made.truth})
     with files.atomic(output / "truth.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.8g")
     print(f"{count} images in {output}; lensvit fit --image {output}/mock_{seed:03d}.fits --output {output}/fits")
+
+
+def _write_delays(
+    made: Mock, path: Path, h0: float, lens_redshift: float, source_redshift: float, error: float, seed: int
+) -> None:
+    """Write time delays as somebody would have measured them who monitored all images of a lens."""
+    parameters = np.array([made.truth[name] for name in NAMES])
+    exact = expected_delays(parameters, made.positions, h0, lens_redshift, source_redshift)
+    scatter = np.random.default_rng(derive(seed, "delays")).standard_normal(exact.shape)
+    content = {
+        "images": made.positions.round(4).tolist(),
+        "days": (exact + error * scatter).round(2).tolist(),
+        "errors": [error] * len(exact),
+        "lens_redshift": lens_redshift,
+        "source_redshift": source_redshift,
+    }
+    files.write_text(path, json.dumps(content, indent=1) + "\n")

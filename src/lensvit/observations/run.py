@@ -15,7 +15,7 @@ from lensvit.inference.settings import ImportanceSettings
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.lensing.structure import LOGARITHMS, Structure
-from lensvit.observations.cosmography import Delays, Hubble, Redshifts, hubble
+from lensvit.observations.cosmography import Delays, Hubble, Redshifts, hubble, read_delays
 from lensvit.observations.figure import write_figures
 from lensvit.observations.fitting import fit_scene, sample_scene
 from lensvit.observations.observation import Observation
@@ -142,6 +142,7 @@ def fit(
     delays: list[float] | None = None,
     delay_errors: list[float] | None = None,
     delay_images: list[float] | None = None,
+    delay_file: Path | None = None,
     lens_redshift: float | None = None,
     source_redshift: float | None = None,
     omega_m: float = 0.3,
@@ -196,6 +197,8 @@ def fit(
         Their standard deviations [day].
     delay_images
         Positions of the monitored images, x and y [arcsec] one after the other, the first one first.
+    delay_file
+        JSON file in place of these, with images ([[x, y], ...]), days, errors, lens_redshift and source_redshift.
     lens_redshift
         Redshift of the lens, for H0 and for the file in COOLEST's terms.
     source_redshift
@@ -224,6 +227,10 @@ def fit(
     for twice in {one for one in names if names.count(one) > 1}:
         raise LensvitError(f"two images are named {twice!r}: their results would have the same files")
     measured = _delays(delays, delay_errors, delay_images, lens_redshift, source_redshift, omega_m)
+    if delay_file is not None:
+        if measured is not None or lens_redshift is not None or source_redshift is not None:
+            raise LensvitError("--delay-file has all of the delays and both redshifts: leave the other options out")
+        measured = read_delays(delay_file)
     redshifts = Redshifts(lens_redshift, source_redshift, omega_m).checked()
     if measured is not None and len(groups) > 1:
         raise LensvitError("time delays are those of one lens: give one image with them")
