@@ -14,13 +14,14 @@ from lensvit.errors import LensvitError
 from lensvit.inference.following import solve_quasar_images
 from lensvit.lensing.structure import Structure
 from lensvit.observations import trial
+from lensvit.observations.cosmography import expected_delays, hubble, read_delays
 from lensvit.observations.fitting import fit_scene
-from lensvit.observations.mock import Camera, camera_of, draw_mock, sersic_flux, write_mock
+from lensvit.observations.mock import Camera, camera_of, draw_mock, mock, sersic_flux, write_mock
 from lensvit.observations.observation import Observation
 from lensvit.observations.reading import Given, read_image
 from lensvit.observations.survey import POSITION_ERROR
 from lensvit.observations.table import observations_table
-from lensvit.parameters import normal
+from lensvit.parameters import NAMES, normal
 from tests.lensing.scenes import gaussian, parameters
 
 CAMERA = Camera(gaussian(31, 1.1), 0.06, 64)
@@ -154,3 +155,41 @@ def test_lenses_are_rows_of_one_table(tmp_path) -> None:
     assert table.loc["other", ["gamma", "gamma_sigma", "h0"]].tolist() == [2.0, 0.1, 70.0]
     assert table.loc["mine", "gamma"] == 1.0 and not table.loc["mine", "certified"]
     assert np.isnan(table.loc["mine", "gamma_sigma"]) and table.loc["other", "certified"]
+
+
+def test_a_mock_has_the_delays_of_its_hubble_constant(tmp_path):
+    mock(tmp_path, seed=7, pixels=64, h0=80.0, lens_redshift=0.4, source_redshift=2.0, delay_error=0.01)
+    delays = read_delays(tmp_path / "mock_007_delays.json")
+    truth = pd.read_csv(tmp_path / "truth.csv").iloc[0]
+    assert len(delays.images) == 4 and (delays.lens_redshift, delays.source_redshift) == (0.4, 2.0)
+    exact = truth[list(NAMES)].to_numpy(dtype=float)
+    found = hubble(exact[None], delays)
+    # the images lie 3 mas off those of the lens equation, as their fluxes are seen
+    assert found.h0 == pytest.approx(80.0, rel=0.03)
+    expected = expected_delays(exact, delays.images, 80.0, 0.4, 2.0)
+    assert np.abs(delays.days - expected).max() < 0.06
+    assert expected_delays(exact, delays.images, 40.0, 0.4, 2.0) == pytest.approx(2 * expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "truncated or broken"),
+        ("{}", "lacks 'images'"),
+        (json.dumps({"images": [1, 2], "days": [1], "errors": [1], "lens_redshift": 1, "source_redshift": 2}), "pairs"),
+    ],
+)
+def test_a_file_of_delays_that_is_none_is_one_line(tmp_path, content, message):
+    (tmp_path / "delays.json").write_text(content)
+    with pytest.raises(LensvitError, match=message):
+        read_delays(tmp_path / "delays.json")
+    with pytest.raises(LensvitError, match=r"delays.json"):
+        read_delays(tmp_path / "none" / "delays.json")
+
+
+def test_delays_are_given_once(tmp_path, capsys):
+    asked = ["fit", "--image", "a.fits", "--output", str(tmp_path), "--delay-file", "d.json", "--lens-redshift", "0.5"]
+    assert cli.main(asked) == 1
+    assert "--delay-file has all of the delays" in capsys.readouterr().err
+    assert cli.main(["mock", "--output", str(tmp_path), "--h0", "-1"]) == 1
+    assert "--h0 -1: give a number above 0" in capsys.readouterr().err
