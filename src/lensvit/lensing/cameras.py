@@ -9,6 +9,7 @@ import numpy as np
 
 from lensvit.errors import LensvitError
 from lensvit.lensing.free_renderer import FreeRenderer
+from lensvit.lensing.parts import Exposure
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import LensModel, Light
 from lensvit.psf import kernel
@@ -107,3 +108,16 @@ def renderer_of(
     """
     kind = FreeRenderer if scene.is_free else BatchedRenderer
     return kind(pixels, pixel_scale, native, scene, fine, light_samples, device=device)
+
+
+def exposure_of(renderer: BatchedRenderer) -> Exposure:
+    """The pixels and the PSF of a renderer's images, as parts of scenes are computed."""
+    fine = renderer.fine_kernel
+    return Exposure(
+        renderer.pixels,
+        renderer.pixel_scale,
+        renderer.kernel if fine is None else fine,
+        oversampling=1 if fine is None else len(fine) // len(renderer.kernel),
+        supersampling=renderer.light_samples,
+        degree=1,  # quasars lie between pixels as in the images
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -171,14 +171,7 @@ def fit_scene(
     def prior(center: np.ndarray, seen: bool, reach: float) -> LogPrior:
         return LogPrior(known(center, seen, reach), names=structure.names, limits=_limits(structure))
 
-    exposure = first.exposure()
-    pointlike = _quasars(exposure, peaks.position)
-
-    def galaxy(chosen: list[int]) -> np.ndarray | None:
-        rest = first.data - np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
-        error = PSF_ERROR * np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
-        return galaxy_center(rest, first.variance + error**2, exposure, peaks.position[chosen])
-
+    galaxy = galaxy_between(first.data, first.variance, first.exposure(), peaks)
     fits = list[SceneFit]()
     for hypothesis in itertools.islice(hypotheses(peaks, galaxy, prior, seed, images, guess), TRIED):
         reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
@@ -193,6 +186,31 @@ def fit_scene(
             "behind one galaxy"
         )
     return min(fits, key=_unlike)
+
+
+def galaxy_between(
+    data: np.ndarray, variance: np.ndarray, exposure: Exposure, peaks: Peaks
+) -> Callable[[list[int]], np.ndarray | None]:
+    """Where a galaxy is seen between some of the peaks, as a function of their numbers.
+
+    Parameters
+    ----------
+    data
+        Image (n, n) [counts/s per pixel].
+    variance
+        Variance of its pixels, infinite where one does not count.
+    exposure
+        Its pixels and PSF.
+    peaks
+        Its peaks.
+    """
+    pointlike = _quasars(exposure, peaks.position)
+
+    def galaxy(chosen: list[int]) -> np.ndarray | None:
+        light = np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
+        return galaxy_center(data - light, variance + (PSF_ERROR * light) ** 2, exposure, peaks.position[chosen])
+
+    return galaxy
 
 
 def _unlike(fit: SceneFit) -> float:
@@ -466,6 +484,64 @@ class PosteriorSample(NamedTuple):
     seconds: float
 
 
+class DrawnScene(NamedTuple):
+    """Weighted draws of a scene's posterior, in coordinates in which it is nearly normal.
+
+    Parameters
+    ----------
+    sample
+        The draws, and whether they are certified.
+    lens
+        The posterior by free coordinates.
+    straight
+        The same by the draws' coordinates.
+    """
+
+    sample: ImportanceSample
+    lens: SampledLens
+    straight: StraightenedLens
+
+    @property
+    def calls(self) -> int:
+        """Likelihood calls so far."""
+        return self.lens.calls
+
+    def parameters(self, flat: np.ndarray) -> np.ndarray:
+        """Parameters (n, P) of draws (n, d), sizes and indices by their logarithms."""
+        return self.lens.parameters(self.straight.map.to_places(flat)[0])
+
+
+def drawn_scene(posterior: ScenePosterior, fit: Fit, settings: ImportanceSettings, seed: int) -> DrawnScene | None:
+    """Draw from the exact posterior of a scene.
+
+    Parameters
+    ----------
+    posterior
+        The posterior.
+    fit
+        The search that ended at its maximum.
+    settings
+        Size and budget of the sampling.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    DrawnScene or None
+        The draws; None where the posterior has no density around the maximum.
+    """
+    lens = SampledLens(posterior, fit.coordinates)
+    free = lens.free.numpy()
+    mean, spread = fit.coordinates[0].numpy()[free], torch.linalg.inv(fit.information[0][free][:, free]).numpy()
+    straight = StraightenedLens(lens, mean, spread)
+    drawn = sample(straight, [straight.chart()], settings, seed, patient=True)
+    if drawn is None:
+        return None
+    if not drawn.reason and straight.lost(lens.chart(mean, spread), LOOKS, seed) > LOST:
+        drawn = drawn._replace(reason=MORE)
+    return DrawnScene(drawn, lens, straight)
+
+
 def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: int) -> PosteriorSample | None:
     """Draw from the exact posterior of a fitted scene.
 
@@ -485,17 +561,11 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
     PosteriorSample or None
         The draws; None where the posterior has no density around the maximum.
     """
-    started, last = time.perf_counter(), fit.rounds[-1].fit
-    lens = SampledLens(fit.posterior, last.coordinates)
-    free = lens.free.numpy()
-    spread = torch.linalg.inv(last.information[0][free][:, free]).numpy()
-    straight = StraightenedLens(lens, fit.coordinates.numpy()[free], spread)
-    drawn = sample(straight, [straight.chart()], settings, seed, patient=True)
-    if drawn is None:
+    started = time.perf_counter()
+    scene = drawn_scene(fit.posterior, fit.rounds[-1].fit, settings, seed)
+    if scene is None:
         return None
-    around = lens.chart(fit.coordinates.numpy()[free], spread)
-    if not drawn.reason and straight.lost(around, LOOKS, seed) > LOST:
-        drawn = drawn._replace(reason=MORE)
+    drawn, lens, straight = scene
     random = np.random.default_rng([seed, 1])
     places, _, _ = straight.map.to_places(drawn.resampled(count, random))
     parameters, likelihood = lens.parameters(places), fit.posterior.likelihood(ONLY)

@@ -11,13 +11,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from lensvit.chapters.grouping import by_chunk
+from lensvit.chapters.importance.free import FreeSampler, read_scenes
 from lensvit.chapters.importance.settings import ImportanceStage
 from lensvit.chapters.sharing import Share
 from lensvit.errors import LensvitError
@@ -89,13 +91,14 @@ def importance(
     if rows.empty:
         share.write(output, NAMES)
         return
-    maxima = read_maxima(refined, rows)
+    maxima: Mapping[str, Any] = (read_scenes if choice.scene.is_free else read_maxima)(refined, rows)
     work = [
         (choice, psf, share.kernels[psf], part, Path(images), {name: maxima[name] for name in part["id"]})
         for psf, some in by_chunk(rows)
         for part in (some.iloc[start : start + BATCH] for start in range(0, len(some), BATCH))
     ]
-    parts = share_work(_sampled, work, threads, size=lambda _, psf, *__: choice.cameras[psf].pixels)
+    sampled = _free_sampled if choice.scene.is_free else _sampled
+    parts = share_work(sampled, work, threads, size=lambda _, psf, *__: choice.cameras[psf].pixels)
     found = {result.row["id"]: result for part in parts for result in part}
     results = [found[name] for name in rows["id"]]
     table = pd.DataFrame([result.row for result in results])
@@ -192,6 +195,31 @@ def _sampled(
             f"{row['id']}: {result.row['reason'] or 'certified'}, {result.row['seconds']:.2f} s, {result.row['calls']} "
             f"calls, effective size {result.row['ess']:.0f}, k {result.row['k']:.2f}", flush=True,
         )  # fmt: skip
+        results.append(result)
+    return results
+
+
+def _free_sampled(
+    settings: ImportanceStage,
+    psf: str,
+    known: kernel.Kernel,
+    rows: pd.DataFrame,
+    images: Path,
+    maxima: Mapping[str, Tensor | None],
+) -> list[SampledPosterior]:
+    """The same for systems of free scenes."""
+    sampler, results = FreeSampler(settings, psf, known), list[SampledPosterior]()
+    for number in range(len(rows)):
+        one = rows.iloc[number : number + 1]
+        result, scene = _nothing(one.iloc[0], settings), maxima[one.iloc[0]["id"]]
+        result.row["seconds"] = 0.0
+        if scene is not None:
+            found = sampler.sampled(one, images, scene)
+            if found is None:
+                result.row["reason"] = tables.NO_DENSITY
+            else:
+                result = SampledPosterior(result.row | found[0], found[1])
+        print(f"{result.row['id']}: {result.row['reason'] or 'certified'}, {result.row['seconds']:.2f} s", flush=True)
         results.append(result)
     return results
 

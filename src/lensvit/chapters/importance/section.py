@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from lensvit.chapters.importance.settings import SamplingSettings
@@ -12,8 +10,6 @@ from lensvit.config.schema import Run, Section, Sharing, Stages, figure_labels, 
 
 class Importance(SamplingSettings, Section):
     """Exact posteriors of refined test systems by importance sampling, each with a certificate."""
-
-    knows_free_scenes: ClassVar[bool] = False
 
     enabled: bool = Field(
         description="sample them, and show them in Table 1, figures 8 and 9 and a section of the paper"

@@ -23,7 +23,8 @@ from lensvit.chapters.limit.settings import LimitStage
 from lensvit.inference.coordinates import LEAST_SHEAR, SIZE
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates, covariance
 from lensvit.inference.prior import LogPrior
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.cameras import exposure_of
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.power_law import PowerLaw
 from lensvit.lensing.renderer import BatchedRenderer, system_tensors
 from lensvit.lensing.settings import full_priors
@@ -32,19 +33,6 @@ from lensvit.lensing.system import System
 from lensvit.parameters import NAMES, Prior
 
 LEAST_SCATTER = 1e-5  # of the logarithm of a flux about its magnification; no image tells a smaller one from none
-
-
-def exposure_of(renderer: BatchedRenderer) -> Exposure:
-    """The pixels and the PSF of a renderer's images, as parts of scenes are computed."""
-    fine = renderer.fine_kernel
-    return Exposure(
-        renderer.pixels,
-        renderer.pixel_scale,
-        renderer.kernel if fine is None else fine,
-        oversampling=1 if fine is None else len(fine) // len(renderer.kernel),
-        supersampling=renderer.light_samples,
-        degree=1,  # quasars lie between pixels as in the images
-    )
 
 
 class FreeLimit:

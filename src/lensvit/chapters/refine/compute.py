@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lensvit.chapters.grouping import by_chunk
+from lensvit.chapters.refine.free import FreeImageFitter
 from lensvit.chapters.refine.settings import RefineSettings
 from lensvit.chapters.sharing import Share
 from lensvit.inference.coordinates import COORDINATES, start_from
@@ -73,7 +74,8 @@ def refine(
         there, see :mod:`lensvit.inference.truncated`), at_maximum, explained, converged (both of these),
         chi_square (a pixel), tries, iterations, seconds. Values are
         NaN where no image could be computed. Beside it (.h5) lie ``id``, ``coordinates`` (n, 14) and ``covariance``
-        (n, 14, 14) by the coordinates of :mod:`lensvit.inference.coordinates`.
+        (n, 14, 14) by the coordinates of :mod:`lensvit.inference.coordinates`; of free scenes also ``scene`` (n, P),
+        see :class:`Fits`.
     draws
         predictions/{model}.h5 of the network from whose draws the fits start; without it they start from the priors.
     chunks
@@ -107,7 +109,9 @@ def refine(
     coordinates, covariance = (
         np.concatenate([getattr(part, name) for part in parts])[place] for name in ("coordinates", "covariance")
     )
-    share.write(output, COORDINATES, table, coordinates=coordinates, covariance=covariance)
+    scenes = [part.scene for part in parts if part.scene is not None]
+    more = {"scene": np.concatenate(scenes)[place]} if scenes else {}
+    share.write(output, COORDINATES, table, coordinates=coordinates, covariance=covariance, **more)
     print(f"{table['converged'].sum()} of {len(table)} converged, {table['seconds'].mean():.2f} s a system", flush=True)
 
 
@@ -115,6 +119,10 @@ def _fitted(
     settings: RefineSettings, name: str, psf: kernel.Kernel, rows: pd.DataFrame, images: Path, draws: Path | None
 ) -> Fits:
     """The fits to a batch of systems of the PSF ``name``."""
+    if settings.scene.is_free:
+        found = Fits(*FreeImageFitter(settings, name, psf).fit(rows, images, draws))
+        print(f"{name}: {found.table['converged'].sum()} of {len(rows)} converged", flush=True)
+        return found
     return ImageFitter(settings, name, psf).fit(rows, images, draws)
 
 
@@ -129,11 +137,14 @@ class Fits(NamedTuple):
         (n, 14) the most probable ones, or near the limit of a uniform prior their mean.
     covariance
         (n, 14, 14) Laplace's approximation, within the limits of uniform priors.
+    scene
+        (n, P) all coordinates of free scenes, sizes and indices by their logarithms; None for the paper's scene.
     """
 
     table: pd.DataFrame
     coordinates: np.ndarray
     covariance: np.ndarray
+    scene: np.ndarray | None = None
 
 
 class ImageFitter:

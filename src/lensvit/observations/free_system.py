@@ -1,0 +1,188 @@
+"""Fits of systems of a run's free scenes, whose PSF, noise and priors are known.
+
+They go as fits of observed lenses do (:mod:`lensvit.observations.fitting`): peaks, what these may be, a search from
+there with all amplitudes free. Unlike there nothing is wrong with the model. The light is sampled as in the images, the
+errors are those of photons and background, and the priors are those of the run. What the fits do not use is how bright
+galaxies and quasars of the run may be, and that fluxes scatter about their magnifications.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensvit.inference.coordinates import to_coordinates
+from lensvit.inference.goodness import WORST, chi_square
+from lensvit.inference.prior import LogPrior
+from lensvit.inference.scene_posterior import ScenePosterior
+from lensvit.inference.search import Fit, climb
+from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.settings import LensModel, full_priors
+from lensvit.lensing.structure import LOGARITHMS, Structure
+from lensvit.observations.fitting import FLAT, galaxy_between
+from lensvit.observations.peaks import find_peaks
+from lensvit.observations.start import Guess, hypotheses
+
+ONLY = torch.zeros(1, dtype=torch.long)
+MODEL_ERRORS = (0.1, 0.02, 0.0)  # relative errors of the model image, from the search from afar to the one that counts
+TRIED = 3  # hypotheses that are fitted
+TINY = 1e-12  # least variance, in units of the background's
+
+
+class FreeFit(NamedTuple):
+    """The most probable scene of one system.
+
+    Parameters
+    ----------
+    posterior
+        Its posterior, with the noise of its most probable image.
+    fit
+        Where the search ended.
+    chi_square
+        chi^2 per pixel.
+    explained
+        Whether no part of the image deviates from the model.
+    tries
+        Hypotheses that were fitted.
+    iterations
+        Steps of all searches.
+    seconds
+        How long it took [s].
+    """
+
+    posterior: ScenePosterior
+    fit: Fit
+    chi_square: float
+    explained: bool
+    tries: int
+    iterations: int
+    seconds: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search ended at a maximum that explains the image."""
+        return bool(self.fit.at_maximum()[0]) and self.explained
+
+
+class FreeSystem:
+    """Fits of systems of one camera.
+
+    Parameters
+    ----------
+    settings
+        Priors and scene of the run.
+    exposure
+        The camera's pixels and PSF, as the images were made.
+    """
+
+    def __init__(self, settings: LensModel, exposure: Exposure) -> None:
+        self.structure: Structure = settings.scene.structure
+        self.exposure = exposure
+        self.prior = LogPrior(
+            full_priors(settings.priors, self.structure.names), settings.external_shear, names=self.structure.names
+        )
+
+    def fit(
+        self,
+        data: np.ndarray,
+        sigma_bkg: float,
+        exposure_time: float,
+        steps: int,
+        seed: int,
+        guess: Guess | None = None,
+    ) -> FreeFit | None:
+        """Find the most probable scene of a noisy image.
+
+        Parameters
+        ----------
+        data
+            Image (n, n) [counts/s per pixel].
+        sigma_bkg
+            Standard deviation of the background noise [counts/s per pixel].
+        exposure_time
+            Exposure time [s].
+        steps
+            Most steps of a search.
+        seed
+            Seed of the starts.
+        guess
+            What is thought of the mass, as by a network.
+
+        Returns
+        -------
+        FreeFit or None
+            The fit, which may not have converged; None where the image does not show two images of a quasar.
+        """
+        started, noise = time.perf_counter(), sigma_bkg**2 + data.clip(0) / exposure_time
+        peaks = find_peaks(data, noise, self.exposure)
+        found: list[FreeFit] = []
+        if len(peaks.flux) < 2:
+            return None
+        galaxy = galaxy_between(data, noise, self.exposure, peaks)
+        several = hypotheses(peaks, galaxy, lambda *_: self.prior, seed, None, guess)
+        iterations = 0
+        for number, hypothesis in enumerate(itertools.islice(several, TRIED), start=1):
+            one = self.climbed(
+                data, sigma_bkg, exposure_time, hypothesis.coordinates[:1], float(hypothesis.fluxes.max()), steps
+            )
+            iterations += one.iterations
+            found.append(one._replace(tries=number))
+            if one.converged:
+                break
+        if not found:
+            return None
+        best = min(found, key=lambda one: (not one.converged, one.chi_square))
+        return best._replace(tries=len(found), iterations=iterations, seconds=time.perf_counter() - started)
+
+    def climbed(
+        self, data: np.ndarray, sigma_bkg: float, exposure_time: float, start: Tensor, brightest: float, steps: int
+    ) -> FreeFit:
+        """The maximum that a search from coordinates (1, P) leads to, with the noise of the image there.
+
+        Parameters
+        ----------
+        data, sigma_bkg, exposure_time, steps
+            As of :meth:`fit`.
+        start
+            Coordinates (1, P).
+        brightest
+            Flux of the brightest image of the quasar, about [counts/s].
+        """
+        parts = Parts([self.exposure], self.structure)
+        pixels = torch.as_tensor(np.asarray(data, dtype=float).ravel())
+        scale = torch.full((parts.count,), FLAT * brightest, dtype=torch.float64)
+
+        def posterior(light: Tensor) -> ScenePosterior:
+            noise = sigma_bkg**2 * (1 + TINY) + light.clamp_min(0) / exposure_time
+            return ScenePosterior(parts, pixels, noise, scale, self.prior)
+
+        whole = posterior(pixels)
+        fit = climb(whole, start, ONLY, steps, MODEL_ERRORS)
+        iterations = int(fit.iterations)
+        if not torch.isfinite(fit.density).all():
+            return FreeFit(whole, fit, np.inf, False, 1, iterations, 0.0)
+        for _ in range(2):  # the noise is that of the model, to which the image of the one before is near enough
+            part, solution = whole.solution(fit.coordinates[0])
+            whole = posterior(solution.amplitudes @ part)
+            fit = climb(whole, fit.coordinates, ONLY, steps, (0.0,))
+            iterations += int(fit.iterations)
+        part, solution = whole.solution(fit.coordinates[0])
+        residual = (pixels - solution.amplitudes @ part) / whole.noise.sqrt()
+        mean, worst = chi_square(residual.reshape(1, *np.shape(data)))
+        return FreeFit(whole, fit, float(mean), bool(worst < WORST), 1, iterations, 0.0)
+
+    def coordinates(self, parameters: dict[str, float]) -> Tensor:
+        """Coordinates (1, P) of parameters by name."""
+        names = self.structure.names
+        row = [np.log(parameters[name]) if name in LOGARITHMS else parameters[name] for name in names]
+        return to_coordinates(torch.tensor([row], dtype=torch.float64))
+
+    def sizes(self, values: np.ndarray) -> np.ndarray:
+        """Derivatives (P,) of parameters (P,) by their logarithms, where these are coordinates, and 1 elsewhere."""
+        names = self.structure.names
+        return np.array([value if name in LOGARITHMS else 1.0 for name, value in zip(names, values, strict=True)])
