@@ -9,6 +9,10 @@ RUN ?= demo
 LOGGER = import importlib.util as u; print("--logger lensvit" if u.find_spec("snakemake_logger_plugin_lensvit") else "")
 SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
 
+# into .venv by uv, which is faster, where it is at hand and can, else by pip
+PIP = $(BIN)/pip install --disable-pip-version-check $(1)
+install = $(if $(shell command -v uv),uv pip install --python $(BIN)/python $(1) || )$(PIP)
+
 COST_SIZES = 1000 4000 16000
 
 .PHONY: paper doctor preview lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
@@ -82,16 +86,18 @@ test-slurm: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "lensvit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/pip install --disable-pip-version-check --no-deps --editable .
+	$(call install,--requirement requirements.lock)
+	$(call install,--no-deps --editable .)
 	touch $@
 
-# a new lock file from what pyproject.toml allows today
+# a new lock file from what pyproject.toml allows today, for all platforms; make lock KEEP=1 keeps what is pinned, as far
+# as it can, and adds what is new (docs/platforms.md)
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --disable-pip-version-check '.[test]'
-	.venv-lock/bin/pip freeze --exclude lensvit > requirements.lock
+	.venv-lock/bin/pip install --disable-pip-version-check uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test --no-annotate --no-header \
+	  $(if $(KEEP),,--upgrade) --output-file requirements.lock pyproject.toml
 	rm -rf .venv-lock
 
 clean:
