@@ -15,7 +15,7 @@ install = $(if $(shell command -v uv),uv pip install --python $(BIN)/python $(1)
 
 COST_SIZES = 1000 4000 16000
 
-.PHONY: paper doctor preview lint format report ablation release adopt restore verify bench cost test test-slurm lock clean
+.PHONY: paper doctor preview lint format report ablation release adopt restore verify bench cost test coverage test-slurm lock metadata clean
 
 paper: .venv/installed
 	$(SNAKEMAKE) --cores all --configfile runs/$(RUN).yaml
@@ -66,6 +66,10 @@ cost: .venv/installed
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
+# the same, with the share of the code that runs: build/coverage/index.html; it takes longer
+coverage: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --no-loadscope-reorder --cov --cov-report=html --cov-report=term
+
 # what .ci/run calls first: style, formatting, types
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -99,6 +103,10 @@ lock:
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test --no-annotate --no-header \
 	  $(if $(KEEP),,--upgrade) --output-file requirements.lock pyproject.toml
 	rm -rf .venv-lock
+
+# codemeta.json and .zenodo.json, from CITATION.cff and pyproject.toml
+metadata: .venv/installed
+	$(BIN)/python -m lensvit.release.citation
 
 clean:
 	rm -rf results/$(RUN)
