@@ -9,11 +9,15 @@ RUN ?= demo
 LOGGER = import importlib.util as u; print("--logger lensvit" if u.find_spec("snakemake_logger_plugin_lensvit") else "")
 SNAKEMAKE = $(BIN)/snakemake $(shell $(BIN)/python -c '$(LOGGER)')
 
+# into .venv by uv, which is faster, where it is at hand and can, else by pip
+PIP = $(BIN)/pip install --disable-pip-version-check $(1)
+install = $(if $(shell command -v uv),uv pip install --python $(BIN)/python $(1) || )$(PIP)
+
 COST_SIZES = 1000 4000 16000
 
 DOCS = .venv-docs/bin
 
-.PHONY: paper doctor preview lint format docs report ablation release adopt restore verify bench cost test test-slurm lock clean
+.PHONY: paper doctor preview lint format docs report ablation release adopt restore verify bench cost test coverage test-slurm lock metadata clean
 
 paper: .venv/installed
 	$(SNAKEMAKE) --cores all --configfile runs/$(RUN).yaml
@@ -64,6 +68,10 @@ cost: .venv/installed
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
+# the same, with the share of the code that runs: build/coverage/index.html; it takes longer
+coverage: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --no-loadscope-reorder --cov --cov-report=html --cov-report=term
+
 # what .ci/run calls first: style, formatting, types
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -89,8 +97,8 @@ test-slurm: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "lensvit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/pip install --disable-pip-version-check --no-deps --editable .
+	$(call install,--requirement requirements.lock)
+	$(call install,--no-deps --editable .)
 	touch $@
 
 # needs nothing of .venv: the reference is read from the code, which is not run
@@ -99,13 +107,19 @@ test-slurm: .venv/installed
 	$(DOCS)/pip install --disable-pip-version-check --requirement docs/requirements.txt
 	touch $@
 
-# a new lock file from what pyproject.toml allows today
+# a new lock file from what pyproject.toml allows today, for all platforms; make lock KEEP=1 keeps what is pinned, as far
+# as it can, and adds what is new (docs/platforms.md)
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --disable-pip-version-check '.[test]'
-	.venv-lock/bin/pip freeze --exclude lensvit > requirements.lock
+	.venv-lock/bin/pip install --disable-pip-version-check uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test --no-annotate --no-header \
+	  $(if $(KEEP),,--upgrade) --output-file requirements.lock pyproject.toml
 	rm -rf .venv-lock
+
+# codemeta.json and .zenodo.json, from CITATION.cff and pyproject.toml
+metadata: .venv/installed
+	$(BIN)/python -m lensvit.release.citation
 
 clean:
 	rm -rf results/$(RUN)

@@ -1,6 +1,7 @@
 """Every stage has its command; an error that the user can mend is one message and exit code 1."""
 
 import inspect
+import shutil
 import subprocess
 import sys
 
@@ -72,6 +73,89 @@ def test_what_is_counted_is_one_or_more(stage, option, value, capsys):
 def test_wrong_usage_exits_with_2():
     assert run("psf", "--nonsense", "1").returncode == 2
     assert run("paint").returncode == 2
+
+
+@pytest.mark.parametrize(("given", "said"), [("fits", "do you mean fit"), ("xyzxyz", "lensvit --help shows all")])
+def test_a_misspelt_stage_is_one_line_that_names_the_nearest(given, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([given])
+    told = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2 and len(told) == 2 and f"no stage {given!r}: {said}" in told[1]
+
+
+# ---------------------------------------------------------------- the map
+
+
+@pytest.mark.parametrize("stage", sorted(cli.STAGES))
+def test_the_map_has_the_first_line_of_the_docstring(stage):
+    line = inspect.getdoc(cli._function(cli.STAGES[stage])).splitlines()[0]
+    assert cli.summary(stage) == line.replace("``", "") and line.endswith(".")
+
+
+def test_the_map_has_each_stage_once(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    lines = [line for line in text.splitlines() if line.startswith("  ") and line[2] not in " -"]
+    assert sorted(line.split()[0] for line in lines if line.split()[0] != "STAGE") == sorted(cli.STAGES)
+    assert [title for title in (*cli.GROUPS, cli.OTHERS) if f"\n{title}:\n" not in text] == []
+    assert {stage for stages in cli.GROUPS.values() for stage in stages} <= cli.STAGES.keys()
+
+
+def test_the_map_is_shown_without_the_libraries_of_the_stages():
+    script = (
+        "import sys\nfrom lensvit import cli\ntry:\n    cli.main([])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'numpy', 'astropy', 'shtab'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+# ---------------------------------------------------------------- completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_all_stages_and_their_options(shell, capsys, tmp_path):
+    pytest.importorskip("shtab")
+    assert cli.main(["completion", shell]) == 0
+    script = tmp_path / "script"
+    script.write_text(capsys.readouterr().out)
+    text = script.read_text()
+    assert not [stage for stage in cli.STAGES if stage not in text]
+    assert ("--psf-oversampling" in text or "psf-oversampling" in text) and "lensvit" in text
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n", script], capture_output=True).stderr == b""
+
+
+def test_bash_completes_stages_and_options(capsys, tmp_path):
+    pytest.importorskip("shtab")
+    cli.main(["completion", "bash"])
+    script = capsys.readouterr().out
+
+    def completed(*words):
+        given = " ".join(f'"{word}"' for word in words)
+        ask = f'COMP_WORDS=({given}); COMP_CWORD={len(words) - 1}; _shtab_lensvit; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, cwd=tmp_path)
+        return set(done.stdout.split())
+
+    (tmp_path / "my_lens.fits").touch()
+    assert completed("lensvit", "ver") == {"verify"}
+    assert {"--run", "--against"} <= completed("lensvit", "verify", "--")
+    assert completed("lensvit", "fit", "--image", "my") == {"my_lens.fits"}
+    assert completed("lensvit", "completion", "z") == {"zsh"}
+
+
+def test_a_shell_that_is_not_known_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["completion", "csh"])
+    assert caught.value.code == 2 and "csh" in capsys.readouterr().err
+
+
+def test_without_its_library_completion_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert cli.main(["completion", "bash"]) == 1
+    assert capsys.readouterr().err == "lensvit completion: completion needs the package shtab: pip install shtab\n"
 
 
 def test_the_version_is_told(capsys):

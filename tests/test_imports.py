@@ -7,9 +7,9 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/lensvit"
 FLOORS = [
-    ("errors", "parameters"), ("io", "jobs", "statistics"), ("psf",), ("lensing",), ("simulation", "inference"),
-    ("learning", "figures"), ("observations",), ("chapters", "prediction"), ("paper", "release", "workflow"), ("page",),
-    ("config",), ("bench",), ("doctor", "cli"), ("__main__",),
+    ("errors", "parameters", "version"), ("io", "jobs", "statistics"), ("psf",), ("lensing",),
+    ("simulation", "inference"), ("learning", "figures"), ("observations",), ("chapters", "prediction"),
+    ("paper", "release", "workflow"), ("page",), ("config",), ("bench",), ("doctor", "cli"), ("__main__",),
 ]  # fmt: skip
 FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}
 SHOWN = ("table", "claims", "figure", "scatter_figure", "error_figure", "covariance_claims")

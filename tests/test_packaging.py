@@ -21,7 +21,8 @@ NEEDED = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optio
 
 def locked():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line)}
+    pins = (line.partition(" ;")[0].split("==") for line in lines)
+    return {canonicalize_name(name): version for name, version in pins}
 
 
 def test_the_lock_file_pins_everything_that_is_needed_within_its_bounds():

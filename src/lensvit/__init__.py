@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
-
 
 def __getattr__(name: str) -> Any:
-    """``lensvit.fit`` and ``lensvit.load``, which are imported when they are asked for, since torch takes seconds."""
+    """``fit``, ``load`` and ``__version__``, made when they are asked for: torch takes seconds to import."""
     if name == "fit":
         return importlib.import_module("lensvit.observations.api").fit
     if name == "load":
         return importlib.import_module("lensvit.prediction.network").load
+    if name == "__version__":
+        return importlib.import_module("lensvit.version").version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -91,6 +91,12 @@ def test_cores(case, groups, processor, there, bound, quota, verdict, said):
     assert answer.verdict == verdict and said in answer.said and not answer.stops
 
 
+def test_a_system_that_binds_no_process_to_cores_allows_all(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")  # macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 10)
+    assert machine.affinity() == 10 and machine.cores_allowed() <= 10
+
+
 def test_two_cores_are_enough_for_a_cpu(case, groups, processor):
     groups("0::/\n")
     processor(2, 2)

@@ -278,3 +278,34 @@ def test_a_memory_forgets_old_texts(start, tmp_path, monkeypatch):
     for number in range(9):
         start(a=f"x = {number}\n")
         assert len(Memory(tmp_path / "known.json").kept) <= 4
+
+
+# ---------------------------------------------------------------- what reaches no result
+
+
+def digests():
+    return {sources._read_meaning(path).digest for path in SOURCE.rglob("*.py")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_new_version_makes_nothing_anew(stage):
+    assert "version.py" not in names(stage)
+
+
+def test_files_that_reach_no_result_count_as_they_were(package, monkeypatch):
+    assert all((SOURCE / name).is_file() for name in sources.NO_RESULT)
+    before = package(a="import lensvit.b", b="x = 1")
+    monkeypatch.setitem(sources.NO_RESULT, "b.py", "0" * 64)
+    first = package(b="x = 1")
+    assert before != first == package(b="x = 2") != package(a="import lensvit.b\ny = 1")
+
+
+def test_an_edit_that_reaches_no_result_counts_as_what_was_before(package, monkeypatch):
+    before = package(a="x = 1")
+    monkeypatch.setitem(sources.SAME_RESULTS, sources._meaning("x = 3").digest, sources._meaning("x = 1").digest)
+    assert package(a="x = 3") == before != package(a="x = 2")
+
+
+def test_an_edit_that_is_said_to_change_no_result_is_still_the_present_one():
+    """An entry of a file that was edited again is of no use: take it out."""
+    assert sources.SAME_RESULTS.keys() <= digests()

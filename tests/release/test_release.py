@@ -11,7 +11,7 @@ import yaml
 from lensvit.errors import LensvitError
 from lensvit.io.files import write_manifest
 from lensvit.paper.render import tex
-from lensvit.release import records, release
+from lensvit.release import crate, records, release
 
 FILES = {
     "settings/numbers.yaml": yaml.safe_dump({"scale": "reduced", "config": {"seed": 42}}),
@@ -44,6 +44,11 @@ RECORDS = {
     "results/tiny/scaler.json": {"rule": "catalog"},
     "results/tiny/images/hst_a/test-0000.h5": {"rule": "simulate"},
 }
+
+
+def described():
+    """What a release adds to a run's files: its metadata, and the workflow."""
+    return {crate.NAME, *crate.workflow_files()}
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def test_the_small_archive_has_what_the_reader_sees_and_no_weights_or_images(arc
                 "state/vit/0/checkpoint.pt"}  # fmt: skip
     expected = {f"tiny/{name}" for name in FILES.keys() - left_out}
     expected |= {f"tiny/{name}.sha256" for name in LARGE}
-    assert set(small) == expected | {"MANIFEST.json", "records.json"}
+    assert set(small) == expected | {"MANIFEST.json", "records.json"} | {f"tiny/{name}" for name in described()}
     assert set(large) == {"MANIFEST.json", "tiny/models/vit/weights.safetensors"}
     assert json.loads(small["records.json"]) == RECORDS
 
@@ -123,6 +128,30 @@ def test_the_same_results_give_the_same_bytes(results, archives, tmp_path):
     release.release("tiny", results, tmp_path / "again")
     for archive in archives:
         assert (tmp_path / "again" / archive.name).read_bytes() == archive.read_bytes()
+
+
+def test_an_adopted_run_is_packed_into_the_same_bytes(archives, tmp_path):
+    for archive in archives:
+        release.adopt(archive, tmp_path / "new")
+    release.release("tiny", tmp_path / "new", tmp_path / "again")
+    assert (tmp_path / "again" / archives[0].name).read_bytes() == archives[0].read_bytes()
+
+
+def test_an_archive_of_before_there_were_descriptions_is_adopted(archives, tmp_path):
+    old = [(name, data) for name, data in members(archives[0]).items() if name.removeprefix("tiny/") not in described()]
+    manifest = json.loads(old[0][1])
+    manifest["files"] = {name: said for name, said in manifest["files"].items() if name in dict(old)}
+    old[0] = ("MANIFEST.json", json.dumps(manifest).encode())
+    repack(tmp_path / "old.tar.gz", old)
+    release.adopt(tmp_path / "old.tar.gz", tmp_path / "new")
+    assert (tmp_path / "new/tiny/numbers.json").exists()
+    assert not (tmp_path / "new/tiny" / crate.NAME).exists()
+
+
+def test_a_run_is_packed_in_the_clone(results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LensvitError, match="no Snakefile: start in the clone"):
+        release.release("tiny", results, tmp_path / "releases")
 
 
 def test_large_optional_files_go_with_the_weights(results, tmp_path, monkeypatch, capsys):
@@ -162,8 +191,8 @@ def test_adopting_gives_the_run_and_then_its_weights(results, archives, tmp_path
     assert records.read_records(target, "tiny") == RECORDS
     release.adopt(archives[1], target)
     expected = {name for name in tree(results / "tiny") if not name.startswith(("logs", "state"))}
-    assert tree(target / "tiny") == expected - {"images/hst_a/test-0000.h5"}
-    for name in tree(target / "tiny"):
+    assert tree(target / "tiny") == (expected - {"images/hst_a/test-0000.h5"}) | described()
+    for name in tree(target / "tiny") - described():
         assert (target / "tiny" / name).read_bytes() == (results / "tiny" / name).read_bytes()
     assert not list(target.glob(".adopt-*"))
 

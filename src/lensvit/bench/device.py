@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from lensvit.jobs.memory import most_memory
 
 # Dense products without sparsity [10^12 operations/s], from the makers' data sheets:
 # part of torch's name of the device -> (bfloat16 tensor cores, float32)
@@ -74,7 +75,7 @@ def memory(device: str) -> float:
     """The most memory in use so far [GB]: what torch has used of a GPU, or this process of the computer."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return most_memory() / 1e9
 
 
 def row(case: str, images: float, seconds: float, flop: float, device: str, precision: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ FEWEST = 4  # cores for which a GPU does not wait
 
 def cores(case: Case) -> Iterator[Answer]:
     """How many cores are really allowed."""
-    there, bound, share = os.cpu_count() or 1, len(os.sched_getaffinity(0)), cgroup_cores()
+    there, bound, share = os.cpu_count() or 1, affinity(), cgroup_cores()
     allowed = cores_allowed()
     cut = "none by its control group" if share is None else f"{share:g} by its control group"
     said = f"{allowed} of {there} are allowed (affinity {bound}, bound {cut})"
@@ -63,8 +63,15 @@ def memory(case: Case) -> Iterator[Answer]:
 def cores_allowed() -> int:
     """The number of cores that this process may keep busy, at least 1."""
     share = cgroup_cores()
-    bound = len(os.sched_getaffinity(0))
+    bound = affinity()
     return bound if share is None else max(1, min(bound, math.floor(share)))
+
+
+def affinity() -> int:
+    """The number of cores that this process is bound to: all of them on systems that bind none, such as macOS."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cgroup_cores() -> float | None:

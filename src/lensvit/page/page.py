@@ -66,7 +66,7 @@ def page(
     limit: Path | None = None,
     amplitudes: str = "known",
 ) -> None:
-    """Write the page of a run's results.
+    """Write the page of a run's results, which a browser opens from the disk.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ def numbers(
     output: Path,
     attention: Path | None = None,
 ) -> None:
-    """Collect the numbers of a run.
+    """Collect the numbers of a run, all that the paper prints.
 
     Parameters
     ----------

@@ -21,7 +21,6 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from scipy import ndimage
 
-from lensvit import __version__
 from lensvit.errors import LensvitError
 from lensvit.io import files
 
@@ -29,6 +28,7 @@ FWHM_IN_SIGMAS = 2.355  # width of a normal distribution at half its height, in 
 OVERSAMPLING = 5  # fine pixels along the side of a native pixel
 TAPER = 0.1  # the outer share of the radius over which the kernel falls to 0
 LEAST_ENCLOSED = 0.5  # share of the light; a kernel with less is cut through the core
+LAYOUT = "0.1.0"  # the version that first wrote such files; a newer one writes the same bytes
 EXTENSION = "SUPERSAMPLED"  # name of the FITS extension with the fine pixels
 
 Cards = Mapping[str, tuple[object, str]]  # keyword of a FITS header to value and comment
@@ -186,7 +186,7 @@ def write_kernel(path: Path, kernel: Kernel, cards: Cards) -> None:
             "OVERSAMP": (oversampling, f"of the extension {EXTENSION}; 1: there is none"),
             "ENCLOSED": (kernel.enclosed, "share of the light inside, before normalisation"),
             "FWHM": (fwhm(kernel.native, kernel.pixel_scale), "of this array, native pixels [arcsec]"),
-            "CREATOR": (f"lensvit {__version__}", "program that wrote this file"),
+            "CREATOR": (f"lensvit {LAYOUT}", "program that wrote this file"),
             **cards,
         }
     )

@@ -1,7 +1,8 @@
 """Releases: a run in one small archive that another clone adopts without computing anything.
 
 An archive holds MANIFEST.json first (size and SHA-256 of every file, provenance), then records.json (what Snakemake
-knows of how each file was made), then the run's files. The same results give the same bytes. Which files of a chapter
+knows of how each file was made), then ro-crate-metadata.json (the same in terms that others read) with the workflow's
+files, then the run's files. The same results give the same bytes. Which files of a chapter
 are packed stands in its ``chapter.py``.
 """
 
@@ -26,7 +27,7 @@ from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
 from lensvit.io.files import PUBLICATION_DATE, atomic, manifest_path, read_json, read_text, read_yaml, sha256, trouble
 from lensvit.io.tables import read_seconds
-from lensvit.release import records
+from lensvit.release import crate, records
 
 MANIFEST, RECORDS = "MANIFEST.json", "records.json"
 FORMAT = 1
@@ -85,11 +86,13 @@ def release(run: str, results: Path = Path("results"), output: Path = Path("rele
     for path in (*small, *large):
         _check_manifest(path)
     parts = {f"{run}/{path.relative_to(folder).as_posix()}": path for path in small}
-    known = json.dumps(records.read_records(results, run), indent=1, sort_keys=True).encode()
-    content = {**_provenance(folder, run), "kind": "results", "files": _hashes(parts, {RECORDS: known})}
-    manifest = _dump(content)
+    known = records.read_records(results, run)
+    texts = {RECORDS: json.dumps(known, indent=1, sort_keys=True).encode()}
+    content = _provenance(folder, run)
+    texts |= _crate(run, content, _hashes(parts, {}), known)
+    manifest = _dump({**content, "kind": "results", "files": _hashes(parts, texts)})
     name = f"{run}-{_short(manifest)}"
-    _pack(Path(output) / f"{name}.tar.gz", {MANIFEST: manifest, RECORDS: known}, parts, level=9)
+    _pack(Path(output) / f"{name}.tar.gz", {MANIFEST: manifest, **texts}, parts, level=9)
 
     parts = {f"{run}/{path.relative_to(folder).as_posix()}": path for path in large}
     content = {"format": FORMAT, "run": run, "kind": "weights", "release": name, "files": _hashes(parts, {})}
@@ -100,6 +103,17 @@ def release(run: str, results: Path = Path("results"), output: Path = Path("rele
     moved = [path.relative_to(folder).as_posix() for path in large if path.suffix != ".safetensors"]
     if moved:
         print(f"with the weights, because they are large: {', '.join(moved)}")
+
+
+def _crate(
+    run: str, content: Mapping[str, Any], files: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]
+) -> dict[str, bytes]:
+    """The metadata of the run's folder as an RO-Crate, and the workflow, which it describes too."""
+    workflow = {f"{run}/{name}": text for name, text in crate.workflow_files().items()}
+    inside = {name.removeprefix(f"{run}/"): said for name, said in {**files, **_hashes({}, workflow)}.items()}
+    versions = [model["versions"] for model in content["models"].values() if isinstance(model.get("versions"), dict)]
+    text = crate.describe(run, str(content["scale"]), inside, known, content["sha256_of_files_left_out"], versions)
+    return {f"{run}/{crate.NAME}": text, **workflow}
 
 
 def _check_finished(folder: Path, run: str) -> None:

@@ -17,7 +17,7 @@ from lensvit.parameters import TARGET_NAMES
 
 
 def catalog(images: list[Path], output: Path, scaler: Path) -> None:
-    """Join the systems of all image files into one table, and measure how the targets of the training systems scatter.
+    """Join the systems of all image files into one table, and measure the scatter of the targets.
 
     Parameters
     ----------

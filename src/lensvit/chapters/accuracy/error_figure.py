@@ -37,7 +37,7 @@ def figure3(
     limit: Path | None = None,
     amplitudes: str = "known",
 ) -> None:
-    """Draw figure 3.
+    """Draw figure 3: histograms of the errors.
 
     Parameters
     ----------

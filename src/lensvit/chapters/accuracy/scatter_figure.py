@@ -31,7 +31,7 @@ INTERVALS = 3  # between ticks, at most
 
 
 def figure2(settings: Path, predictions: list[Path], output: list[Path]) -> None:
-    """Draw figure 2.
+    """Draw figure 2: predictions against the truth.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ BANDS = {"recalibrated": "0.92", "predicted": "0.80"}
 
 
 def figure4(settings: Path, coverage: Path, pit: Path, output: list[Path]) -> None:
-    """Draw figure 4.
+    """Draw figure 4: calibration of each target and of all.
 
     Parameters
     ----------

@@ -97,7 +97,7 @@ class State:
 def calibrate(
     predictions: list[Path], validation: list[Path], output: Path, coverage: Path, pit: Path, joint: Path
 ) -> None:
-    """Write the tables of calibration.
+    """Write the tables of calibration: draws against the truth, as predicted and recalibrated.
 
     Parameters
     ----------

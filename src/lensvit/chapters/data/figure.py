@@ -81,7 +81,7 @@ def figure1(
     weights: Path | None = None,
     measures: Path | None = None,
 ) -> None:
-    """Draw figure 1, and measure the attention that it shows.
+    """Draw figure 1: example systems, and where a vision transformer looks, which it measures too.
 
     Parameters
     ----------

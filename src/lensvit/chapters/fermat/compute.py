@@ -63,7 +63,7 @@ def fermat(
     importance: Path | None = None,
     mcmc: Path | None = None,
 ) -> None:
-    """Propagate draws to the longest delay of each test system that has one.
+    """Propagate draws to the longest time delay of each test system that has one.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ COLUMNS = ("method", "treatment", "used", "error", "sigma")  # of the table, whi
 
 
 def figure6(settings: Path, fermat: Path, output: list[Path]) -> None:
-    """Draw figure 6.
+    """Draw figure 6: what the errors mean for H0.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ MEDIANS = ("sigma", "share_gamma", "share_theta_E", "sigma_gamma", "sigma_theta_
 
 
 def fermat_table(fermat: Path, goal: float, output: Path) -> None:
-    """Write what each method's systems say together.
+    """Write what the delays of each method's systems are worth together.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ Values = Mapping[str, np.ndarray]  # target, or "joint", to values (n,) that are
 
 
 def figure9(settings: Path, importance: Path, draws: list[Path], refined: Path, output: list[Path]) -> None:
-    """Draw figure 9.
+    """Draw figure 9: calibration of networks, refinement and exact posteriors.
 
     Parameters
     ----------

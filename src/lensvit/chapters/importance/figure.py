@@ -12,7 +12,7 @@ from lensvit.io.settings import read_settings
 
 
 def figure8(settings: Path, importance: Path, draws: list[Path], refined: Path, output: list[Path]) -> None:
-    """Draw figure 8.
+    """Draw figure 8: the exact posterior of one system.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ BATCH = 8  # systems whose derivatives are held at once
 
 
 def limit(settings: Path, catalog: Path, psfs: list[Path], output: Path, chunks: list[str] | None = None) -> None:
-    """Compute the limit of each test system.
+    """Compute the limit of each test system: how well its parameters can be known at all.
 
     Parameters
     ----------

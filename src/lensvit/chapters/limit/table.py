@@ -27,7 +27,7 @@ INPUT = "input"  # the limit from what is left in a model's input
 
 
 def limit_table(limit: Path, predictions: list[Path], amplitudes: str, inputs: list[str], output: Path) -> None:
-    """Write each model's errors and the limit for the same systems, from the image and from the model's input.
+    """Write each model's errors and the limit, from the image and from the model's input.
 
     Parameters
     ----------

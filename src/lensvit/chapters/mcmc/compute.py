@@ -55,7 +55,7 @@ def mcmc(
     importance: Path | None = None,
     threads: int = 1,
 ) -> None:
-    """Sample the posteriors of some test systems.
+    """Sample the posteriors of some test systems by Markov chains.
 
     Parameters
     ----------

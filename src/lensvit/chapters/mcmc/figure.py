@@ -24,7 +24,7 @@ def figure5(
     refined: Path | None = None,
     importance: Path | None = None,
 ) -> None:
-    """Draw figure 5.
+    """Draw figure 5: the posterior of one system by every method.
 
     Parameters
     ----------

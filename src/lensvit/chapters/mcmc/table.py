@@ -36,7 +36,7 @@ def mcmc_table(
     refined: Path | None = None,
     importance: Path | None = None,
 ) -> None:
-    """Write both tables.
+    """Write what Markov chains reach and cost, beside the other methods.
 
     A system is represented by the converged chain from the network's draws or the exact posterior's samples, or else by
     that from the priors; a system without a converged chain is in no comparison.

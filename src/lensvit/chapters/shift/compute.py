@@ -47,7 +47,7 @@ MODEL_ERROR = 0.1  # relative, of the model image in that search, lest quasar im
 def shift_scores(
     settings: Path, catalog: Path, images: Path, psfs: list[Path], predictions: Path, model: Path, output: Path
 ) -> None:
-    """Score systems that a network has predicted.
+    """Score how unlike the training's the systems are that a network has predicted.
 
     Parameters
     ----------

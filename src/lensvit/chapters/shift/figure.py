@@ -30,7 +30,7 @@ SYMBOLS = {parameter.name: style.symbol(parameter) for parameter in TARGETS}
 
 
 def figure7(settings: Path, table: Path, curves: Path, output: list[Path]) -> None:
-    """Draw figure 7.
+    """Draw figure 7: systems out of distribution.
 
     Parameters
     ----------

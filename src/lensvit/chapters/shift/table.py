@@ -61,7 +61,7 @@ class Contrast:
 
 
 def shift_table(scores: list[Path], output: Path, curves: Path, left_out: str | None = None) -> None:
-    """Write how errors, coverage and scores change.
+    """Write how errors, coverage and scores change out of distribution.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ TRAINING = "0.55"  # grey of the training loss
 
 
 def figure10(settings: Path, models: list[Path], output: list[Path]) -> None:
-    """Draw figure 10.
+    """Draw figure 10: learning curves.
 
     Parameters
     ----------
