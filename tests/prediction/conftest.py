@@ -37,7 +37,8 @@ def served(one_camera, tiny_networks, tmp_path_factory):
     content = {
         "seed": 5,
         "network": {
-            **tiny_networks["resnet"], "weights": "scratch", "dropout": 0.05, "attention_dropout": 0.0, "pool_grid": 2,
+            **tiny_networks["resnet"], "options": {"block": "BasicBlock", "layers": [1, 1, 1]},
+            "weights": "scratch", "dropout": 0.05, "attention_dropout": 0.0, "pool_grid": 2,
             "image_size": PIXELS, "posterior": "full",
         },
         "recipe": {

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from lensvit.errors import LensvitError
-from lensvit.io.files import write_manifest
+from lensvit.io.files import PUBLICATION_DATE, write_manifest
 from lensvit.paper.render import tex
-from lensvit.release import crate, records, release
+from lensvit.release import archive, crate, records, release
 
 FILES = {
     "settings/numbers.yaml": yaml.safe_dump({"scale": "reduced", "config": {"seed": 42}}),
@@ -202,7 +202,7 @@ def test_no_file_is_newer_than_another_but_for_the_latex_which_is_old(archives, 
     release.adopt(archives[1], tmp_path / "new")
     run = tmp_path / "new/tiny"
     times = {name: (run / name).stat().st_mtime_ns for name in tree(run)}
-    assert times.pop("paper/paper.tex") < 10**9 * release.PUBLICATION_DATE + 1
+    assert times.pop("paper/paper.tex") < 10**9 * PUBLICATION_DATE + 1
     assert len(set(times.values())) == 1
 
 
@@ -379,5 +379,5 @@ def test_a_full_disk_is_said(archives, tmp_path, monkeypatch):
     def full(source, output):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(release, "_copy", full)
+    monkeypatch.setattr(archive, "_copy", full)
     _refused(archives[0], tmp_path, "the disk is full")

@@ -10,33 +10,28 @@ from __future__ import annotations
 
 import errno
 import gzip
-import hashlib
-import io
 import json
 import os
-import re
 import shutil
-import tarfile
 import tempfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from lensvit.chapters.registry import CHAPTERS, can_be_off
 from lensvit.errors import LensvitError
-from lensvit.io.files import PUBLICATION_DATE, atomic, manifest_path, read_json, read_text, read_yaml, sha256, trouble
+from lensvit.io.files import PUBLICATION_DATE, manifest_path, read_json, read_text, read_yaml, sha256, trouble
 from lensvit.io.tables import read_seconds
 from lensvit.release import crate, records
+from lensvit.release.archive import FORMAT, MANIFEST, RECORDS, dump, hashes, pack, short, unpack
+from lensvit.release.network import install_network
 
-MANIFEST, RECORDS = "MANIFEST.json", "records.json"
-FORMAT = 1
 BUDGET = 6_000_000  # bytes that the optional files may add to the small archive, compressed
-HASH = 10  # digits of the manifest's hash in an archive's name
 
 SMALL = (
     "settings/**/*.yaml", "**/*.sha256", "scaler.json", "models/*/config.json", "models/*/history.csv",
-    "models/*/provenance.json", "psf/*.json", "predictions/**/*.parquet", "tables/*", "figures/*", "numbers.json",
+    "models/*/provenance.json", "models/*/README.md", "models/*/reference.json", "models/*/features.safetensors",
+    "psf/*.json", "predictions/**/*.parquet", "tables/*", "figures/*", "numbers.json",
     "paper/paper.tex", "paper/paper.pdf", "paper/paper-source.tar.gz", "benchmarks/**/*.tsv",
     *(pattern for chapter in CHAPTERS.values() for pattern in chapter.released),
 )  # fmt: skip
@@ -89,14 +84,14 @@ def release(run: str, results: Path = Path("results"), output: Path = Path("rele
     known = records.read_records(results, run)
     texts = {RECORDS: json.dumps(known, indent=1, sort_keys=True).encode()}
     content = _provenance(folder, run)
-    texts |= _crate(run, content, _hashes(parts, {}), known)
-    manifest = _dump({**content, "kind": "results", "files": _hashes(parts, texts)})
-    name = f"{run}-{_short(manifest)}"
-    _pack(Path(output) / f"{name}.tar.gz", {MANIFEST: manifest, **texts}, parts, level=9)
+    texts |= _crate(run, content, hashes(parts, {}), known)
+    manifest = dump({**content, "kind": "results", "files": hashes(parts, texts)})
+    name = f"{run}-{short(manifest)}"
+    pack(Path(output) / f"{name}.tar.gz", {MANIFEST: manifest, **texts}, parts, level=9)
 
     parts = {f"{run}/{path.relative_to(folder).as_posix()}": path for path in large}
-    content = {"format": FORMAT, "run": run, "kind": "weights", "release": name, "files": _hashes(parts, {})}
-    _pack(Path(output) / f"{name}-weights.tar.gz", {MANIFEST: _dump(content)}, parts, level=1)
+    content = {"format": FORMAT, "run": run, "kind": "weights", "release": name, "files": hashes(parts, {})}
+    pack(Path(output) / f"{name}-weights.tar.gz", {MANIFEST: dump(content)}, parts, level=1)
 
     for archive in (f"{name}.tar.gz", f"{name}-weights.tar.gz"):
         print(f"{Path(output) / archive}: {(Path(output) / archive).stat().st_size / 1e6:.1f} MB")
@@ -110,7 +105,7 @@ def _crate(
 ) -> dict[str, bytes]:
     """The metadata of the run's folder as an RO-Crate, and the workflow, which it describes too."""
     workflow = {f"{run}/{name}": text for name, text in crate.workflow_files().items()}
-    inside = {name.removeprefix(f"{run}/"): said for name, said in {**files, **_hashes({}, workflow)}.items()}
+    inside = {name.removeprefix(f"{run}/"): said for name, said in {**files, **hashes({}, workflow)}.items()}
     versions = [model["versions"] for model in content["models"].values() if isinstance(model.get("versions"), dict)]
     text = crate.describe(run, str(content["scale"]), inside, known, content["sha256_of_files_left_out"], versions)
     return {f"{run}/{crate.NAME}": text, **workflow}
@@ -183,47 +178,13 @@ def _provenance(folder: Path, run: str) -> dict[str, Any]:
     }
 
 
-def _hashes(parts: Mapping[str, Path], texts: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
-    """Name in the archive to the SHA-256 and the size [byte] of each file and of each text."""
-    found = {name: (sha256(path), path.stat().st_size) for name, path in parts.items()}
-    found |= {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in texts.items()}
-    return {name: {"sha256": digest, "size": size} for name, (digest, size) in found.items()}
-
-
-def _dump(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _short(manifest: bytes) -> str:
-    return hashlib.sha256(manifest).hexdigest()[:HASH]
-
-
-def _pack(archive: Path, texts: Mapping[str, bytes], parts: Mapping[str, Path], level: int) -> None:
-    """Write an archive with the texts first, in their order, and the files behind them, sorted by name."""
-    with (
-        atomic(archive) as temporary,
-        open(temporary, "wb") as raw,
-        gzip.GzipFile("", "wb", level, raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for name, data in texts.items():
-            tar.addfile(_entry(name, len(data)), io.BytesIO(data))
-        for name, path in sorted(parts.items()):
-            with open(path, "rb") as stream:
-                tar.addfile(_entry(name, path.stat().st_size), stream)
-
-
-def _entry(name: str, size: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mtime, entry.mode = size, PUBLICATION_DATE, 0o644
-    return entry
-
-
 # ---------------------------------------------------------------- adopt
 
 
-def adopt(file: Path, results: Path = Path("results"), replace: bool = False) -> None:
-    """Install a release, or its weights, after a check of every hash; on any error nothing is installed.
+def adopt(
+    file: Path, results: Path = Path("results"), networks: Path = Path("networks"), replace: bool = False
+) -> None:
+    """Install a release, its weights, or a network, after a check of every hash; on any error nothing is installed.
 
     Snakemake then takes the run as up to date. Files whose code has changed since the release are taken as they are,
     and the modules of that code are printed.
@@ -234,6 +195,8 @@ def adopt(file: Path, results: Path = Path("results"), replace: bool = False) ->
         An archive made by ``release``.
     results
         The folder of all runs.
+    networks
+        The folder of networks that come without their run.
     replace
         Move a run of the same name aside instead of refusing.
 
@@ -250,6 +213,8 @@ def adopt(file: Path, results: Path = Path("results"), replace: bool = False) ->
         manifest = unpack(file, staging)
         if manifest["kind"] == "weights":
             _install_weights(file, manifest, staging, results)
+        elif manifest["kind"] == "network":
+            install_network(manifest["run"], staging, networks)
         else:
             _install(manifest, staging, results, replace)
     except OSError as error:
@@ -324,118 +289,3 @@ def _aside(target: Path) -> Path:
     while (aside := target.with_name(f"{target.name}.replaced-{number}")).exists():
         number += 1
     return aside
-
-
-# ---------------------------------------------------------------- a checked archive
-
-
-def unpack(file: Path, folder: Path) -> dict[str, Any]:
-    """Write an archive's files into a folder, each of them checked on the way.
-
-    Parameters
-    ----------
-    file
-        The archive.
-    folder
-        An empty folder; after an error its content is of no use.
-
-    Returns
-    -------
-    dict
-        The archive's manifest.
-
-    Raises
-    ------
-    LensvitError
-        If the archive is absent, truncated or damaged, has no manifest, or holds anything that its manifest does not.
-    """
-    file = Path(file)
-    try:
-        with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            members = iter(tar)
-            manifest = _read_manifest(file, tar, next(members, None))
-            found = {_extract(file, tar, member, manifest, folder) for member in members}
-            for _ in _blocks(stream):  # to the end, where gzip's own checksum stands
-                pass
-    except FileNotFoundError as error:
-        raise LensvitError(f"no archive {file}") from error
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise LensvitError(f"{file} is truncated or damaged ({error}): fetch it again") from error
-    missing = sorted(set(manifest["files"]) - found)
-    if missing:
-        raise LensvitError(f"{file} is truncated or damaged, {missing[0]} is not in it: fetch it again")
-    return manifest
-
-
-def _read_manifest(file: Path, tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
-    if member is None or member.name != MANIFEST or not member.isfile():
-        raise LensvitError(f"{file} is no release: {MANIFEST} is not its first file; make release packs one")
-    data = _content(tar, member).read()
-    if len(data) != member.size:
-        raise EOFError(f"{MANIFEST} ends early")
-    try:
-        manifest = json.loads(data)
-        right = manifest["format"] == FORMAT and manifest["kind"] in ("results", "weights")
-        names, run = list(manifest["files"].keys()), str(manifest["run"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LensvitError(f"{file}: {MANIFEST} is broken: fetch the archive again") from error
-    if not right:
-        raise LensvitError(f"{file} has a format that this lensvit does not know: use the one that made it")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", run):
-        raise LensvitError(f"{file}: {run!r} is no name of a run")
-    unsafe = [name for name in names if name != RECORDS and not _safe(name, run)]
-    if unsafe:
-        raise LensvitError(f"{file} is not to be trusted: {unsafe[0]!r} would lie outside results/{run}")
-    _check_name(file, manifest, data)
-    return manifest
-
-
-def _safe(name: str, run: str) -> bool:
-    parts = name.split("/")
-    return len(parts) > 1 and parts[0] == run and not {"", ".", ".."} & set(parts) and "\\" not in name
-
-
-def _check_name(file: Path, manifest: Mapping[str, Any], data: bytes) -> None:
-    """Raise a LensvitError if the archive's name has the hash of another manifest."""
-    named = re.search(rf"-([0-9a-f]{{{HASH}}})(-weights)?\.tar\.gz$", file.name)
-    if named and manifest["kind"] == "results" and named[1] != _short(data):
-        raise LensvitError(f"{file}: wrong hash: its manifest has {_short(data)}, its name says {named[1]}")
-
-
-def _extract(
-    file: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, manifest: Mapping[str, Any], folder: Path
-) -> str:
-    """Write one member, if it is what the manifest says, and return its name."""
-    expected = manifest["files"].get(member.name)
-    if expected is None or not member.isfile():
-        raise LensvitError(f"{file} is not to be trusted: {member.name!r} is not in its manifest, or is no plain file")
-    path = folder / member.name
-    if path.exists():
-        raise LensvitError(f"{file} is not to be trusted: it holds {member.name} twice")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "xb") as output:
-        digest = _copy(_content(tar, member), output)
-    if member.size != expected["size"] or digest != expected["sha256"]:
-        raise LensvitError(f"{file}: wrong hash: {member.name} is not the file that {MANIFEST} describes")
-    return member.name
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    """The bytes of a member that is a plain file."""
-    content = tar.extractfile(member)
-    if content is None:
-        raise tarfile.TarError(f"{member.name} is no plain file")
-    return content
-
-
-def _copy(source: IO[bytes], output: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    for block in _blocks(source):
-        digest.update(block)
-        output.write(block)
-    return digest.hexdigest()
-
-
-def _blocks(source: IO[bytes] | gzip.GzipFile, size: int = 1 << 20) -> Iterator[bytes]:
-    while block := source.read(size):
-        yield block

@@ -15,7 +15,7 @@ from lensvit.chapters.accuracy.published import PUBLISHED, REFERENCES
 from lensvit.errors import LensvitError
 from lensvit.io.files import read_json, read_yaml
 from lensvit.io.tables import read_by_target
-from lensvit.release.release import unpack
+from lensvit.release.archive import unpack
 
 WORSE = 0.10  # a model may be worse than published by this share
 RELATIVE = 0.01  # a run and a release may differ by this share of the release, or
@@ -203,7 +203,8 @@ def read_table(source: Path) -> Table:
     with tempfile.TemporaryDirectory(prefix="lensvit-") as folder:
         manifest = unpack(source, Path(folder))
         if manifest["kind"] != "results":
-            raise LensvitError(f"{source} holds weights alone: compare with {manifest['release']}.tar.gz")
+            results = f"{manifest['release']}.tar.gz" if "release" in manifest else "a release of the run"
+            raise LensvitError(f"{source} holds weights alone: compare with {results}")
         return read_folder(Path(folder) / manifest["run"], source.name)
 
 

@@ -35,7 +35,7 @@ class Refine(FitSettings, Section):
             self._check_free(run)
 
     def _check_free(self, run: Run) -> None:
-        """Raise a ValueError where fits do not suit a free scene: they solve for amplitudes and search in logarithms."""
+        """Raise a ValueError where fits do not suit a free scene: they solve for amplitudes, sizes by logarithms."""
         why = "refine.enabled: fits to all pixels of a free scene need"
         if run.scene.magnitudes is None:
             raise ValueError(f"{why} scene.magnitudes, as they leave all amplitudes free: set it, or refine to false")
