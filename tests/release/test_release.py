@@ -126,13 +126,13 @@ def test_the_same_results_give_the_same_bytes(results, archives, tmp_path):
     for path in (results / "tiny").rglob("*"):
         os.utime(path, (1, 1))
     release.release("tiny", results, tmp_path / "again")
-    for archive in archives:
-        assert (tmp_path / "again" / archive.name).read_bytes() == archive.read_bytes()
+    for packed in archives:
+        assert (tmp_path / "again" / packed.name).read_bytes() == packed.read_bytes()
 
 
 def test_an_adopted_run_is_packed_into_the_same_bytes(archives, tmp_path):
-    for archive in archives:
-        release.adopt(archive, tmp_path / "new")
+    for packed in archives:
+        release.adopt(packed, tmp_path / "new")
     release.release("tiny", tmp_path / "new", tmp_path / "again")
     assert (tmp_path / "again" / archives[0].name).read_bytes() == archives[0].read_bytes()
 

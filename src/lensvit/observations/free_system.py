@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lensvit.inference.coordinates import to_coordinates
 from lensvit.inference.goodness import WORST, chi_square
+from lensvit.inference.likelihood import covariance
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.scene_posterior import ScenePosterior
 from lensvit.inference.search import Fit, climb
@@ -29,8 +30,17 @@ from lensvit.observations.peaks import find_peaks
 from lensvit.observations.start import Guess, hypotheses
 
 ONLY = torch.zeros(1, dtype=torch.long)
-MODEL_ERRORS = (0.1, 0.02, 0.0)  # relative errors of the model image, from the search from afar to the one that counts
+MODEL_ERRORS = (
+    1.0,
+    0.3,
+    0.1,
+    0.0,
+)  # relative ones of the model image, from the search from afar to the one that counts
+KICKS = {4: 1, 3: 3, 2: 4}  # searches from around a maximum for a higher one, by the number of the quasar's images
+FAR = 3.0  # how far around, in standard deviations
+HIGHER = 1.0  # log density by which another maximum counts as higher
 TRIED = 3  # hypotheses that are fitted
+STARTS = {4: 1, 3: 2, 2: 2}  # from so many lenses of a hypothesis searches start: few images leave a lens open
 TINY = 1e-12  # least variance, in units of the background's
 
 
@@ -127,9 +137,11 @@ class FreeSystem:
         several = hypotheses(peaks, galaxy, lambda *_: self.prior, seed, None, guess)
         iterations = 0
         for number, hypothesis in enumerate(itertools.islice(several, TRIED), start=1):
+            starts = hypothesis.coordinates[: STARTS.get(len(hypothesis.positions), 1)]
             one = self.climbed(
-                data, sigma_bkg, exposure_time, hypothesis.coordinates[:1], float(hypothesis.fluxes.max()), steps
-            )
+                data, sigma_bkg, exposure_time, starts, float(hypothesis.fluxes.max()), steps,
+                KICKS.get(len(hypothesis.positions), 1), seed,
+            )  # fmt: skip
             iterations += one.iterations
             found.append(one._replace(tries=number))
             if one.converged:
@@ -140,18 +152,30 @@ class FreeSystem:
         return best._replace(tries=len(found), iterations=iterations, seconds=time.perf_counter() - started)
 
     def climbed(
-        self, data: np.ndarray, sigma_bkg: float, exposure_time: float, start: Tensor, brightest: float, steps: int
+        self,
+        data: np.ndarray,
+        sigma_bkg: float,
+        exposure_time: float,
+        start: Tensor,
+        brightest: float,
+        steps: int,
+        kicks: int = 0,
+        seed: int = 0,
     ) -> FreeFit:
-        """The maximum that a search from coordinates (1, P) leads to, with the noise of the image there.
+        """The best maximum that searches from coordinates (m, P) lead to, with the noise of the image there.
 
         Parameters
         ----------
         data, sigma_bkg, exposure_time, steps
             As of :meth:`fit`.
         start
-            Coordinates (1, P).
+            Coordinates (m, P).
         brightest
             Flux of the brightest image of the quasar, about [counts/s].
+        kicks
+            Searches for a higher maximum around the one that was found.
+        seed
+            Seed of the places that they start from.
         """
         parts = Parts([self.exposure], self.structure)
         pixels = torch.as_tensor(np.asarray(data, dtype=float).ravel())
@@ -162,10 +186,19 @@ class FreeSystem:
             return ScenePosterior(parts, pixels, noise, scale, self.prior)
 
         whole = posterior(pixels)
-        fit = climb(whole, start, ONLY, steps, MODEL_ERRORS)
-        iterations = int(fit.iterations)
+        fits = [climb(whole, one[None], ONLY, steps, MODEL_ERRORS) for one in start]
+        fit = max(fits, key=lambda one: float(one.density))
+        iterations = sum(int(one.iterations) for one in fits)
         if not torch.isfinite(fit.density).all():
             return FreeFit(whole, fit, np.inf, False, 1, iterations, 0.0)
+        random = np.random.default_rng(seed)
+        for _ in range(kicks):
+            spread, _ = covariance(fit.information)
+            far = FAR * random.multivariate_normal(np.zeros(spread.shape[1]), spread[0].numpy(), method="eigh")
+            other = climb(whole, fit.coordinates + torch.as_tensor(far), ONLY, steps, (0.0,))
+            iterations += int(other.iterations)
+            if float(other.density) > float(fit.density) + HIGHER:
+                fit = other
         for _ in range(2):  # the noise is that of the model, to which the image of the one before is near enough
             part, solution = whole.solution(fit.coordinates[0])
             whole = posterior(solution.amplitudes @ part)
