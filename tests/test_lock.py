@@ -44,8 +44,11 @@ def resolve(platform, python, lock, folder):
 
 
 @pytest.mark.skipif(uv() is None, reason="no uv")
-@pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(
+    ("platform", "python"),
+    # the ends of the range for all, and what lies between for one
+    [(platform, python) for platform in PLATFORMS for python in PYTHONS if python != "3.12" or "x86" in platform],
+)
 def test_every_pinned_package_has_a_distribution_for_each_platform(platform, python, tmp_path):
     done = resolve(platform, python, LOCK, tmp_path / "target")
     assert done.returncode == 0, done.stderr
