@@ -923,7 +923,7 @@ def objects(path: Path) -> bytes:
 
 
 def check_description(made: bytes, content: Numbers) -> None:
-    """What a reader, a catalogue or a screen reader asks of a PDF: language, title, bookmarks, fonts that are outlines."""
+    """What readers of a PDF ask of it: language, title, bookmarks, and fonts that are outlines."""
     title = "Strong-lens parameters from images with neural networks"
     described = [title, "lensvit developers", "gravitational lensing", f"run {content['run']['name']}"]
     bookmarks = ["1 Introduction", "Who is ahead.", "References", *(model["label"] for model in content["models"])]
