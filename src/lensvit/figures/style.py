@@ -161,7 +161,7 @@ def quantity(parameter: Parameter, *, before: str = "") -> str:
 
 
 def number_logarithmic(axis: Axis) -> None:
-    """Number a logarithmic axis that has its limits: by powers of ten, and by 2 and 5 times these where few are in it."""
+    """Number a logarithmic axis, whose limits stand: by powers of ten, and 2 and 5 times these where few are in it."""
     low, high = sorted(axis.get_view_interval())
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < NARROW * low else (1,)))
     axis.set_major_formatter("{x:g}")
