@@ -37,6 +37,7 @@ STAGES = {
     "tex": "lensvit.paper.render:tex",
     "pdf": "lensvit.paper.compile:pdf",
     "archive": "lensvit.paper.archive:archive",
+    "show_tables": "lensvit.paper.shown:show_tables",
     "page": "lensvit.page.page:page",
     "release": "lensvit.release.release:release",
     "adopt": "lensvit.release.release:adopt",
