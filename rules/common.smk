@@ -109,7 +109,7 @@ def reported_table(name):
 
 def reported_page(name):
     """A table of Snakemake's report as a page for a browser."""
-    return reported(f"{RUN}/tables/{name}.html", name, "Tables", table=name, format="browser (HTML)")
+    return reported(f"{RUN}/report/{name}.html", name, "Tables", table=name, format="browser (HTML)")
 
 
 def reported_figure(name):
