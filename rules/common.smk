@@ -93,19 +93,32 @@ def figure_file(name, suffix="pdf"):
     return f"{RUN}/figures/{name}.{suffix}"
 
 
-def reported(files, name):
-    """Files that Snakemake's report shows under the caption of this name."""
-    return report(files, caption=f"../paper/captions/{name}.rst", category="Results")
+def reported(path, name, category, **labels):
+    """A file that Snakemake's report shows under the caption of this name."""
+    return report(path, caption=f"../paper/captions/{name}.rst", category=category, labels=labels)
+
+
+REPORTED_TABLES = []  # names
 
 
 def reported_table(name):
-    """A table that Snakemake's report shows."""
-    return reported(table_file(name), name)
+    """A table of Snakemake's report, which offers it for download; what the report shows of it is its page."""
+    REPORTED_TABLES.append(name)
+    return reported(table_file(name), name, "Tables", table=name, format="download (CSV)")
+
+
+def reported_page(name):
+    """A table of Snakemake's report as a page for a browser."""
+    return reported(f"{RUN}/report/{name}.html", name, "Tables", table=name, format="browser (HTML)")
 
 
 def reported_figure(name):
-    """A figure that Snakemake's report shows, as PDF and as PNG."""
-    return reported([figure_file(name, suffix) for suffix in ("pdf", "png")], name)
+    """A figure that Snakemake's report shows: a row in the order of the numbers, first as PNG, which browsers show."""
+    number, kinds = name.removeprefix("figure").zfill(2), {"pdf": "print (PDF)", "png": "image (PNG)"}
+    return [
+        reported(figure_file(name, suffix), name, "Figures", figure=f"figure {number}", format=kind)
+        for suffix, kind in kinds.items()
+    ]
 
 
 # ---------------------------------------------------------------- large files

@@ -76,7 +76,7 @@ rule pdf:
         tex=rules.tex.output,
         figures=[figure_file(name) for name in products.figures_shown(CONFIG)],
     output:
-        report(f"{RUN}/paper/paper.pdf", caption="../paper/captions/paper.rst", category="Paper"),
+        reported(f"{RUN}/paper/paper.pdf", "paper", "Paper", paper=CONFIG.run),
     log:
         log_file("pdf"),
     benchmark:
@@ -91,6 +91,32 @@ rule pdf:
         "the paper's PDF"
     shell:
         "python -m lensvit pdf --tex {input.tex} --figures {input.figures} --output {output} > {log} 2>&1"
+
+
+IN_RUN = {table_file("table1"), *rules.observations.input, *(path for paths in TABLES.values() for path in paths)}
+SHOWN_TABLES = [name for name in REPORTED_TABLES if table_file(name) in IN_RUN]
+
+
+# for Snakemake's report alone (make report)
+rule show_tables:
+    input:
+        [table_file(name) for name in SHOWN_TABLES],
+    output:
+        [reported_page(name) for name in SHOWN_TABLES],
+    log:
+        log_file("show_tables"),
+    benchmark:
+        benchmark_file("show_tables")
+    conda:
+        "../envs/paper.yaml"
+    resources:
+        **SMALL_JOB,
+    params:
+        code=code("lensvit.paper.shown"),
+    message:
+        "the tables as the report shows them"
+    shell:
+        "python -m lensvit show_tables --table {input} --output {output} > {log} 2>&1"
 
 
 rule archive:

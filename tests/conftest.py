@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from lensvit.figures import style
 from lensvit.io.files import write_manifest
 from lensvit.learning.settings import InputRecipe
 from lensvit.parameters import NAMES, priors
 from lensvit.simulation.catalog import catalog
+from tests import legible
 from tests.networks import TINY_RESNET, TINY_VIT
 
 LONGEST = ("tests/workflow/", "tests/learning/", "tests/test_broken_inputs.py", "")  # which begin first
@@ -30,6 +32,19 @@ def pytest_xdist_make_scheduler(config, log):
             return LONGEST[0] if nodeid.startswith(LONGEST[0]) else nodeid.partition("::")[0]
 
     return BySetup(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _legible(monkeypatch):
+    """Whatever figure a test writes keeps to the common style."""
+    save = style.save
+
+    def checked(figure, outputs):
+        save(figure, outputs)
+        if figure.axes:
+            assert legible.faults(figure) == []
+
+    monkeypatch.setattr(style, "save", checked)
 
 
 CAMERAS = {"hst_a": (24, 0.25), "keck_a": (48, 0.125)}

@@ -177,6 +177,8 @@ def file_of(stage, name, folder):
         return ([whole], whole) if stage in ("numbers", "figure10", "page") else (folder, folder / "resnet/history.csv")
     if name == "results":
         return [folder / "results.json"], folder / "results.json"
+    if (stage, name) == ("show_tables", "table"):
+        return [folder / "rows.csv"], folder / "rows.csv"
     if name == "captions":
         return folder / "captions", folder / "captions/figure2.rst"
     if stage == "page" and name == "figures":

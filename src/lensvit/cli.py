@@ -41,6 +41,7 @@ STAGES = {
     "tex": "lensvit.paper.render:tex",
     "pdf": "lensvit.paper.compile:pdf",
     "archive": "lensvit.paper.archive:archive",
+    "show_tables": "lensvit.paper.shown:show_tables",
     "page": "lensvit.page.page:page",
     "release": "lensvit.release.release:release",
     "share": "lensvit.release.network:share",

@@ -22,7 +22,9 @@ HEIGHT = 6.7  # inches
 EDGE = 0.13  # of a panel: its first and last parts have no tick, so that numbers of neighbours do not touch
 MASSES = (0.68, 0.95)  # shares of the probability within the contours
 NEAR, FAR = 4.2, 2.8  # reach of the panels, in sigmas of the reference and of each network
-CHAIN, FIT, EXACT, TRUTH = style.LOOKS[2].color, style.LOOKS[3].color, style.LOOKS[4].color, "black"
+PIXELS = ("mcmc", "refined", "importance")  # methods that may be shown beside networks
+CHAIN, FIT, EXACT = (style.METHODS[name].color for name in PIXELS)
+TRUTH = "black"
 DASHED, DOTTED = (0, (3, 1.2)), (0, (1, 1))
 
 
@@ -135,7 +137,8 @@ def draw(
     labels
         Model to its label.
     """
-    count, looks = len(truth), style.looks(networks)
+    count, all_looks = len(truth), style.looks([*networks, *PIXELS])
+    looks = {model: all_looks[model] for model in networks}
     figure = Figure(figsize=(style.WIDTH, HEIGHT))
     grid = figure.subplots(count, count, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
     figure.subplots_adjust(left=0.1, right=0.93, bottom=0.085, top=0.91)

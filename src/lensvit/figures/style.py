@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.typing import LineStyleType
 
 from lensvit.errors import LensvitError
@@ -18,6 +21,7 @@ from lensvit.parameters import Parameter
 
 WIDTH = 6.5  # inches: the text width of the paper
 SMALL = 7.0  # points: the smallest text
+NARROW = 20.0  # ratio of the ends of a logarithmic axis below which powers of ten are too few numbers
 
 RC: dict[str, Any] = {
     "font.family": "STIXGeneral",
@@ -87,10 +91,31 @@ LOOKS = (
     Look("#4D4D4D", "X", (0, (2, 1, 1, 1)), True),
 )
 
+# what is no network looks the same in every figure
+METHODS = {
+    "mcmc": LOOKS[2],
+    "refined": LOOKS[3],
+    "fit": LOOKS[3],
+    "importance": LOOKS[4],
+    "limit": LOOKS[5],
+    "prior": LOOKS[6],
+    "published": LOOKS[6],
+}
 
-def looks(models: Iterable[str]) -> dict[str, Look]:
-    """A look for each model, in the order of ``models``; the eighth is drawn like the first."""
-    return {model: LOOKS[number % len(LOOKS)] for number, model in enumerate(models)}
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each network or method: that of ``METHODS``, or else the next one that no method among them has.
+
+    Parameters
+    ----------
+    names
+        Networks in an order that is the same in all figures, and methods anywhere between them. More of them than there
+        are looks share some.
+    """
+    names = list(names)
+    taken = [METHODS[name] for name in names if name in METHODS]
+    free = itertools.cycle([look for look in LOOKS if look not in taken] or LOOKS)
+    return {name: METHODS[name] if name in METHODS else next(free) for name in names}
 
 
 def constrained_figure(height: float, *, w_pad: float, h_pad: float, space: float) -> Figure:
@@ -133,6 +158,14 @@ def quantity(parameter: Parameter, *, before: str = "") -> str:
     """
     unit = f" [{parameter.unit}]" if parameter.unit else ""
     return f"{before} {symbol(parameter)}{unit}".strip()
+
+
+def number_logarithmic(axis: Axis) -> None:
+    """Number a logarithmic axis, whose limits stand: by powers of ten, and 2 and 5 times these where few are in it."""
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < NARROW * low else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 @styled

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from lensvit.figures import style
 from lensvit.inference.coordinates import to_parameters
@@ -20,7 +21,7 @@ from lensvit.observations.result import LensResult
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS
 
 SHOWN = ("theta_E", "gamma", "e1", "e2", "gamma_ext", "center_x", "center_y")  # in the corner plot
-LABELS = {row.name: row.label for row in (*PARAMETERS, *FURTHER)}
+ROWS = {row.name: row for row in (*PARAMETERS, *FURTHER)}
 STRETCH = 3.0  # brightness that is the middle of the stretch, in units of the noise
 MOST = 5.0  # residual at the end of the scale [standard deviations]
 LEAST, WORST = 0.5, 500.0  # chi^2 per pixel at the ends of the scale
@@ -85,7 +86,7 @@ def draw(result: LensResult) -> Figure:
 def _scale_bar(axis: Axes, reach: float) -> None:
     """A bar of one arcsecond."""
     left, bottom = -0.9 * reach, -0.9 * reach
-    color = style.LOOKS[0].color if axis.get_title().startswith("Residual") else "white"
+    color = "black" if axis.get_title().startswith("Residual") else "white"
     axis.plot([left, left + 1], [bottom, bottom], color=color, linewidth=1.5)
     axis.text(left + 0.5, bottom + 0.05 * reach, '1"', ha="center", va="bottom", color=color, fontsize=style.SMALL)
 
@@ -139,6 +140,7 @@ def _source_plane(axis: Axes, result: LensResult, names: tuple[str, ...]) -> Non
     axis.set_aspect("equal", adjustable="datalim")
     axis.set_title("Source plane [arcsec]")
     axis.margins(0.25)
+    axis.xaxis.set_major_locator(MaxNLocator(3, prune="both"))  # whose numbers stay within the figure
     axis.legend(
         loc="upper center", bbox_to_anchor=(0.45, -0.1), borderaxespad=0.0, fontsize=style.SMALL, ncols=3,
         handlelength=1.0, columnspacing=0.8, handletextpad=0.3,
@@ -175,11 +177,11 @@ def corner(result: LensResult) -> Figure:
             axis.locator_params(nbins=3)
             axis.tick_params(labelrotation=0, labelsize=style.SMALL)
             if row == count - 1:
-                axis.set_xlabel(f"${LABELS[names[column]]}$")
+                axis.set_xlabel(style.quantity(ROWS[names[column]]))
             else:
                 axis.set_xticklabels([])
             if column == 0 and row > 0:
-                axis.set_ylabel(f"${LABELS[names[row]]}$")
+                axis.set_ylabel(style.quantity(ROWS[names[row]]))
             elif column > 0:
                 axis.set_yticklabels([])
     return figure

@@ -74,8 +74,7 @@ def maps(figure):
     found = {}
     for axes in figure.axes[9:13]:
         (mesh,) = axes.collections
-        (dots,) = axes.lines
-        found[mesh.get_label()] = mesh, np.transpose(dots.get_data())
+        found[mesh.get_label()] = mesh, np.vstack([np.transpose(dots.get_data()) for dots in axes.lines])
     return found
 
 

@@ -95,8 +95,10 @@ def _coverage_panels(block: SubFigure, coverage: pd.DataFrame, looks: Mapping[st
 def _pit_maps(block: SubFigure, pit: pd.DataFrame, labels: Mapping[str, str]) -> None:
     """Draw densities of PIT values: for each model and state a map with a row a target, and dots outside the bands."""
     width = pit["to"] - pit["from"]
-    outside = (pit["share"] < pit["low"]) | (pit["share"] > pit["high"])
-    density = pit.assign(density=pit["share"] / width, middle=(pit["from"] + pit["to"]) / 2, outside=outside)
+    density = pit.assign(
+        density=pit["share"] / width, middle=(pit["from"] + pit["to"]) / 2,
+        above=pit["share"] > pit["high"], below=pit["share"] < pit["low"],
+    )  # fmt: skip
     models, names = list(pit["model"].unique()), target_names()
     block.suptitle("(b) where the truth lies in the prediction: density of systems", fontsize=8)
     block.supxlabel("PIT value", fontsize=8)
@@ -111,9 +113,13 @@ def _pit_maps(block: SubFigure, pit: pd.DataFrame, labels: Mapping[str, str]) ->
                 edges, np.arange(len(names) + 1), values, cmap=DENSITY_MAP, vmin=0, vmax=2, edgecolors="white",
                 linewidth=0.3, label=f"{model} {state}",
             )  # fmt: skip
-            dots = found[found["outside"]]
-            heights = [list(names).index(target) + 0.5 for target in dots["target"]]
-            axes.plot(dots["middle"], heights, linestyle="none", marker="o", markersize=2, color="black")
+            for side, face in (("above", "black"), ("below", "white")):
+                dots = found[found[side]]
+                heights = [list(names).index(target) + 0.5 for target in dots["target"]]
+                axes.plot(
+                    dots["middle"], heights, linestyle="none", marker="o", markersize=2.4, color="black",
+                    markerfacecolor=face, markeredgewidth=0.6, label=side,
+                )  # fmt: skip
             axes.set_title(f"{style.literal(labels.get(model, model))}, {STATES[state]}", loc="left", pad=3)
             axes.set(xlim=(0, 1), ylim=(len(names), 0))
             axes.set_yticks(np.arange(len(names)) + 0.5, list(names.values()))
@@ -122,7 +128,7 @@ def _pit_maps(block: SubFigure, pit: pd.DataFrame, labels: Mapping[str, str]) ->
             axes.xaxis.set_major_locator(MultipleLocator(0.25))
             axes.xaxis.set_major_formatter("{x:g}")
     bar = block.colorbar(drawn, cax=block.add_subplot(places[:, -1]), ticks=[0, 1, 2], extend="max")
-    bar.set_label("1: uniform; dot: outside the range if calibrated", labelpad=4)
+    bar.set_label("1: uniform; dots: outside the range if calibrated", labelpad=4)
 
 
 def _select(table: pd.DataFrame, target: str) -> Iterator[tuple[str, str, pd.DataFrame]]:

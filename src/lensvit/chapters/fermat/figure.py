@@ -95,7 +95,7 @@ def _single(
         )
     axes.set_yticks(range(len(names)), names)
     axes.set(xscale="log", xlabel=r"|Error| of $H_0$ from one lens [%]", ylim=(len(names) - 0.4, -0.6))
-    axes.xaxis.set_major_formatter("{x:g}")
+    style.number_logarithmic(axes.xaxis)
     axes.set_title("(a) one lens", loc="left", pad=3)
     key = [
         Line2D([], [], color="0.35", marker="o", markersize=4, label="found"),
@@ -140,7 +140,7 @@ def _together(
     axes.axhline(100 * goal, color="0.35", linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
     axes.set(xscale="log", yscale="log", xlabel="Number of lenses", ylabel=r"Error of $H_0$ [%]")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:g}")
+        style.number_logarithmic(axis)
     axes.set_title("(b) many lenses", loc="left", pad=3)
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 from astropy.io import fits
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from lensvit.chapters.real.settings import RealLabels
 from lensvit.chapters.real.table import FIT, PUBLISHED
@@ -73,9 +72,7 @@ def draw(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     panels[1].set_xlabel(style.quantity(TABLE["gamma"]))
     panels[2].axvline(1, color="0.35", linestyle="--", linewidth=0.8)
     panels[2].set(xscale="log", xlabel="Distance from the training")
-    panels[2].xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    panels[2].xaxis.set_major_formatter("{x:g}")
-    panels[2].xaxis.set_minor_formatter(NullFormatter())
+    style.number_logarithmic(panels[2].xaxis)
     for axes in panels:
         axes.tick_params(axis="y", length=0)
     handles = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
+from matplotlib.ticker import MultipleLocator
 
 from lensvit.chapters.shift.settings import Figure7Settings
 from lensvit.chapters.shift.table import CONTROL, LEFT_OUT
@@ -116,10 +116,7 @@ def _errors(axes: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look]) ->
     axes.axvline(1, color="0.6", linewidth=0.8, zorder=1)
     axes.set_xscale("log")
     axes.margins(x=0.12)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if axes.get_xlim()[1] / axes.get_xlim()[0] < 12:
-        axes.set_xticks([tick for tick in (0.2, 0.5, 1, 2, 5, 10) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    style.number_logarithmic(axes.xaxis)
     axes.set_xlabel("RMSE, shifted / ordinary")
 
 
