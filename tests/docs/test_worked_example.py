@@ -12,7 +12,7 @@ from tests.config.configs import ROOT
 
 PAGE = (ROOT / "docs/worked-example.md").read_text(encoding="utf-8")
 BASH = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PRINTED = re.compile(r"^  (\w+) +(-?[\d.]+) \+- ([\d.]+)", re.MULTILINE)
+PRINTED = re.compile(r"^ +(\w+) +(-?[\d.]+) \+- ([\d.]+)", re.MULTILINE)
 
 
 def printed(text):
