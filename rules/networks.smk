@@ -49,7 +49,7 @@ rule model_card:
     benchmark:
         benchmark_file("model_card/{model}")
     conda:
-        "../envs/paper.yaml"
+        "../envs/network.yaml"
     resources:
         **SMALL_JOB,
     params:

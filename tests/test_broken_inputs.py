@@ -29,16 +29,16 @@ from tests.conftest import CAMERAS
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = {"output", "errors", "differences", "coverage", "pit", "joint", "chains", "curves", "provenance", "state",
-           "measures", "ensemble"}  # fmt: skip
+           "measures", "ensemble", "summary"}  # fmt: skip
 READ_TOO = {("figure4", "coverage"), ("figure4", "pit"), ("figure7", "curves"), ("numbers", "errors"),
             ("numbers", "differences"), ("page", "coverage"), ("page", "pit")}  # fmt: skip
 SCALERS = {("catalog", "scaler")}  # written by this one stage
 ELSEWHERE = {  # stages that make no use of a run's files, or whose broken inputs have tests of their own
     "config", "schema", "settings", "release", "adopt", "verify", "bench", "doctor", "pdf", "cost",
-    "train_streaming",
+    "train_streaming", "predict", "share", "completion", "figure12",
 }  # fmt: skip
 PARTS = {"evaluate": "evaluate/vit", "psf": "psf/hst_a", "simulate": "simulate/hst_a", "train": "train/vit",
-         "refine": "refine/vit", "observe": "observe/mine"}  # fmt: skip
+         "refine": "refine/vit", "observe": "observe/mine", "model_card": "model_card/vit"}  # fmt: skip
 COLUMNS = (  # of every table of a figure
     "model", "case", "state", "target", "level", "coverage", "low", "high", "from", "to", "share", "score", "ordinary",
     "shifted", "ratio", "ratio_error", "coverage_error", "ordinary_coverage", "theta_E", "z_mean", "z_sd",
@@ -48,11 +48,13 @@ LATER = {  # inputs that a stage reads after others that would have to make sens
     ("evaluate", "images"), ("numbers", "table"), ("numbers", "errors"), ("numbers", "predictions"),
     ("numbers", "differences"), ("numbers", "psfs"), ("numbers", "attention"), ("tex", "templates"),
     ("numbers", "benchmarks"), ("page", "benchmarks"), ("page", "runs"),
+    ("predict_observed", "model"), ("reference", "images"),
+    ("model_card", "table"), ("model_card", "errors"), ("model_card", "calibration"),
     ("page", "captions"), ("fit", "psf"), ("fit", "psf_variance"), ("fit", "noise"), ("fit", "mask"),
 }  # fmt: skip
 LENS = {  # the result of a fit, as far as a table of lenses reads it
     "name": "mine", "images": [{}] * 4, "posterior": None, "hubble": None, "errors": {"psf": 0.1, "galaxies": 0.0},
-    "seconds": 1.0, "verdict": ["It is."],
+    "seconds": 1.0, "verdict": ["It is."], "priors": {},
     "parameters": {name: {"most_probable": 1.0} for name in
                    ("theta_E", "gamma", "e1", "e2", "gamma_ext", "psi_ext")},
 }  # fmt: skip
@@ -175,6 +177,8 @@ def file_of(stage, name, folder):
     if name == "models":
         whole = folder / "vit/config.json"
         return ([whole], whole) if stage in ("numbers", "figure10", "page") else (folder, folder / "resnet/history.csv")
+    if (stage, name) == ("real_table", "predictions"):
+        return [folder / "rows.csv"], folder / "rows.csv"
     if name == "results":
         return [folder / "results.json"], folder / "results.json"
     if (stage, name) == ("show_tables", "table"):

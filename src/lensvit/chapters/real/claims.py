@@ -11,7 +11,6 @@ import pandas as pd
 from lensvit.chapters.quoting import Context, Measured, number
 from lensvit.chapters.real.numbers import Part, RealLens, RealNetwork, RealNumbers, RealPopulation, RealRow, RealValue
 from lensvit.chapters.real.table import FIT, LEAST, PUBLISHED, WRONG
-from lensvit.io.files import reading
 from lensvit.io.tables import read_csv
 from lensvit.parameters import TABLE
 
@@ -37,8 +36,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
     table = read_csv(path, "lens", "method", "reference", "verdict")
     labels = LABELS | context.labels
     fits = table[table["method"] == FIT]
-    with reading(summary):
-        populations = pd.read_csv(summary)
+    populations = read_csv(summary, "parameter")
     networks = [name for name in dict.fromkeys(table["method"]) if name not in LABELS]
     return Part(
         real=RealNumbers(
@@ -47,7 +45,7 @@ def numbers(tables: Sequence[Path], context: Context) -> Part:
             certified=int(fits["certified"].map(_flag).sum()),
             wrong=WRONG,
             networks=[_network(labels.get(name, name), table[table["method"] == name]) for name in networks],
-            population=[_population(row) for _, row in populations.iterrows()],
+            population=[_population(row) for _, row in populations.iterrows() if row["lenses"] >= LEAST],
             least=LEAST,
         )
     )

@@ -48,7 +48,7 @@ def real_table(settings: Path, results: list[Path], predictions: list[Path], out
     summary
         population.csv, a row for each of theta_E and gamma: lenses, mean and scatter of the population with their
         errors, and the prior of the fits. It stands on certified posteriors, or where fewer than three lenses have one
-        on all that were drawn, which ``certified`` says; no row where there are fewer than three of these.
+        on all that were drawn, which ``certified`` says; nothing but ``lenses`` where there are fewer than three.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def _published(lens: str, known: Published) -> dict[str, Any]:
 def _populations(fits: Sequence[tuple[Path, Mapping[str, Any]]], certified: bool) -> list[dict[str, Any]]:
     """The rows of population.csv."""
     if len(fits) < LEAST:
-        return []
+        return [{"parameter": name, "lenses": len(fits)} for name in POPULATION]
     rows, samples = [], [tables.read_parquet(Path(path).with_suffix(".parquet"), *POPULATION) for path, _ in fits]
     for name in POPULATION:
         priors = [Prior(**found["priors"][name]) for _, found in fits]
