@@ -54,7 +54,7 @@ LATER = {  # inputs that a stage reads after others that would have to make sens
 }  # fmt: skip
 LENS = {  # the result of a fit, as far as a table of lenses reads it
     "name": "mine", "images": [{}] * 4, "posterior": None, "hubble": None, "errors": {"psf": 0.1, "galaxies": 0.0},
-    "seconds": 1.0, "verdict": ["It is."], "priors": {},
+    "seconds": 1.0, "verdict": ["It is."], "priors": {}, "converged": True,
     "parameters": {name: {"most_probable": 1.0} for name in
                    ("theta_E", "gamma", "e1", "e2", "gamma_ext", "psi_ext")},
 }  # fmt: skip

@@ -141,6 +141,7 @@ class LensResult:
             "lensvit": __version__,
             "notes": list(fit.observation.notes),
             "verdict": self.verdict,
+            "converged": fit.converged,
             "parameters": {
                 str(name): {str(key): _plain(value) for key, value in row.items()}
                 for name, row in self.table.iterrows()

@@ -32,6 +32,7 @@ def written(tmp_path):
         }
         posterior = {"certified": True} if drawn else None
         content = {"name": lens, "parameters": rows, "posterior": posterior, "priors": PRIORS}
+        content["converged"] = drawn
         content["verdict"] = [] if drawn else ["The search did not end at a maximum."]
         (tmp_path / f"{lens}.json").write_text(json.dumps(content))
         if drawn:
@@ -81,6 +82,14 @@ def test_a_network_that_is_off_a_fit_is_wrong(written):
     assert first.reference == "A & B 2020" and first.verdict == "" and first.rows[-1].theta_E.sigma is None
     assert real.lenses[3].verdict == "The search did not end at a maximum." and real.lenses[3].reference is None
     assert first.rows[0].certified and first.rows[0].warned is None and first.rows[1].trusted is None
+
+
+def test_a_fit_that_has_not_converged_judges_no_network_and_is_of_no_population(written):
+    path = written / "good-2.json"
+    path.write_text(path.read_text().replace('"converged": true', '"converged": false'))
+    table, summary = table_of(written)
+    assert table[table["lens"] == "good-2"]["off"].isna().all()
+    assert summary["lenses"].tolist() == [2, 2] and summary["mean"].isna().all()
 
 
 def test_the_population_of_certified_posteriors(written):

@@ -25,7 +25,7 @@ WRONG = 3.0  # errors by which a network is off a fit from which on it counts as
 LEAST = 3  # lenses without which there is no population
 COLUMNS = (
     "lens", "method", "theta_E", "theta_E_sigma", "gamma", "gamma_sigma", "e1", "e1_sigma", "e2", "e2_sigma",
-    "certified", "trusted", "distance", "warned", "off", "wrong", "reference", "verdict",
+    "converged", "certified", "trusted", "distance", "warned", "off", "wrong", "reference", "verdict",
 )  # fmt: skip
 
 
@@ -43,12 +43,13 @@ def real_table(settings: Path, results: list[Path], predictions: list[Path], out
     output
         real.csv, a row for each lens and method: "fit", each network, "published". ``trusted`` says of a fit that
         nothing speaks against it, ``warned`` and ``distance`` of a network whether it was warned and how unlike the
-        training the image is in units of the threshold, ``off`` how far it is off a fit whose posterior was drawn, the
-        worst of four parameters in units of both errors together, and ``wrong`` whether this is more than three.
+        training the image is in units of the threshold, ``off`` how far it is off a fit that has converged and whose
+        posterior was drawn, the worst of four parameters in units of both errors together, and ``wrong`` whether this
+        is more than three.
     summary
         population.csv, a row for each of theta_E and gamma: lenses, mean and scatter of the population with their
         errors, and the prior of the fits. It stands on certified posteriors, or where fewer than three lenses have one
-        on all that were drawn, which ``certified`` says; nothing but ``lenses`` where there are fewer than three.
+        on all that were drawn from fits that have converged, which ``certified`` says; nothing but ``lenses`` where there are fewer than three.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def real_table(settings: Path, results: list[Path], predictions: list[Path], out
         if lens in published:
             rows.append(_published(lens, published[lens]))
     files.write_text(output, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False, float_format="%.6g"))
-    drawn = [entry for entry in fits.values() if entry[1]["posterior"]]
+    drawn = [entry for entry in fits.values() if entry[1]["posterior"] and entry[1]["converged"]]
     certified = [entry for entry in drawn if _certified(entry[1])]
     enough = len(certified) >= LEAST
     found_rows = _populations(certified if enough else drawn, enough)
@@ -79,7 +80,8 @@ def real_table(settings: Path, results: list[Path], predictions: list[Path], out
 
 def _result(path: Path) -> Mapping[str, Any]:
     """The results of a fit."""
-    return files.read_json(path, "name", "parameters", "posterior", "verdict", "priors", kind="result of a fit")
+    keys = ("name", "parameters", "posterior", "verdict", "converged", "priors")
+    return files.read_json(path, *keys, kind="result of a fit")
 
 
 def _predictions(path: Path, lenses: Sequence[str]) -> pd.DataFrame:
@@ -101,17 +103,18 @@ def _fit(lens: str, found: Mapping[str, Any]) -> dict[str, Any]:
     for name in COMPARED:
         entry = found["parameters"][name]
         row |= {name: entry.get("mean", entry["most_probable"]), f"{name}_sigma": entry.get("sigma")}
-    return row | {"trusted": not found["verdict"], "verdict": " ".join(found["verdict"])}
+    row |= {"trusted": not found["verdict"], "verdict": " ".join(found["verdict"])}
+    return row | {"converged": bool(found["converged"])}
 
 
 def _network(lens: str, model: str, predicted: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a network, which is held against a fit whose posterior was drawn."""
+    """The row of a network, which is held against a fit that has converged and whose posterior was drawn."""
     row: dict[str, Any] = {"lens": lens, "method": model}
     for name in COMPARED:
         row |= {name: predicted[f"{name}_mean"], f"{name}_sigma": predicted[f"{name}_sigma"]}
     row |= {"distance": predicted["distance"], "warned": bool(predicted["warned"]), "verdict": predicted["verdict"]}
     sigmas = [fit[f"{name}_sigma"] for name in COMPARED]
-    if all(sigma is not None for sigma in sigmas):
+    if fit["converged"] and all(sigma is not None for sigma in sigmas):
         off = max(
             abs(row[name] - fit[name]) / np.hypot(row[f"{name}_sigma"], fit[f"{name}_sigma"]) for name in COMPARED
         )
