@@ -27,6 +27,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/networks.smk"
 include: "rules/shards.smk"
+include: "rules/observations.smk"
 
 
 # what is made of it, in any order
@@ -35,7 +36,6 @@ for chapter in CHAPTERS:
     include: f"rules/{chapter}.smk"
 
 
-include: "rules/observations.smk"
 include: "rules/paper.smk"
 include: "rules/page.smk"
 

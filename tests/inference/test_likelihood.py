@@ -186,9 +186,13 @@ def test_observed_images_are_those_with_the_noise_of_the_catalogue(tmp_path):
         file.attrs["exposure"] = EXPOSURE
     rows = pd.DataFrame({"row": [3, 0], "sigma_bkg": [0.1, 2.0], "seed": [11, 12]})
     found, exposure = observed.noisy_images(tmp_path / "test-0000.h5", rows)
-    assert exposure == EXPOSURE
+    assert exposure.tolist() == [EXPOSURE] * 2
     np.testing.assert_array_equal(found[0], noise(clean[3], 0.1, EXPOSURE, 11))
     np.testing.assert_array_equal(found[1], noise(clean[0], 2.0, EXPOSURE, 12))
+    own, exposure = observed.noisy_images(tmp_path / "test-0000.h5", rows.assign(exposure=[EXPOSURE / 2, EXPOSURE]))
+    assert exposure.tolist() == [EXPOSURE / 2, EXPOSURE]
+    np.testing.assert_array_equal(own[0], noise(clean[3], 0.1, EXPOSURE / 2, 11))
+    np.testing.assert_array_equal(own[1], found[1])
 
 
 def test_image_files_that_are_absent_or_broken(tmp_path):

@@ -460,7 +460,14 @@ def test_a_users_own_psf(fresh, smoke):
 def test_lenses_of_the_user_are_a_job_each_and_reach_nothing_else(smoke):
     (smoke.path / "lens.fits").touch()
     lenses = "observations: {a: {image: lens.fits}, b: {image: lens.fits, psf: lens.fits}}\n"
-    assert smoke.planned(overlay=lenses) == {"settings": 2, "observe": 2, "observations_table": 1}
+    off = lenses + "real: {enabled: false}\n"
+    assert smoke.planned(overlay=off) == {"settings": 2, "observe": 2, "observations_table": 1}
+    # with their section in the paper
+    shown = smoke.planned(overlay=lenses)
+    assert {job: shown.get(job) for job in ("observe", "predict_observed", "reference", "real_table", "figure11")} == {
+        "observe": 2, "predict_observed": 2, "reference": 2, "real_table": 1, "figure11": 1
+    }  # fmt: skip
+    assert not {"simulate", "train", "evaluate", "limit", "refine", "importance"} & set(shown)
     assert smoke.planned("observations", overlay=lenses) == {
         "settings": 2, "observe": 2, "observations_table": 1, "observations": 1
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +28,16 @@ from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import LENS_SHAPE, Structure
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
-from lensvit.observations.peaks import PSF_ERROR, Peaks, find_peaks
-from lensvit.observations.start import Guess, Hypothesis, galaxy_center, hypotheses
+from lensvit.observations.peaks import Peaks, find_peaks
+from lensvit.observations.start import (
+    FLAT,
+    Guess,
+    Hypothesis,
+    galaxy_between,
+    hypotheses,
+    pixels_of,
+    point_sources,
+)
 from lensvit.observations.survey import CENTER_ERROR, POSITION_ERROR, UNSEEN_CENTER, survey_priors
 from lensvit.parameters import NAMES, Parameter, Prior
 
@@ -41,7 +49,6 @@ CONVERGED = 0.5  # largest squared distance to the maximum [standard deviations]
 ITERATIONS, LAST_ITERATIONS = 60, 240  # most steps of a search, and of that of the last round
 CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
 CORE, CORE_SAMPLES = 2.5, 21  # the same around the lens galaxy's centre [pixel]; steep profiles need so many
-FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
 REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near they come [arcsec]
 LOST = 0.05  # largest share of the posterior's mass that its coordinates do not reach
 STEP = 1e-3  # of differences by the place of an image [arcsec]
@@ -188,31 +195,6 @@ def fit_scene(
     return min(fits, key=_unlike)
 
 
-def galaxy_between(
-    data: np.ndarray, variance: np.ndarray, exposure: Exposure, peaks: Peaks
-) -> Callable[[list[int]], np.ndarray | None]:
-    """Where a galaxy is seen between some of the peaks, as a function of their numbers.
-
-    Parameters
-    ----------
-    data
-        Image (n, n) [counts/s per pixel].
-    variance
-        Variance of its pixels, infinite where one does not count.
-    exposure
-        Its pixels and PSF.
-    peaks
-        Its peaks.
-    """
-    pointlike = _quasars(exposure, peaks.position)
-
-    def galaxy(chosen: list[int]) -> np.ndarray | None:
-        light = np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
-        return galaxy_center(data - light, variance + (PSF_ERROR * light) ** 2, exposure, peaks.position[chosen])
-
-    return galaxy
-
-
 def _unlike(fit: SceneFit) -> float:
     """How little an image looks like a fit of it: small for one of the right images of the quasar."""
     return fit.errors.galaxies + fit.errors.psf + UNFINISHED * (not fit.converged)
@@ -292,7 +274,7 @@ class _Rounds:
         self.prior = LogPrior(prior, names=structure.names, limits=_limits(structure))
         self.data = torch.as_tensor(np.concatenate([image.data.ravel() for image in self.images]))
         self.fluxes = hypothesis.fluxes
-        self.kernels = [_quasars(exposure, hypothesis.positions) for exposure in self.exposures]
+        self.kernels = [point_sources(exposure, hypothesis.positions) for exposure in self.exposures]
         self.given = [
             _given(image, exposure, hypothesis.positions)
             for image, exposure in zip(self.images, self.exposures, strict=True)
@@ -377,7 +359,7 @@ class _Rounds:
             center = (exposure.center[0] + float(shift[0]), exposure.center[1] + float(shift[1]))
             self.exposures[number] = dataclasses.replace(exposure, center=center)
         positions = self.hypothesis.positions
-        self.kernels = [_quasars(exposure, positions) for exposure in self.exposures]
+        self.kernels = [point_sources(exposure, positions) for exposure in self.exposures]
         self.given = [
             _given(image, exposure, positions) for image, exposure in zip(self.images, self.exposures, strict=True)
         ]
@@ -439,24 +421,12 @@ def _seen(
     return positions[present], fluxes[present]
 
 
-def _quasars(exposure: Exposure, positions: np.ndarray) -> np.ndarray:
-    """Images (M, n, n) of point sources of flux 1."""
-    points = SplinePoints(exposure.kernel, exposure.oversampling, exposure.pixels, exposure.degree)
-    return points.images(_pixel(exposure, positions), slopes=False)[:, 0].numpy()
-
-
 def _given(image: ObservedImage, exposure: Exposure, positions: np.ndarray) -> np.ndarray:
     """The given variances (M, n, n) of the PSF at point sources of flux 1."""
     if image.psf_variance is None:
         return np.zeros((len(positions), *image.data.shape))
     points = SplinePoints(image.psf_variance, 1, exposure.pixels, 1)
-    return points.images(_pixel(exposure, positions), slopes=False)[:, 0].numpy()
-
-
-def _pixel(exposure: Exposure, positions: np.ndarray) -> Tensor:
-    """Column and row (M, 2) of positions (M, 2) [arcsec]."""
-    offset = (positions - np.array(exposure.center)) / exposure.pixel_scale
-    return torch.as_tensor(offset + (exposure.pixels - 1) / 2)
+    return points.images(pixels_of(exposure, positions), slopes=False)[:, 0].numpy()
 
 
 class PosteriorSample(NamedTuple):

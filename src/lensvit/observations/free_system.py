@@ -25,9 +25,8 @@ from lensvit.inference.search import Fit, climb
 from lensvit.lensing.parts import Exposure, Parts
 from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.lensing.structure import LOGARITHMS, Structure
-from lensvit.observations.fitting import FLAT, galaxy_between
 from lensvit.observations.peaks import find_peaks
-from lensvit.observations.start import Guess, hypotheses
+from lensvit.observations.start import FLAT, Guess, galaxy_between, hypotheses
 
 ONLY = torch.zeros(1, dtype=torch.long)
 MODEL_ERRORS = (

@@ -21,7 +21,8 @@ from lensvit.inference.prior import LogPrior
 from lensvit.inference.quasar_match import QuasarMatcher, bounded
 from lensvit.inference.starts import from_prior
 from lensvit.lensing.parts import Exposure
-from lensvit.observations.peaks import Peaks
+from lensvit.lensing.spline_points import SplinePoints
+from lensvit.observations.peaks import PSF_ERROR, Peaks
 from lensvit.psf.kernel import fwhm
 
 MOST_PEAKS = {4: 6, 3: 5, 2: 4}  # the brightest, among which so many images are sought
@@ -35,6 +36,7 @@ GOOD = {4: 25.0, 3: 12.0, 2: 50.0}  # largest chi^2 of a match with so many imag
 UNSEEN = 6.0  # chi^2 that speaks against a lens galaxy elsewhere than where one is seen
 APART = 2.0  # least distance of the lens galaxy from images of the quasar [FWHM of the PSF]
 WIDER, STANDS_OUT = 3.0, 5.0  # what a galaxy is compared with [FWHM], and its least contrast [standard deviations]
+FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
 INSIDE = 0.8  # farthest distance of the lens galaxy from the middle of the images, in units of theirs
 
 
@@ -122,6 +124,43 @@ def galaxy_center(rest: np.ndarray, variance: np.ndarray, exposure: Exposure, im
     if contrast[row, column] < STANDS_OUT * noise[row, column]:
         return None
     return np.array([x[column], y[row, 0]])
+
+
+def point_sources(exposure: Exposure, positions: np.ndarray) -> np.ndarray:
+    """Images (M, n, n) of point sources of flux 1."""
+    points = SplinePoints(exposure.kernel, exposure.oversampling, exposure.pixels, exposure.degree)
+    return points.images(pixels_of(exposure, positions), slopes=False)[:, 0].numpy()
+
+
+def pixels_of(exposure: Exposure, positions: np.ndarray) -> Tensor:
+    """Column and row (M, 2) of positions (M, 2) [arcsec]."""
+    offset = (positions - np.array(exposure.center)) / exposure.pixel_scale
+    return torch.as_tensor(offset + (exposure.pixels - 1) / 2)
+
+
+def galaxy_between(
+    data: np.ndarray, variance: np.ndarray, exposure: Exposure, peaks: Peaks
+) -> Callable[[list[int]], np.ndarray | None]:
+    """Where a galaxy is seen between some of the peaks, as a function of their numbers.
+
+    Parameters
+    ----------
+    data
+        Image (n, n) [counts/s per pixel].
+    variance
+        Variance of its pixels, infinite where one does not count.
+    exposure
+        Its pixels and PSF.
+    peaks
+        Its peaks.
+    """
+    pointlike = point_sources(exposure, peaks.position)
+
+    def galaxy(chosen: list[int]) -> np.ndarray | None:
+        light = np.tensordot(peaks.flux[chosen], pointlike[chosen], 1)
+        return galaxy_center(data - light, variance + (PSF_ERROR * light) ** 2, exposure, peaks.position[chosen])
+
+    return galaxy
 
 
 def hypotheses(

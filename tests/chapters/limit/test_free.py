@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 PSF = lopsided_psf(21, 0.1)
 SIGMA = torch.full((3,), 0.5).double()
+TIMES = np.full(3, SCENE.exposure)
 GRIDS = [{"image_size": 30, "resize": "area"}]
 
 
@@ -48,7 +49,7 @@ def theirs(some, external_shear=True):
 @pytest.mark.parametrize("external_shear", [True, False])
 def test_the_papers_scene_has_the_papers_limit(external_shear):
     some = systems(3, first=20)
-    ours, signal, _ = limit_of(SCENE, external_shear=external_shear).of(some, SIGMA)
+    ours, signal, _ = limit_of(SCENE, external_shear=external_shear).of(some, SIGMA, TIMES)
     expected, ratios = theirs(some, external_shear)
     for treatment in expected:
         for one, other in zip(ours[treatment], expected[treatment], strict=True):
@@ -71,7 +72,7 @@ def test_fluxes_that_follow_their_magnifications_tell_as_much_as_one_flux():
         )
         for system in some
     ]
-    ours, _, _ = limit_of(steady).of(same, SIGMA)
+    ours, _, _ = limit_of(steady).of(same, SIGMA, TIMES)
     expected, _ = theirs(some)
     for treatment in expected:
         found, wanted = (part[treatment][0].diagonal(dim1=1, dim2=2).sqrt() for part in (ours, expected))
@@ -85,7 +86,7 @@ def test_what_is_unknown_widens_the_limit():
     some = systems_of(scene, 3)
     for scatter in (1e-3, 0.3, 2.0):
         free = scene.model_copy(update={"magnitudes": scene.magnitudes.model_copy(update={"microlensing": scatter})})
-        spreads, _, _ = limit_of(free, PRIORS, samples=3).of(some, torch.full((3,), 0.01).double())
+        spreads, _, _ = limit_of(free, PRIORS, samples=3).of(some, torch.full((3,), 0.01).double(), TIMES)
         for treatment, (image, resized) in spreads.items():
             sigmas = [part.diagonal(dim1=1, dim2=2).sqrt()[:, TARGET_COLUMNS] for part in (image, resized)]
             assert (sigmas[0] <= sigmas[1] * (1 + 1e-9)).all()  # a resize tells nothing new

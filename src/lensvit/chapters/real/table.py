@@ -49,7 +49,8 @@ def real_table(settings: Path, results: list[Path], predictions: list[Path], out
     summary
         population.csv, a row for each of theta_E and gamma: lenses, mean and scatter of the population with their
         errors, and the prior of the fits. It stands on certified posteriors, or where fewer than three lenses have one
-        on all that were drawn from fits that have converged, which ``certified`` says; nothing but ``lenses`` where there are fewer than three.
+        on all that were drawn from fits that have converged, which ``certified`` says; nothing but ``lenses`` where
+        there are fewer than three.
 
     Raises
     ------
