@@ -192,3 +192,65 @@ def test_real_files_that_do_not_suit(real_file, name, scale, message):
     given = None if "tinytim" in name else scale
     with pytest.raises(LensvitError, match=message):
         user.load_user_kernel(real_file(name), scale, file_pixel_scale=given)
+
+
+# ---------------------------------------------------------------- libraries
+
+
+def library(path, count=5, side=101, oversampling=4, **header):
+    """A cube of effective PSFs of different widths, on fine pixels."""
+    axis = (np.arange(side) - side // 2) / oversampling
+    widths = np.linspace(1.0, 1.8, count)
+    cube = np.stack([np.exp(-(axis**2 + axis[:, None] ** 2) / (2 * width**2)) for width in widths])
+    fits.PrimaryHDU(cube.astype("f4"), fits.Header(header)).writeto(path, overwrite=True)
+    return widths
+
+
+def test_a_mix_of_a_library_is_between_its_kernels_and_follows_from_the_seed(tmp_path):
+    widths = library(tmp_path / "cube.fits")
+    known, cards = user.load_library_kernel(tmp_path / "cube.fits", 0.05, oversampling=4, mix=3, seed=1)
+    assert known.native.shape == (25, 25) and known.native.sum() == pytest.approx(1)
+    chosen = [int(name) for name in cards["MEMBERS"][0].split()]
+    assert len(set(chosen)) == 3
+    axis = np.arange(25) - 12
+    # of Gaussians of sum 1, the mean squared width of the mix lies between theirs
+    width = np.sqrt((known.native.sum(0) * axis**2).sum())
+    assert min(widths[chosen]) * 0.95 < width < max(widths[chosen]) * 1.05
+    again, _ = user.load_library_kernel(tmp_path / "cube.fits", 0.05, oversampling=4, mix=3, seed=1)
+    other, _ = user.load_library_kernel(tmp_path / "cube.fits", 0.05, oversampling=4, mix=3, seed=2)
+    assert np.array_equal(known.native, again.native) and not np.allclose(known.native, other.native, rtol=1e-3)
+    whole, cards = user.load_library_kernel(tmp_path / "cube.fits", 0.05, oversampling=4, mix=50, seed=1)
+    assert cards["MEMBERS"][0] == "0 1 2 3 4" and whole.native.shape == (25, 25)
+
+
+def test_one_kernel_of_a_library_is_its_every_fourth_pixel(tmp_path):
+    widths = library(tmp_path / "cube.fits", count=1)
+    known, _ = user.load_library_kernel(tmp_path / "cube.fits", 0.05, oversampling=4, mix=1, seed=9)
+    axis = np.arange(25) - 12
+    right = np.exp(-(axis**2 + axis[:, None] ** 2) / (2 * widths[0] ** 2))
+    assert np.abs(known.native / known.native.max() - right).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (np.ones((11, 11)), {}, "a library is a cube of square kernels"),
+        (np.ones((2, 12, 12)), {}, "must be odd"),
+        (np.full((2, 51, 51), np.nan), {}, "NaN or infinite"),
+        (np.zeros((2, 51, 51)), {}, "has no light"),
+        (np.ones((2, 51, 51)), {"oversampling": 10}, "the side must be 11 to 1001"),
+    ],
+)
+def test_a_library_that_is_none_is_one_line(tmp_path, content, options, message):
+    fits.PrimaryHDU(content).writeto(tmp_path / "cube.fits")
+    with pytest.raises(LensvitError, match=message) as error:
+        user.load_library_kernel(tmp_path / "cube.fits", 0.05, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_the_pixels_of_a_library_are_those_of_the_camera_over_the_oversampling(tmp_path):
+    library(tmp_path / "cube.fits", PIXSCALE=0.02)
+    with pytest.raises(LensvitError, match=r"0\.0125"):
+        user.load_library_kernel(tmp_path / "cube.fits", 0.05, oversampling=4)
+    library(tmp_path / "cube.fits", PIXSCALE=0.0125)
+    user.load_library_kernel(tmp_path / "cube.fits", 0.05, oversampling=4)

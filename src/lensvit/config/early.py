@@ -18,7 +18,7 @@ from lensvit.errors import LensvitError
 from lensvit.io.settings import canonical
 from lensvit.jobs.sources import code
 from lensvit.learning.settings import Architecture
-from lensvit.psf.settings import FitsKernel, FitsPsf
+from lensvit.psf.settings import FitsKernel, FitsPsf, LibraryKernel, LibraryPsf
 from lensvit.workflow.checks import Check, NetworkCheck, PsfCheck, check
 
 MEMORY = Path(".snakemake/checked")  # what has passed
@@ -62,7 +62,8 @@ def wanted(run: Run) -> dict[str, Check]:
     found: dict[str, Check] = {}
     for name in run.psfs:
         if isinstance(run.psfs[name], FitsPsf):
-            found[f"psfs.{name}"] = PsfCheck(psf=FitsKernel(**stage_settings(run, f"psf/{name}")))
+            kind = LibraryKernel if isinstance(run.psfs[name], LibraryPsf) else FitsKernel
+            found[f"psfs.{name}"] = PsfCheck(psf=kind(**stage_settings(run, f"psf/{name}")))
     for name in run.networks:
         settings = stage_settings(run, f"train/{name}")["network"]
         attends = name == run.figures.attention_model

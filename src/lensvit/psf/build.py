@@ -11,7 +11,7 @@ from lensvit.io.settings import canonical, read_settings
 from lensvit.psf import hst, keck, kernel, plausible, user
 from lensvit.psf.kernel import Cards, Kernel
 from lensvit.psf.plausible import RADII
-from lensvit.psf.settings import AnyKernel, FitsKernel, HstKernel, KeckKernel, KernelSettings
+from lensvit.psf.settings import AnyKernel, FitsKernel, HstKernel, KeckKernel, KernelSettings, LibraryKernel
 
 
 def build_kernel(settings: Path, output: Path) -> None:
@@ -62,6 +62,11 @@ def _build(settings: AnyKernel) -> tuple[Kernel, Cards]:
             return _hst(settings)
         case KeckKernel():
             return _keck(settings)
+        case LibraryKernel():
+            return user.load_library_kernel(
+                Path(settings.path), settings.pixel_scale, settings.extension, settings.file_pixel_scale,
+                settings.oversampling, settings.mix, settings.seed,
+            )  # fmt: skip
         case FitsKernel():
             path, scale = Path(settings.path), settings.pixel_scale
             return user.load_user_kernel(path, scale, settings.extension, settings.file_pixel_scale)

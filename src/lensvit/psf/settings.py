@@ -70,7 +70,20 @@ class FitsPsf(PsfBase):
     )
 
 
-Psf = Annotated[HstPsf | KeckPsf | FitsPsf, Discriminator("kind")]
+class LibraryPsf(FitsPsf):
+    """A mix of kernels of a library, as a field of view has them: a cube in a FITS file, with the pixels' response."""
+
+    kind: Literal["library"] = Field(  # type: ignore[assignment]
+        description="library: a random mix of the kernels of a cube in a FITS file"
+    )
+    oversampling: int = Field(
+        1, ge=1, le=20, description="pixels of the library's kernels along the side of a pixel of the camera"
+    )
+    mix: int = Field(3, ge=1, le=100, description="kernels of the library that are mixed, drawn by the seed")
+    seed: int = Field(1, ge=0, description="seed of the draw and of the weights of the mix")
+
+
+Psf = Annotated[HstPsf | KeckPsf | FitsPsf | LibraryPsf, Discriminator("kind")]
 
 
 class _Kernel(Settings):
@@ -92,5 +105,9 @@ class FitsKernel(FitsPsf, _Kernel):
     """Settings of the stage ``psf`` for a user's own kernel."""
 
 
-AnyKernel = HstKernel | KeckKernel | FitsKernel
+class LibraryKernel(LibraryPsf, _Kernel):
+    """Settings of the stage ``psf`` for a mix of a library's kernels."""
+
+
+AnyKernel = HstKernel | KeckKernel | FitsKernel | LibraryKernel
 KernelSettings = Annotated[AnyKernel, Discriminator("kind")]

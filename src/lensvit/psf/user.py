@@ -68,11 +68,86 @@ def load_user_kernel(
     with _naming(path):
         _check_image(image)
         _check_scale(scaled, pixel_scale, file_pixel_scale)
-        image, background = subtract_background(image)
-        _check_centre(image)
-        clean, clipped = _clip(image)
-        native = clean * kernels.window(len(clean))
-        enclosed = float(native.sum() / clean.sum())
+        return _cleaned(image, pixel_scale, Path(path), header, primary)
+
+
+def load_library_kernel(
+    path: Path,
+    pixel_scale: float,
+    extension: int | str = 0,
+    file_pixel_scale: float | None = None,
+    oversampling: int = 1,
+    mix: int = 3,
+    seed: int = 1,
+) -> tuple[Kernel, Cards]:
+    """A random mix of the kernels of a library, at the detector's own sampling.
+
+    Parameters
+    ----------
+    path
+        The FITS file, whose image is a cube (n, k, k) of effective PSFs: the response of a pixel is in them, as in
+        STScI's empirical libraries.
+    pixel_scale
+        Pixel scale of the instrument [arcsec].
+    extension
+        Number or name of the cube in the file.
+    file_pixel_scale
+        Side of the cube's pixels [arcsec], where its header does not have it; that of the camera over the
+        oversampling by default.
+    oversampling
+        Pixels of the cube along the side of a pixel of the camera; of the mix every so many-th is taken.
+    mix
+        How many kernels are mixed; all of them where there are fewer.
+    seed
+        Seed of the choice, and of the weights, which are uniform among all of sum 1.
+
+    Returns
+    -------
+    tuple[Kernel, Cards]
+        As of :func:`load_user_kernel`.
+
+    Raises
+    ------
+    LensvitError
+        If the file cannot be used.
+    """
+    cube, header, primary, scaled = _open(Path(path), extension)
+    with _naming(path):
+        if cube.ndim != 3 or cube.shape[1] != cube.shape[2]:
+            shape = " x ".join(str(side) for side in cube.shape)
+            raise LensvitError(f"the image is {shape} pixels; a library is a cube of square kernels")
+        if cube.shape[1] % 2 == 0:
+            raise LensvitError(
+                f"the kernels have a side of {cube.shape[1]} pixels; it must be odd: cut off one row and column"
+            )
+        fine = pixel_scale / oversampling
+        _check_scale(scaled, fine, fine if file_pixel_scale is None else file_pixel_scale)
+        random = np.random.default_rng(seed)
+        chosen = np.sort(random.choice(len(cube), min(mix, len(cube)), replace=False))
+        bad = int((~np.isfinite(cube[chosen])).sum())
+        if bad:
+            raise LensvitError(f"{bad} pixels of the kernels are NaN or infinite; fill them in (interpolate) first")
+        sums = cube[chosen].sum((1, 2))
+        if not (sums > 0).all():
+            raise LensvitError("a kernel of the library has no light; is this the right `extension`?")
+        weights = random.dirichlet(np.ones(len(chosen))) / sums
+        first = (cube.shape[1] // 2) % oversampling
+        image = np.tensordot(weights, cube[chosen], 1)[first::oversampling, first::oversampling]
+        _check_image(image)
+        kernel, cards = _cleaned(image, pixel_scale, Path(path), header, primary)
+    members = " ".join(map(str, chosen.tolist()))
+    return kernel, {**cards, "MEMBERS": (members, "kernels of the library that are mixed, from 0")}
+
+
+def _cleaned(
+    image: np.ndarray, pixel_scale: float, path: Path, header: fits.Header, primary: fits.Header
+) -> tuple[Kernel, Cards]:
+    """The kernel of an image (k, k) and header cards on its origin."""
+    image, background = subtract_background(image)
+    _check_centre(image)
+    clean, clipped = _clip(image)
+    native = clean * kernels.window(len(clean))
+    enclosed = float(native.sum() / clean.sum())
     cards = {
         "SOURCE": (Path(path).name.encode("ascii", "backslashreplace").decode(), "file of origin"),
         "SRCSHA": (files.sha256(path), ""),

@@ -26,7 +26,7 @@ from lensvit.io.settings import Settings, canonical
 from lensvit.jobs.provenance import packages
 from lensvit.jobs.sources import DIGITS, code
 from lensvit.learning.settings import Architecture
-from lensvit.psf.settings import FitsKernel
+from lensvit.psf.settings import FitsKernel, LibraryKernel
 
 MODULE = "lensvit.workflow.checks"
 LIBRARIES = ("torch", "torchvision", "transformers", "astropy")  # whose versions an answer depends on
@@ -66,7 +66,7 @@ class PsfCheck(Settings):
     """A PSF of a user that is to be read."""
 
     kind: Literal["psf"] = Field("psf", description="what is tried")
-    psf: FitsKernel = Field(description="settings of its stage")
+    psf: FitsKernel | LibraryKernel = Field(description="settings of its stage")
 
     @property
     def library(self) -> str:
@@ -79,10 +79,14 @@ class PsfCheck(Settings):
 
     def try_it(self) -> None:
         """Raise an error if the file cannot be used."""
-        from lensvit.psf.user import load_user_kernel
+        from lensvit.psf.user import load_library_kernel, load_user_kernel
 
         psf = self.psf
-        load_user_kernel(Path(psf.path), psf.pixel_scale, psf.extension, psf.file_pixel_scale)
+        arguments = Path(psf.path), psf.pixel_scale, psf.extension, psf.file_pixel_scale
+        if isinstance(psf, LibraryKernel):
+            load_library_kernel(*arguments, psf.oversampling, psf.mix, psf.seed)
+        else:
+            load_user_kernel(*arguments)
 
 
 Check = NetworkCheck | PsfCheck

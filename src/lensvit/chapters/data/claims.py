@@ -31,6 +31,7 @@ PSF_SETTINGS = {
     "hst_acs": ("spectral_index", "despace_um"),
     "keck_ao": ("r0", "residual_nm", "jitter_mas", "zenith_angle_deg", "outer_scale"),
     "fits": (),
+    "library": (),
 }
 SPLITS = ("train", "validation", "test")
 

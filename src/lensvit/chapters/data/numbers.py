@@ -79,7 +79,7 @@ class PrintedPsf(Numbers):
 
     name: str = Field(description="key in the config")
     instrument: str = Field(description="key of its instrument")
-    kind: str = Field(description='how it was made: "hst_acs", "keck_ao" or "fits"')
+    kind: str = Field(description='how it was made: "hst_acs", "keck_ao", "fits" or "library"')
     settings: dict[str, float | list[float]] = Field(
         description="keys of the config that tell the kernels of a kind apart; none for a user's own"
     )
