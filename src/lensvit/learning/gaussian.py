@@ -106,11 +106,24 @@ def draw_targets(output: Tensor, normal: np.ndarray) -> tuple[np.ndarray, np.nda
     if coupling is None:
         variance = log_variance.exp().numpy()
         return mean.numpy(), variance, mean.numpy() + np.sqrt(variance) * normal
-    unit = torch.eye(normal.shape[-1], dtype=output.dtype).expand_as(coupling)
-    inverse = torch.linalg.solve_triangular(unit + coupling, unit, upper=False, unitriangular=True)
-    factor = ((log_variance / 2).exp().unsqueeze(-1) * inverse).numpy()  # (..., K, K), times its transpose: covariance
+    factor = covariance_factor(log_variance, coupling).numpy()
     drawn = (factor @ normal[..., None])[..., 0]
     return mean.numpy(), np.square(factor).sum(-1), mean.numpy() + drawn
+
+
+def covariance_factor(log_variance: Tensor, coupling: Tensor) -> Tensor:
+    """The factor (..., K, K) that times its transpose is the covariance of a full Gaussian.
+
+    Parameters
+    ----------
+    log_variance
+        Log-variances s (..., K).
+    coupling
+        The matrix C (..., K, K).
+    """
+    unit = torch.eye(coupling.shape[-1], dtype=coupling.dtype).expand_as(coupling)
+    inverse = torch.linalg.solve_triangular(unit + coupling, unit, upper=False, unitriangular=True)
+    return (log_variance / 2).exp().unsqueeze(-1) * inverse
 
 
 def gaussian_nll(output: Tensor, target: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from lensvit.learning.evaluate import NetworkInputs, TargetScale
 from lensvit.learning.mc_dropout import SharedMasks, monte_carlo
 from lensvit.learning.settings import EvaluateSettings
 from lensvit.prediction.features import last_layer, watched
+from lensvit.statistics.metrics import standardised
 
 
 class Answers(NamedTuple):
@@ -132,9 +133,7 @@ def _summed(output: Tensor, scale: TargetScale) -> Answers:
     if coupling is None:
         own = torch.diag_embed(log_variance.exp()).mean(0)
     else:
-        unit = torch.eye(count, dtype=output.dtype).expand_as(coupling)
-        inverse = torch.linalg.solve_triangular(unit + coupling, unit, upper=False, unitriangular=True)
-        factor = (log_variance / 2).exp().unsqueeze(-1) * inverse
+        factor = gaussian.covariance_factor(log_variance, coupling)
         own = (factor @ factor.mT).mean(0)
     centred = mean - mean.mean(0)
     among = torch.einsum("pbi,pbj->bij", centred, centred) / len(mean)
@@ -152,7 +151,7 @@ def scores(answers: Answers, scaler: Scaler, distance: np.ndarray, clipped: np.n
     sigma = np.sqrt(np.diagonal(answers.covariance, axis1=1, axis2=2))
     return {
         "distance": distance,
-        "epistemic": np.sqrt(np.square(answers.epistemic / sd).mean(1)),
-        "predicted": np.sqrt(np.square(sigma / sd).mean(1)),
+        "epistemic": standardised(answers.epistemic**2, sd),
+        "predicted": standardised(sigma**2, sd),
         "clipped": clipped,
     }

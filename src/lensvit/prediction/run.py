@@ -182,6 +182,7 @@ def report(found: Predictions) -> str:
         for name in TARGET_NAMES:
             lines.append(f"  {name:10s} {row[f'{name}_mean']:8.4f} +- {row[f'{name}_sigma']:.4f} {unit[name]}")
         lines += [f"  ! {row['verdict']}"] * bool(row["warned"])
+    lines += [f"  - {note}" for note in found.notes]
     rest = len(found.table) - SHOWN
     if rest > 0:
         lines.append(f"and {rest} more images")

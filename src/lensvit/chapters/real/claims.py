@@ -10,11 +10,9 @@ import pandas as pd
 
 from lensvit.chapters.quoting import Context, Measured, number
 from lensvit.chapters.real.numbers import Part, RealLens, RealNetwork, RealNumbers, RealPopulation, RealRow, RealValue
-from lensvit.chapters.real.table import FIT, LEAST, PUBLISHED, WRONG
+from lensvit.chapters.real.table import FIT, LABELS, LEAST, PUBLISHED, WRONG
 from lensvit.io.tables import read_csv
 from lensvit.parameters import TABLE
-
-LABELS = {FIT: "Fit", PUBLISHED: "Published"}
 
 
 def numbers(tables: Sequence[Path], context: Context) -> Part:

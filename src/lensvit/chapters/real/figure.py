@@ -12,14 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lensvit.chapters.real.settings import RealLabels
-from lensvit.chapters.real.table import FIT, PUBLISHED
+from lensvit.chapters.real.table import LABELS
 from lensvit.figures import style
 from lensvit.io import files, tables
 from lensvit.io.settings import read_settings
 from lensvit.parameters import TABLE
 
 ROW = 0.42  # height of a lens in figure 11 [inch]
-LABELS = {FIT: "Fit", PUBLISHED: "Published"}
 COLUMNS, SIDE = 6, 0.98  # panels beside each other in figure 12, and their side [inch]
 STRETCH, MOST = 3.0, 5.0  # as in the figures of fits
 

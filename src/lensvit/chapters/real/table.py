@@ -19,6 +19,7 @@ from lensvit.parameters import Prior
 from lensvit.statistics.population import population
 
 FIT, PUBLISHED = "fit", "published"
+LABELS = {FIT: "Fit", PUBLISHED: "Published"}  # of what is no network, as printed
 COMPARED = ("theta_E", "gamma", "e1", "e2")  # of a network and of a fit
 POPULATION = ("theta_E", "gamma")
 WRONG = 3.0  # errors by which a network is off a fit from which on it counts as wrong

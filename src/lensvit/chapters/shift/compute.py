@@ -37,6 +37,7 @@ from lensvit.lensing.observed import noisy_images
 from lensvit.lensing.settings import full_priors
 from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, normal
 from lensvit.psf import kernel
+from lensvit.statistics.metrics import standardised
 
 HELD = 1e-5  # standard deviation of a target that a fit shall not move, in its unit; no image is as informative
 STARTING_DRAWS = 4  # draws of shear and source from which rays are sent back
@@ -122,7 +123,7 @@ def uncertainties(table: pd.DataFrame, model: Path) -> dict[str, np.ndarray]:
         unit = [float(content["scaler"]["sd"][name]) for name in TARGET_NAMES]
     kinds = {"epistemic": "epistemic", "predicted": "sigma"}
     return {
-        score: np.sqrt(np.square(tables.target_values(table, kind) / unit).mean(1)) for score, kind in kinds.items()
+        score: standardised(tables.target_values(table, kind) ** 2, np.array(unit)) for score, kind in kinds.items()
     }
 
 
