@@ -1,5 +1,7 @@
 """Tables as pages for Snakemake's report."""
 
+import re
+
 import pytest
 
 from lensvit.errors import LensvitError
@@ -10,9 +12,9 @@ def test_a_table_becomes_a_page(tmp_path):
     (tmp_path / "real.csv").write_text("lens,theta_E,count,trusted\nA<B,1.234567,3,True\nC,,4,False\n")
     show_tables([tmp_path / "real.csv"], [tmp_path / "html" / "real.html"])
     text = (tmp_path / "html" / "real.html").read_text()
-    assert "<h1>real</h1>" in text and '<th>lens<th class="number">theta_E' in text
-    assert '<tr><td>A&lt;B<td class="number">1.235<td class="number">3<td' in text
-    assert '<tr><td>C<td class="number"><td class="number">4<td' in text
+    assert "<h1>real</h1>" in text
+    assert re.findall("<th>(.*?)</th>", text) == ["lens", "theta_E", "count", "trusted"]
+    assert re.findall("<td>(.*?)</td>", text) == ["A&lt;B", "1.235", "3", "True", "C", "", "4", "False"]
 
 
 def test_each_table_needs_an_output(tmp_path):

@@ -6,7 +6,6 @@ import html
 from pathlib import Path
 
 import pandas as pd
-from pandas.api.types import is_float_dtype, is_numeric_dtype
 
 from lensvit.errors import LensvitError
 from lensvit.io import tables
@@ -20,19 +19,13 @@ PAGE = """<!DOCTYPE html>
 <style>
 body {{ font: 14px/1.4 system-ui, sans-serif; margin: 1em; color: #111; background: #fff; }}
 table {{ border-collapse: collapse; width: max-content; border-top: 2px solid; border-bottom: 2px solid; }}
-th {{ border-bottom: 1px solid; vertical-align: bottom; text-align: left; }}
-th, td {{ padding: 0.15em 0.7em; max-width: 26em; }}
+th {{ border-bottom: 1px solid; vertical-align: bottom; }}
+th, td {{ padding: 0.15em 0.7em; max-width: 26em; text-align: left; font-variant-numeric: tabular-nums; }}
 td {{ vertical-align: top; }}
-.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 tbody tr:nth-child(even) {{ background: #f3f3f3; }}
 </style>
 <h1>{title}</h1>
-<table>
-<thead><tr>{head}</tr></thead>
-<tbody>
-{body}
-</tbody>
-</table>
+{table}
 </html>
 """
 
@@ -68,17 +61,5 @@ def page(title: str, table: pd.DataFrame) -> str:
     table
         What it shows, without the index.
     """
-    marks = [' class="number"' if is_numeric_dtype(table[name]) else "" for name in table]
-    columns = [_column(table[name]) for name in table]
-    head = "".join(f"<th{mark}>{html.escape(str(name))}" for mark, name in zip(marks, table, strict=True))
-    rows = (
-        "".join(f"<td{mark}>{text}" for mark, text in zip(marks, row, strict=True))
-        for row in zip(*columns, strict=True)
-    )
-    return PAGE.format(title=html.escape(title), head=head, body="\n".join(f"<tr>{row}" for row in rows))
-
-
-def _column(values: pd.Series) -> list[str]:
-    """The cells of a column; those without a value are empty."""
-    form = f"{{:.{DIGITS}g}}".format if is_float_dtype(values) else str
-    return ["" if pd.isna(value) else html.escape(form(value)) for value in values]
+    shown = table.to_html(index=False, float_format=f"{{:.{DIGITS}g}}".format, na_rep="", border=0)
+    return PAGE.format(title=html.escape(title), table=shown)
