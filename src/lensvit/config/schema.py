@@ -578,6 +578,34 @@ def check_scene(run: Run, where: str = "priors") -> None:
             )
 
 
+def check_free_fits(run: Run, key: str) -> None:
+    """Check that fits to all pixels suit a free scene: they solve for amplitudes, and have sizes by logarithms.
+
+    Parameters
+    ----------
+    run
+        The whole config.
+    key
+        The key of the chapter that makes the fits, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the scene is free and they do not.
+    """
+    if not run.scene.is_free:
+        return
+    why = f"{key}.enabled: fits to all pixels of a free scene need"
+    if run.scene.magnitudes is None:
+        raise ValueError(f"{why} scene.magnitudes, as they leave all amplitudes free: set it, or {key} to false")
+    known = full_priors(run.priors, run.scene.structure.names)
+    wrong = [name for name in LOGARITHMS if name in known and known[name].kind != "lognormal"]
+    if wrong:
+        raise ValueError(f"{why} a prior of the kind lognormal for {', '.join(wrong)}: set it, or {key} to false")
+    if not run.simulation.external_shear or known["gamma_ext"].kind != "rayleigh":
+        raise ValueError(f"{why} an external shear with a prior of the kind rayleigh: set it, or {key} to false")
+
+
 # ---------------------------------------------------------------- what several stages read
 
 

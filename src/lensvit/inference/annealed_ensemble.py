@@ -225,13 +225,19 @@ class Ensemble:
         Returns
         -------
         Particles or None
-            The walkers; None if the samples are at fewer different places with a likelihood than there are walkers.
+            The walkers; None if fewer different places of the samples have a likelihood than there are walkers.
         """
         places = np.unique(samples, axis=0)
         if len(places) < self.settings.walkers:
             return None
-        walkers = self.at(self.rng.permutation(places)[: self.settings.walkers])
-        return walkers if np.isfinite(walkers.likelihood).all() else None
+        places, found = self.rng.permutation(places), list[Particles]()
+        for start in range(0, len(places), self.settings.walkers):
+            some = self.at(places[start : start + self.settings.walkers])
+            found.append(some.rows(np.flatnonzero(np.isfinite(some.likelihood))))
+            if sum(len(part.values) for part in found) >= self.settings.walkers:
+                every = Particles(*map(np.concatenate, zip(*found, strict=True)))
+                return every.rows(np.arange(self.settings.walkers))
+        return None
 
     def tuned(self, walkers: Particles, samples: np.ndarray | None = None) -> tuple[Particles, Moves]:
         """Walkers after the tuning, and the moves to sample with.

@@ -208,6 +208,31 @@ def _check_numbers(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
         raise ValueError(f"its {name} are {dataset.dtype} {dataset.shape} in place of numbers {shape}")
 
 
+def read_scenes(path: Path, ids: Iterable[str]) -> np.ndarray:
+    """All coordinates (n, S, P) of samples of free scenes, sizes and indices by their logarithms.
+
+    Parameters
+    ----------
+    path
+        The table of the posteriors, beside which the samples lie.
+    ids
+        Ids of the n systems.
+
+    Raises
+    ------
+    LensvitError
+        If the file is absent or broken or has none of a system, or if samples are not finite.
+    """
+    path, ids = Path(path).with_suffix(".h5"), list(ids)
+    with open_hdf5(path) as file:
+        known, scenes = values(file["id"]), file["scene"]
+        _check_numbers(scenes, (len(known), *scenes.shape[1:]))
+        found = of_rows(scenes, find_systems(path, known, ids)).astype(float)
+        if not np.isfinite(found).all():
+            raise ValueError("samples of a scene that count are not finite")
+    return found
+
+
 def write_with_arrays(output: Path, table: pd.DataFrame, arrays: Mapping[str, object], names: Sequence[str]) -> None:
     """Write a table and, beside it, arrays of the same rows; both with manifests.
 

@@ -40,6 +40,7 @@ FAR = 3.0  # how far around, in standard deviations
 HIGHER = 1.0  # log density by which another maximum counts as higher
 TRIED = 3  # hypotheses that are fitted
 STARTS = {4: 1, 3: 2, 2: 2}  # from so many lenses of a hypothesis searches start: few images leave a lens open
+RESUMED = 200  # most steps of the search by which a fit is taken up again
 TINY = 1e-12  # least variance, in units of the background's
 
 
@@ -150,6 +151,20 @@ class FreeSystem:
         best = min(found, key=lambda one: (not one.converged, one.chi_square))
         return best._replace(tries=len(found), iterations=iterations, seconds=time.perf_counter() - started)
 
+    def resumed(self, data: np.ndarray, sigma_bkg: float, exposure_time: float, scene: Tensor) -> FreeFit:
+        """The maximum that a search from the coordinates (1, P) of a scene leads to, as one of :meth:`fit`.
+
+        Parameters
+        ----------
+        data, sigma_bkg, exposure_time
+            As of :meth:`fit`.
+        scene
+            The coordinates.
+        """
+        noise = sigma_bkg**2 + data.clip(0) / exposure_time
+        brightest = float(find_peaks(data, noise, self.exposure, most=1).flux.max(initial=1.0))
+        return self.climbed(data, sigma_bkg, exposure_time, scene, brightest, RESUMED)
+
     def climbed(
         self,
         data: np.ndarray,
@@ -203,10 +218,15 @@ class FreeSystem:
             whole = posterior(solution.amplitudes @ part)
             fit = climb(whole, fit.coordinates, ONLY, steps, (0.0,))
             iterations += int(fit.iterations)
-        part, solution = whole.solution(fit.coordinates[0])
-        residual = (pixels - solution.amplitudes @ part) / whole.noise.sqrt()
-        mean, worst = chi_square(residual.reshape(1, *np.shape(data)))
-        return FreeFit(whole, fit, float(mean), bool(worst < WORST), 1, iterations, 0.0)
+        mean, explained = self.explained(whole, fit.coordinates)
+        return FreeFit(whole, fit, mean, explained, 1, iterations, 0.0)
+
+    def explained(self, posterior: ScenePosterior, coordinates: Tensor) -> tuple[float, bool]:
+        """The chi^2 a pixel of the scene at coordinates (1, P), and whether no part of the image deviates from it."""
+        part, solution = posterior.solution(coordinates[0])
+        residual = (posterior.data[0] - solution.amplitudes @ part) / posterior.noise.sqrt()
+        mean, worst = chi_square(residual.reshape(1, self.exposure.pixels, self.exposure.pixels))
+        return float(mean), bool(worst < WORST)
 
     def coordinates(self, parameters: dict[str, float]) -> Tensor:
         """Coordinates (1, P) of parameters by name."""

@@ -37,6 +37,7 @@ UNSEEN = 6.0  # chi^2 that speaks against a lens galaxy elsewhere than where one
 APART = 2.0  # least distance of the lens galaxy from images of the quasar [FWHM of the PSF]
 WIDER, STANDS_OUT = 3.0, 5.0  # what a galaxy is compared with [FWHM], and its least contrast [standard deviations]
 FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
+GUESSED, LEAST_VARIANCE = 6, 1e-8  # parameters of a guess, and what is added to their variances
 INSIDE = 0.8  # farthest distance of the lens galaxy from the middle of the images, in units of theirs
 
 
@@ -53,6 +54,12 @@ class Guess(NamedTuple):
 
     mean: np.ndarray
     covariance: np.ndarray
+
+    @classmethod
+    def of(cls, draws: np.ndarray) -> Guess:
+        """The mean and the covariance of draws (n, 6 or more) of these parameters and perhaps others."""
+        own = draws[:, :GUESSED]
+        return cls(own.mean(0), np.atleast_2d(np.cov(own, rowvar=False)) + np.eye(GUESSED) * LEAST_VARIANCE)
 
     def draws(self, count: int, seed: int) -> np.ndarray:
         """The mean and draws around it, (count, 6) together."""

@@ -71,7 +71,8 @@ def importance(
         calls (of the likelihood), rounds, maxima; log_evidence and log_evidence_error, of the prior without its
         constant; chi_square (a pixel, at the most probable draw), explained; seconds. NaN where there is no sample.
         Beside it (.h5) lie in the same order ``id``, ``certified`` and ``samples`` (n, S, 14), float64, of equal
-        weight, of all parameters in the order of the attribute ``names``.
+        weight, of all parameters in the order of the attribute ``names``; of free scenes also ``scene`` (n, S, P), all
+        coordinates of the same samples, sizes and indices by their logarithms.
     chunks
         Image files, as {psf}/{chunk}, of whose systems the output is a shard, see :mod:`lensvit.io.shards`; without
         them it has the systems of all files.
@@ -103,7 +104,9 @@ def importance(
     results = [found[name] for name in rows["id"]]
     table = pd.DataFrame([result.row for result in results])
     samples = np.stack([result.samples for result in results])
-    share.write(output, NAMES, table, certified=table["certified"].to_numpy(), samples=samples)
+    scenes = [result.scene for result in results if result.scene is not None]
+    arrays = {"scene": np.stack(scenes)} if scenes else {}
+    share.write(output, NAMES, table, certified=table["certified"].to_numpy(), samples=samples, **arrays)
     print(f"{table['certified'].sum()} of {len(table)} certified, {table['seconds'].mean():.2f} s a system", flush=True)
 
 
@@ -161,10 +164,13 @@ class SampledPosterior(NamedTuple):
         Its row of the table.
     samples
         (S, 14) of the parameters, NaN where there are none.
+    scene
+        (S, P) all coordinates of a free scene; None for the paper's.
     """
 
     row: dict[str, object]
     samples: np.ndarray
+    scene: np.ndarray | None = None
 
 
 def _sampled(
@@ -211,14 +217,16 @@ def _free_sampled(
     sampler, results = FreeSampler(settings, psf, known), list[SampledPosterior]()
     for number in range(len(rows)):
         one = rows.iloc[number : number + 1]
-        result, scene = _nothing(one.iloc[0], settings), maxima[one.iloc[0]["id"]]
+        scene = maxima[one.iloc[0]["id"]]
+        nowhere = np.full((settings.samples, len(sampler.system.structure.names)), np.nan)
+        result = _nothing(one.iloc[0], settings)._replace(scene=nowhere)
         result.row["seconds"] = 0.0
         if scene is not None:
             found = sampler.sampled(one, images, scene)
             if found is None:
                 result.row["reason"] = tables.NO_DENSITY
             else:
-                result = SampledPosterior(result.row | found[0], found[1])
+                result = SampledPosterior(result.row | found[0], *found[1:])
         print(f"{result.row['id']}: {result.row['reason'] or 'certified'}, {result.row['seconds']:.2f} s", flush=True)
         results.append(result)
     return results

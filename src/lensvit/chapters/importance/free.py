@@ -12,6 +12,7 @@ from torch import Tensor, as_tensor
 
 from lensvit.chapters.importance.settings import ImportanceStage
 from lensvit.errors import LensvitError
+from lensvit.inference.coordinates import to_coordinates
 from lensvit.io import tables
 from lensvit.io.hdf5 import read_datasets
 from lensvit.jobs import seeds
@@ -19,11 +20,8 @@ from lensvit.lensing import cameras
 from lensvit.lensing.observed import noisy_images
 from lensvit.observations.fitting import drawn_scene
 from lensvit.observations.free_system import FreeSystem
-from lensvit.observations.peaks import find_peaks
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
 from lensvit.psf import kernel
-
-STEPS = 200  # of the search by which a fit is taken up again
 
 
 def read_scenes(refined: Sequence[Path], rows: pd.DataFrame) -> dict[str, Tensor | None]:
@@ -75,8 +73,12 @@ class FreeSampler:
         self.exposure = cameras.exposure_of(cameras.camera_renderer(settings, psf, known))
         self.system = FreeSystem(settings, self.exposure)
 
-    def sampled(self, row: pd.DataFrame, images: Path, scene: Tensor) -> tuple[dict[str, object], np.ndarray] | None:
-        """The columns of a system's row, and samples (S, 14) of its parameters; None where there is no density.
+    def sampled(
+        self, row: pd.DataFrame, images: Path, scene: Tensor
+    ) -> tuple[dict[str, object], np.ndarray, np.ndarray] | None:
+        """The columns of a system's row, samples (S, 14) of its parameters, and (S, P) of the scene's coordinates.
+
+        None where there is no density.
 
         Parameters
         ----------
@@ -90,8 +92,7 @@ class FreeSampler:
         started, one = time.perf_counter(), row.iloc[0]
         data, [exposure] = noisy_images(Path(images) / self.psf / f"{one['chunk']}.h5", row)
         image, sigma = data[0].astype(float), float(one["sigma_bkg"])
-        peaks = find_peaks(image, sigma**2 + image.clip(0) / exposure, self.exposure, most=1)
-        fit = self.system.climbed(image, sigma, float(exposure), scene, float(peaks.flux.max(initial=1.0)), STEPS)
+        fit = self.system.resumed(image, sigma, float(exposure), scene)
         if not bool(fit.fit.density.isfinite()):
             return None
         seed = seeds.derive(self.settings.seed, str(one["id"]), "importance")
@@ -113,4 +114,5 @@ class FreeSampler:
         random = np.random.default_rng(seeds.derive(self.settings.seed, str(one["id"]), "importance", "samples"))
         chosen = drawn.parameters(drawn.sample.resampled(self.settings.samples, random))
         columns["seconds"] = time.perf_counter() - started
-        return columns, self.system.structure.natural(chosen)[:, : len(NAMES)]
+        scenes = to_coordinates(as_tensor(chosen)).numpy()
+        return columns, self.system.structure.natural(chosen)[:, : len(NAMES)], scenes

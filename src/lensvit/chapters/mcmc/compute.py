@@ -2,8 +2,9 @@
 
 Each system has two chains, of which one starts from the priors alone and the other from a network's draws of the
 targets or from samples of an exact posterior with a certificate. Only the latter start needs no annealing; the first
-chain shows what it saves, and finds modes that the samples may lack. The chains never look at the truth, which the
-stage only passes on. A chain has converged if
+chain shows what it saves, and finds modes that the samples may lack. Chains of free scenes start around the ends of
+searches instead (:mod:`lensvit.chapters.mcmc.free`). The chains never look at the truth, which the stage only passes
+on. A chain has converged if
 
 - the image of its most likely place explains the data, as :func:`lensvit.inference.goodness.explained` tests it,
 - it is fifty autocorrelation times long, see :mod:`lensvit.inference.annealed_ensemble`,
@@ -14,7 +15,8 @@ A chain that has not converged is marked as failed, with the reason, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lensvit.chapters.mcmc.free import FreeSceneCoordinates, FreeTarget, free_start
 from lensvit.chapters.mcmc.settings import McmcSettings
 from lensvit.chapters.mcmc.thresholds import AGREE, DISAGREE, IMPORTANCE, NETWORK, PRIOR, SHORT, UNEXPLAINED
 from lensvit.inference.annealed_ensemble import Chain, Ensemble, Particles
@@ -32,7 +35,7 @@ from lensvit.inference.selection import select_systems
 from lensvit.inference.target import FreeCoordinates, LensTarget, observed_posterior
 from lensvit.io import tables
 from lensvit.io.hdf5 import find_systems
-from lensvit.io.products import read_draws, read_samples, write_with_arrays
+from lensvit.io.products import read_draws, read_samples, read_scenes, write_with_arrays
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.jobs.processes import share_work
@@ -93,7 +96,7 @@ def mcmc(
     rows = select_systems(tables.read_catalog(catalog), choice.systems, choice.seed, choice.cameras)
     kernels = cameras.read_kernels(psfs, rows["psf"])
     known = read_draws(draws, list(rows["id"]))
-    exact = [None] * len(rows) if importance is None else _exact_samples(importance, rows)
+    exact = [None] * len(rows) if importance is None else _exact_samples(importance, rows, choice.scene.is_free)
     jobs = [
         (rows.iloc[number : number + 1], Path(images), kernels[psf], start, choice)
         for number, psf in enumerate(rows["psf"])
@@ -132,20 +135,24 @@ class Start(NamedTuple):
     key
         "prior", "network" or "importance".
     values
-        Draws (passes, K) of the network, or samples (S, 14) of the exact posterior; None for the prior.
+        Draws (passes, K) of the network, or samples (S, 14) of the exact posterior, of free scenes all coordinates
+        (S, P); None for the prior.
     """
 
     key: str
     values: np.ndarray | None = None
 
 
-def _exact_samples(path: Path, rows: pd.DataFrame) -> list[np.ndarray | None]:
-    """The samples (S, 14) of the exact posteriors of systems, rows of the catalogue; None without a certificate."""
+def _exact_samples(path: Path, rows: pd.DataFrame, free: bool) -> list[np.ndarray | None]:
+    """The samples (S, 14) of the exact posteriors of systems, rows of the catalogue; None without a certificate.
+
+    Of free scenes they are all coordinates (S, P).
+    """
     table = tables.read_importance(path)
     find_systems(path, table.index, rows["id"])
     tables.check_truths(path, table, rows)
     good = rows["id"][rows["id"].isin(tables.certified(table).index)]
-    found = dict(zip(good, read_samples(path, good), strict=True))
+    found = dict(zip(good, read_scenes(path, good) if free else read_samples(path, good), strict=True))
     return [found.get(name) for name in rows["id"]]
 
 
@@ -159,9 +166,13 @@ def _second_start(draws: np.ndarray, samples: np.ndarray | None, settings: McmcS
 
 def _sampled(row: pd.DataFrame, images: Path, psf: kernel.Kernel, start: Start, settings: McmcSettings) -> ChainOutcome:
     """One chain of one system, a row of the catalogue."""
-    renderer = cameras.camera_renderer(settings, row["psf"].item(), psf)
-    name, target = row["id"].item(), LensTarget(observed_posterior(settings, row, images, renderer))
-    outcome = _sample(name, start, target, settings)
+    name = row["id"].item()
+    if settings.scene.is_free:
+        outcome = _free_outcome(row, images, psf, start, settings)
+    else:
+        renderer = cameras.camera_renderer(settings, row["psf"].item(), psf)
+        target = LensTarget(observed_posterior(settings, row, images, renderer))
+        outcome = _sample(name, start, target, settings)
     print(f"{name} from {start.key} has ended after {outcome.seconds:.1f} s and {outcome.calls} calls", flush=True)
     return outcome
 
@@ -170,7 +181,10 @@ def _of_system(row: pd.Series, outcomes: list[ChainOutcome], settings: McmcSetti
     """Judge both chains of one system, print how they went, and return what is written of them."""
     chains = [outcome.chain for outcome in outcomes if outcome.chain is not None and outcome.good]
     r_hat = rank_r_hat([chain.values for chain in chains]) if len(chains) == len(outcomes) else np.nan
-    free = FreeCoordinates(LogPrior(full_priors(settings.priors), settings.external_shear))
+    if settings.scene.is_free:
+        free: FreeCoordinates = FreeSceneCoordinates(settings)
+    else:
+        free = FreeCoordinates(LogPrior(full_priors(settings.priors), settings.external_shear))
     results = [_result(row, outcome, r_hat, free, settings) for outcome in outcomes]
     for entry in (result.row for result in results):
         print(
@@ -253,6 +267,17 @@ def _sample(name: str, start: Start, target: LensTarget, settings: McmcSettings)
     ensemble = Ensemble(target, settings, seeds.derive(settings.seed, name, "mcmc", start.key))
     samples = _places(start.values, target) if start.key == IMPORTANCE and start.values is not None else None
     found = _annealed(name, start, ensemble, target, settings) if samples is None else [(0, ensemble.sampled(samples))]
+    return _walked(start.key, found, ensemble, target, samples)
+
+
+def _walked(
+    key: str,
+    found: Iterable[tuple[int, Particles | None]],
+    ensemble: Ensemble,
+    target: LensTarget | FreeTarget,
+    samples: np.ndarray | None,
+) -> ChainOutcome:
+    """The chain from the first walkers, of those with the numbers of their attempts, that explain the image."""
     attempt, chi_square = 0, np.nan
     for attempt, walkers in found:
         if walkers is None:
@@ -264,9 +289,27 @@ def _sample(name: str, start: Start, target: LensTarget, settings: McmcSettings)
             chain = ensemble.chain(walkers, moves)
             seconds = ensemble.seconds
             chi_square, good = target.explained(chain.most_likely())
-            return ChainOutcome(start.key, chain, ensemble.calls, attempt, burn_in, seconds, chi_square, good)
+            return ChainOutcome(key, chain, ensemble.calls, attempt, burn_in, seconds, chi_square, good)
     calls, seconds = ensemble.calls, ensemble.seconds
-    return ChainOutcome(start.key, None, calls, attempt, calls, seconds, chi_square, False)
+    return ChainOutcome(key, None, calls, attempt, calls, seconds, chi_square, False)
+
+
+def _free_outcome(
+    row: pd.DataFrame, images: Path, psf: kernel.Kernel, start: Start, settings: McmcSettings
+) -> ChainOutcome:
+    """One chain of one system of a free scene, with the search that it starts from."""
+    began, name = time.perf_counter(), row["id"].item()
+    found = free_start(row, images, psf, start.key, start.values, settings)
+    if found.target is None:
+        return ChainOutcome(start.key, None, 0, 0, 0, time.perf_counter() - began, np.nan, False)
+    target, places = found.target, found.places
+    ensemble = Ensemble(target, settings, seeds.derive(settings.seed, name, "mcmc", start.key))
+    samples = places if found.sampled else None
+    outcome = _walked(start.key, [(0, ensemble.sampled(places))], ensemble, target, samples)
+    chain = outcome.chain
+    if chain is not None:
+        outcome = outcome._replace(chain=chain._replace(values=target.places(chain.values)))
+    return outcome._replace(seconds=time.perf_counter() - began)
 
 
 def _places(parameters: np.ndarray, target: LensTarget) -> np.ndarray:

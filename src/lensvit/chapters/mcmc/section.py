@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from lensvit.chapters.mcmc.settings import ChainSettings
-from lensvit.config.schema import Run, Section, Stages, figure_labels, known_name, lens_model
+from lensvit.config.schema import Run, Section, Stages, check_free_fits, figure_labels, known_name, lens_model
 from lensvit.io.settings import Name
+
+EACH = 2  # walkers for each parameter
 
 
 class Mcmc(ChainSettings, Section):
     """The standard method, Markov chains, on all pixels of some test images."""
-
-    knows_free_scenes: ClassVar[bool] = False
 
     enabled: bool = Field(description="run them, and show them in a table, figure 5 and a section of the paper")
     model: Name | None = Field(
@@ -35,6 +35,13 @@ class Mcmc(ChainSettings, Section):
             known_name("mcmc.model", self.model, run.models)
         if self.second_start == "importance":
             self._check_samples(run)
+        check_free_fits(run, "mcmc")
+        least = EACH * len(run.scene.structure.names)
+        if self.walkers < least:
+            raise ValueError(
+                f"mcmc.walkers: {self.walkers}; this scene has {len(run.scene.structure.names)} parameters, and chains "
+                f"need {EACH} walkers for each of them: raise it to {least}, and particles with it"
+            )
 
     def _check_samples(self, run: Run) -> None:
         """Raise a ValueError if the run has no exact posterior of a system that has chains."""

@@ -20,7 +20,6 @@ from lensvit.observations.start import Guess
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
 
-MASS = 6  # the first so many targets, of which a network's draws say where searches start
 COUNT = len(NAMES)
 
 
@@ -64,8 +63,7 @@ class FreeImageFitter:
             for number, (label, row) in enumerate(some.iterrows()):
                 guess = None
                 if values is not None:
-                    own = values[:, rows.index.get_loc(label), :MASS]
-                    guess = Guess(own.mean(0), np.atleast_2d(np.cov(own, rowvar=False)) + np.eye(MASS) * 1e-8)
+                    guess = Guess.of(values[:, rows.index.get_loc(label)])
                 seed = seeds.derive(self.settings.seed, str(row["id"]), "refine")
                 arguments = data[number].astype(float), float(row["sigma_bkg"]), float(exposures[number])
                 fit = self.system.fit(*arguments, self.settings.max_iterations, seed, guess)
