@@ -57,7 +57,8 @@ class StartKey(Numbers):
     """Where chains start."""
 
     key: Literal["prior", "network", "importance"] = Field(
-        description="prior: draws of the priors; network: draws of a network; importance: samples of exact posteriors"
+        description="prior: draws of the priors, or of free scenes the end of a search that knows no network; network: "
+        "draws of a network; importance: samples of exact posteriors"
     )
 
 
