@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lensvit.lensing.brightness import B_OFFSET, B_SLOPE, LEAST_B
-from lensvit.lensing.power_law import CENTRE, MASS, PowerLaw
+from lensvit.lensing.power_law import CENTRE, MASS, Expansion, PowerLaw
 from lensvit.lensing.settings import Light
 from lensvit.parameters import NAMES
 
@@ -159,7 +159,7 @@ def _profiles(of: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     index = torch.stack([of["source_n_sersic"], of["n_sersic"]], 1)  # (B, 2, 1)
     radius = torch.stack([of["source_R_sersic"], of["R_sersic"]], 1).clamp_min(SMOOTHING)
     amplitude = torch.cat([of["source_amp"], of["lens_amp"]], 1)
-    b = _b_n(index)
+    b = b_n(index)
     shift = torch.log(b) - torch.log(radius) / index
     size = torch.exp(shift[:, 0] * of["source_n_sersic"])
     floor = torch.full_like(size, 2 * math.log(SMOOTHING))
@@ -233,7 +233,7 @@ class LensLight(NamedTuple):
         """
         flatten = _flattened(shape[:, 2:])
         radius, index, amplitude = profile[..., None].unbind(1)
-        b = _b_n(index)
+        b = b_n(index)
         parts = (
             (flatten[:, :, :1] * (axis - shape[:, :1])[:, None])[:, :, None],
             (flatten[:, :, 1:] * (axis - shape[:, 1:2])[:, None])[..., None],
@@ -258,7 +258,7 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     return torch.stack([torch.cat([a, b], 1), torch.cat([c, d], 1)], 1)
 
 
-def _b_n(index: Tensor) -> Tensor:
+def b_n(index: Tensor) -> Tensor:
     """The factor b_n of lenstronomy that makes R_sersic about the half-light radius, at the Sersic index n."""
     return (B_SLOPE * index + B_OFFSET).clamp_min(LEAST_B)
 
@@ -275,7 +275,7 @@ class _Sersic(NamedTuple):
 def _sersic(square: Tensor, size: Tensor, index: Tensor) -> _Sersic:
     """The profile at R^2 (B, P) [arcsec^2] for R_sersic (B, 1) [arcsec] and n (B, 1)."""
     size = size.clamp_min(SMOOTHING)
-    b, radius = _b_n(index), torch.log(square.clamp_min(SMOOTHING**2)) - 2 * torch.log(size)
+    b, radius = b_n(index), torch.log(square.clamp_min(SMOOTHING**2)) - 2 * torch.log(size)
     power = torch.exp((radius / (2 * index)).clamp_max(math.log(LARGEST)))
     value = torch.exp(b - b * power)
     steepness = b * power / index * value
@@ -304,7 +304,7 @@ def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scen
     """
     of = dict(zip(COLUMNS, parameters[..., None].unbind(1), strict=True))
     epsilon, squash = complex(scene.source_e1, scene.source_e2), 1 - scene.source_e1**2 - scene.source_e2**2
-    source, by_source = source_derivatives(law, of, position, epsilon, squash)
+    source, by_source = source_derivatives(law.expansion(position), of, position, epsilon, squash)
     by = dict.fromkeys(COLUMNS, torch.zeros_like(source)) | {name: by_source[name] for name in SOURCE_LIGHT}
     lens, by_lens = lens_derivatives(of, position)
     for name, slope in by_lens.items():
@@ -313,14 +313,14 @@ def galaxy_derivatives(law: PowerLaw, parameters: Tensor, position: Tensor, scen
 
 
 def source_derivatives(
-    law: PowerLaw, of: Mapping[str, Tensor], position: Tensor, epsilon: complex | Tensor, squash: float | Tensor
+    bent: Expansion, of: Mapping[str, Tensor], position: Tensor, epsilon: complex | Tensor, squash: float | Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Light of the lensed source galaxy before the PSF, and its derivatives by the parameters that it depends on.
 
     Parameters
     ----------
-    law
-        The B lenses, in the precision of the result.
+    bent
+        The deflection of the B lenses at the positions, in the precision of the result.
     of
         Name of a parameter to its values (B, 1), in the precision of the result; of :data:`COLUMNS`, those of the
         source count.
@@ -339,7 +339,6 @@ def source_derivatives(
         Parameter to the derivative of the light by it, (B, P): those of :data:`SOURCE_LIGHT`, and of
         :data:`SOURCE_SHAPE` where ``epsilon`` is a tensor.
     """
-    bent = law.expansion(position)
     by = {}
     offset = position - bent.alpha - torch.complex(of["source_x"], of["source_y"])
     flat = offset - epsilon * offset.conj()
@@ -359,28 +358,6 @@ def source_derivatives(
         by["source_e1"] = steep * (square * epsilon.real - product.real)
         by["source_e2"] = steep * (square * epsilon.imag - product.imag)
     return of["source_amp"] * source.value, by
-
-
-def source_light(law: PowerLaw, of: Mapping[str, Tensor], position: Tensor, epsilon: Tensor) -> Tensor:
-    """Light (B, P) of the lensed source galaxy before the PSF, as of :func:`source_derivatives`.
-
-    Parameters
-    ----------
-    law
-        The B lenses; their derivatives are not needed.
-    of
-        As of :func:`source_derivatives`.
-    position
-        (1, P) positions of the pixels, complex [arcsec].
-    epsilon
-        Ellipticity of the source, e1 + i e2, (B, 1).
-    """
-    shear = law.shear_size * law.shear_turn
-    bent = law.mass_deflection(position - law.center) + shear * position.conj()
-    offset = position - bent - torch.complex(of["source_x"], of["source_y"])
-    flat = offset - epsilon * offset.conj()
-    square = (flat.real**2 + flat.imag**2) / (1 - epsilon.abs() ** 2)
-    return of["source_amp"] * _sersic(square, of["source_R_sersic"], of["source_n_sersic"]).value
 
 
 def lens_derivatives(of: Mapping[str, Tensor], position: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

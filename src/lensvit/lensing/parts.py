@@ -7,7 +7,7 @@ another in all arrays. Everything is float64, on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lensvit.lensing.convolution import Convolution
-from lensvit.lensing.galaxies import lens_derivatives, source_derivatives, source_light
+from lensvit.lensing.galaxies import SMOOTHING, b_n, lens_derivatives, source_derivatives
 from lensvit.lensing.power_law import MASS, PowerLaw
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
@@ -115,6 +115,7 @@ class Samples:
                 (row - (self.side - 1) / 2) * scale + exposure.center[1],
             )
             self.position = torch.cat([self.position, (middle[:, None] + offset).reshape(-1)])
+        self.axes = tuple(part.contiguous().numpy() for part in (self.position.real, self.position.imag))
 
     def _cusps(self, scale: float) -> list[tuple[Tensor, int]]:
         """Places (n,) in the flat image of the cells with more samples, and how many along their side."""
@@ -145,6 +146,9 @@ class Samples:
             cells = cells.flatten(-2).index_copy(-1, places, finer).unflatten(-1, (self.side, self.side))
             first = last
         return cells
+
+
+LightOf = Callable[[Samples], Tensor]
 
 
 class _View:
@@ -247,6 +251,7 @@ class Parts:
         if seen is not None and self.known:
             self.anchors, self.fluxes = (torch.as_tensor(part, dtype=torch.float64) for part in seen)
         self.anchored = [view.quasars(self.anchors, slopes=True) for view in self.views] if len(self.anchors) else []
+        self.ready = [(one[:, 0].clone(), self.fluxes[:, None, None] * one[:, 1:3]) for one in self.anchored]
 
     @property
     def names(self) -> list[str]:
@@ -258,8 +263,11 @@ class Parts:
 
     def images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
         """Images (B, K, N) of the K parts in all N pixels."""
-        systems = zip(parameters, positions, magnification, strict=True)
-        return torch.stack([self._images(*system) for system in systems])
+        result = torch.zeros(len(parameters), self.count, sum(self.pixels), dtype=torch.float64)
+        lights = self._lights_of(parameters) if len(parameters) else []
+        for image, light, *quasars in zip(result, lights, positions, magnification, strict=True):
+            self._draw(image, light, *quasars)
+        return result
 
     def jacobian(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, K, N) of the parts and their derivatives (B, P, K, N) by the parameters."""
@@ -268,10 +276,10 @@ class Parts:
         return torch.stack(images), torch.stack(slopes)
 
     def _columns(self, parameters: Tensor) -> dict[str, Tensor]:
-        """Name of a parameter, or of an amplitude, to its value (1, 1)."""
+        """Name of a parameter of systems (B, P), or of an amplitude, to its values (B, 1)."""
         parameters = parameters.clone()
-        parameters[self.structure.logarithms] = parameters[self.structure.logarithms].exp()
-        of = dict(zip(self.structure.names, parameters[None, :, None].unbind(1), strict=True))
+        parameters[:, self.structure.logarithms] = parameters[:, self.structure.logarithms].exp()
+        of = dict(zip(self.structure.names, parameters[..., None].unbind(1), strict=True))
         one, nothing = torch.ones_like(of["theta_E"]), torch.zeros_like(of["theta_E"])
         fixed = zip(SOURCE_SHAPE, self.structure.source_ellipticity, strict=True)
         without = dict.fromkeys(HOST_OFFSET, nothing) | {name: nothing + value for name, value in fixed}
@@ -299,9 +307,9 @@ class Parts:
 
     def _lights(self, law: PowerLaw, of: dict[str, Tensor], position: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
         """Light (1, Q) of each galaxy, and its derivatives by the parameters that it has."""
-        result = [self._lens(of, position)]
+        result, bent = [self._lens(of, position)], law.expansion(position)
         for number, (source, epsilon) in enumerate(self._sources(of)):
-            light, by = source_derivatives(law, source, position, epsilon, 1 - epsilon.abs() ** 2)
+            light, by = source_derivatives(bent, source, position, epsilon, 1 - epsilon.abs() ** 2)
             if number == 0:
                 by |= {"host_x": by["source_x"], "host_y": by["source_y"]}
             else:
@@ -315,17 +323,57 @@ class Parts:
         """The derivatives by parameters of this structure."""
         return {name: slope for name, slope in by.items() if name in self.structure.names}
 
-    def _images(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> Tensor:
-        of, law = self._columns(parameters), PowerLaw(parameters[None], TOLERANCE, slopes=False)
-        result = torch.zeros(self.count, sum(self.pixels), dtype=torch.float64)
+    def _draw(self, image: Tensor, light: LightOf, positions: Tensor, magnification: Tensor) -> None:
+        """Put the parts of one scene into an image (K, N) of nothing."""
         points = self.expansion(positions, magnification)
-        for number, (view, block) in enumerate(zip(self.views, result.split(self.pixels, 1), strict=True)):
-            position = view.samples.position[None]
-            lights = [source_light(law, source, position, epsilon) for source, epsilon in self._sources(of)]
-            block[self.galaxies] = view.galaxies(torch.cat([self._lens(of, position)[0], *lights]))
-            self._add_quasars(block, self._points(number, positions, points), points, magnification)
-        self._add_skies(result)
-        return result
+        for number, (view, block) in enumerate(zip(self.views, image.split(self.pixels, 1), strict=True)):
+            block[self.galaxies] = view.galaxies(light(view.samples))
+            if bool(((points.anchor >= 0) == (magnification != 0)).all()) and self.structure.quasar_fluxes:
+                self._add_anchored(block, number, points)
+            else:
+                self._add_quasars(block, self._points(number, positions, points), points, magnification)
+        self._add_skies(image)
+
+    def _add_anchored(self, block: Tensor, number: int, points: Expansion) -> None:
+        """Put images of the quasar that are all expanded around where they are seen into their parts."""
+        if not len(self.anchored):
+            return
+        rows = torch.nonzero(points.anchor >= 0)[:, 0]
+        values, slopes = self.ready[number]
+        block[self.quasars][rows] = values[points.anchor[rows]]
+        block[self.shifts].unflatten(0, (-1, 2))[rows] = slopes[points.anchor[rows]]
+        block[-1] = points.offset.flatten() @ block[self.shifts]
+
+    def _lights_of(self, parameters: Tensor) -> list[LightOf]:
+        """For each system a function that gives the light (G, Q) of its galaxies at the samples of an exposure."""
+        from lensvit.lensing import compiled_scene  # numba takes a second to import
+
+        of, law = self._columns(parameters), PowerLaw(parameters, TOLERANCE, slopes=False)
+        shear = law.shear_size * law.shear_turn
+        mass = [
+            law.center.real, law.center.imag, law.axis.real, law.axis.imag, law.size, law.t / 2,
+            torch.log(law.theta_E**2 * law.squash), shear.real, shear.imag,
+        ]  # fmt: skip
+        own = LENS_SHAPE if self.structure.lens_shape else ("center_x", "center_y", "e1", "e2")
+        profiles = [[*(of[name] for name in own), of["R_sersic"], of["n_sersic"]]]
+        for source, epsilon in self._sources(of):
+            shape = source["source_x"], source["source_y"], epsilon.real, epsilon.imag
+            profiles.append([*shape, source["source_R_sersic"], source["source_n_sersic"]])
+        rows = torch.stack([torch.cat(row, 1) for row in profiles], 1)  # (B, G, 6)
+        rows[..., 4].clamp_min_(SMOOTHING)
+        each = torch.cat([rows, b_n(rows[..., 5:])], 2).numpy()
+        numbers, forms, factors = torch.cat(mass, 1).numpy(), law.forms.numpy(), law.factors.numpy()
+
+        def light_of(row: int, count: int) -> LightOf:
+            def light(samples: Samples) -> Tensor:
+                result = torch.empty(each.shape[1], len(samples.position), dtype=torch.float64)
+                terms = np.ascontiguousarray(forms[row, :count]), np.ascontiguousarray(factors[row, :, :count])
+                compiled_scene.light(result.numpy(), *samples.axes, numbers[row], *terms, each[row])
+                return result
+
+            return light
+
+        return [light_of(row, count) for row, count in enumerate(law.count.tolist())]
 
     def expansion(self, positions: Tensor, magnification: Tensor) -> Expansion:
         """What images of the quasar at positions (M, 2), with magnifications (M,), are expanded around."""
@@ -370,7 +418,7 @@ class Parts:
                 row[block] = 1.0
 
     def _jacobian(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor]:
-        of, law = self._columns(parameters), PowerLaw(parameters[None], TOLERANCE)
+        of, law = self._columns(parameters[None]), PowerLaw(parameters[None], TOLERANCE)
         names = self.structure.names
         image = torch.zeros(self.count, sum(self.pixels), dtype=torch.float64)
         slopes = torch.zeros(len(names), *image.shape, dtype=torch.float64)
