@@ -578,6 +578,32 @@ def check_scene(run: Run, where: str = "priors") -> None:
             )
 
 
+def check_free_fits(run: Run, key: str) -> None:
+    """Check that fits suit a free scene: they solve for amplitudes, and have sizes and indices by their logarithms.
+
+    Parameters
+    ----------
+    run
+        The whole config, of a free scene.
+    key
+        Key of the chapter that makes fits, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the scene or its priors are of another kind.
+    """
+    why, instead = f"{key}.enabled: fits to all pixels of a free scene need", f"set it, or {key} to false"
+    if run.scene.magnitudes is None:
+        raise ValueError(f"{why} scene.magnitudes, as they leave all amplitudes free: {instead}")
+    known = full_priors(run.priors, run.scene.structure.names)
+    wrong = [name for name in LOGARITHMS if name in known and known[name].kind != "lognormal"]
+    if wrong:
+        raise ValueError(f"{why} a prior of the kind lognormal for {', '.join(wrong)}: {instead}")
+    if not run.simulation.external_shear or known["gamma_ext"].kind != "rayleigh":
+        raise ValueError(f"{why} an external shear with a prior of the kind rayleigh: {instead}")
+
+
 # ---------------------------------------------------------------- what several stages read
 
 

@@ -7,10 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from lensvit.chapters.refine.settings import FitSettings
-from lensvit.config.schema import Run, Section, Sharing, Stages, known_name, lens_model
+from lensvit.config.schema import Run, Section, Sharing, Stages, check_free_fits, known_name, lens_model
 from lensvit.io.settings import Name
-from lensvit.lensing.settings import full_priors
-from lensvit.lensing.structure import LOGARITHMS
 
 
 class Refine(FitSettings, Section):
@@ -32,19 +30,7 @@ class Refine(FitSettings, Section):
         if self.enabled and self.model is not None:
             known_name("refine.model", self.model, run.models)
         if self.enabled and run.scene.is_free:
-            self._check_free(run)
-
-    def _check_free(self, run: Run) -> None:
-        """Raise a ValueError where fits do not suit a free scene: they solve for amplitudes, sizes by logarithms."""
-        why = "refine.enabled: fits to all pixels of a free scene need"
-        if run.scene.magnitudes is None:
-            raise ValueError(f"{why} scene.magnitudes, as they leave all amplitudes free: set it, or refine to false")
-        known = full_priors(run.priors, run.scene.structure.names)
-        wrong = [name for name in LOGARITHMS if name in known and known[name].kind != "lognormal"]
-        if wrong:
-            raise ValueError(f"{why} a prior of the kind lognormal for {', '.join(wrong)}: set it, or refine to false")
-        if not run.simulation.external_shear or known["gamma_ext"].kind != "rayleigh":
-            raise ValueError(f"{why} an external shear with a prior of the kind rayleigh: set it, or refine to false")
+            check_free_fits(run, "refine")
 
     def networks_used(self, run: Run) -> list[str]:
         """The networks from whose draws the fits start."""
