@@ -157,8 +157,8 @@ PAPERLESS = {name: {"enabled": False} for name in ("refine", "importance", "mcmc
         ({"priors": {"gamma_ext": {"kind": "rayleigh", "sd": 0.1, "low": 0}}}, ["priors.gamma_ext", "neither low"]),
         ({"priors": {"theta_E": {"kind": "rayleigh", "sd": 0.1}}}, ["priors.theta_E", "gamma_ext alone"]),
         (
-            {"shift": {"cases": {"own": {"label": "own", "scene": {"lens_light": "free"}}}}},
-            ["shift.cases.own.scene", "free"],
+            {"shift": {"cases": {"own": {"label": "own", "scene": {"magnitudes": {"lens": [18, 21]}}}}}},
+            ["shift.cases.own.scene.magnitudes.zero_point", "required"],
         ),
         ({"psfs": {"mine": OWN}, "simulation": {"supersampling": 5}}, ["simulation.supersampling", "5", "psfs.mine"]),
         ({"psfs": {"hst_a": {"pixels": 1001}}}, ["psfs.hst_a.pixels", "1001", "50.1 arcsec", "25"]),

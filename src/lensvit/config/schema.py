@@ -91,10 +91,6 @@ class Sharing(NamedTuple):
 class Section(Settings):
     """The key of a chapter in the config."""
 
-    knows_free_scenes: ClassVar[bool] = (
-        True  # whether its stages work on scenes that have more to them than the paper's
-    )
-
     comes_later: ClassVar[bool] = False  # whether runs that are kept were made before there was this key
 
     def is_shown(self, run: Run) -> bool:
@@ -247,20 +243,11 @@ class Run(Settings):
         check_targets_vary(full_priors(self.priors))
         check_imaged(self)
         check_scene(self)
-        if self.scene.is_free:
-            self._check_chapters()
         for section in self.sections.values():
             section.check(self)
         for name in self.networks:
             self._check_input(name)
         return self
-
-    def _check_chapters(self) -> None:
-        for key, section in self.sections.items():
-            if getattr(section, "enabled", False) and not section.knows_free_scenes:
-                raise ValueError(
-                    f"{key}.enabled: {key} knows the paper's scene alone, and that of `scene` is free: set it to false"
-                )
 
     def _check_psf(self, name: str, psf: Psf) -> None:
         if isinstance(psf, FitsPsf):
@@ -579,31 +566,31 @@ def check_scene(run: Run, where: str = "priors") -> None:
 
 
 def check_free_fits(run: Run, key: str) -> None:
-    """Check that fits to all pixels suit a free scene: they solve for amplitudes, and have sizes by logarithms.
+    """Check that fits suit a scene if it is free: they solve for amplitudes, and have sizes and indices by logarithms.
 
     Parameters
     ----------
     run
         The whole config.
     key
-        The key of the chapter that makes the fits, for the message.
+        Key of the chapter that makes fits, for the message.
 
     Raises
     ------
     ValueError
-        If the scene is free and they do not.
+        If the scene is free, and it or its priors are of another kind.
     """
     if not run.scene.is_free:
         return
-    why = f"{key}.enabled: fits to all pixels of a free scene need"
+    why, instead = f"{key}.enabled: fits to all pixels of a free scene need", f"set it, or {key} to false"
     if run.scene.magnitudes is None:
-        raise ValueError(f"{why} scene.magnitudes, as they leave all amplitudes free: set it, or {key} to false")
+        raise ValueError(f"{why} scene.magnitudes, as they leave all amplitudes free: {instead}")
     known = full_priors(run.priors, run.scene.structure.names)
     wrong = [name for name in LOGARITHMS if name in known and known[name].kind != "lognormal"]
     if wrong:
-        raise ValueError(f"{why} a prior of the kind lognormal for {', '.join(wrong)}: set it, or {key} to false")
+        raise ValueError(f"{why} a prior of the kind lognormal for {', '.join(wrong)}: {instead}")
     if not run.simulation.external_shear or known["gamma_ext"].kind != "rayleigh":
-        raise ValueError(f"{why} an external shear with a prior of the kind rayleigh: set it, or {key} to false")
+        raise ValueError(f"{why} an external shear with a prior of the kind rayleigh: {instead}")
 
 
 # ---------------------------------------------------------------- what several stages read

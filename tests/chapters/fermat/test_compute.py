@@ -11,11 +11,18 @@ from lensvit.chapters.fermat.compute import fermat
 from lensvit.chapters.fermat.table import fermat_table
 from lensvit.errors import LensvitError
 from lensvit.io.tables import CATALOG, REFINED
+from lensvit.lensing.batched_lens_equation import solve
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
 from tests.builders import filled
 from tests.chapters.exact import truths_of, write_exact
 
 SYSTEMS, DRAWS = 4, 40
+FREE = {  # of a free scene: kinds of priors that the paper has not, and parameters that its systems have not
+    "theta_E": {"mean": 1.1, "sd": 0.35, "low": 0.4, "high": 2.2}, "gamma_ext": {"kind": "rayleigh", "sd": 0.07},
+    "R_sersic": {"kind": "lognormal", "mean": 0.8, "sd": 0.5}, "light_x": {"sd": 0.1}, "e1": {"sd": 0.1},
+    "gamma": {"mean": 2.0, "sd": 0.15, "low": 1.5}, "e2": {"sd": 0.1}, "source_x": {"sd": 0.15},
+    "source_R_sersic": {"kind": "lognormal", "mean": 0.2, "sd": 0.5},
+}  # fmt: skip
 GAMMA = NAMES.index("gamma")
 
 
@@ -44,6 +51,7 @@ def write_draws(run, catalog, width, name="net"):
 
 def made(run, seed=7, **options):
     content = {"seed": seed, "draws": 100, "astrometry": 1e-6, "max_images": 4, "priors": {}, "external_shear": False}
+    content |= {name: options.pop(name) for name in ("priors", "external_shear") if name in options}
     (run / "settings.yaml").write_text(yaml.safe_dump(content))
     paths = options.pop("draws", [run / "net.h5"])
     fermat(run / "settings.yaml", run / "catalog.parquet", paths, run / "fermat.parquet", **options)
@@ -186,3 +194,43 @@ def test_few_draws(run, count):
     fermat_table(run / "fermat.parquet", 0.01, run / "fermat.csv")
     rows = pd.read_csv(run / "fermat.csv").set_index(["method", "treatment", "images"]).loc["net"]
     assert (rows.xs("all", level="images")["used"] == (SYSTEMS if count > 3 else 0)).all()
+
+
+def test_priors_of_free_scenes_have_honest_sigmas(tmp_path):
+    """Truths are draws of the priors, shear included, so that errors given the positions are as large as sigmas."""
+    known, rng = priors(FREE), np.random.default_rng(5)
+    drawn = [{name: prior.draw(rng) for name, prior in known.items()} for _ in range(30)]
+    catalog = pd.DataFrame(drawn).assign(id=[f"s{row}" for row in range(30)], psf="a", split="test", lens_amp=3.0)
+    filled(catalog, CATALOG).to_parquet(tmp_path / "catalog.parquet")
+    write_draws(tmp_path, catalog, 0.02)
+    found = made(tmp_path, priors=FREE, external_shear=True)
+    prior, network = found.loc["prior", "images"], found.loc["net", "prediction"]
+    assert len(prior) > 25 and prior["used"].mean() > 0.9
+    assert 0.75 < np.sqrt(np.square(prior["z"][prior["used"]]).mean()) < 1.25
+    four = network["n_images"] == 4
+    assert network["sigma_shear"][four].median() > 0.2 and four.sum() > 10  # as wide as the prior; 0.05 by the paper's
+    assert network["sigma_shear"][~four].max() < 1e-9  # the shear cancels where the rays of two images meet on average
+
+
+def test_an_image_in_the_centre_of_the_lens_has_no_delay():
+    """A shallow slope leaves it a little light, and it would be the last to arrive."""
+    rng = np.random.default_rng(0)
+    truth = {name: prior.draw(rng) for name, prior in priors({}).items()} | {
+        "theta_E": 1.0, "gamma": 1.7, "e1": 0.1, "e2": 0.0, "gamma_ext": 0.02, "source_x": 0.3, "source_y": 0.1,
+    }  # fmt: skip
+    [images] = solve([truth])
+    assert len(images) == 3 and 1e-3 < images.magnification[2] < 0.05
+    catalog = filled(pd.DataFrame([truth]).assign(id="s", psf="a", split="test"), CATALOG)
+    content = {"seed": 1, "draws": 10, "astrometry": 1e-6, "priors": {}, "external_shear": True}
+    [system] = compute.lenses(catalog, compute.FermatSettings(**content, max_images=4))
+    np.testing.assert_allclose(system.positions, np.column_stack([images.x, images.y])[:2], atol=1e-5)
+    assert system.pair == (1, 0) and system.difference > 0  # the saddle point after the minimum
+    with pytest.raises(LensvitError, match="no test system has two images"):
+        compute.lenses(catalog, compute.FermatSettings(**content, max_images=1))
+
+
+def test_no_image_but_the_central_one_is_left_out():
+    rng = np.random.default_rng(1)
+    drawn = [{name: prior.draw(rng) for name, prior in priors({}).items()} for _ in range(40)]
+    for row, images in zip(drawn, solve(drawn), strict=True):
+        assert compute.without_central(images, np.array(list(row.values()))) is images

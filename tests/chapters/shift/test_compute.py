@@ -94,8 +94,8 @@ def test_the_residual_grows_with_the_error_of_the_network(space_camera, settings
     data = np.stack([noise(images[row], SIGMA, SCENE.exposure, row) for row in ROWS])
     scorer = ResidualScorer(ShiftSettings(**settings), "space", known)
     direction = np.random.default_rng(3).normal(size=truth.shape) * NETWORK_ERRORS
-    sigma = np.full(len(ROWS), SIGMA)
-    near, far = (scorer.residuals(data, sigma, SCENE.exposure, truth + size * direction) for size in (0.5, 3))
+    sigma, exposures = np.full(len(ROWS), SIGMA), np.full(len(ROWS), SCENE.exposure)
+    near, far = (scorer.residuals(data, sigma, exposures, truth + size * direction) for size in (0.5, 3))
     assert (far > near).all() and (near > 1).all()
 
 
@@ -104,7 +104,7 @@ def test_targets_that_allow_no_image_have_an_infinite_residual(space_camera, set
     truth = np.array([[systems[0].parameters[name] for name in TARGET_NAMES]])
     truth[:, TARGET_NAMES.index("n_sersic")] = 0.1  # no Sersic profile that is rendered
     scorer = ResidualScorer(ShiftSettings(**settings), "space", known)
-    assert scorer.residuals(images[:1], np.array([SIGMA]), SCENE.exposure, truth).tolist() == [np.inf]
+    assert scorer.residuals(images[:1], np.array([SIGMA]), np.array([SCENE.exposure]), truth).tolist() == [np.inf]
 
 
 def test_the_first_systems_of_each_psf_are_scored():

@@ -13,6 +13,9 @@ images
 pixels
     A posterior of all parameters given all pixels: Laplace's of the refinement, samples of an exact posterior or of a
     chain, or the limit of information at the truth. The source is each draw's own.
+
+Scenes may have more to them than the parameters of every lens. Delays ask for these alone, so that draws of all else
+are left out, and with them the amplitudes, which posteriors of such scenes have marginalised.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from lensvit.io.products import read_laplace, read_limits, read_samples
 from lensvit.io.settings import read_settings
 from lensvit.jobs.seeds import derive
 from lensvit.lensing.batched_lens_equation import solve
+from lensvit.lensing.power_law import PowerLaw
 from lensvit.lensing.quasar_images import QuasarImages
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES, Prior
 
@@ -75,10 +79,9 @@ def fermat(
         predictions/{model}.h5 of every model.
     output
         Parquet, one row a system, method (a model's name, prior, refined, importance, mcmc or limit) and
-        treatment: id, psf, n_images; difference of the Fermat potential, true [arcsec^2]; draws and unphysical, their
-        numbers; used (whether there are enough different draws, and few unphysical ones). Of the physical draws: error
-        and sigma,
-        the mean and standard deviation of ln(difference / true); z, their ratio; share_gamma and share_theta_E, the
+        treatment: id, psf; n_images, without one in the lens's centre; difference of the Fermat potential, true
+        [arcsec^2]; draws and unphysical, their numbers; used (whether there are enough different draws, and few
+        unphysical ones). Of the physical draws: error and sigma, the mean and standard deviation of ln(difference / true); z, their ratio; share_gamma and share_theta_E, the
         squared correlation of this logarithm with the parameter. Of a network alone: sigma_gamma, sigma_theta_E and
         sigma_shear, the sigma if only these draws vary. NaN where there is none.
     limit
@@ -156,7 +159,7 @@ class Lens(NamedTuple):
 
 
 def lenses(catalog: pd.DataFrame, settings: FermatSettings) -> list[Lens]:
-    """The test systems with two images or more, whose positions are observed with errors.
+    """The test systems with two images or more beside the central one, whose positions are observed with errors.
 
     Raises
     ------
@@ -167,11 +170,27 @@ def lenses(catalog: pd.DataFrame, settings: FermatSettings) -> list[Lens]:
     parameters = parameters_of(rows)
     found = []
     for name, psf, system, solution in zip(rows["id"], rows["psf"], parameters, solve(parameters), strict=True):
-        if isinstance(solution, QuasarImages) and len(images := solution.brightest(settings.max_images)) > 1:
-            found.append(_lens(name, psf, np.array(list(system.values())), images, settings))
+        if isinstance(solution, QuasarImages):
+            truth = np.array(list(system.values()))
+            images = without_central(solution.brightest(settings.max_images), truth)
+            if len(images) > 1:
+                found.append(_lens(name, psf, truth, images, settings))
     if not found:
         raise LensvitError("no test system has two images and so a delay: set fermat.enabled to false")
     return found
+
+
+def without_central(images: QuasarImages, truth: np.ndarray) -> QuasarImages:
+    """The images without that in the lens's centre, which a lens with parameters ``truth`` (14,) may have.
+
+    It is the maximum of the arrival time, and so would belong to the longest delay. A slope well below 2 makes it bright
+    enough to be an image of the simulation, with some thousandths of the others' light in the midst of the lens
+    galaxy's: nobody measures a delay there.
+    """
+    position = torch.complex(torch.tensor(images.x), torch.tensor(images.y))[None]
+    _, kappa, _ = PowerLaw(torch.tensor(truth[None]), slopes=False).focusing(position)
+    seen = (kappa[0].numpy() < 1) | (images.magnification < 0)
+    return images if seen.all() else QuasarImages(images.x[seen], images.y[seen], images.magnification[seen])
 
 
 def _lens(name: str, psf: str, truth: np.ndarray, images: QuasarImages, settings: FermatSettings) -> Lens:

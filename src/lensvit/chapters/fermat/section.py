@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
@@ -12,8 +12,6 @@ from lensvit.config.schema import Run, Section, Stages, figure_labels, prior_cha
 
 class Fermat(Propagation, Goal, Section):
     """What the errors of the lenses' parameters mean for H0 by time delays."""
-
-    knows_free_scenes: ClassVar[bool] = False
 
     enabled: bool = Field(description="compute it, and show it in figure 6 and a section of the paper")
 

@@ -20,7 +20,8 @@ from lensvit.chapters.shift.numbers import (
 )
 from lensvit.chapters.shift.table import CONTROL, FEWEST, LEFT_OUT, SCORES
 from lensvit.io.tables import read_csv
-from lensvit.parameters import PARAMETERS, TARGETS, priors
+from lensvit.lensing.settings import Scene
+from lensvit.parameters import TABLE, TARGETS, priors
 from lensvit.statistics.compare import is_clear
 
 GOOD = 0.9  # area under the ROC curve from which on a score is said to find a shift
@@ -93,10 +94,7 @@ def _case(key: str, rows: Rows, config: Mapping[str, Any]) -> ShiftContrast:
         areas=areas,
         flagged=any(area.verdict in ("found", "partly") for area in areas.values()),
         priors=_priors(key, config),
-        scene=[
-            ShiftedScene(key=name, value=value, before=config["scene"][name])
-            for name, value in config["shift"]["cases"].get(key, {"scene": {}})["scene"].items()
-        ],
+        scene=_scene(key, config),
     )
 
 
@@ -110,12 +108,28 @@ def _priors(key: str, config: Mapping[str, Any]) -> list[ShiftedPrior]:
     case = config["shift"]["cases"].get(key, {"priors": {}})
     run = {name: _given(change) for name, change in config["priors"].items()}
     own = {name: _given(change) for name, change in case["priors"].items()}
-    full = priors({name: {**({} if "kind" in change else run.get(name, {})), **change} for name, change in own.items()})
+    changes = {name: {**({} if "kind" in change else run.get(name, {})), **change} for name, change in own.items()}
+    full = priors(changes, tuple(TABLE))
     return [
         ShiftedPrior(name=parameter.name, label=parameter.label, unit=parameter.unit, **vars(full[parameter.name]))
-        for parameter in PARAMETERS
+        for parameter in TABLE.values()
         if parameter.name in case["priors"]
     ]
+
+
+def _scene(key: str, config: Mapping[str, Any]) -> list[ShiftedScene]:
+    """The keys of the scene that a case changes, those of its magnitudes one by one."""
+    found = []
+    for name, value in config["shift"]["cases"].get(key, {"scene": {}})["scene"].items():
+        before = config["scene"].get(name, Scene.model_fields[name].default)
+        if isinstance(value, Mapping):
+            found += [
+                ShiftedScene(key=f"{name}.{part}", value=one, before=(before or {}).get(part))
+                for part, one in value.items()
+            ]
+        else:
+            found.append(ShiftedScene(key=name, value=value, before=before))
+    return found
 
 
 def _given(change: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,10 @@ network sees is rendered, and what it does not explain counts. The network leave
 are fitted, with the predicted targets held, by a few Levenberg-Marquardt steps on all pixels from where a refinement
 would start (:mod:`lensvit.inference.starts`), under the training's priors.
 
+Where the training's scene is free, its amplitudes are unknown: they are solved for, and the shapes of the light fitted
+too (:mod:`lensvit.chapters.shift.free`). Where it is the paper's, they are known, whatever the systems are that are
+scored: what a shifted system has beside it counts as unexplained.
+
 No score looks at the truth. The residual knows the kernel and the noise level, as the fits to all pixels of the
 refinement do.
 """
@@ -21,6 +25,7 @@ import torch
 from torch import Tensor
 
 from lensvit.chapters.grouping import by_psf
+from lensvit.chapters.shift.free import FreeResidual
 from lensvit.chapters.shift.settings import ShiftSettings
 from lensvit.errors import LensvitError
 from lensvit.inference.coordinates import COORDINATES
@@ -144,6 +149,7 @@ class ResidualScorer:
         self.settings, self.name = settings, name
         self.renderer = cameras.camera_renderer(settings, name, psf)
         self.starter = Starter(self.renderer, psf, settings.supersampling)
+        self.free = FreeResidual(settings, cameras.exposure_of(self.renderer)) if settings.scene.is_free else None
 
     def from_files(self, rows: pd.DataFrame, images: Path, means: np.ndarray) -> np.ndarray:
         """The :meth:`residuals` of systems whose images are read from files; print how long they took.
@@ -162,12 +168,14 @@ class ResidualScorer:
         for chunk in pd.unique(chunks):
             here = np.flatnonzero(chunks == chunk)
             some = rows.iloc[here]
-            data, [exposure, *_] = noisy_images(Path(images) / self.name / f"{chunk}.h5", some)
-            result[here] = self.residuals(data, some["sigma_bkg"].to_numpy(dtype=float), exposure, means[here])
+            data, exposures = noisy_images(Path(images) / self.name / f"{chunk}.h5", some)
+            result[here] = self.residuals(data, some["sigma_bkg"].to_numpy(dtype=float), exposures, means[here])
         print(f"{self.name}: {len(rows)} systems in {time.perf_counter() - started:.1f} s", flush=True)
         return result
 
-    def residuals(self, data: np.ndarray, sigma_bkg: np.ndarray, exposure: float, means: np.ndarray) -> np.ndarray:
+    def residuals(
+        self, data: np.ndarray, sigma_bkg: np.ndarray, exposures: np.ndarray, means: np.ndarray
+    ) -> np.ndarray:
         """The chi^2 a pixel (n,) of noisy images given predicted targets; infinite where these allow no image.
 
         Parameters
@@ -176,16 +184,17 @@ class ResidualScorer:
             (n, ny, nx) [counts/s per pixel].
         sigma_bkg
             (n,) background noise [counts/s per pixel].
-        exposure
-            Exposure time [s].
+        exposures
+            (n,) exposure times [s].
         means
             (n, K) predicted targets, in physical units.
         """
-        columns = zip(data, sigma_bkg, means, strict=True)
-        return np.array([self._residual(image, sigma, exposure, mean) for image, sigma, mean in columns])
+        return np.array([self._residual(*one) for one in zip(data, sigma_bkg, exposures, means, strict=True)])
 
     def _residual(self, image: np.ndarray, sigma_bkg: float, exposure: float, mean: np.ndarray) -> float:
         """The chi^2 a pixel of one image (ny, nx), given targets (K,)."""
+        if self.free is not None:
+            return self.free.of(image, sigma_bkg, exposure, mean, seeds.derive("residual"))
         held = dict(zip(TARGET_NAMES, bounded(_with_targets(mean))[0, TARGET_COLUMNS].tolist(), strict=True))
         known = full_priors(self.settings.priors) | {name: normal(value, HELD) for name, value in held.items()}
         prior = LogPrior(known, self.settings.external_shear)

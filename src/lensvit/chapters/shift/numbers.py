@@ -30,21 +30,27 @@ class ShiftedPrior(Numbers):
     name: str = Field(description="lenstronomy's name of the parameter")
     label: str = Field(description="LaTeX without dollar signs")
     unit: str = Field(description='as printed; "" where there is none')
-    kind: str = Field(description='"normal" or "uniform"')
-    mean: float | None = Field(description="mean of a normal prior before the bounds, in the unit; null for a uniform")
+    kind: str = Field(description='"normal", "uniform", "lognormal" or "rayleigh"')
+    mean: float | None = Field(
+        description="mean of a normal prior before the bounds, median of a lognormal one, in the unit; else null"
+    )
     sd: float | None = Field(
-        description="standard deviation of a normal prior before the bounds, in the unit; null for a uniform"
+        description="standard deviation of a normal prior before the bounds, in the unit, of a lognormal one that of "
+        "the logarithm, of a rayleigh one that of each component; null for a uniform"
     )
     low: float | None = Field(description="floor of a normal, lower limit of a uniform, in the unit; null: none")
     high: float | None = Field(description="ceiling of a normal, upper limit of a uniform, in the unit; null: none")
 
 
+SceneValue = bool | int | float | str | list[float]
+
+
 class ShiftedScene(Numbers):
     """A key of the scene that a case changes."""
 
-    key: str = Field(description="key of `scene` in the config")
-    value: int | float = Field(description="value in the case, in the unit of the key")
-    before: int | float = Field(description="value in the run, in the unit of the key")
+    key: str = Field(description="key of `scene` in the config; one of `magnitudes` has that before it, and a dot")
+    value: SceneValue = Field(description="value in the case, in the unit of the key")
+    before: SceneValue | None = Field(description="value in the run, in the unit of the key; null: it has none")
 
 
 class ShiftContrast(Numbers):

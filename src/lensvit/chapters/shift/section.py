@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
 
 from lensvit.config.schema import (
     Run,
     Sample,
     Section,
     Stages,
+    check_free_fits,
     check_imaged,
     check_label,
     check_names,
@@ -25,20 +27,26 @@ from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, sho
 from lensvit.lensing.settings import PriorChange, PriorChanges, Scene, check_priors
 
 
+def _scene_schema() -> JsonSchemaValue:
+    """The schema of changes of a scene, of whose magnitudes some may be given alone."""
+    schema = partial_schema(Scene)
+    for kind in schema["properties"]["magnitudes"]["anyOf"]:
+        kind.pop("required", None)
+    return schema
+
+
 class ShiftCase(Settings):
     """Systems unlike those of the training in what is named here, and in nothing else."""
 
     label: str = Field(min_length=1, max_length=30, description="name as printed")
     priors: PriorChanges = Field(default_factory=dict, description="priors that differ from those of the run")
-    scene: Annotated[dict[str, Any], WithJsonSchema(partial_schema(Scene)), WithoutNull] = Field(
+    scene: Annotated[dict[str, Any], WithJsonSchema(_scene_schema()), WithoutNull] = Field(
         default_factory=dict, description="keys of `scene` that differ"
     )
 
 
 class Shift(Section):
     """How one network does on systems unlike those that it was trained on."""
-
-    knows_free_scenes: ClassVar[bool] = False
 
     enabled: bool = Field(description="make the test, and show it in a table, figure 7 and a section of the paper")
     model: Name | None = Field(description="model that is tested; null: the last of `models`")
@@ -56,6 +64,7 @@ class Shift(Section):
             self._check(run)
 
     def _check(self, run: Run) -> None:
+        check_free_fits(run, "shift")
         known_name("shift.model", self.tested(run), run.models)
         if self.left_out is not None:
             known_name("shift.left_out", self.left_out, run.psfs)
@@ -92,8 +101,6 @@ class Shift(Section):
             first = error.errors()[0]
             where = ".".join(str(part) for part in ("scene", *first["loc"]))
             raise ValueError(f"shift.cases.{name}.{where}: {first['msg']} (got {shown(first['input'])})") from error
-        if shifted.scene.is_free:
-            raise ValueError(f"shift.cases.{name}.scene: the test knows the paper's scene alone, and this one is free")
         check_priors(shifted.priors, f"shift.cases.{name}.priors")
         check_scene(shifted, f"shift.cases.{name}.priors")
         check_imaged(shifted, f"shift.cases.{name}.priors")
@@ -127,9 +134,13 @@ class Shift(Section):
         case, own = self.cases[name], dict(run.priors)
         for parameter, change in case.priors.items():
             inherits = parameter in own and change.kind is None
-            before = own[parameter].model_dump(exclude_none=True) if inherits else {}
-            own[parameter] = PriorChange(**{**before, **change.model_dump(exclude_none=True)})
-        scene = Scene(**{**run.scene.model_dump(), **case.scene})
+            inherited = own[parameter].model_dump(exclude_none=True) if inherits else {}
+            own[parameter] = PriorChange(**{**inherited, **change.model_dump(exclude_none=True)})
+        before, changes = run.scene.model_dump(), dict(case.scene)
+        if isinstance(changes.get("magnitudes"), dict):  # which may be some of them alone
+            changes["magnitudes"] = {**(before["magnitudes"] or {}), **changes["magnitudes"]}
+        scene = Scene(**{**before, **changes})
+        own = {key: change for key, change in own.items() if key in scene.structure.names or key in case.priors}
         return run.with_fewer(self.systems).model_copy(update={"priors": own, "scene": scene})
 
     def stages(self, run: Run) -> Stages:
