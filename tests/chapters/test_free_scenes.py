@@ -1,4 +1,6 @@
-"""Fits and exact posteriors of free scenes, from the simulation's own files."""
+"""Fits, exact posteriors and chains of free scenes, from the simulation's own files."""
+
+import shutil
 
 import h5py
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import yaml
 
 from lensvit.chapters.importance.compute import importance
+from lensvit.chapters.mcmc.compute import mcmc
 from lensvit.chapters.refine.compute import refine
 from lensvit.config.run import validate
 from lensvit.errors import LensvitError
@@ -38,7 +41,7 @@ SCENE = {
 }  # fmt: skip
 WHOLE = {**SCENE, "sigma_bkg_low": 0.004, "sigma_bkg_high": 0.008}
 CAMERA = {"pixels": PIXELS, "pixel_scale": SCALE}
-LENS = {"priors": PRIORS, "external_shear": True, "scene": SCENE, "supersampling": 1, "light_samples": 3}
+LENS = {"priors": PRIORS, "external_shear": True, "scene": SCENE, "supersampling": 1, "light_samples": 1}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,54 @@ def test_posteriors_are_about_the_fit(free):
         assert abs(samples[:, NAMES.index(name)].mean() - row[f"{name}_mean"]) < 0.5 * row[f"{name}_sigma"], name
 
 
+def test_chains_agree_with_exact_posteriors(free):
+    """One starts around the end of a search, the other at samples of the posterior; both are short."""
+    with h5py.File(free / "importance.h5") as file:
+        scene, samples = file["scene"][0], file["samples"][0]
+    assert scene.shape == (100, 18) and np.allclose(np.exp(scene[:, 7]), samples[:, 7])
+    common = yaml.safe_load((free / "refine.yaml").read_text())
+    chosen = {key: common[key] for key in ("seed", "options", *LENS)} | {
+        "systems": 1, "walkers": 36, "particles": 36, "annealing_steps": 1, "tuning_steps": 10, "max_steps": 50,
+        "attempts": 1, "samples": 100,
+    }  # fmt: skip
+    (free / "mcmc.yaml").write_text(yaml.safe_dump(chosen))
+    table = pd.read_parquet(free / "importance.parquet")
+    table.assign(certified=True, reason="").to_parquet(free / "certified.parquet")
+    (free / "certified.h5").write_bytes((free / "importance.h5").read_bytes())
+    files = free / "catalog.parquet", free / "images", [free / "hst.fits"], free / "vit.h5"
+    mcmc(free / "mcmc.yaml", *files, free / "mcmc.parquet", free / "certified.parquet")
+    chains, exact = pd.read_parquet(free / "mcmc.parquet").set_index("start"), table.iloc[0]
+    assert list(chains.index) == ["prior", "importance"] and (chains["reason"] == "short").all()
+    assert (chains["chi_square"] - 1).abs().max() < 0.1 and (chains["attempts"] == 0).all()
+    assert chains.loc["prior", "burn_in"] >= 36 * 71 and chains.loc["importance", "calls"] < 36 * 70
+    for name in TARGET_NAMES:
+        for start, chain in chains.iterrows():
+            assert abs(chain[f"{name}_mean"] - exact[f"{name}_mean"]) < 1.0 * exact[f"{name}_sigma"], (name, start)
+            assert 0.5 < chain[f"{name}_sigma"] / exact[f"{name}_sigma"] < 1.8, (name, start)
+    with h5py.File(free / "mcmc.h5") as file:
+        values = file["samples"][:]
+    assert values.shape == (2, 100, 14) and np.isfinite(values).all() and (values[..., 6:8] > 0).all()
+
+
+def test_a_chain_without_a_scene_that_explains_the_image_is_marked(free, tmp_path):
+    """An image of noise alone shows no quasar."""
+    shutil.copytree(free / "images", tmp_path / "images")
+    with h5py.File(tmp_path / "images/hst/test-0000.h5", "a") as file:
+        file["image"][...] = 0
+    files = free / "catalog.parquet", tmp_path / "images", [free / "hst.fits"], free / "vit.h5"
+    common = yaml.safe_load((free / "refine.yaml").read_text())
+    chosen = {key: common[key] for key in ("seed", "options", *LENS)} | {
+        "systems": 1, "walkers": 36, "particles": 36, "annealing_steps": 1, "tuning_steps": 10, "max_steps": 50,
+        "attempts": 1, "samples": 10,
+    }  # fmt: skip
+    (tmp_path / "mcmc.yaml").write_text(yaml.safe_dump(chosen))
+    mcmc(tmp_path / "mcmc.yaml", *files, tmp_path / "mcmc.parquet")
+    table = pd.read_parquet(tmp_path / "mcmc.parquet")
+    assert list(table["start"]) == ["prior", "network"] and (table["reason"] == "unexplained").all()
+    assert table["theta_E_mean"].isna().all()
+
+
+@pytest.mark.parametrize("chapter", ["refine", "mcmc"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -108,11 +159,18 @@ def test_posteriors_are_about_the_fit(free):
         ({"simulation": {"external_shear": False}}, "need an external shear"),
     ],
 )
-def test_scenes_that_fits_do_not_suit_are_said_before_any_job(changes, message):
+def test_scenes_that_fits_do_not_suit_are_said_before_any_job(chapter, changes, message):
     content = overlaid(("survey",)).model_dump(by_alias=True)
-    content["refine"]["enabled"] = True
-    assert validate(content).sections["refine"].enabled
+    content[chapter] |= {"enabled": True} | ({"walkers": 46} if chapter == "mcmc" else {})
+    assert validate(content).sections[chapter].enabled
     for key, value in changes.items():
         content[key] = {**content[key], **value}
-    with pytest.raises(LensvitError, match=message):
+    with pytest.raises(LensvitError, match=f"{chapter}.enabled.*{message}"):
+        validate(content)
+
+
+def test_chains_of_many_parameters_need_more_walkers():
+    content = overlaid(("survey",)).model_dump(by_alias=True)
+    content["mcmc"] |= {"enabled": True, "walkers": 45}
+    with pytest.raises(LensvitError, match=r"45; this scene has 23 parameters.* raise it to 46"):
         validate(content)
