@@ -43,9 +43,15 @@ class FlatMap:
     features
         Function of places (n, d) that gives features (n, F), in units of their errors up to one factor, and whether a
         place has them, (n,).
+    slopes
+        Function of places (n, d) that gives the derivatives (n, F, d) of the features, and whether a place has them;
+        None for differences.
     """
 
-    def __init__(self, mean: np.ndarray, covariance: np.ndarray, features: Features) -> None:
+    def __init__(
+        self, mean: np.ndarray, covariance: np.ndarray, features: Features, slopes: Features | None = None
+    ) -> None:
+        self.by_places = slopes
         self.mean, self.root, self.features = mean, np.linalg.cholesky(covariance), features
         size, step = len(mean), NEAR * np.eye(len(mean))
         ahead, known = features(mean + step @ self.root.T)
@@ -55,6 +61,7 @@ class FlatMap:
         self.count = min(int((values > WEAKEST * values[0]).sum()), size) if values[0] > 0 else 0
         self.axes = right.T
         self.left = left[:, : self.count] / values[: self.count]  # (F, r): from features to u
+        self.turned = self.root @ self.axes[:, : self.count]  # from the first components of z along the axes to x
         self.here = features(mean[None])[0][0]
         self.bends = Chart.straight(mean, covariance).bent(features).bends  # to begin near x
 
@@ -137,15 +144,23 @@ class FlatMap:
     def _slopes(self, straight: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives (n, r, r) of the first components of u by those of z, and whether they are known, (n,)."""
         count = len(straight)
+        if self.by_places is not None:
+            by, good = self.by_places(self._place(straight))
+            slopes = self.left.T @ by @ self.turned
+            good = good & np.isfinite(slopes).all((1, 2))
+            return self._regular(slopes, good)
         near = np.repeat(straight, self.count, axis=0)
         near[np.arange(len(near)), np.tile(np.arange(self.count), count)] += STEP
         ahead, known = self._flat(self._place(near))
         slopes = (ahead.reshape(count, self.count, self.count) - now[:, None]) / STEP
-        good = known.reshape(count, self.count).all(1)
+        return self._regular(slopes.swapaxes(1, 2), known.reshape(count, self.count).all(1))
+
+    def _regular(self, slopes: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Slopes (n, r, r) with 1 in place of those that are not good or have no inverse, and which are, (n,)."""
         slopes[~good] = np.eye(self.count)
         singular = np.abs(np.linalg.det(slopes)) < 1e-8
         slopes[singular] = np.eye(self.count)
-        return slopes.swapaxes(1, 2), good & ~singular
+        return slopes, good & ~singular
 
 
 class StraightenedLens:
@@ -162,7 +177,8 @@ class StraightenedLens:
     """
 
     def __init__(self, lens: SampledLens, mean: np.ndarray, covariance: np.ndarray) -> None:
-        self.lens, self.map = lens, FlatMap(mean, covariance, lens.features(mean))
+        features = lens.features(mean)
+        self.lens, self.map = lens, FlatMap(mean, covariance, features, getattr(features, "slopes", None))
 
     @property
     def calls(self) -> int:

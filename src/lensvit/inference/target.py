@@ -10,13 +10,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensvit.inference.chart import Chart, Features
-from lensvit.inference.coordinates import ANGLE, SIZE, to_parameters
+from lensvit.inference.chart import Chart
+from lensvit.inference.coordinates import ANGLE, SIZE, coordinate_jacobian, sheared, to_parameters
 from lensvit.inference.likelihood import covariance
 from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import KNOWN, LogPrior
 from lensvit.inference.search import climb
 from lensvit.lensing.observed import noisy_images
+from lensvit.lensing.power_law import PowerLaw
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.parameters import NAMES
@@ -135,34 +136,16 @@ class SampledLens(LensTarget):
         """
         return Chart.straight(mean, spread).bent(self.features(mean))
 
-    def features(self, mean: np.ndarray) -> Features:
+    def features(self, mean: np.ndarray) -> ImageFeatures:
         """Positions and log fluxes of the quasar's images as functions of free coordinates, in units of their errors.
 
         An image of the magnification m is known in proportion to the root of m, in position as to the width of the
         PSF, in log flux as to 1, or not at all where fluxes are free. A place has features if it has all images of the
         maximum (d,).
         """
-        width = self.posterior.width if self.posterior.magnified else 0.0
-        here, size, _ = self._images(mean[None])
-        present = size[0] != 0
-        here, size = here[:, present], size[:, present]
-        weight = np.sqrt(np.abs(size))
+        return ImageFeatures(self, mean)
 
-        def features(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            position, magnification, solved = self._images(places)
-            distance = np.linalg.norm(position[:, None] - here[:, :, None], axis=-1)  # (n, M, slots)
-            nearest = np.where(magnification[:, None] != 0, distance, np.inf).argmin(2)
-            position = np.take_along_axis(position, nearest[..., None], 1)
-            magnification = np.take_along_axis(magnification, nearest, 1)
-            own = np.diff(np.sort(nearest, 1), axis=1).all(1)  # no image stands for two
-            same = solved & own & (np.sign(magnification) == np.sign(size)).all(1)
-            flux = np.log(np.abs(np.where(magnification == 0, 1.0, magnification)))
-            parts = [(position * weight[..., None]).reshape(len(places), 2 * position.shape[1]), flux * weight * width]
-            return np.concatenate(parts, 1), same
-
-        return features
-
-    def _images(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def images(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, magnifications and success of the quasar's images, as of a solver of the lens equation."""
         parameters = to_parameters(self.coordinates(places))[:, : len(NAMES)]
         found = self.posterior.quasars(parameters, self.posterior.max_images)
@@ -193,6 +176,61 @@ class SampledLens(LensTarget):
         good = torch.linalg.cholesky_ex(information)[1] == 0  # else data and prior leave a direction open
         spread = covariance(information[good])[0].numpy()
         return [Chart.straight(place, matrix) for place, matrix in zip(places[good.numpy()], spread, strict=True)]
+
+
+class ImageFeatures:
+    """Positions and log fluxes of a quasar's images as functions of places, see :meth:`SampledLens.features`.
+
+    Parameters
+    ----------
+    lens
+        The lens.
+    mean
+        The maximum (d,).
+    """
+
+    def __init__(self, lens: SampledLens, mean: np.ndarray) -> None:
+        self.lens = lens
+        self.width = lens.posterior.width if lens.posterior.magnified else 0.0
+        here, size, _ = lens.images(mean[None])
+        present = size[0] != 0
+        self.here, self.size = here[:, present], size[:, present]
+        self.weight = np.sqrt(np.abs(self.size))
+
+    def __call__(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features (n, F) of places (n, d), and whether a place has them, (n,)."""
+        position, magnification, same = self._matched(places)
+        flux = np.log(np.abs(np.where(magnification == 0, 1.0, magnification)))
+        parts = [
+            (position * self.weight[..., None]).reshape(len(places), 2 * position.shape[1]),
+            flux * self.weight * self.width,
+        ]
+        return np.concatenate(parts, 1), same
+
+    def slopes(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives (n, F, d) of the features by the places (n, d), and whether a place has them, (n,)."""
+        position, magnification, same = self._matched(places)
+        parameters = sheared(to_parameters(self.lens.coordinates(places)))
+        lensed = slice(0, len(NAMES))
+        law = PowerLaw(parameters[:, lensed])
+        there = torch.complex(*torch.as_tensor(position).unbind(-1))
+        there = torch.where(torch.as_tensor(magnification == 0), law.center + law.theta_E, there)
+        moved, brightened = law.moving_images(there)  # (n, M, 14)
+        weight = torch.as_tensor(self.weight)[..., None]
+        by_position = torch.stack([moved.real, moved.imag], 2) * weight[..., None]  # (n, M, 2, 14)
+        by = torch.cat([by_position.flatten(1, 2), brightened * weight * self.width], 1)
+        change = coordinate_jacobian(parameters)[:, lensed][:, :, self.lens.free]
+        return (by @ change).numpy(), same
+
+    def _matched(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions (n, M, 2) and magnifications (n, M) of the images of the maximum, and whether all are there."""
+        position, magnification, solved = self.lens.images(places)
+        distance = np.linalg.norm(position[:, None] - self.here[:, :, None], axis=-1)  # (n, M, slots)
+        nearest = np.where(magnification[:, None] != 0, distance, np.inf).argmin(2)
+        position = np.take_along_axis(position, nearest[..., None], 1)
+        magnification = np.take_along_axis(magnification, nearest, 1)
+        own = np.diff(np.sort(nearest, 1), axis=1).all(1)  # no image stands for two
+        return position, magnification, solved & own & (np.sign(magnification) == np.sign(self.size)).all(1)
 
 
 def observed_posterior(settings: LensModel, row: pd.DataFrame, images: Path, renderer: BatchedRenderer) -> Posterior:
