@@ -28,6 +28,7 @@ rule psf:
     input:
         settings=settings_file("psf/{psf}"),
         file=lambda wildcards: getattr(CONFIG.psfs[wildcards.psf], "path", []),
+        exposure_map=lambda wildcards: CONFIG.instruments[CONFIG.psfs[wildcards.psf].instrument].exposure_map or [],
     output:
         **with_manifests(kernel=f"{RUN}/psf/{{psf}}.fits"),
         summary=f"{RUN}/psf/{{psf}}.json",

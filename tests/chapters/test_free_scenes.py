@@ -1,5 +1,6 @@
 """Fits, exact posteriors and chains of free scenes, from the simulation's own files."""
 
+import dataclasses
 import shutil
 
 import h5py
@@ -13,6 +14,7 @@ from lensvit.chapters.mcmc.compute import mcmc
 from lensvit.chapters.refine.compute import refine
 from lensvit.config.run import validate
 from lensvit.errors import LensvitError
+from lensvit.lensing.observed import noisy_images
 from lensvit.parameters import NAMES, TARGET_NAMES
 from lensvit.psf import kernel
 from lensvit.simulation.catalog import catalog
@@ -40,6 +42,8 @@ SCENE = {
     "magnitudes": {"zero_point": 25.0, "lens": [19, 20], "source": [22, 23], "quasar": [20.5, 22], "microlensing": 0.2},
 }  # fmt: skip
 WHOLE = {**SCENE, "sigma_bkg_low": 0.004, "sigma_bkg_high": 0.008}
+EXPOSURE_MAP = np.ones((PIXELS, PIXELS), np.float32)  # a corner with half the exposures, dead columns
+EXPOSURE_MAP[:15, :15], EXPOSURE_MAP[:, 12:14] = 0.5, 0.0
 CAMERA = {"pixels": PIXELS, "pixel_scale": SCALE}
 LENS = {"priors": PRIORS, "external_shear": True, "scene": SCENE, "supersampling": 1, "light_samples": 1}
 
@@ -50,7 +54,8 @@ def free(tmp_path_factory):
     folder = tmp_path_factory.mktemp("free")
     offset = (np.arange(155) - 77) / 5
     fine = np.exp(-(offset**2 + offset[:, None] ** 2) / 2.2)
-    kernel.write_kernel(folder / "hst.fits", kernel.from_supersampled(fine / fine.sum(), SCALE), {})
+    psf = dataclasses.replace(kernel.from_supersampled(fine / fine.sum(), SCALE), exposure_map=EXPOSURE_MAP)
+    kernel.write_kernel(folder / "hst.fits", psf, {})
     simulated = {**LENS, "seed": 6, "name": "hst", "scene": WHOLE, "instrument": CAMERA, "engine": "torch"}
     (folder / "simulate.yaml").write_text(yaml.safe_dump(simulated))
     images = []
@@ -87,6 +92,14 @@ def test_fits_find_the_scene(free):
     assert np.allclose(where[:, 7], table["n_sersic_mean"]) and np.allclose(np.exp(scene[:, 7]), where[:, 7])
     catalogue = pd.read_parquet(free / "catalog.parquet")
     assert catalogue["exposure"].between(1200, 2400).all() and catalogue["exposure"].nunique() == 4
+
+
+def test_pixels_without_exposure_are_zero_and_do_not_count(free):
+    with h5py.File(free / "images/hst/test-0000.h5") as file:
+        assert (file["exposure_map"][:] == EXPOSURE_MAP).all() and (file["image"][..., 12:14] != 0).any()
+    rows = pd.read_parquet(free / "catalog.parquet").query("split == 'test'")
+    data, _ = noisy_images(free / "images/hst/test-0000.h5", rows)
+    assert (data[..., 12:14] == 0).all() and (data[..., 14] != 0).all()
 
 
 def test_posteriors_are_about_the_fit(free):

@@ -142,7 +142,7 @@ PAPERLESS = {name: {"enabled": False} for name in ("refine", "importance", "mcmc
         ({"seed": 16**5000}, ["seed", "too long to show"]),
         ({"evaluation": {"passes": 3}}, ["evaluation.passes", "3", "4"]),
         ({"scene": {"max_images": 1}}, ["scene.max_images", "1", "fermat.enabled: false"]),
-        ({"scene": {"lens_light": "free"}}, ["mcmc.enabled", "scene", "free", "false"]),
+        ({"scene": {"lens_light": "free"}}, ["refine.enabled", "scene.magnitudes", "refine to false"]),
         ({"scene": {"bulge": True}}, ["scene", "bulge", "magnitudes"]),
         ({"scene": {"magnitudes": {**MAGNITUDES, "lens": [21, 18]}}}, ["scene.magnitudes", "lens", "21 lies above 18"]),
         ({"scene": {"magnitudes": {**MAGNITUDES, "lens": [-9, 18]}}}, ["scene.magnitudes", "lens", "brighter"]),

@@ -202,3 +202,20 @@ def test_image_files_that_are_absent_or_broken(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"\0" * 99)
     with pytest.raises(LensvitError, match="broken"):
         observed.noisy_images(tmp_path / "broken.h5", rows)
+
+
+def test_an_exposure_map_is_less_exposure_where_it_is_low_and_nothing_where_it_is_zero():
+    model, jacobian = linear()
+    truth = torch.tensor([[1.0, 2.0, 0.5, 1.5, 1.0], [0.2, 0.1, 2.0, 1.0, 0.3]], dtype=torch.float64)
+    data, image = noisy(model(truth), (1, 2)), model(truth + 0.02)
+    exposure_map = np.full((SIDE, SIDE), 0.5)
+    exposure_map[:, :40] = 0
+    mapped = Likelihood(data, SIGMA, EXPOSURE, exposure_map=exposure_map)
+    short = Likelihood(data[..., 40:], SIGMA * 2**0.5, EXPOSURE / 2)
+    torch.testing.assert_close(mapped.log_density(image), short.log_density(image[..., 40:]), rtol=1e-6, atol=1e-3)
+    theirs = short.equations(image[..., 40:], jacobian[..., 40:])
+    for one, other in zip(mapped.equations(image, jacobian), theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
+    residuals = mapped.residuals(image)
+    assert (residuals[..., :40] == 0).all()
+    torch.testing.assert_close(residuals[..., 40:], short.residuals(image[..., 40:]), rtol=1e-6, atol=1e-6)

@@ -149,3 +149,36 @@ def test_the_number_of_threads_changes_no_bit(tiny_run, rows, recipe, noise_kind
         return inputs.batch(torch.arange(len(rows)), torch.Generator().manual_seed(1))
 
     assert torch.equal(batch(1), batch(3))
+
+
+@pytest.mark.parametrize(
+    ("fresh", "how", "size"), [(False, "area", 12), (True, "area", 12), (True, "graded", 12), (True, "bilinear", 16)]
+)
+def test_an_exposure_map_holds_for_the_images_of_its_camera(tiny_run, rows, recipe, tmp_path, fresh, how, size):
+    """Noise that was drawn once, on the small image, and at native resolution, by threads or at once."""
+    shutil.copytree(tiny_run / "images", tmp_path / "images")
+    with h5py.File(tmp_path / "images/hst_a/test-0000.h5", "a") as file:
+        side = file["image"].shape[-1]
+        exposure_map = np.full((side, side), 0.25, np.float32)
+        exposure_map[:, : side // 2] = 0
+        file["exposure_map"] = exposure_map
+    few = rows.groupby("psf").head(1).reset_index(drop=True)
+    index, changes = torch.arange(len(few)), {"noise": "fresh"} if fresh else {}
+
+    def drawn(folder):
+        made = Inputs(few, folder / "images", recipe(resize=how, **changes), size, fresh=fresh)
+        generators = [torch.Generator().manual_seed(seed) for seed in range(200 if fresh else 1)]
+        return torch.stack([made.batch(index, generator)[:, 0] for generator in generators])
+
+    draws, whole = drawn(tmp_path), drawn(tiny_run)
+    for number, row in few.iterrows():
+        if row["psf"] != "hst_a":
+            assert torch.equal(draws[:, number], whole[:, number])
+            continue
+        assert (draws[:, number, :, : size // 2 - 1] == 0).all()
+        ours, theirs = (part[:, number, :, size // 2 + 1 :] for part in (draws, whole))
+        if fresh:
+            assert (ours.std(0) / theirs.std(0)).median() == pytest.approx(2, rel=0.1)
+        else:
+            clean = resize(torch.as_tensor(native(tiny_run, row)[0])[None], size, how)[0, :, size // 2 + 1 :]
+            torch.testing.assert_close(ours[0] - clean, 2 * (theirs[0] - clean), rtol=1e-3, atol=1e-3)

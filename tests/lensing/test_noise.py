@@ -44,3 +44,14 @@ def test_variance_of_tensors_and_arrays_agree():
     tensor = variance(torch.as_tensor(image), torch.tensor([[0.5]]), 1000.0)
     np.testing.assert_allclose(tensor.numpy(), variance(image, 0.5, 1000.0), rtol=1e-6)
     np.testing.assert_allclose(variance(image, 0.5, 1000.0), [[0.254, 0.25], [0.259, 10.25]])
+
+
+def test_less_exposure_is_more_noise_and_none_is_no_data():
+    image, exposure_map = np.full((300, 300), 40.0, np.float32), np.ones((300, 300), np.float32)
+    exposure_map[:100], exposure_map[200:] = 0.25, 0.0
+    draw = noise(image, 2.0, 10.0, 5, exposure_map)
+    whole = noise(image, 2.0, 10.0, 5)
+    assert (draw[200:] == 0).all() and (draw[100:200] == whole[100:200]).all()
+    np.testing.assert_allclose(draw[:100] - 40, 2 * (whole[:100] - 40), rtol=1e-4, atol=1e-4)
+    # as an image of a quarter of the time: background and photons both count
+    assert (draw[:100] - 40).var() == pytest.approx(4 * 2.0**2 + 40 / 2.5, rel=0.05)

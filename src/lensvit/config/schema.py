@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from lensvit.io.settings import Name, Settings, WithoutNull, partial_schema, shown
 from lensvit.learning.settings import Architecture, MonteCarloDropout, Recipe, camera_name, graded_fits
-from lensvit.lensing.settings import FREE_KEYS, LabelledCamera, PriorChanges, Scene, check_priors, full_priors
+from lensvit.lensing.settings import FREE_KEYS, Instrument, PriorChanges, Scene, check_priors, full_priors
 from lensvit.lensing.structure import BULGE, LENS_SHAPE, LOGARITHMS
 from lensvit.observations.settings import LensName, ObservedLens
 from lensvit.paper import latex
@@ -198,7 +198,7 @@ class Run(Settings):
     seed: int = Field(ge=0, lt=2**31, description="the one seed from which all others follow")
     device: Literal["gpu", "cpu"] = Field(description="gpu or cpu: where networks are trained and evaluated")
     priors: PriorChanges = Field(default_factory=dict)
-    instruments: Annotated[dict[Name, LabelledCamera], WithoutNull] = Field(min_length=1, description="cameras")
+    instruments: Annotated[dict[Name, Instrument], WithoutNull] = Field(min_length=1, description="cameras")
     psfs: Annotated[dict[Name, Psf], WithoutNull] = Field(
         min_length=1,
         description="point-spread functions (PSFs); your own: {kind: fits, instrument: hst, path: my.fits}",
@@ -648,6 +648,7 @@ def without_defaults(content: dict[str, Any], defaults: Mapping[str, Any]) -> di
 
 SCENE_DEFAULTS = {name: Scene.model_fields[name].default for name in FREE_KEYS}
 SIMULATION_DEFAULTS = {"light_samples": 1}
+INSTRUMENT_DEFAULTS = {"exposure_map": None}
 
 
 def system_settings(run: Run, psf: str) -> dict[str, Any]:
@@ -657,7 +658,7 @@ def system_settings(run: Run, psf: str) -> dict[str, Any]:
         "name": psf,
         "priors": prior_changes(run),
         "scene": without_defaults(run.scene.model_dump(), SCENE_DEFAULTS),
-        "instrument": run.instruments[run.psfs[psf].instrument].model_dump(exclude={"label"}),
+        "instrument": run.instruments[run.psfs[psf].instrument].model_dump(exclude={"label", "exposure_map"}),
         **without_defaults(run.simulation.model_dump(), SIMULATION_DEFAULTS),
     }
 
@@ -665,7 +666,10 @@ def system_settings(run: Run, psf: str) -> dict[str, Any]:
 def lens_model(run: Run) -> dict[str, Any]:
     """Settings of the stages that compute images of lenses again, see :class:`lensvit.lensing.settings.LensModel`."""
     cameras = {
-        psf: {"name": entry.instrument, **run.instruments[entry.instrument].model_dump(exclude={"label"})}
+        psf: {
+            "name": entry.instrument,
+            **run.instruments[entry.instrument].model_dump(exclude={"label", "exposure_map"}),
+        }
         for psf, entry in run.psfs.items()
     }
     return {

@@ -6,6 +6,7 @@ from typing import Any
 
 from lensvit.config.schema import (
     BESIDE,
+    INSTRUMENT_DEFAULTS,
     SCENE_DEFAULTS,
     SIMULATION_DEFAULTS,
     Run,
@@ -65,7 +66,11 @@ def all_stages(run: Run) -> Stages:
 
 def _psf(run: Run, name: str) -> dict[str, Any]:
     psf = run.psfs[name]
-    return {"name": name, **psf.model_dump(), "pixel_scale": run.instruments[psf.instrument].pixel_scale}
+    camera = run.instruments[psf.instrument]
+    content = {"name": name, **psf.model_dump(), "pixel_scale": camera.pixel_scale}
+    if camera.exposure_map is not None:
+        content |= {"exposure_map": camera.exposure_map, "image_pixels": camera.pixels}
+    return content
 
 
 def _train(run: Run, name: str) -> dict[str, Any]:
@@ -128,7 +133,9 @@ def _preview(run: Run) -> dict[str, Any]:
 
 def _cameras(run: Run) -> dict[str, Any]:
     """PSF to the camera that it belongs to."""
-    return {psf: run.instruments[entry.instrument].model_dump() for psf, entry in run.psfs.items()}
+    return {
+        psf: run.instruments[entry.instrument].model_dump(exclude={"exposure_map"}) for psf, entry in run.psfs.items()
+    }
 
 
 def _numbers(run: Run) -> dict[str, Any]:
@@ -138,5 +145,8 @@ def _numbers(run: Run) -> dict[str, Any]:
     config = run.model_dump(exclude={"observations"}) | sections
     config = {key: value for key, value in config.items() if key not in hidden}
     config["scene"] = without_defaults(config["scene"], SCENE_DEFAULTS)
+    config["instruments"] = {
+        name: without_defaults(entry, INSTRUMENT_DEFAULTS) for name, entry in config["instruments"].items()
+    }
     config["simulation"] = without_defaults(config["simulation"], SIMULATION_DEFAULTS)
     return {"config": config, "scale": run.scale}

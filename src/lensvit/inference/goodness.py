@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,7 +10,7 @@ BLOCK = 10  # side of the squares whose chi^2 is looked at [pixel]
 WORST = 5.0  # largest deviation of a chi^2 in an image that is explained [standard deviations]
 
 
-def chi_square(residuals: Tensor) -> tuple[Tensor, Tensor]:
+def chi_square(residuals: Tensor, exposure_map: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
     """chi^2 of whitened residuals, and how far it deviates from its expectation in any part of the image.
 
     The parts are squares with sides of 10 pixels, and the whole image: a quasar image that the model lacks spoils one
@@ -19,6 +20,8 @@ def chi_square(residuals: Tensor) -> tuple[Tensor, Tensor]:
     ----------
     residuals
         Whitened residuals (B, ny, nx).
+    exposure_map
+        (ny, nx) share of the exposure time that each pixel has, 0 where it does not count; None if all count.
 
     Returns
     -------
@@ -29,7 +32,10 @@ def chi_square(residuals: Tensor) -> tuple[Tensor, Tensor]:
     """
     squares = residuals.double() ** 2
     ones = torch.ones_like(squares[:1])
-    whole, pixels = squares.sum((1, 2)), torch.tensor(float(ones.numel()), dtype=torch.float64)
+    if exposure_map is not None:
+        ones = (torch.as_tensor(exposure_map)[None] > 0).to(squares)
+        squares = squares * ones
+    whole, pixels = squares.sum((1, 2)), ones.sum()
     part, counts = (_blocks(tensor) for tensor in (squares, ones))
     worst = _deviation(part, counts).flatten(1).abs().amax(1)
     return whole / pixels, torch.maximum(worst, _deviation(whole, pixels).abs())
@@ -42,6 +48,8 @@ def _blocks(image: Tensor) -> Tensor:
 
 
 def _deviation(chi_square: Tensor, count: Tensor) -> Tensor:
-    """A chi^2 of ``count`` pixels as a standard normal number (Wilson & Hilferty 1931)."""
-    width = 2 / (9 * count)
-    return ((chi_square / count) ** (1 / 3) - (1 - width)) / width.sqrt()
+    """A chi^2 of ``count`` pixels as a standard normal number (Wilson & Hilferty 1931); 0 of no pixel."""
+    some = count.clamp_min(1)
+    width = 2 / (9 * some)
+    deviation = ((chi_square / some) ** (1 / 3) - (1 - width)) / width.sqrt()
+    return torch.where(count > 0, deviation, 0.0)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from lensvit.inference.coordinates import coordinate_jacobian
-from lensvit.lensing.noise import variance
+from lensvit.lensing.noise import LEAST_SHARE, variance
 
 PIXELS = 16384  # summed at once, since float64 copies of derivatives are large
 
@@ -64,24 +64,43 @@ class Likelihood:
     model_error
         A further error of the model image, relative to the data, for a search that starts far from
         them; 0 is the noise as it is. If it followed the model, brighter models would pass for better ones.
+    exposure_map
+        (ny, nx) share of the exposure time that each pixel has, 0 where it does not count; None for all of it
+        everywhere.
     """
 
-    def __init__(self, data: Tensor, sigma_bkg: Tensor, exposure: float, model_error: float = 0.0) -> None:
+    def __init__(
+        self,
+        data: Tensor,
+        sigma_bkg: Tensor,
+        exposure: float,
+        model_error: float = 0.0,
+        exposure_map: np.ndarray | None = None,
+    ) -> None:
         self.data, self.exposure, self.model_error = data, exposure, model_error
         self.sigma_bkg = sigma_bkg.to(data)[:, None, None]
+        self.share: Tensor | None = None
+        self.seen: Tensor | float = 1.0  # 1 where a pixel counts
+        if exposure_map is not None:
+            share = torch.as_tensor(exposure_map).to(data)
+            self.share, self.seen = share.clamp_min(LEAST_SHARE), (share > 0).to(data)
 
     def variance(self, model: Tensor) -> Tensor:
         """Variance of the noise in every pixel, (B, ny, nx), if the model images (B, ny, nx) are right."""
-        return variance(model, self.sigma_bkg, self.exposure) + (self.model_error * self.data.clamp_min(0)) ** 2
+        noise = variance(model, self.sigma_bkg, self.exposure, self.share)
+        return noise + (self.model_error * self.data.clamp_min(0)) ** 2
 
     def residuals(self, model: Tensor) -> Tensor:
-        """Whitened residuals (data - model) / sigma, (B, ny, nx)."""
-        return (self.data - model) / self.variance(model).sqrt()
+        """Whitened residuals (data - model) / sigma, (B, ny, nx), 0 where a pixel does not count."""
+        whitened = (self.data - model) / self.variance(model).sqrt()
+        return whitened if self.share is None else whitened * self.seen
 
     def log_density(self, model: Tensor) -> Tensor:
         """Log likelihood (B,), float64, without the constant -ln(2 pi) / 2 of each pixel."""
         spread = self.variance(model)
         terms = (self.data - model) ** 2 / spread + spread.log()
+        if self.share is not None:
+            terms = terms * self.seen
         return -terms.sum((1, 2), dtype=torch.float64) / 2
 
     def compiled(self) -> Callable[[Tensor], float]:
@@ -103,9 +122,14 @@ class Likelihood:
             Their derivatives by P parameters, (B, P, ny, nx).
         """
         spread, slope = self.variance(model), model.sign() / self.exposure
+        if self.share is not None:
+            slope = slope / self.share
         residual = self.data - model
         pull = residual / spread + slope / (2 * spread) * (residual**2 / spread - 1)
-        return _sums(jacobian, 1 / spread + (slope / spread) ** 2 / 2, pull)
+        weight = 1 / spread + (slope / spread) ** 2 / 2
+        if self.share is not None:
+            weight, pull = weight * self.seen, pull * self.seen
+        return _sums(jacobian, weight, pull)
 
 
 def _sums(jacobian: Tensor, weight: Tensor, pull: Tensor) -> Equations:

@@ -140,7 +140,7 @@ class Posterior:
 
     def likelihood(self, rows: Tensor, model_error: float = 0.0) -> Likelihood:
         """The likelihood of some systems, see :class:`lensvit.inference.likelihood.Likelihood`."""
-        return Likelihood(self.data[rows], self.sigma_bkg[rows], self.exposure, model_error)
+        return Likelihood(self.data[rows], self.sigma_bkg[rows], self.exposure, model_error, self.renderer.exposure_map)
 
     def log_density(self, coordinates: Tensor, rows: Tensor, model_error: float = 0.0) -> Tensor:
         """Log posterior (b,) without a constant; minus infinity where no image can be computed."""
@@ -204,7 +204,7 @@ class Posterior:
 
     def _goodness(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """chi^2 per pixel and verdict (g,) of model images (g, ny, nx)."""
-        mean, worst = chi_square(self.likelihood(rows).residuals(images))
+        mean, worst = chi_square(self.likelihood(rows).residuals(images), self.renderer.exposure_map)
         return mean, worst < WORST
 
     def slopes(self, models: Models) -> Tensor:
@@ -247,7 +247,8 @@ class NearPosterior(Posterior):
 
     def log_density(self, coordinates: Tensor, rows: Tensor, model_error: float = 0.0) -> Tensor:
         """Log posterior (b,) without a constant; minus infinity where no image can be computed."""
-        if self.renderer.device.type != "cpu" or self.renderer.dtype != torch.float32:
+        plain = self.renderer.device.type == "cpu" and self.renderer.dtype == torch.float32
+        if not plain or self.renderer.exposure_map is not None:
             return super().log_density(coordinates, rows, model_error)
         good, parameters, positions, magnification = self._systems(coordinates)
         likelihood, sums = self.likelihood(torch.arange(1), model_error).compiled(), [0.0] * int(good.sum())

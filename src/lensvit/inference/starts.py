@@ -18,6 +18,7 @@ from lensvit.inference.coordinates import ANGLE, COORDINATES, SIZE, to_parameter
 from lensvit.inference.peaks import PeakFinder, Peaks
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.quasar_match import Gaussian, Match, QuasarMatcher, bounded
+from lensvit.lensing.noise import LEAST_SHARE
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.parameters import TARGET_NAMES
 from lensvit.psf.kernel import Kernel
@@ -91,6 +92,9 @@ class Starter:
     def __init__(self, renderer: BatchedRenderer, kernel: Kernel, supersampling: int = 1) -> None:
         self.renderer = renderer
         self.finder = PeakFinder(renderer.pixels, kernel, supersampling)
+        mapped = np.ones((1, 1)) if renderer.exposure_map is None else renderer.exposure_map
+        every = torch.as_tensor(mapped, dtype=torch.float64).expand(renderer.pixels, renderer.pixels)
+        self.share, self.seen = every.clamp_min(LEAST_SHARE), every > 0
 
     def candidates(
         self,
@@ -154,15 +158,15 @@ class Starter:
         axis = self.renderer.axis
         radius = torch.hypot(axis, axis[:, None]) / known.mean[COORDINATES.index("theta_E")].clamp_min(0.1)
         outside = ((radius < WITHOUT_ARCS[0]) | (radius > WITHOUT_ARCS[1])).flatten()
-        data = data.flatten()
+        data, share, seen = data.flatten(), self.share.flatten(), self.seen.flatten()
         longest = mean.new_tensor(LONGEST_STEP)
         value = mean.clone()
         for _ in range(LIGHT_STEPS):
             model, slopes = self._lens_galaxy(known, value, LIGHT)
             model, slopes = model.flatten(), slopes.flatten(1)
-            spread = sigma_bkg**2 + model.abs() / exposure + (MODEL_ERROR * model) ** 2
+            spread = (sigma_bkg**2 + model.abs() / exposure) / share + (MODEL_ERROR * model) ** 2
             rest = data - model
-            weight = (outside & (rest < TOO_BRIGHT * spread.sqrt())) / spread
+            weight = (outside & seen & (rest < TOO_BRIGHT * spread.sqrt())) / spread
             normal = (slopes * weight) @ slopes.mT + torch.diag(precision)
             pull = slopes @ (weight * rest) + precision * (mean - value)
             before = value
@@ -187,9 +191,9 @@ class Starter:
     def _peaks(self, data: Tensor, sigma_bkg: float, exposure: float, mean: Tensor, light: Tensor) -> Peaks:
         """Peaks in an image without the lens galaxy's light."""
         model = self._lens_galaxy(Gaussian(mean[0], torch.empty(0)), light)[0]
-        spread = sigma_bkg**2 + data.abs() / exposure + (MODEL_ERROR * model) ** 2
+        spread = (sigma_bkg**2 + data.abs() / exposure) / self.share + (MODEL_ERROR * model) ** 2
         least = FAINTEST * self.renderer.scene.quasar_amp
-        image, variance, center = (data - model).numpy(), spread.numpy(), light[:2].numpy()
+        image, variance, center = ((data - model) * self.seen).numpy(), spread.numpy(), light[:2].numpy()
         return self.finder.find(image, variance, center, CENTRAL, least, MOST_PEAKS)
 
     def _matched(self, peaks: Peaks, known: Gaussian, starts: Tensor) -> Match:

@@ -14,6 +14,7 @@ import pandas as pd
 from lensvit.io.hdf5 import open_hdf5
 
 PIECE = 256  # images that are read at a time
+EXPOSURE_MAP = "exposure_map"  # dataset of the share of the exposure time that each pixel has
 
 
 @dataclass
@@ -32,6 +33,8 @@ class ImageChunk:
         Side of a pixel [arcsec].
     exposure
         (n,) exposure times [s].
+    exposure_map
+        (ny, nx) share of the exposure time that each pixel has; None for all of it everywhere.
     """
 
     psf: str
@@ -39,6 +42,7 @@ class ImageChunk:
     image: np.ndarray
     pixel_scale: float
     exposure: np.ndarray
+    exposure_map: np.ndarray | None = None
 
 
 def read_chunks(rows: pd.DataFrame, images: Path) -> Iterator[ImageChunk]:
@@ -63,7 +67,8 @@ def read_chunks(rows: pd.DataFrame, images: Path) -> Iterator[ImageChunk]:
             with open_images(images, str(psf), str(name)) as file:
                 image = read_rows(file, some["row"].to_numpy())
                 scale, exposure = float(file.attrs["pixel_scale"]), exposures(file, some)
-            yield ImageChunk(str(psf), some["position"].to_numpy(), image, scale, exposure)
+                exposure_map = read_exposure_map(file)
+            yield ImageChunk(str(psf), some["position"].to_numpy(), image, scale, exposure, exposure_map)
 
 
 def read_rows(file: h5py.File, rows: np.ndarray) -> np.ndarray:
@@ -78,6 +83,11 @@ def exposures(file: h5py.File, rows: pd.DataFrame) -> np.ndarray:
     if "exposure" in rows:
         return rows["exposure"].to_numpy(dtype=float, copy=True)
     return np.full(len(rows), float(file.attrs["exposure"]))
+
+
+def read_exposure_map(file: h5py.File) -> np.ndarray | None:
+    """The share (ny, nx) of the exposure time that each pixel of an image file has; None for all of it everywhere."""
+    return file[EXPOSURE_MAP][:] if EXPOSURE_MAP in file else None
 
 
 def image_geometry(rows: pd.DataFrame, images: Path) -> dict[str, tuple[int, float]]:

@@ -25,7 +25,7 @@ from lensvit.jobs.threads import for_each
 from lensvit.learning.pixel_norm import PixelNorm
 from lensvit.learning.preprocessing import add_noise, brightness_factor, mean_variance, stretch, to_input_scale
 from lensvit.learning.settings import InputRecipe, Preparation, camera_name, kept_bytes, prepared_as
-from lensvit.lensing.noise import noise, noisy, variance
+from lensvit.lensing.noise import LEAST_SHARE, noise, noisy, variance
 
 SHARE_OF_GPU = 0.5  # largest share of the GPU's free memory that images may take
 AT_ONCE = 16  # images that are resized together: few, so that the memory for intermediate results stays small
@@ -108,6 +108,7 @@ class Inputs:
         self.recipe, self.size, self.fresh, self.device = recipe, size, fresh, device
         self.sigma = torch.as_tensor(rows["sigma_bkg"].to_numpy(np.float32))
         self.exposure = torch.zeros(len(rows))
+        self.maps: dict[str, Tensor] = {}  # PSF to its exposure map, where it has one
         geometry = image_geometry(rows, images)
         self.psfs = rows["psf"].astype(str).tolist()
         self.cameras = {psf: camera_name(pixels, scale) for psf, (pixels, scale) in geometry.items()}
@@ -126,6 +127,8 @@ class Inputs:
         for chunk in read_chunks(rows, images):
             kind, index = kinds[chunk.psf], torch.tensor(chunk.index)
             self.exposure[index] = torch.as_tensor(chunk.exposure, dtype=torch.float32)
+            if chunk.exposure_map is not None:
+                self.maps[chunk.psf] = torch.as_tensor(chunk.exposure_map)
             place = slice(filled[kind], filled[kind] + len(index))
             self._fill(stacks[kind], place, chunk, rows)
             self.stack[index] = list(stacks).index(kind)
@@ -159,9 +162,13 @@ class Inputs:
             sigma = torch.as_tensor(picked["sigma_bkg"].to_numpy(np.float32))[:, None, None]
             seconds = torch.as_tensor(chunk.exposure, dtype=torch.float32)[:, None, None]
             parts = (torch.as_tensor(chunk.image), sigma, seconds, stack.images[place], stack.variance[place])
+            mapped = self.maps.get(chunk.psf)
+            seen = None if mapped is None else (mapped > 0).float()
             for images, noise_level, time, small, spread in zip(*(part.split(AT_ONCE) for part in parts), strict=True):
-                small[:] = self._to_input_scale(images, factor)
-                each = variance(images, noise_level, time)
+                small[:] = self._to_input_scale(images if seen is None else images * seen, factor)
+                each = variance(images, noise_level, time, None if mapped is None else mapped.clamp_min(LEAST_SHARE))
+                if seen is not None:
+                    each = each * seen
                 spread[:] = mean_variance(each, self.size, self.recipe.resize) * factor**2
 
     def _noisy(self, chunk: ImageChunk, rows: pd.DataFrame, factor: float) -> Tensor:
@@ -170,7 +177,7 @@ class Inputs:
         sigma, exposure, seed = rows["sigma_bkg"].tolist(), chunk.exposure.tolist(), rows["seed"].tolist()
 
         def one(number: int) -> None:
-            drawn = noise(chunk.image[number], sigma[number], exposure[number], seed[number])
+            drawn = noise(chunk.image[number], sigma[number], exposure[number], seed[number], chunk.exposure_map)
             small[number] = self._to_input_scale(drawn[None], factor)[0]
 
         for_each(one, len(rows))
@@ -255,8 +262,21 @@ class Inputs:
             assert stack.variance is not None
             return add_noise(images, normal, self._fetched(stack.variance, members))
         sigma, exposure = (every[here][:, None, None] for every in (self.sigma_here, self.exposure_here))
-        drawn = add_noise(images, normal, variance(images, sigma, exposure))
+        maps = self._maps_of(rows, images.shape[-1])
+        if maps is None:
+            drawn = add_noise(images, normal, variance(images, sigma, exposure))
+        else:
+            spread = variance(images, sigma, exposure, maps.clamp_min(LEAST_SHARE))
+            drawn = add_noise(images, normal, spread) * (maps > 0)
         return self._to_input_scale(drawn, stack.factor)
+
+    def _maps_of(self, rows: Tensor, side: int) -> Tensor | None:
+        """The exposure maps (b, side, side) of some rows, on the device; None where none has one."""
+        psfs = [self.psfs[row] for row in rows.tolist()]
+        if not self.maps.keys() & set(psfs):
+            return None
+        alike = torch.ones(side, side)
+        return torch.stack([self.maps.get(psf, alike) for psf in psfs]).to(self.device)
 
     def _fetched(self, kept: Tensor, members: Tensor) -> Tensor:
         """Some of the images (n, y, x) of a stack, on the device."""
@@ -270,11 +290,13 @@ class Inputs:
         seeds = torch.randint(1 << 62, rows.shape, generator=generator).tolist()
         images = [stack.images[member] for member in self.member[rows].tolist()]
         sigma, exposure = self.sigma[rows].tolist(), self.exposure[rows].tolist()
+        shares = {psf: share.numpy() for psf, share in self.maps.items()}
+        maps = [shares.get(self.psfs[row]) for row in rows.tolist()]
         drawn = torch.empty(len(rows), *images[0].shape)  # (b, ny, nx)
 
         def one(number: int) -> None:
             normal = drawn[number].normal_(generator=torch.Generator().manual_seed(seeds[number])).numpy()
-            normal[:] = noisy(images[number].numpy(), normal, sigma[number], exposure[number])
+            normal[:] = noisy(images[number].numpy(), normal, sigma[number], exposure[number], maps[number])
 
         for_each(one, len(rows))
         return self._to_input_scale(drawn, stack.factor)

@@ -34,7 +34,7 @@ from lensvit.learning.settings import Recipe, TrainSettings
 from lensvit.learning.train import checkpoint_key, machine, read_splits
 from lensvit.learning.trainer import Trainer
 from lensvit.lensing.batched_lens_equation import solve
-from lensvit.lensing.noise import variance
+from lensvit.lensing.noise import LEAST_SHARE, variance
 from lensvit.lensing.renderer import BatchedRenderer, Setup
 from lensvit.lensing.system import System
 from lensvit.parameters import TARGET_NAMES
@@ -512,7 +512,13 @@ class CameraStream:
         normal, generator = torch.empty_like(images), torch.Generator(self.device)
         for image, index in zip(normal, drawn.indices, strict=True):
             image.normal_(generator=generator.manual_seed(self.sampler.noise_seed(index)))
-        noisy = add_noise(images, normal, variance(images, drawn.sigma, drawn.exposure))
+        mapped = self.renderer.exposure_map
+        if mapped is None:
+            noisy = add_noise(images, normal, variance(images, drawn.sigma, drawn.exposure))
+        else:
+            share = torch.as_tensor(mapped, device=self.device)
+            spread = variance(images, drawn.sigma, drawn.exposure, share.clamp_min(LEAST_SHARE))
+            noisy = add_noise(images, normal, spread) * (share > 0)
         factor = brightness_factor(self.recipe, self.settings.instrument.pixel_scale)
         finite = torch.isfinite(images).flatten(1).all(1)
         return to_input_scale(noisy, self.size, self.recipe.resize, factor), finite

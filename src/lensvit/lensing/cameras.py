@@ -75,7 +75,9 @@ def camera_renderer(settings: LensModel, name: str, psf: kernel.Kernel) -> Batch
         Kernel of the PSF.
     """
     camera, fine = settings.cameras[name], psf.supersampled if settings.supersampling > 1 else None
-    return renderer_of(camera.pixels, camera.pixel_scale, psf.native, settings.scene, fine, settings.light_samples)
+    result = renderer_of(camera.pixels, camera.pixel_scale, psf.native, settings.scene, fine, settings.light_samples)
+    result.exposure_map = psf.exposure_map
+    return result
 
 
 def renderer_of(
@@ -120,4 +122,5 @@ def exposure_of(renderer: BatchedRenderer) -> Exposure:
         oversampling=1 if fine is None else len(fine) // len(renderer.kernel),
         supersampling=renderer.light_samples,
         degree=1,  # quasars lie between pixels as in the images
+        exposure_map=renderer.exposure_map,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lensvit.io.hdf5 import open_hdf5
-from lensvit.io.images import exposures, read_rows
+from lensvit.io.images import exposures, read_exposure_map, read_rows
 from lensvit.lensing.noise import noise
 
 
@@ -34,6 +34,6 @@ def noisy_images(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
     """
     with open_hdf5(images, "image file") as file:
         clean = read_rows(file, rows["row"].to_numpy())
-        exposure = exposures(file, rows)
+        exposure, exposure_map = exposures(file, rows), read_exposure_map(file)
     columns = zip(clean, rows["sigma_bkg"], exposure.tolist(), rows["seed"], strict=True)
-    return np.stack([noise(image, sigma, seconds, seed) for image, sigma, seconds, seed in columns]), exposure
+    return np.stack([noise(*column, exposure_map) for column in columns]), exposure

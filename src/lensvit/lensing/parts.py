@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lensvit.lensing.convolution import Convolution
 from lensvit.lensing.galaxies import SMOOTHING, b_n, lens_derivatives, source_derivatives
+from lensvit.lensing.noise import Array
 from lensvit.lensing.power_law import MASS, PowerLaw
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
@@ -69,6 +70,8 @@ class Exposure:
         Degree of the spline by which quasar images lie between pixels of the kernel: 1 as lenstronomy, or 3.
     center
         Where the middle of the image lies [arcsec].
+    exposure_map
+        (pixels, pixels) share of the exposure time that each pixel has; None for all of it everywhere.
     """
 
     pixels: int
@@ -80,6 +83,27 @@ class Exposure:
     cusps: tuple[Cusp, ...] = ()
     degree: int = 3
     center: tuple[float, float] = (0.0, 0.0)
+    exposure_map: np.ndarray | None = None
+
+    def noise(self, light: Array, sigma_bkg: float, exposure_time: float) -> Array:
+        """Variance of the noise of light (pixels, pixels), or flat, infinite where a pixel has no data.
+
+        Parameters
+        ----------
+        light
+            Light of the image [counts/s per pixel]; what is negative has no photons.
+        sigma_bkg
+            Standard deviation of the background noise [counts/s per pixel].
+        exposure_time
+            Exposure time [s].
+        """
+        whole = sigma_bkg**2 + light.clip(0) / exposure_time
+        if self.exposure_map is None:
+            return whole
+        share = self.exposure_map.astype(float).reshape(whole.shape)
+        with np.errstate(divide="ignore"):
+            inverse = 1 / share
+        return whole * (torch.as_tensor(inverse) if isinstance(whole, Tensor) else inverse)
 
     @property
     def native_kernel(self) -> np.ndarray:

@@ -89,6 +89,12 @@ class BatchedRenderer:
         Precision of the images, float32 or float64.
     device
         Where the images are computed.
+
+    Attributes
+    ----------
+    exposure_map : ndarray or None
+        (pixels, pixels) share of the exposure time that each pixel has, for those who add noise to images or compare
+        them with noisy ones; None for all of it everywhere.
     """
 
     def __init__(
@@ -106,6 +112,7 @@ class BatchedRenderer:
         self.kernel, self.fine_kernel = kernel, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
         self.light_samples = light_samples
+        self.exposure_map: np.ndarray | None = None
         self.axis = torch.as_tensor(sample_axis(pixels, pixel_scale, light_samples))  # on the CPU
         self._loops = False
         self.blur = Convolution(kernel, pixels, dtype, self.device)

@@ -137,6 +137,17 @@ class LabelledCamera(Camera):
     label: str = Field(description="name as printed")
 
 
+class Instrument(LabelledCamera):
+    """A camera of the config."""
+
+    exposure_map: str | None = Field(
+        None,
+        min_length=1,
+        description="FITS file of `pixels` a side: how long each pixel of an image was exposed, in any unit, the "
+        "largest value for the whole exposure time, and 0 or NaN where it has no data; null: all are exposed alike",
+    )
+
+
 FREE_KEYS = ("exposure_high", "lens_light", "source_shape", "bulge", "magnitudes")  # of a scene, which make it free
 BRIGHTEST = 1e12  # largest amplitude and noise; far below what the images' float32 holds
 FAINTEST_FACTOR = 30.0  # magnitudes of that

@@ -128,7 +128,7 @@ class FreeSystem:
         FreeFit or None
             The fit, which may not have converged; None where the image does not show two images of a quasar.
         """
-        started, noise = time.perf_counter(), sigma_bkg**2 + data.clip(0) / exposure_time
+        started, noise = time.perf_counter(), self.exposure.noise(data, sigma_bkg, exposure_time)
         peaks = find_peaks(data, noise, self.exposure)
         found: list[FreeFit] = []
         if len(peaks.flux) < 2:
@@ -161,7 +161,7 @@ class FreeSystem:
         scene
             The coordinates.
         """
-        noise = sigma_bkg**2 + data.clip(0) / exposure_time
+        noise = self.exposure.noise(data, sigma_bkg, exposure_time)
         brightest = float(find_peaks(data, noise, self.exposure, most=1).flux.max(initial=1.0))
         return self.climbed(data, sigma_bkg, exposure_time, scene, brightest, RESUMED)
 
@@ -196,7 +196,7 @@ class FreeSystem:
         scale = torch.full((parts.count,), FLAT * brightest, dtype=torch.float64)
 
         def posterior(light: Tensor) -> ScenePosterior:
-            noise = sigma_bkg**2 * (1 + TINY) + light.clamp_min(0) / exposure_time
+            noise = self.exposure.noise(light, sigma_bkg * (1 + TINY / 2), exposure_time)
             return ScenePosterior(parts, pixels, noise, scale, self.prior)
 
         whole = posterior(pixels)
@@ -225,7 +225,8 @@ class FreeSystem:
         """The chi^2 a pixel of the scene at coordinates (1, P), and whether no part of the image deviates from it."""
         part, solution = posterior.solution(coordinates[0])
         residual = (posterior.data[0] - solution.amplitudes @ part) / posterior.noise.sqrt()
-        mean, worst = chi_square(residual.reshape(1, self.exposure.pixels, self.exposure.pixels))
+        side = self.exposure.pixels
+        mean, worst = chi_square(residual.reshape(1, side, side), self.exposure.exposure_map)
         return float(mean), bool(worst < WORST)
 
     def coordinates(self, parameters: dict[str, float]) -> Tensor:

@@ -21,7 +21,7 @@ from lensvit.inference.coordinates import to_parameters
 from lensvit.inference.following import solve_quasar_images
 from lensvit.inference.posterior import possible
 from lensvit.lensing import cameras
-from lensvit.lensing.noise import variance
+from lensvit.lensing.noise import LEAST_SHARE, variance
 from lensvit.lensing.observed import noisy_images
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.page.png import encode
@@ -129,7 +129,7 @@ def sheets(
             data, exposures = noisy_images(Path(images) / str(psf) / f"{chunk}.h5", part)
             models = model_images(renderer, [fits.get(name) for name in part["id"]], settings.scene.max_images)
             found = [
-                pictures_of(image, model, float(sigma), exposure)
+                pictures_of(image, model, float(sigma), exposure, kernels[str(psf)].exposure_map)
                 for image, model, sigma, exposure in zip(
                     data, models, part["sigma_bkg"], exposures.tolist(), strict=True
                 )
@@ -176,7 +176,13 @@ def model_images(
     return found
 
 
-def pictures_of(image: np.ndarray, model: np.ndarray | None, sigma: float, exposure: float) -> list[np.ndarray]:
+def pictures_of(
+    image: np.ndarray,
+    model: np.ndarray | None,
+    sigma: float,
+    exposure: float,
+    exposure_map: np.ndarray | None = None,
+) -> list[np.ndarray]:
     """The levels (side, side) of the noisy image and, if there is a model, of this and of the residual, upside up.
 
     Parameters
@@ -189,6 +195,8 @@ def pictures_of(image: np.ndarray, model: np.ndarray | None, sigma: float, expos
         Standard deviation of the background noise [counts/s per pixel].
     exposure
         Exposure time [s].
+    exposure_map
+        (ny, nx) share of it that each pixel has; None for all of it everywhere.
     """
     factor = geometry(len(image), 1.0).binned
     seen, background = binned(image, factor), factor * sigma
@@ -196,7 +204,11 @@ def pictures_of(image: np.ndarray, model: np.ndarray | None, sigma: float, expos
     parts = [shades(seen / background, top)]
     if model is not None:
         expected = binned(model, factor)
-        noise = np.sqrt(variance(expected, background, exposure))
+        share = None
+        if exposure_map is not None:
+            expected = binned(model * (exposure_map > 0), factor)
+            share = (binned(exposure_map, factor) / factor**2).clip(LEAST_SHARE)
+        noise = np.sqrt(variance(expected, background, exposure, share))
         parts += [shades(expected / background, top), SHADES + steps((seen - expected) / noise)]
     return [part[::-1] for part in parts]
 

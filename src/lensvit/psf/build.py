@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 from lensvit.io.files import write_text
 from lensvit.io.settings import canonical, read_settings
 from lensvit.psf import hst, keck, kernel, plausible, user
+from lensvit.psf.exposure_map import load_exposure_map
 from lensvit.psf.kernel import Cards, Kernel
 from lensvit.psf.plausible import RADII
 from lensvit.psf.settings import AnyKernel, FitsKernel, HstKernel, KeckKernel, KernelSettings, LibraryKernel
+
+NO_CARDS = ("kind", "name", "path", "pixel_scale", "exposure_map", "image_pixels")
 
 
 def build_kernel(settings: Path, output: Path) -> None:
@@ -36,6 +40,9 @@ def build_kernel(settings: Path, output: Path) -> None:
         KernelSettings,  # type: ignore[arg-type]  # mypy knows no type of unions
     )
     result, cards = _build(choice)
+    if choice.exposure_map is not None and choice.image_pixels is not None:
+        exposure_map = load_exposure_map(Path(choice.exposure_map), choice.image_pixels)
+        result = dataclasses.replace(result, exposure_map=exposure_map)
     print(f"PSF {choice.name}: {plausible.measures(result, cards)}", flush=True)
     for warning in plausible.warnings(result, cards):
         print(f"PSF {choice.name}: warning: {warning}", flush=True)
@@ -104,7 +111,7 @@ def _settings_cards(settings: AnyKernel) -> Cards:
     """The settings as header cards, without the path of a user's file: the same file gives the same bytes."""
     cards = {"KIND": (settings.kind, "how the kernel was made"), "NAME": (settings.name, "name in the config")}
     for key, value in sorted(canonical(settings).items()):
-        if key not in ("kind", "name", "path", "pixel_scale") and value is not None:
+        if key not in NO_CARDS and value is not None:
             number = isinstance(value, int | float)
             cards[f"HIERARCH SETTING {key}"] = (value if number else str(value)[:40], "")
     return cards

@@ -30,6 +30,7 @@ TAPER = 0.1  # the outer share of the radius over which the kernel falls to 0
 LEAST_ENCLOSED = 0.5  # share of the light; a kernel with less is cut through the core
 LAYOUT = "0.1.0"  # the version that first wrote such files; a newer one writes the same bytes
 EXTENSION = "SUPERSAMPLED"  # name of the FITS extension with the fine pixels
+EXPOSURE_MAP = "EXPOSURE"  # name of that with the exposure map of the images
 
 Cards = Mapping[str, tuple[object, str]]  # keyword of a FITS header to value and comment
 
@@ -48,12 +49,16 @@ class Kernel:
         Share of the light inside the kernel before it was normalised.
     supersampled
         (5n, 5n) kernel on pixels of a fifth, float64; None where it is not known.
+    exposure_map
+        (ny, nx) share of the exposure time that each pixel of an image with this PSF has, float32, at most 1; None for
+        all of it everywhere.
     """
 
     native: np.ndarray
     pixel_scale: float
     enclosed: float
     supersampled: np.ndarray | None = None
+    exposure_map: np.ndarray | None = None
 
 
 def window(pixels: int, oversampling: int = 1) -> np.ndarray:
@@ -197,6 +202,9 @@ def write_kernel(path: Path, kernel: Kernel, cards: Cards) -> None:
         fine.header["OVERSAMP"] = (OVERSAMPLING, "pixels of this array along a native pixel")
         fine.header["COMMENT"] = "Light on each fine pixel; 5 x 5 sum to a pixel of the primary array."
         units.append(fine)
+    if kernel.exposure_map is not None:
+        units.append(fits.ImageHDU(kernel.exposure_map.astype(np.float32), name=EXPOSURE_MAP))
+        units[-1].header["COMMENT"] = "Share of the exposure time that each pixel of an image has."
     with files.atomic(path) as temporary:
         fits.HDUList(units).writeto(temporary, overwrite=True)
     files.write_manifest(path)
@@ -218,7 +226,8 @@ def read_kernel(path: Path) -> Kernel:
             header = units[0].header
             native = np.array(units[0].data, dtype=float)
             fine = np.array(units[EXTENSION].data, dtype=float) if header["OVERSAMP"] > 1 else None
-            kernel = Kernel(native, float(header["PIXSCALE"]), float(header["ENCLOSED"]), fine)
+            mapped = np.array(units[EXPOSURE_MAP].data, dtype=np.float32) if EXPOSURE_MAP in units else None
+            kernel = Kernel(native, float(header["PIXSCALE"]), float(header["ENCLOSED"]), fine, mapped)
         _check(kernel)
     return kernel
 

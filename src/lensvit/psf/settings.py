@@ -91,6 +91,8 @@ class _Kernel(Settings):
 
     name: str = Field(description="key of the PSF in the config")
     pixel_scale: float = Field(gt=0, description="side of a pixel of the camera [arcsec]")
+    exposure_map: str | None = Field(None, description="FITS file of the camera's exposure map; null: none")
+    image_pixels: int | None = Field(None, description="side of the camera's images, where there is such a map [pixel]")
 
 
 class HstKernel(HstPsf, _Kernel):

@@ -211,6 +211,32 @@ def _open(path: Path, extension: int | str) -> tuple[np.ndarray, fits.Header, fi
         ) from error
 
 
+def open_image(path: Path, what: str) -> np.ndarray:
+    """The first image of a FITS file, float64.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What it is, for messages.
+
+    Raises
+    ------
+    LensvitError
+        If it is absent, damaged or without an image.
+    """
+    with (
+        files.reading(path, what),
+        warnings.catch_warnings(action="ignore", category=AstropyWarning),
+        fits.open(path, memmap=False, ignore_missing_simple=True) as units,
+    ):
+        for unit in units:
+            if _has_image(unit):
+                return np.array(unit.data, dtype=float)
+        raise ValueError("no extension holds an image")
+
+
 def _has_image(unit: fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU) -> bool:
     return unit.is_image and bool(unit.shape)
 

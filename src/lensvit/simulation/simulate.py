@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 
 from lensvit.io import files
+from lensvit.io.images import EXPOSURE_MAP
 from lensvit.io.settings import read_settings
 from lensvit.lensing.system import AMPLITUDES, System, flux_columns
 from lensvit.parameters import TABLE
+from lensvit.psf import kernel
 from lensvit.simulation.engines import ENGINES, Engine
 from lensvit.simulation.sampler import Sampler, imaged
 from lensvit.simulation.settings import SimulateSettings
@@ -45,8 +47,9 @@ def simulate(settings: Path, psf: Path, split: str, first: int, count: int, outp
     count
         The number of systems.
     output
-        HDF5 file with ``image`` (n, ny, nx), float32 [counts/s per pixel], and one dataset for each column of the
-        catalogue in ``systems``; its manifest is written beside it.
+        HDF5 file with ``image`` (n, ny, nx), float32 [counts/s per pixel], one dataset for each column of the
+        catalogue in ``systems``, and ``exposure_map`` (ny, nx) where the camera has one; its manifest is written beside
+        it.
 
     Raises
     ------
@@ -67,6 +70,9 @@ def simulate(settings: Path, psf: Path, split: str, first: int, count: int, outp
             exposure=choice.scene.exposure,
             exposure_unit="s",
         )
+        exposure_map = kernel.read_kernel(psf).exposure_map
+        if exposure_map is not None:
+            file[EXPOSURE_MAP] = exposure_map
     files.write_manifest(output)
 
 

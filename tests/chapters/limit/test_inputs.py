@@ -62,3 +62,22 @@ def test_equations_that_do_not_end_are_said(monkeypatch):
     monkeypatch.setattr(inputs, "MOST_STEPS", 2)
     with pytest.raises(LensvitError, match="its pixels share too much of the image: choose another image_size"):
         input_information(*images(), 19, "bilinear")
+
+
+@pytest.mark.parametrize(("size", "how"), [(12, "graded"), (8, "area"), (19, "bilinear")])
+def test_pixels_without_data_tell_nothing_and_add_no_noise(size, how):
+    """They are 0 in the image: its input knows that they are no light of the lens."""
+    jacobian, variance = images(3)
+    exposure_map = np.ones((SIDE, SIDE))
+    exposure_map[:, :9] = 0
+    found = input_information(*inputs.counted(jacobian, variance, exposure_map), size, how)
+    unit = torch.eye(SIDE**2, dtype=torch.float64).reshape(-1, SIDE, SIDE)
+    seen = torch.as_tensor(exposure_map).flatten() > 0
+    matrix = resize(unit, size, how).flatten(1).T[:, seen]
+    kept = matrix.abs().sum(1) > 0
+    for row in range(2):
+        derivatives = matrix[kept] @ jacobian[row].double().flatten(1).T[seen]
+        covariance = matrix[kept] @ torch.diag(variance[row].double().flatten()[seen]) @ matrix[kept].T
+        expected = derivatives.T @ torch.linalg.pinv(covariance, hermitian=True, rtol=1e-10) @ derivatives
+        torch.testing.assert_close(found[row], expected, rtol=0.02, atol=1e-3)
+    assert inputs.counted(jacobian, variance, None) == (jacobian, variance)

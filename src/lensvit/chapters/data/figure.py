@@ -24,7 +24,7 @@ from lensvit.chapters.data.settings import CONTOURS, HEADS, SOFTENING, SYSTEMS, 
 from lensvit.figures import style
 from lensvit.io import tables
 from lensvit.io.files import write_text
-from lensvit.io.images import exposures, open_images
+from lensvit.io.images import exposures, open_images, read_exposure_map
 from lensvit.io.settings import read_settings
 from lensvit.lensing.noise import noise
 
@@ -140,8 +140,9 @@ def example(row: pd.Series, images: Path, labels: dict[str, str]) -> Example:
     with open_images(images, row["psf"], row["chunk"]) as file:
         clean = file["image"][int(row["row"])]  # (ny, nx)
         pixel_scale, [exposure] = float(file.attrs["pixel_scale"]), exposures(file, row.to_frame().T)
+        exposure_map = read_exposure_map(file)
     sigma = float(row["sigma_bkg"])
-    noisy = noise(clean, sigma, float(exposure), int(row["seed"]))
+    noisy = noise(clean, sigma, float(exposure), int(row["seed"]), exposure_map)
     return Example(noisy, sigma, pixel_scale, labels.get(row["psf"], ""), row["psf"])
 
 

@@ -68,10 +68,14 @@ class Instrument(LabelledCamera, Numbers):
     """An instrument that is in use."""
 
     name: str = Field(description="key in the config")
+    exposure_map: str | None = Field(
+        None, description="file of the share of the exposure that each pixel has; absent: all are exposed alike"
+    )
 
     @model_serializer(mode="wrap")
     def _own_first(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return own_first(handler(self), [*Camera.model_fields, "label"])
+        content = own_first(handler(self), [*Camera.model_fields, "label"])
+        return {key: value for key, value in content.items() if key != "exposure_map" or value is not None}
 
 
 class PrintedPsf(Numbers):

@@ -19,7 +19,7 @@ from lensvit.io.settings import read_settings
 from lensvit.lensing import cameras
 from lensvit.lensing.noise import noise
 from lensvit.parameters import PARAMETERS
-from lensvit.psf.kernel import Kernel
+from lensvit.psf.kernel import Kernel, read_kernel
 from lensvit.simulation.engines import ENGINES
 from lensvit.simulation.sampler import Sampler, imaged
 from lensvit.simulation.settings import SimulateSettings
@@ -94,9 +94,10 @@ def _simulated(settings: SimulateSettings, psf: Path, camera: str) -> tuple[list
     spent = (time.perf_counter() - started) / SYSTEMS
     print(f"{settings.name}: {SYSTEMS} systems, {spent:.2f} s each", flush=True)
     examples, captions = [], []
+    exposure_map = read_kernel(psf).exposure_map
     for index, (system, image) in enumerate(zip(systems, images, strict=True)):
         sigma = sampler.sigma_bkg(index)
-        noisy = noise(image, sigma, sampler.exposure(index), sampler.noise_seed(index))
+        noisy = noise(image, sigma, sampler.exposure(index), sampler.noise_seed(index), exposure_map)
         examples.append(Example(noisy, sigma, settings.instrument.pixel_scale, camera, settings.name))
         count = len(system.quasar_images)
         radius, slope = system.parameters["theta_E"], system.parameters["gamma"]

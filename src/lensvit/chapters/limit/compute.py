@@ -43,7 +43,7 @@ from torch import Tensor
 
 from lensvit.chapters.grouping import by_chunk, by_psf, parameters_of
 from lensvit.chapters.limit.free import FreeLimit
-from lensvit.chapters.limit.inputs import input_information
+from lensvit.chapters.limit.inputs import counted, input_information
 from lensvit.chapters.limit.settings import InputGrid, LimitStage
 from lensvit.chapters.sharing import Share
 from lensvit.inference.coordinates import COORDINATES, coordinate_jacobian, sheared
@@ -217,11 +217,13 @@ def image_information(
     amplitudes = [getattr(renderer.scene, name) for name in AMPLITUDES]
     parameters = torch.cat([sheared(parameters), parameters.new_tensor(amplitudes).expand(len(systems), -1)], 1)
     image, jacobian = renderer.jacobian(parameters, positions, magnification)
-    likelihood = Likelihood(image, sigma_bkg, renderer.scene.exposure)
+    exposure_map = renderer.exposure_map
+    likelihood = Likelihood(image, sigma_bkg, renderer.scene.exposure, exposure_map=exposure_map)
     signal = signals(image, jacobian, likelihood.variance(image), parameters[:, len(NAMES) :])
     every = [likelihood.equations(image, jacobian).information]
     for grid in inputs:
-        left = input_information(jacobian, likelihood.variance(image), grid.image_size, grid.resize)
+        seen, variance = counted(jacobian, likelihood.variance(image), exposure_map)
+        left = input_information(seen, variance, grid.image_size, grid.resize)
         every.append(every[0] if left is None else left)
     return every, signal, (parameters, positions, magnification)
 

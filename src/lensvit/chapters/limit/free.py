@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensvit.chapters.limit.inputs import input_information
+from lensvit.chapters.limit.inputs import counted, input_information
 from lensvit.chapters.limit.settings import LimitStage
 from lensvit.inference.coordinates import LEAST_SHEAR, SIZE
 from lensvit.inference.likelihood import Equations, Likelihood, by_coordinates, covariance
@@ -49,7 +49,7 @@ class FreeLimit:
     def __init__(self, renderer: BatchedRenderer, settings: LimitStage) -> None:
         self.settings, self.scene, self.structure = settings, settings.scene, settings.scene.structure
         self.parts = Parts([exposure_of(renderer)], self.structure)
-        self.side = renderer.pixels
+        self.side, self.exposure_map = renderer.pixels, renderer.exposure_map
         self.priors = full_priors(settings.priors, self.structure.names)
 
     def of(
@@ -102,11 +102,11 @@ class FreeLimit:
         image = (amplitudes @ parts).reshape(1, self.side, self.side)
         by_parameters = (amplitudes[:, None] * slopes).sum(1)
         jacobian = torch.cat([by_parameters, parts]).reshape(1, -1, self.side, self.side)
-        likelihood = Likelihood(image, sigma_bkg, exposure)
+        likelihood = Likelihood(image, sigma_bkg, exposure, exposure_map=self.exposure_map)
         variance = likelihood.variance(image)
         every = [likelihood.equations(image, jacobian).information[0]]
         for grid in self.settings.inputs:
-            left = input_information(jacobian, variance, grid.image_size, grid.resize)
+            left = input_information(*counted(jacobian, variance, self.exposure_map), grid.image_size, grid.resize)
             every.append(every[0] if left is None else left[0])
         lights = amplitudes[:, None] * parts
         galaxies = len(self.structure.galaxies)

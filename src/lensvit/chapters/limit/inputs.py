@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from lensvit.learning.preprocessing import resize
 
 TOLERANCE = 1e-5  # of the residual, relative to the right side
 MOST_STEPS = 2000
+NEXT_TO_NONE = 1e-4  # variance of a pixel without data, in units of the least of the others
 
 
 @cache
@@ -40,6 +42,24 @@ def along_axis(pixels: int, size: int, how: str) -> Tensor:
     """
     columns = torch.eye(pixels, dtype=torch.float64)[:, :, None].expand(-1, -1, pixels)  # 1 in one row each
     return resize(columns, size, how)[:, :, 0].T.contiguous()
+
+
+def counted(jacobian: Tensor, variance: Tensor, exposure_map: np.ndarray | None) -> tuple[Tensor, Tensor]:
+    """Derivatives (B, P, ny, nx) and variance (B, ny, nx) of images whose pixels without data are 0.
+
+    Their noise is next to none, and not none, so that the equations can be solved.
+
+    Parameters
+    ----------
+    jacobian, variance
+        Derivatives and variance of whole images.
+    exposure_map
+        (ny, nx) share of the exposure time that each pixel has; None for all of it everywhere.
+    """
+    if exposure_map is None:
+        return jacobian, variance
+    seen = torch.as_tensor(exposure_map > 0)
+    return jacobian * seen, torch.where(seen, variance, NEXT_TO_NONE * variance[:, seen].amin(1)[:, None, None])
 
 
 def input_information(jacobian: Tensor, variance: Tensor, size: int, how: str) -> Tensor | None:

@@ -72,13 +72,13 @@ class FreeResidual:
             return np.inf
         prior = LogPrior(known, self.external_shear, names=self.structure.names)
         data = image.astype(float)
-        peaks = find_peaks(data, sigma_bkg**2 + data.clip(0) / exposure_time, self.exposure)
+        peaks = find_peaks(data, self.exposure.noise(data, sigma_bkg, exposure_time), self.exposure)
         pixels = torch.as_tensor(data.ravel())
         brightest = float(peaks.flux.max(initial=data.max()))
         scale = torch.full((self.parts.count,), FLAT * max(brightest, sigma_bkg), dtype=torch.float64)
 
         def posterior(light: Tensor) -> ScenePosterior:
-            noise = sigma_bkg**2 + light.clamp_min(0) / exposure_time
+            noise = self.exposure.noise(light, sigma_bkg, exposure_time)
             return ScenePosterior(self.parts, pixels, noise, scale, prior)
 
         search = posterior(pixels)
