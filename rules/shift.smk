@@ -140,7 +140,7 @@ rule shift_scores:
         "../envs/simulate.yaml"
     resources:
         mem_mb=3000,
-        runtime=120,
+        runtime=600 if CONFIG.scene.is_free else 120,
     params:
         code=code("lensvit.chapters.shift.compute"),
         images=images_folder,

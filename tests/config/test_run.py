@@ -5,9 +5,10 @@ import yaml
 
 from lensvit.config.run import load, read_config, validate
 from lensvit.config.schema import SPLITS, chunks
+from lensvit.config.stages import stage_settings
 from lensvit.errors import LensvitError
 from lensvit.paper import latex
-from tests.config.configs import ROOT, changed, content
+from tests.config.configs import ROOT, changed, content, overlaid
 
 UNIFORM = {"kind": "uniform"}
 OWN = {"kind": "fits", "instrument": "hst", "path": "mine.fits"}
@@ -232,6 +233,44 @@ def test_a_free_scene_is_a_run():
     run = validate(changed({"scene": free, "priors": own, "limit": {"amplitudes": "marginalised"}, **PAPERLESS}))
     assert run.scene.is_free and len(run.scene.structure.names) == len(set(run.scene.structure.names)) == 23
     assert not validate(content()).scene.is_free
+
+
+def survey(**changes):
+    """The config of the survey with changes of single keys, as plain data."""
+    plain = overlaid(("survey",)).model_dump(by_alias=True)
+    return {key: {**plain[key], **changes.get(key, {})} if isinstance(plain[key], dict) else plain[key] for key in plain}
+
+
+CASES = {
+    "faint": {"label": "faint", "scene": {"magnitudes": {"quasar": [23, 24]}}},
+    "tied": {"label": "tied", "scene": {"lens_light": "tied", "bulge": False}},
+}
+
+
+def test_chapters_of_a_free_scene():
+    own = {"light_x": {"sd": 0.1}, "bulge_R_sersic": {"kind": "lognormal", "mean": 0.1, "sd": 0.2}}
+    content = survey(priors=own, fermat={"enabled": True}, shift={"enabled": True, "left_out": None, "cases": CASES})
+    run = validate(content)
+    faint, tied = (run.shift.shifted(run, name) for name in CASES)
+    assert faint.scene.magnitudes.quasar == (23, 24) and faint.scene.magnitudes.lens == run.scene.magnitudes.lens
+    assert faint.priors == run.priors and not {"light_x", "bulge_R_sersic"} & set(tied.priors)
+    gone = ("light_x", "light_y", "light_e1", "light_e2", "bulge_R_sersic")
+    assert tied.scene.structure.names == tuple(name for name in run.scene.structure.names if name not in gone)
+    assert stage_settings(run, "fermat")["priors"]["light_x"] == {"sd": 0.1}
+    assert "exposure_high" in stage_settings(run, "shift_scores")["scene"]
+    content["priors"] = {name: change for name, change in content["priors"].items() if name != "n_sersic"}
+    with pytest.raises(LensvitError, match=r"shift\.enabled: .* lognormal for n_sersic"):
+        validate(content)
+
+
+def test_a_case_may_free_the_scene_of_a_run_like_the_papers():
+    case = {"label": "own", "scene": {"lens_light": "free", "exposure_high": 2e3}, "priors": {"light_e1": {"sd": 0.3}}}
+    run = validate(changed({"shift": {"cases": {"own": case}}}))
+    assert run.shift.shifted(run, "own").scene.is_free and not run.scene.is_free
+    assert "lens_light" not in stage_settings(run, "shift_scores")["scene"]
+    del case["scene"]["lens_light"]
+    with pytest.raises(LensvitError, match=r"shift\.cases\.own\.priors\.light_e1: systems have no such parameter"):
+        validate(changed({"shift": {"cases": {"own": case}}}))
 
 
 def test_a_missing_key_is_named():

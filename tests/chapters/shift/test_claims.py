@@ -51,3 +51,29 @@ def test_a_score_that_finds_and_one_that_vouches_for_what_it_should_flag(tmp_pat
     assert (
         verdicts == {"epistemic": "reversed", "predicted": "missed", "residual": "found"} and numbers["unseen"] is None
     )
+
+
+def test_cases_of_free_scenes_are_told_key_by_key(tmp_path):
+    rng = np.random.default_rng(6)
+    made(tmp_path, ordinary=sample(rng, 60), free=sample(rng, 60), faint=sample(rng, 60))
+    sheared = {"gamma_ext": {"kind": "rayleigh", "sd": 0.1}, "light_e1": {"sd": 0.4}}
+    cases = {
+        "free": {"label": "free", "priors": sheared, "scene": {"lens_light": "free", "exposure_high": 900.0}},
+        "faint": {"label": "faint", "priors": {}, "scene": {"magnitudes": {"quasar": (23.0, 24.0), "lens": (18, 20)}}},
+    }
+    config = {**CONFIG, "shift": {"model": "one", "left_out": None, "cases": cases}}
+    config["scene"] = {**CONFIG["scene"], "magnitudes": {"quasar": (20.0, 23.0)}}
+    numbers = quoted(claims, tmp_path / "shift.csv", labels=LABELS, **config)["shift"]
+    free, faint = numbers["cases"]
+    assert free["scene"] == [
+        {"key": "lens_light", "value": "free", "before": "tied"},
+        {"key": "exposure_high", "value": 900.0, "before": None},
+    ]
+    assert [(prior["name"], prior["kind"], prior["sd"]) for prior in free["priors"]] == [
+        ("gamma_ext", "rayleigh", 0.1),
+        ("light_e1", "normal", 0.4),
+    ]
+    assert faint["scene"] == [
+        {"key": "magnitudes.quasar", "value": [23.0, 24.0], "before": [20.0, 23.0]},
+        {"key": "magnitudes.lens", "value": [18, 20], "before": None},
+    ]

@@ -24,14 +24,15 @@ from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.lensing.structure import LOGARITHMS
 from lensvit.observations.free_system import ONLY
 from lensvit.observations.peaks import Peaks, find_peaks
-from lensvit.observations.start import DETERMINANT, DETERMINANT_ERROR, ERROR, FLAT, FLUX_ERROR, MOST_PEAKS
+from lensvit.observations.start import DETERMINANT, DETERMINANT_ERROR, ERROR, FLAT, FLUX_ERROR, GOOD, MOST_PEAKS
 from lensvit.parameters import TARGET_COLUMNS, TARGET_NAMES, Prior, lognormal, normal
 
 HELD = 1e-5  # standard deviation of a target that a fit shall not move, in its unit, or of its logarithm
 DRAWS = 4  # of shear and source, from which lenses are sought that explain some peaks
-KEPT = 2  # choices of peaks with each number of images whose lenses may start the search
+KEPT = 2  # choices of peaks with each number of images from whose lenses the search may start
+LENSES = 3  # of each of them, of which the one whose image is most like the observed one starts it
 STEPS = 8  # of the search on all pixels with each model error
-MODEL_ERRORS = (0.3, 0.1)  # relative, of the model image in that search, lest quasar images that miss dominate it
+MODEL_ERRORS = (0.1, 0.03)  # relative, of the model image in that search, lest quasar images that miss dominate it
 
 
 class FreeResidual:
@@ -112,7 +113,7 @@ class FreeResidual:
         found = list[Tensor]()
         most = min(len(peaks.flux), self.structure.most_images, max(MOST_PEAKS))
         for count in range(most, min(most, 2) - 1, -1) if most else ():
-            several = []
+            several = list[tuple[float, float, Tensor]]()
             among = range(min(len(peaks.flux), MOST_PEAKS.get(count, 1)))
             for chosen in map(list, itertools.combinations(among, count)):
                 flux = peaks.flux[chosen]
@@ -120,7 +121,10 @@ class FreeResidual:
                 error = torch.hypot(torch.full_like(magnification, DETERMINANT_ERROR), FLUX_ERROR / magnification)
                 matcher = QuasarMatcher(torch.as_tensor(peaks.position[chosen]), magnification, ERROR, error)
                 match = matcher.match(known, draws)
-                # among matches that are as good as it gets the brighter peaks are more likely the quasar's
-                several.append((float(match.cost[0]) - 2 * float(np.log(flux).sum()), match.coordinates[:1]))
-            found += [start for _, start in sorted(several, key=lambda one: one[0])[:KEPT]]
+                several.append((float(match.cost[0]), float(np.log(flux).sum()), match.coordinates[:LENSES]))
+            # among matches that are as good as it gets the brighter peaks are more likely the quasar's
+            several.sort(key=lambda one: one[0] - 2 * one[1])
+            found += [start for _, _, start in several[:KEPT]]
+            if several[0][0] <= GOOD.get(count, 0.0):
+                break  # images that a held mass explains are no chance
         return torch.cat(found or [draws])
