@@ -1,5 +1,7 @@
 """The posterior of a lens as importance sampling takes it, against the one that chains walk in."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,22 @@ def test_densities_are_those_in_which_chains_walk(lens, target, chart):
     expected = np.add(*LensTarget(lens[0])(places))
     np.testing.assert_allclose(target.log_density(places), expected, rtol=0, atol=5e-3)  # of single precision
     assert np.isfinite(expected).all() and np.ptp(expected) > 5 and target.calls == 40
+
+
+def test_densities_near_a_maximum_are_those_elsewhere_where_pixels_have_no_data(lens):
+    posterior, best, spread = lens
+    renderer = copy.copy(posterior.renderer)
+    renderer.exposure_map = np.ones((renderer.pixels, renderer.pixels))
+    renderer.exposure_map[:, ::3], renderer.exposure_map[:, 1::3] = 0, 0.5
+    mapped = Posterior(renderer, posterior.data, posterior.sigma_bkg, posterior.exposure, posterior.prior, 4)
+    target = SampledLens(mapped, best)
+    places = target.chart(target.values(best)[0], spread).places(np.random.default_rng(3).standard_normal((5, 14)))
+    expected = np.add(*LensTarget(mapped)(places))
+    np.testing.assert_allclose(target.log_density(places), expected, rtol=0, atol=5e-3)
+    spoiled = posterior.data.clone()
+    spoiled[..., ::3] = 1e4
+    other = Posterior(renderer, spoiled, posterior.sigma_bkg, posterior.exposure, posterior.prior, 4)
+    np.testing.assert_allclose(np.add(*LensTarget(other)(places)), expected, rtol=0, atol=1e-6)
 
 
 def test_what_has_no_density_is_minus_infinity_and_costs_nothing_outside_of_the_priors(lens):

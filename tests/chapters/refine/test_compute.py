@@ -1,5 +1,8 @@
 """Fits reach the maximum of the posterior, say when they do not, and never look at the truth."""
 
+import dataclasses
+import shutil
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from lensvit.inference.prior import LogPrior
 from lensvit.inference.search import climb
 from lensvit.io.shards import merge_shards
 from lensvit.parameters import NAMES, TARGET_NAMES, priors
+from lensvit.psf import kernel
 from tests.builders import SCENE, SPACE, SPACE_SEEDS, noisy_posterior, parameter_tensor, same_arrays
 from tests.chapters.quoted import quoted
 from tests.chapters.refine.makers import start
@@ -127,3 +131,24 @@ def test_a_fit_that_fails_is_marked(run, space_camera):
     refined_table([run / "refined" / "strange.parquet"], [run / "predictions" / "strange.parquet"], run / "failed.csv")
     numbers = quoted(claims, run / "failed.csv", labels={"strange": "Strange"}, cameras={"hst": "HST"})["refine"]
     assert numbers["starts"][0]["share"] == 0 and numbers["starts"][0]["ratio"] is None
+
+
+def test_pixels_without_exposure_spoil_no_fit(run, tmp_path):
+    """A dead stripe of the camera through the lens, of which the images know too."""
+    exposure_map = np.ones((SPACE.pixels, SPACE.pixels), np.float32)
+    exposure_map[:, SPACE.pixels // 2 - 1] = 0
+    exposure_map[: SPACE.pixels // 4] = 0.5
+    (tmp_path / "refined").mkdir()
+    for name in ("catalog.parquet", "refine.yaml", "vit.h5"):
+        shutil.copy(run / name, tmp_path / name)
+    known = dataclasses.replace(kernel.read_kernel(run / "hst.fits"), exposure_map=exposure_map)
+    kernel.write_kernel(tmp_path / "hst.fits", known, {})
+    shutil.copytree(run / "images", tmp_path / "images")
+    with h5py.File(tmp_path / "images/hst/test-0000.h5", "a") as file:
+        file["exposure_map"] = exposure_map
+    mapped, whole = start(tmp_path, "vit", draws=tmp_path / "vit.h5"), pd.read_parquet(run / "refined" / "vit.parquet")
+    assert mapped["converged"].all() and mapped["chi_square"].between(0.95, 1.05).all()
+    for name in TARGET_NAMES:
+        error = mapped[f"{name}_mean"] - mapped[f"{name}_truth"]
+        assert (error.abs() < 4.5 * mapped[f"{name}_sigma"]).all()
+        assert (mapped[f"{name}_sigma"] > whole[f"{name}_sigma"]).all()
