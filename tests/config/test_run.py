@@ -238,9 +238,7 @@ def test_a_free_scene_is_a_run():
 def survey(**changes):
     """The config of the survey with changes of single keys, as plain data."""
     plain = overlaid(("survey",)).model_dump(by_alias=True)
-    return {
-        key: {**plain[key], **changes.get(key, {})} if isinstance(plain[key], dict) else plain[key] for key in plain
-    }
+    return plain | {key: {**plain[key], **change} for key, change in changes.items()}
 
 
 CASES = {

@@ -629,6 +629,40 @@ def test_systems_out_of_distribution_stand_in_tables_and_text_unless_it_is_switc
     assert "Out of distribution" not in off and "figure7" not in off
 
 
+def test_delays_and_shifts_of_free_scenes(tmp_path: Path) -> None:
+    """What only a free scene has is said of it alone; a case may change any key of a scene."""
+    content = numbers()
+    paper = " ".join(render(content, tmp_path).split())
+    assert "centre of the lens, which a" not in paper and "errors of the measured delays, microlensing," in paper
+    assert "Shear and source, which the network does not predict, are fitted" in paper and "In all cases a" not in paper
+    cases = content["shift"]["cases"]
+    steep, noisy = (next(case for case in cases if case["key"] == key) for key in ("steep", "noisy"))
+    steep["scene"] = [
+        {"key": "lens_light", "value": "free", "before": "tied"},
+        {"key": "bulge", "value": False, "before": True},
+        {"key": "exposure_high", "value": 900.0, "before": None},
+    ]
+    noisy["scene"] = [
+        {"key": "magnitudes.quasar", "value": [23.0, 24.0], "before": [20.0, 22.5]},
+        {"key": "magnitudes.microlensing", "value": 0.6, "before": 0.3},
+        {"key": "magnitudes.lens", "value": [18, 19.5], "before": None},
+    ]
+    mixed = " ".join(render(content, tmp_path).split())
+    assert "the light of the lens has a centre and an ellipticity of its own, the source galaxy has no bulge" in mixed
+    assert "the longest exposure is 900~s" in mixed and "the magnitude of the lens light is from 18 to 19.5" in mixed
+    assert "the magnitude of the quasar is from 23 to 24 instead of from 20 to 22.5" in mixed
+    assert "about their magnifications is 0.6 instead of 0.3" in mixed
+    assert "In all cases a system like those of the training is rendered, with their amplitudes." in mixed
+    assert "The shifted systems have the same profiles of lens and light, elsewhere or more of them." in mixed
+    content["dataset"]["free"] = True
+    free = " ".join(render(content, tmp_path).split())
+    assert "two images or more, not counting one in the centre of the lens, which a shallow slope may leave" in free
+    assert "the source included, with what is unknown of the light marginalised" in free
+    assert "errors of the measured delays, what microlensing does to delays, kernels" in free
+    assert "Shear, source and the other shapes of the light, which the network does not predict, are fitted" in free
+    assert "In all cases a system like those of the training is rendered. The residual" in free
+
+
 def test_networks_together(tmp_path: Path) -> None:
     text = " ".join(render(numbers(), tmp_path).split())
     assert r"\paragraph{Networks together.}" in text and "Ensemble: weighted mean of the networks" in text

@@ -81,9 +81,10 @@ def fermat(
         Parquet, one row a system, method (a model's name, prior, refined, importance, mcmc or limit) and
         treatment: id, psf; n_images, without one in the lens's centre; difference of the Fermat potential, true
         [arcsec^2]; draws and unphysical, their numbers; used (whether there are enough different draws, and few
-        unphysical ones). Of the physical draws: error and sigma, the mean and standard deviation of ln(difference / true); z, their ratio; share_gamma and share_theta_E, the
-        squared correlation of this logarithm with the parameter. Of a network alone: sigma_gamma, sigma_theta_E and
-        sigma_shear, the sigma if only these draws vary. NaN where there is none.
+        unphysical ones). Of the physical draws: error and sigma, the mean and standard deviation of
+        ln(difference / true); z, their ratio; share_gamma and share_theta_E, the squared correlation of this logarithm
+        with the parameter. Of a network alone: sigma_gamma, sigma_theta_E and sigma_shear, the sigma if only these
+        draws vary. NaN where there is none.
     limit
         limit.parquet, with the covariances (.h5) beside it.
     amplitudes
@@ -183,8 +184,8 @@ def lenses(catalog: pd.DataFrame, settings: FermatSettings) -> list[Lens]:
 def without_central(images: QuasarImages, truth: np.ndarray) -> QuasarImages:
     """The images without that in the lens's centre, which a lens with parameters ``truth`` (14,) may have.
 
-    It is the maximum of the arrival time, and so would belong to the longest delay. A slope well below 2 makes it bright
-    enough to be an image of the simulation, with some thousandths of the others' light in the midst of the lens
+    It is the maximum of the arrival time, and so would belong to the longest delay. A slope well below 2 makes it
+    bright enough to be an image of the simulation, with some thousandths of the others' light in the midst of the lens
     galaxy's: nobody measures a delay there.
     """
     position = torch.complex(torch.tensor(images.x), torch.tensor(images.y))[None]

@@ -2,8 +2,8 @@
 
 Shear, source, and the shapes of all light but the lens galaxy's size and index, which are targets, are fitted under the
 training's priors with the targets held, and all amplitudes are solved for. The search starts as that of a fit to all
-pixels: from peaks that may be the quasar's images. As the mass is held, a choice of peaks leaves the shear and the source
-alone to make their rays meet.
+pixels: from peaks that may be the quasar's images. As the mass is held, a choice of peaks leaves the shear and the
+source alone to make their rays meet.
 """
 
 from __future__ import annotations
