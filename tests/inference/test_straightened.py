@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lensvit.inference.chart import Chart
+from lensvit.inference.chart import Chart, Features
 from lensvit.inference.importance import sample
 from lensvit.inference.settings import ImportanceSettings
 from lensvit.inference.straightened import FlatMap, StraightenedLens
@@ -136,3 +136,45 @@ def test_a_thin_curved_sheet_is_sampled() -> None:
     np.testing.assert_allclose((mean - expected) / spread, 0, atol=0.2)
     found = np.sqrt(drawn.weights[known] @ np.square(places[known] - mean))
     np.testing.assert_allclose(found[2:] / spread[2:], 1, atol=0.12)
+
+
+class Edged:
+    """A density of x itself: normal, but along one rotated direction narrower ahead and wider behind."""
+
+    def __init__(self, ahead: float, behind: float) -> None:
+        self.widths, self.axes = (ahead, behind), np.linalg.qr(np.random.default_rng(5).standard_normal((4, 4)))[0]
+        self.root = np.linalg.cholesky(COVARIANCE)
+
+    def features(self, mean: np.ndarray) -> Features:
+        return lambda places: (np.zeros((len(places), 1)), np.ones(len(places), dtype=bool))
+
+    def log_density(self, places: np.ndarray) -> np.ndarray:
+        z = np.linalg.solve(self.root, (places - MEAN).T).T
+        along = (z - z @ self.axes[:, :1] * self.axes[:, 0]), (z @ self.axes[:, 0])
+        ahead, behind = self.widths
+        return -np.square(along[0]).sum(1) / 2 - np.square(along[1] / np.where(along[1] > 0, ahead, behind)) / 2
+
+
+def test_a_normal_density_is_as_wide_as_its_curvature() -> None:
+    chart = StraightenedLens(Edged(1.0, 1.0), MEAN, COVARIANCE).measured()  # type: ignore[arg-type]
+    np.testing.assert_allclose(chart.mean, 0, atol=1e-9)
+    np.testing.assert_allclose(chart.root @ chart.root.T, np.eye(4), atol=1e-9)
+
+
+def test_widths_are_measured_where_a_density_falls_otherwise_than_at_its_maximum() -> None:
+    target = Edged(0.4, 1.5)
+    lens = StraightenedLens(target, MEAN, COVARIANCE)  # type: ignore[arg-type]
+    chart, random = lens.measured(), np.random.default_rng(6)
+    z = random.standard_normal((20000, 4))
+    along = np.abs(z @ target.axes[:, 0]) * np.where(random.random(len(z)) < 0.4 / 1.9, 0.4, -1.5)
+    z += (along - z @ target.axes[:, 0])[:, None] * target.axes[:, 0]  # draws of the density
+    u = z @ lens.map.axes
+    off = np.linalg.norm(chart.mean - u.mean(0)), np.linalg.norm(u.mean(0))
+    assert off[0] < 0.75 * off[1]
+    places = 2 * random.standard_normal((2000, 4))
+
+    def misfit(one: Chart) -> float:
+        rest = lens.log_density(one.places(places)) + np.square(places).sum(1) / 2
+        return float(np.abs(rest - np.median(rest)).mean())
+
+    assert misfit(chart) < 0.8 * misfit(lens.chart())

@@ -116,6 +116,20 @@ def test_features_follow_the_images_of_the_maximum(lens, target, chart):
     assert not features(elsewhere[None])[1].any()
 
 
+def test_slopes_of_features_are_their_differences(lens, target, chart):
+    features, step = target.features(chart.mean), 1e-3
+    places = chart.places(0.3 * np.random.default_rng(1).standard_normal((3, 14)))
+    slopes, known = features.slopes(places)
+    assert known.all()
+    for column in range(14):
+        by = step * chart.root[:, column]
+        differences = (features(places + by)[0] - features(places - by)[0]) / (2 * step)
+        np.testing.assert_allclose(slopes @ chart.root[:, column], differences, atol=1e-6 * np.abs(slopes).max())
+    impossible = places.copy()
+    impossible[0, COORDINATES.index("e1")] = 1.5
+    assert features.slopes(impossible)[1].tolist() == [False, True, True]
+
+
 def test_a_search_from_afar_returns_to_the_maximum(target, chart):
     away = np.random.default_rng(2).standard_normal((2, 14))
     away *= 3 / np.linalg.norm(away, axis=1, keepdims=True)

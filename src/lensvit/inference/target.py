@@ -17,7 +17,7 @@ from lensvit.inference.posterior import Posterior
 from lensvit.inference.prior import KNOWN, LogPrior
 from lensvit.inference.search import climb
 from lensvit.lensing.observed import noisy_images
-from lensvit.lensing.power_law import PowerLaw
+from lensvit.lensing.power_law import PowerLaw, inside
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.parameters import NAMES
@@ -190,7 +190,7 @@ class ImageFeatures:
     """
 
     def __init__(self, lens: SampledLens, mean: np.ndarray) -> None:
-        self.lens = lens
+        self.lens, self.mean = lens, mean
         self.width = lens.posterior.width if lens.posterior.magnified else 0.0
         here, size, _ = lens.images(mean[None])
         present = size[0] != 0
@@ -210,8 +210,10 @@ class ImageFeatures:
     def slopes(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives (n, F, d) of the features by the places (n, d), and whether a place has them, (n,)."""
         position, magnification, same = self._matched(places)
-        parameters = sheared(to_parameters(self.lens.coordinates(places)))
         lensed = slice(0, len(NAMES))
+        same = same & inside(to_parameters(self.lens.coordinates(places))[:, lensed]).numpy()
+        places = np.where(same[:, None], places, self.mean)
+        parameters = sheared(to_parameters(self.lens.coordinates(places)))
         law = PowerLaw(parameters[:, lensed])
         there = torch.complex(*torch.as_tensor(position).unbind(-1))
         there = torch.where(torch.as_tensor(magnification == 0), law.center + law.theta_E, there)

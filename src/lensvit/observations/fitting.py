@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import time
@@ -25,7 +26,7 @@ from lensvit.inference.target import SampledLens
 from lensvit.io.tables import MORE
 from lensvit.lensing.parts import Cusp, Exposure, Parts
 from lensvit.lensing.spline_points import SplinePoints
-from lensvit.lensing.structure import LENS_SHAPE, Structure
+from lensvit.lensing.structure import BULGE, LENS_SHAPE, Structure
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import Peaks, find_peaks
@@ -55,6 +56,7 @@ STEP = 1e-3  # of differences by the place of an image [arcsec]
 TRIED = 3  # hypotheses that are fitted to the whole image
 UNLIKE = 0.7  # errors of the model from which on another hypothesis is tried
 UNFINISHED = 0.2  # what a search without an end counts for among these
+UNSEEN_BULGE = 3.0  # least significance of the bulge's light with which the scene keeps it [standard deviations]
 EXPLAINED = 0.05  # largest relative error of the galaxies' light with which an image counts as explained
 
 
@@ -216,6 +218,9 @@ def _fitted(
     """The most probable scene of one hypothesis."""
     work = _Rounds(observation, structure, prior, hypothesis, centers)
     rounds = work.run()
+    if structure.bulge and work.bulge(rounds[-1].fit) < UNSEEN_BULGE:
+        work, rounds = work.without_bulge(rounds[-1])
+        prior = {name: one for name, one in prior.items() if name not in BULGE}
     return SceneFit(observation, work.posterior, prior, hypothesis, peaks, tuple(rounds), tuple(work.lights))
 
 
@@ -271,7 +276,7 @@ class _Rounds:
         ]
         self.structure, self.seen = structure, (hypothesis.positions, hypothesis.fluxes)
         self.parts = Parts(self.exposures, structure, self.seen)
-        self.prior = LogPrior(prior, names=structure.names, limits=_limits(structure))
+        self.known, self.prior = prior, LogPrior(prior, names=structure.names, limits=_limits(structure))
         self.data = torch.as_tensor(np.concatenate([image.data.ravel() for image in self.images]))
         self.fluxes = hypothesis.fluxes
         self.kernels = [point_sources(exposure, hypothesis.positions) for exposure in self.exposures]
@@ -279,24 +284,24 @@ class _Rounds:
             _given(image, exposure, hypothesis.positions)
             for image, exposure in zip(self.images, self.exposures, strict=True)
         ]
-        self.scale = torch.full((self.parts.count,), FLAT * float(self.fluxes.max()), dtype=torch.float64)
-        shifts = self.parts.shifts
-        if shifts.stop > shifts.start:
-            self.scale[shifts] = structure.position_error
+        self.scale = _scales(self.parts, structure, self.fluxes)
         self.lights = [
             self._light(number, np.clip(image.data - self._quasar_light(number), 0, None))
             for number, image in enumerate(self.images)
         ]
         self.posterior = self._posterior(Errors())
 
-    def run(self) -> list[Round]:
-        """All rounds."""
+    def run(self, known: Round | None = None) -> list[Round]:
+        """All rounds; two that go on from what is known."""
         errors, start, rounds = Errors(), self.hypothesis.coordinates[:1], list[Round]()
         count = ROUNDS if len(self.images) == 1 else JOINT_ROUNDS
+        if known is not None:
+            errors, start, count = known.errors, known.fit.coordinates, 2
         for number in range(count):
             self.posterior = self._posterior(errors)
             steps = ITERATIONS if number < count - 1 else LAST_ITERATIONS
-            fit = climb(self.posterior, start, ONLY, steps, MODEL_ERRORS if number == 0 else (0.0,))
+            rough = number == 0 and known is None
+            fit = climb(self.posterior, start, ONLY, steps, MODEL_ERRORS if rough else (0.0,))
             rounds.append(Round(fit, errors))
             if not torch.isfinite(fit.density).all():
                 break
@@ -309,6 +314,31 @@ class _Rounds:
                 self._sharpen(fit.coordinates[0])
                 self.parts = Parts(self.exposures, self.structure, self.seen)
         return rounds
+
+    def bulge(self, fit: Fit) -> float:
+        """The light of the bulge in units of its error where a search ended; infinite where there is no scene."""
+        if not torch.isfinite(fit.density).all():
+            return np.inf
+        _, solution = self.posterior.solution(fit.coordinates[0])
+        place = self.structure.galaxies.index("bulge")
+        return float(solution.amplitudes[place] / solution.covariance[place, place].sqrt())
+
+    def without_bulge(self, last: Round) -> tuple[_Rounds, list[Round]]:
+        """Rounds without the bulge, from the last one with it.
+
+        Where a bulge is not seen, its size is unknown, and its amplitude, which cannot be negative, bends the
+        posterior of all others at 0.
+        """
+        structure = dataclasses.replace(self.structure, bulge=False)
+        columns = [self.structure.names.index(name) for name in structure.names]
+        other = copy.copy(self)
+        other.structure = structure
+        other.parts = Parts(self.exposures, structure, self.seen)
+        other.prior = LogPrior(self.known, names=structure.names, limits=_limits(structure))
+        other.scale = _scales(other.parts, structure, self.fluxes)
+        other.lights = list(self.lights)
+        start = last.fit._replace(coordinates=last.fit.coordinates[:, columns])
+        return other, other.run(Round(start, last.errors))
 
     def _update(self, coordinates: Tensor, errors: Errors) -> Errors:
         """The errors that a fit leaves; they stand on the light of the fit from here on."""
@@ -381,6 +411,14 @@ class _Rounds:
     def _posterior(self, errors: Errors) -> ScenePosterior:
         variance = np.concatenate([light.variance(errors).ravel() for light in self.lights])
         return ScenePosterior(self.parts, self.data, torch.as_tensor(variance), self.scale, self.prior, errors.together)
+
+
+def _scales(parts: Parts, structure: Structure, fluxes: np.ndarray) -> Tensor:
+    """Standard deviations (K,) of the prior of amplitudes, with fluxes (M,) of the quasar's images [counts/s]."""
+    result = torch.full((parts.count,), FLAT * float(fluxes.max()), dtype=torch.float64)
+    if parts.shifts.stop > parts.shifts.start:
+        result[parts.shifts] = structure.position_error
+    return result
 
 
 def _sharpened(image: ObservedImage, exposure: Exposure, quasars: np.ndarray, galaxy: np.ndarray) -> Exposure:
@@ -504,7 +542,7 @@ def drawn_scene(posterior: ScenePosterior, fit: Fit, settings: ImportanceSetting
     free = lens.free.numpy()
     mean, spread = fit.coordinates[0].numpy()[free], torch.linalg.inv(fit.information[0][free][:, free]).numpy()
     straight = StraightenedLens(lens, mean, spread)
-    drawn = sample(straight, [straight.chart()], settings, seed, patient=True)
+    drawn = sample(straight, [straight.measured()], settings, seed, patient=True)
     if drawn is None:
         return None
     if not drawn.reason and straight.lost(lens.chart(mean, spread), LOOKS, seed) > LOST:
