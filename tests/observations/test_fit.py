@@ -71,6 +71,27 @@ def test_a_quad_is_fitted_to_its_noise(quad: SceneFit) -> None:
     assert quad.errors.galaxies < 0.05 and quad.errors.together < 1.3
 
 
+def test_a_bulge_that_is_not_seen_is_left_out(quad: SceneFit, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert quad.posterior.parts.structure.bulge and "bulge_R_sersic" in quad.names
+    monkeypatch.setitem(simulated.AMPLITUDES, "bulge", 0.0)
+    fit = fit_scene(observed(simulated.image()))
+    assert fit.converged and not fit.posterior.parts.structure.bulge
+    assert "bulge_R_sersic" not in fit.names and "bulge_R_sersic" not in fit.prior
+    assert fit.parameters["theta_E"] == pytest.approx(QUAD["theta_E"], abs=0.01)
+    assert fit.errors.galaxies < 0.05
+    result = LensResult(fit, None, None, 0.0, sampled=False)
+    assert result.summary()["galaxies"] == ["lens", "source"] and not result.verdict
+
+
+def test_light_far_from_the_mass_is_said(quad: SceneFit, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = LensResult(quad, None, None, 0.0, sampled=False)
+    assert not any("from the mass" in sentence for sentence in result.verdict)
+    moved = quad.parameters | {"light_x": quad.parameters["center_x"] + 0.4}
+    monkeypatch.setattr(SceneFit, "parameters", property(lambda fit: moved))
+    [said] = [sentence for sentence in result.verdict if "from the mass" in sentence]
+    assert "0.4" in said and "halo" in said
+
+
 def test_errors_of_the_psf_are_found_and_do_not_drag_the_mass() -> None:
     wrong = gaussian(31, 1.2)  # the true one has 1.1 pixels
     fit = fit_scene(observed(simulated.image(), kernel=wrong))

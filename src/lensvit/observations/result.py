@@ -22,6 +22,7 @@ from lensvit.parameters import FURTHER, PARAMETERS
 LEVELS = (0.16, 0.5, 0.84)  # quantiles that tables have
 POOR_PSF = 0.15  # relative error of the PSF from which on it is worth a word
 FAINT = 5.0  # least significance of the lens galaxy's light
+ELSEWHERE = 0.2  # distance of the lens galaxy's light from its mass from which on it is worth a word [theta_E]
 LONG_SHIFT = 3.0  # shift of a quasar image in units of its prior from which on the mass model lacks something
 UNITS = {row.name: row.unit for row in (*PARAMETERS, *FURTHER)}
 
@@ -117,6 +118,15 @@ class LensResult:
                 f"No lens galaxy is seen (its light is {significance:.1f} sigma): two stars, or a pair of quasars, "
                 "could look like this."
             )
+        best = fit.parameters
+        if "light_x" in best:
+            off = np.hypot(best["light_x"] - best["center_x"], best["light_y"] - best["center_y"])
+            if off > ELSEWHERE * best["theta_E"]:
+                result.append(
+                    f'The light that was fitted as the lens galaxy\'s lies {off:.2f}" from the mass, at '
+                    f"({best['light_x']:.2f}, {best['light_y']:.2f}): it may be the halo of the quasar's images, where "
+                    "the PSF is too small or wrong, or a companion."
+                )
         shifts = solution.amplitudes[fit.posterior.parts.shifts] / fit.posterior.scale[fit.posterior.parts.shifts]
         if len(shifts) and float(shifts.abs().max()) > LONG_SHIFT:
             result.append(
@@ -142,6 +152,7 @@ class LensResult:
             "notes": list(fit.observation.notes),
             "verdict": self.verdict,
             "converged": fit.converged,
+            "galaxies": list(fit.posterior.parts.structure.galaxies),
             "parameters": {
                 str(name): {str(key): _plain(value) for key, value in row.items()}
                 for name, row in self.table.iterrows()

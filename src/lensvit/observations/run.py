@@ -26,7 +26,7 @@ from lensvit.observations.start import Guess
 from lensvit.observations.survey import POSITION_ERROR
 from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Prior
 
-SAMPLING = ImportanceSettings(effective=400, draws=500, max_calls=6000)
+SAMPLING = ImportanceSettings(effective=400, draws=500, max_calls=12000)
 SAMPLES = 1000  # draws of equal weight that are kept
 NEAREST = 0.3  # farthest distance of a monitored image from one of the fit [arcsec]
 
