@@ -57,7 +57,10 @@ def test_images_that_are_seen_are_put_where_they_are_seen(missing: int) -> None:
     if missing:
         magnification[0, 1] = 0.0
     present = (magnification[0] != 0).numpy()
-    seen = position[0].numpy()[present][::-1] + [0.002, -0.001], np.array([30.0, 5.0, 8.0, 3.0])[: present.sum()]
+    seen = (
+        position[0].numpy()[present][::-1] + np.array([0.002, -0.001]),
+        np.array([30.0, 5.0, 8.0, 3.0])[: present.sum()],
+    )
     parts = Parts([exposure], structure, seen)
     image, _ = parts.jacobian(place, position, magnification)  # by the general way
     torch.testing.assert_close(parts.images(place, position, magnification), image, rtol=1e-9, atol=1e-12)

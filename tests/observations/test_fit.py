@@ -18,6 +18,7 @@ from lensvit.inference.settings import ImportanceSettings
 from lensvit.inference.straightened import StraightenedLens
 from lensvit.inference.target import SampledLens
 from lensvit.lensing.structure import Structure
+from lensvit.observations.coolest import priors, template
 from lensvit.observations.cosmography import (
     ARCSEC,
     DAY,
@@ -32,6 +33,7 @@ from lensvit.observations.fitting import SceneFit, fit_scene, sample_scene
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import find_peaks
+from lensvit.observations.result import LensResult
 from lensvit.observations.run import fit_images
 from lensvit.parameters import NAMES, normal
 from tests.lensing.scenes import gaussian, parameters
@@ -81,6 +83,9 @@ def test_a_bulge_that_is_not_seen_is_left_out(quad: SceneFit, monkeypatch: pytes
     assert fit.errors.galaxies < 0.05
     result = LensResult(fit, None, None, 0.0, sampled=False)
     assert result.summary()["galaxies"] == ["lens", "source"] and not result.verdict
+    assert ("bulge", "theta_eff") not in priors(fit.prior, fit.posterior.parts.structure)
+    [source] = [part for part in template(result)["lensing_entities"] if "quasar" in part["name"]]
+    assert [profile["type"] for profile in source["light_model"]] == ["Sersic", "LensedPS"]
 
 
 def test_light_far_from_the_mass_is_said(quad: SceneFit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ RETURNED = 0.01  # error of x that was mapped to u and back [standard deviations
 FAR = 2.0  # where widths are measured [standard deviations]
 NARROWEST, WIDEST = 1 / 3, 2.0  # least and largest width that is measured [standard deviations]
 LEAST_REST = 0.15  # of a direction that is new
-OFF_CENTER = 0.55  # mean of a distribution with two widths, in units of their difference: about the root of 2 / pi, less
+OFF_CENTER = 0.55  # mean of a distribution with two widths, in units of their difference: less than the root of 2 / pi
 LONGEST = 3.0  # step of Newton's method [standard deviations]
 
 
@@ -60,8 +60,8 @@ class FlatMap:
         size, step = len(mean), NEAR * np.eye(len(mean))
         ahead, known = features(mean + step @ self.root.T)
         behind, also = features(mean - step @ self.root.T)
-        slopes = np.where((known & also)[:, None], (ahead - behind) / (2 * NEAR), 0.0).T
-        left, values, right = np.linalg.svd(slopes, full_matrices=True)
+        by_z = np.where((known & also)[:, None], (ahead - behind) / (2 * NEAR), 0.0).T
+        left, values, right = np.linalg.svd(by_z, full_matrices=True)
         self.count = min(int((values > WEAKEST * values[0]).sum()), size) if values[0] > 0 else 0
         self.axes = right.T
         self.left = left[:, : self.count] / values[: self.count]  # (F, r): from features to u
@@ -151,13 +151,12 @@ class FlatMap:
         if self.by_places is not None:
             by, good = self.by_places(self._place(straight))
             slopes = self.left.T @ by @ self.turned
-            good = good & np.isfinite(slopes).all((1, 2))
-            return self._regular(slopes, good)
+            return self._regular(slopes, good & np.isfinite(slopes).all((1, 2)))
         near = np.repeat(straight, self.count, axis=0)
         near[np.arange(len(near)), np.tile(np.arange(self.count), count)] += STEP
         ahead, known = self._flat(self._place(near))
         slopes = (ahead.reshape(count, self.count, self.count) - now[:, None]) / STEP
-        return self._regular(slopes.swapaxes(1, 2), known.reshape(count, self.count).all(1))
+        return self._regular(slopes.swapaxes(1, 2), np.asarray(known.reshape(count, self.count).all(1)))
 
     def _regular(self, slopes: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Slopes (n, r, r) with 1 in place of those that are not good or have no inverse, and which are, (n,)."""

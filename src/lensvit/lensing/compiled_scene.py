@@ -9,7 +9,6 @@ imported where it is needed.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -30,30 +29,6 @@ E2, E3, E4, E5, E6, E7, E8, E9, E10, E11 = (1 / math.factorial(k) for k in range
 L3, L5, L7, L9, L11, L13, L15, L17 = (2 / k for k in range(3, 18, 2))  # of the logarithm
 NEAREST = CENTRE**2
 LEAST_SQUARE, MOST_POWER = SMOOTHING**2, math.log(LARGEST)
-
-
-class Profile(NamedTuple):
-    """An elliptical Sérsic profile of amplitude 1.
-
-    Parameters
-    ----------
-    x, y
-        Its centre [arcsec].
-    e1, e2
-        Its ellipticity.
-    size, index
-        R_sersic [arcsec] and n.
-    steepness
-        The factor b_n.
-    """
-
-    x: float
-    y: float
-    e1: float
-    e2: float
-    size: float
-    index: float
-    steepness: float
 
 
 @inline
@@ -122,7 +97,8 @@ def light(
     forms, factors
         (n, 2) and (2, n) as of :class:`lensvit.lensing.power_law.PowerLaw`.
     profiles
-        (G, 7) of :class:`Profile`.
+        (G, 7) of elliptical Sérsic profiles of amplitude 1: x and y of the centre [arcsec], e1, e2, R_sersic [arcsec],
+        the index n, and the factor b_n.
     """
     bent_x, bent_y, sum_x, sum_y, turned_x, turned_y, xx, yy = np.empty((8, BLOCK))
     center_x, center_y, cos, sin, flat, half, factor, shear_1, shear_2 = mass

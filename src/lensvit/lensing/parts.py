@@ -139,7 +139,7 @@ class Samples:
                 (row - (self.side - 1) / 2) * scale + exposure.center[1],
             )
             self.position = torch.cat([self.position, (middle[:, None] + offset).reshape(-1)])
-        self.axes = tuple(part.contiguous().numpy() for part in (self.position.real, self.position.imag))
+        self.axes = self.position.real.contiguous().numpy(), self.position.imag.contiguous().numpy()
 
     def _cusps(self, scale: float) -> list[tuple[Tensor, int]]:
         """Places (n,) in the flat image of the cells with more samples, and how many along their side."""
@@ -392,7 +392,8 @@ class Parts:
             def light(samples: Samples) -> Tensor:
                 result = torch.empty(each.shape[1], len(samples.position), dtype=torch.float64)
                 terms = np.ascontiguousarray(forms[row, :count]), np.ascontiguousarray(factors[row, :, :count])
-                compiled_scene.light(result.numpy(), *samples.axes, numbers[row], *terms, each[row])
+                x, y = samples.axes
+                compiled_scene.light(result.numpy(), x, y, numbers[row], *terms, each[row])
                 return result
 
             return light

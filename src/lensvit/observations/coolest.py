@@ -142,7 +142,7 @@ def priors(known: Mapping[str, Prior], structure: Structure) -> dict[tuple[str, 
         ("bulge", "theta_eff"): "bulge_R_sersic", ("bulge", "center_x"): "source_x",
         ("bulge", "center_y"): "source_y",
     }  # fmt: skip
-    found = {place: _prior(known[name]) for place, name in same.items()}
+    found = {place: _prior(known[name]) for place, name in same.items() if name in known}
     for axis in "xy":
         both = [known[f"source_{axis}"], *([known[f"host_{axis}"]] * structure.host_offset)]
         found["host", f"center_{axis}"] = _sum(both)
