@@ -238,7 +238,9 @@ def test_a_free_scene_is_a_run():
 def survey(**changes):
     """The config of the survey with changes of single keys, as plain data."""
     plain = overlaid(("survey",)).model_dump(by_alias=True)
-    return {key: {**plain[key], **changes.get(key, {})} if isinstance(plain[key], dict) else plain[key] for key in plain}
+    return {
+        key: {**plain[key], **changes.get(key, {})} if isinstance(plain[key], dict) else plain[key] for key in plain
+    }
 
 
 CASES = {
