@@ -7,11 +7,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 
 from lensvit.errors import LensvitError
-from lensvit.observations.reading import Given, edge_noise, prepared_psf, read_image
+from lensvit.observations.reading import Given, edge_noise, image_of_arrays, prepared_psf, read_image
 from tests.observations import simulated
 from tests.observations.simulated import BACKGROUND, EXPOSURE, KERNEL, PIXELS, SCALE
 
@@ -76,10 +77,10 @@ def test_extensions_have_noise_mask_and_variance_of_the_psf(tmp_path: Path) -> N
     path = simulated.write(tmp_path / "lens.fits", FLAT)
     sigma, mask = np.full_like(FLAT, 0.02), np.ones_like(FLAT)
     mask[3, 4] = 0
-    with fits.open(path, mode="append") as units:
-        units.append(fits.ImageHDU(sigma, name="SIGMA"))
-        units.append(fits.ImageHDU(mask, name="MASK"))
-        units.append(fits.ImageHDU(KERNEL**2 * 0.01, name="PSFVAR"))
+    with fits.open(path, mode="append") as parts:
+        parts.append(fits.ImageHDU(sigma, name="SIGMA"))
+        parts.append(fits.ImageHDU(mask, name="MASK"))
+        parts.append(fits.ImageHDU(KERNEL**2 * 0.01, name="PSFVAR"))
     image, _ = read_image(path)
     assert np.isinf(image.variance[3, 4]) and np.isinf(image.variance).sum() == 1
     assert image.variance[0, 0] == pytest.approx(0.02**2)
@@ -142,10 +143,26 @@ def _nan_columns() -> np.ndarray:
     return data
 
 
+def _bright() -> np.ndarray:
+    """A galaxy on the sky."""
+    axis = np.arange(PIXELS) - PIXELS / 2
+    return FLAT + 2 * np.exp(-np.hypot(axis, axis[:, None]) / 8)
+
+
 BAD = {
     "no pixel scale": (FLAT, {"PIXSCALE": None}, {}, "--pixel-scale"),
     "scales that differ": (FLAT, {}, {"pixel_scale": 0.05}, "correct one of them"),
-    "scale in degrees": (FLAT, {"PIXSCALE": 5.0}, {}, "is it in arcsec"),
+    "scale in mas": (FLAT, {"PIXSCALE": 60.0}, {}, "is it in arcsec"),
+    "scale in degrees": (FLAT, {"PIXSCALE": SCALE / 3600}, {}, "is it in arcsec"),
+    "counts without a word": (FLAT * EXPOSURE, {"BUNIT": None}, {}, "give --unit"),
+    "whole numbers per second": (np.round(FLAT * EXPOSURE), {}, {}, "give --unit counts"),
+    "background in counts": (FLAT, {"BKGRMS": BACKGROUND * EXPOSURE}, {}, "--background-rms"),
+    "endless background": (FLAT, {}, {"background_rms": np.inf}, "not possible"),
+    "negative": (-_bright(), {}, {}, "is it a negative"),
+    "padded with 0": (np.pad(FLAT, 20), {}, {}, "without data"),
+    "no scatter": (np.where(FLAT > 0.03, 1.5, 0.5), {"BKGRMS": None}, {}, "--background-rms"),
+    "oversampling between": (FLAT, {}, {"psf_oversampling": 2.5}, "no whole number"),
+    "scale that is text": (FLAT, {}, {"pixel_scale": "0.06"}, "is no number"),
     "no exposure": (FLAT, {"EXPTIME": None}, {}, "--exposure-time"),
     "negative exposure": (FLAT, {"EXPTIME": -5.0}, {}, "is positive"),
     "exposure of 0": (FLAT, {"EXPTIME": 0.0}, {}, "is positive"),
@@ -183,6 +200,7 @@ PSFS = {
     "dark": (-KERNEL, "above 0"),
     "negative": (KERNEL - 0.001, "negative pixels"),
     "off": (np.roll(KERNEL, 6, 0), "far from its middle"),
+    "on a sky": (KERNEL + 0.001, "subtract the sky"),
 }
 
 
@@ -214,3 +232,111 @@ def test_missing_and_broken_files_are_one_line(tmp_path: Path) -> None:
     psf = simulated.write(tmp_path / "psf.fits", KERNEL, None, PIXSCALE=SCALE / 4)
     with pytest.raises(LensvitError, match="--psf-oversampling 4"):
         read_image(simulated.write(tmp_path / "lens.fits", FLAT), Given(psf=psf))
+
+
+def _with(path: Path, data: np.ndarray, arrays: dict[str, tuple[np.ndarray, dict]], **header: object) -> Path:
+    """Write an image with further extensions and their keywords."""
+    with fits.open(simulated.write(path, data, **header), mode="append") as parts:
+        for name, (array, keys) in arrays.items():
+            parts.append(fits.ImageHDU(array, fits.Header(keys), name=name))
+    return path
+
+
+@pytest.mark.parametrize("own", [{}, {"BUNIT": "ELECTRONS"}])
+def test_the_noise_of_counts_is_in_counts(tmp_path: Path, own: dict) -> None:
+    sigma = np.full_like(FLAT, BACKGROUND) * EXPOSURE
+    path = _with(tmp_path / "lens.fits", FLAT * EXPOSURE, {"ERR": (sigma, own)}, BUNIT="ELECTRONS")
+    np.testing.assert_allclose(read_image(path)[0].variance, BACKGROUND**2)
+    fits.PrimaryHDU(sigma, fits.Header(own)).writeto(tmp_path / "sigma.fits")
+    path = simulated.write(tmp_path / "lens.fits", FLAT * EXPOSURE, BUNIT="ELECTRONS")
+    np.testing.assert_allclose(read_image(path, Given(noise=tmp_path / "sigma.fits"))[0].variance, BACKGROUND**2)
+
+
+def test_noise_with_a_unit_of_its_own_is_read_in_it(tmp_path: Path) -> None:
+    sigma = np.full_like(FLAT, BACKGROUND)
+    counts = _with(tmp_path / "a.fits", FLAT * EXPOSURE, {"ERR": (sigma, {"BUNIT": "e-/s"})}, BUNIT="ELECTRONS")
+    rates = _with(tmp_path / "b.fits", FLAT, {"ERR": (sigma * EXPOSURE, {"BUNIT": "ELECTRONS"})})
+    for path in (counts, rates):
+        np.testing.assert_allclose(read_image(path)[0].variance, BACKGROUND**2)
+
+
+@pytest.mark.parametrize("what", [lambda sigma: sigma**2, lambda sigma: sigma**-2, lambda sigma: 200 * sigma])
+def test_what_is_no_noise_is_one_line(tmp_path: Path, what) -> None:
+    path = _with(tmp_path / "lens.fits", FLAT, {"SIGMA": (what(np.full_like(FLAT, BACKGROUND)), {})})
+    with pytest.raises(LensvitError, match="is it a variance, a weight or in another unit"):
+        read_image(path)
+
+
+def test_a_noise_that_is_somewhat_too_large_is_said(tmp_path: Path) -> None:
+    _, notes = read_image(simulated.write(tmp_path / "lens.fits", FLAT, BKGRMS=6 * BACKGROUND))
+    assert any("the noise is too large" in note for note in notes)
+
+
+def test_an_extension_that_is_no_image_is_not_taken_for_one(tmp_path: Path) -> None:
+    parts = [fits.PrimaryHDU(), fits.ImageHDU(KERNEL, name="PSF"), fits.ImageHDU(FLAT + 9, name="WHT")]
+    parts += [fits.ImageHDU(FLAT, name="DRIZZLED"), fits.ImageHDU(np.ones_like(FLAT), name="CTX")]
+    parts[0].header.update({"PIXSCALE": SCALE, "EXPTIME": EXPOSURE, "BUNIT": "electrons/s"})
+    fits.HDUList(parts).writeto(tmp_path / "lens.fits")
+    image, notes = read_image(tmp_path / "lens.fits")
+    np.testing.assert_array_equal(image.data, FLAT)
+    assert any("Not used of the file: CTX" in note for note in notes)
+    parts += [fits.ImageHDU(FLAT, name="SCI"), fits.ImageHDU(FLAT, name="SCI")]
+    fits.HDUList(parts).writeto(tmp_path / "two.fits")
+    with pytest.raises(LensvitError, match="2 extensions SCI"):
+        read_image(tmp_path / "two.fits")
+
+
+def test_pixels_without_weight_do_not_count(tmp_path: Path) -> None:
+    weight = np.ones_like(FLAT)
+    weight[:, :5] = 0
+    image, _ = read_image(_with(tmp_path / "lens.fits", FLAT, {"WHT": (weight, {})}))
+    assert np.isinf(image.variance[:, :5]).all() and np.isfinite(image.variance[:, 5:]).all()
+
+
+def test_saturated_pixels_do_not_count(tmp_path: Path) -> None:
+    image, notes = read_image(simulated.write(tmp_path / "lens.fits", np.minimum(_bright(), 1.5)))
+    assert np.isinf(image.variance).sum() > 3 and any("saturated" in note for note in notes)
+
+
+def test_a_mask_of_the_opposite_sense_is_said(tmp_path: Path) -> None:
+    mask = np.zeros_like(FLAT)
+    mask[:5] = 1
+    with pytest.raises(LensvitError, match="is the mask 0 where a pixel counts"):
+        read_image(_with(tmp_path / "lens.fits", FLAT, {"MASK": (mask, {})}))
+
+
+def test_a_psf_in_the_file_has_a_pixel_scale_of_its_own(tmp_path: Path) -> None:
+    path = simulated.write(tmp_path / "lens.fits", FLAT, None)
+    with fits.open(path, mode="append") as parts:
+        parts.append(fits.ImageHDU(KERNEL, fits.Header({"PIXSCALE": SCALE / 3}), name="PSF"))
+    with pytest.raises(LensvitError, match="--psf-oversampling 3"):
+        read_image(path)
+    assert read_image(path, Given(psf_oversampling=3))[0].oversampling == 3
+
+
+def test_numbers_in_a_header_may_be_text(tmp_path: Path) -> None:
+    image, _ = read_image(simulated.write(tmp_path / "lens.fits", FLAT, EXPTIME=str(EXPOSURE), PIXSCALE=str(SCALE)))
+    assert image.exposure_time == EXPOSURE and image.pixel_scale == SCALE
+
+
+def test_detectors_units_are_said_to_need_a_gain(tmp_path: Path) -> None:
+    assert any("gain" in note for note in read_image(simulated.write(tmp_path / "lens.fits", FLAT, BUNIT="DN/s"))[1])
+
+
+def test_arrays_keep_their_masks_and_lose_no_unit() -> None:
+    said = {"pixel_scale": SCALE, "exposure_time": np.array(EXPOSURE)}
+    masked = np.ma.array(FLAT, mask=np.zeros_like(FLAT, dtype=bool))
+    masked[3, 4] = np.ma.masked
+    image, _ = image_of_arrays(masked, KERNEL, **said)
+    assert np.isinf(image.variance[3, 4]) and np.isinf(image.variance).sum() == 1
+    with pytest.raises(LensvitError, match="has the unit 'nJy'"):
+        image_of_arrays(units.Quantity(FLAT, "nJy"), KERNEL, **said)
+    with pytest.raises(LensvitError, match="give real numbers"):
+        image_of_arrays(FLAT.astype(complex), KERNEL, **said)
+
+
+def test_without_a_unit_the_background_tells_it(tmp_path: Path) -> None:
+    _, notes = read_image(simulated.write(tmp_path / "lens.fits", FLAT, BUNIT=None))
+    assert any("taken to be in counts per second" in note for note in notes)
+    with pytest.raises(LensvitError, match=r"no BUNIT.*give --unit counts or counts/s, or --noise"):
+        read_image(simulated.write(tmp_path / "lens.fits", FLAT, BUNIT=None, BKGRMS=None))

@@ -10,8 +10,9 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -31,12 +32,19 @@ EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "EXPOSURE")
 BACKGROUND_KEYS = ("BKGRMS", "BACKGROUND_RMS", "SKYRMS")
 UNIT_KEYS = ("BUNIT",)
 COUNTS = re.compile(r"(electrons?|e-?|counts?|cts?|dn|adu|photons?)")
+DETECTOR = re.compile(r"dn|adu")  # counts that are no electrons
 PER_SECOND = re.compile(COUNTS.pattern + r"\*?(/s(ec(onds?)?)?|persecond|s(ec)?(\^|\*\*)?-1|\.s-1)|cps")
 ANISOTROPY = 0.01  # largest relative difference of the pixel scales along both axes
 SHEAR = 0.01  # largest cosine of the angle between the axes of a WCS
+FINEST, COARSEST = 0.001, 1.0  # pixel scale [arcsec]
 SMALLEST, LARGEST = 24, 300  # side of an image [pixel]
 EDGE = 0.06  # width of the edge in which the noise is measured, in units of the side
 LOUD = 1.3  # noise measured at the edge over the quoted one from which on the measured one counts
+TOO_LOUD, TOO_QUIET = 10.0, 30.0  # the same, and the quoted one over the measured one, from which on it is no noise
+QUIET = 4.0  # the quoted noise over the measured one from which on it is worth a word
+EMPTY = 0.01  # share of pixels that are exactly 0 from which on these hold no data
+SATURATED, FAR_ABOVE = 3, 50.0  # pixels of the largest value that are saturated, and its height [noise at the edge]
+PEDESTAL, FALLS = 0.08, 1.25  # light of a PSF in a constant, and how much a PSF falls at least from 2/3 of its radius
 MOST_BAD = 0.2  # largest share of pixels that may not count
 DEEPEST = 5.0  # depth of a pixel below the edge's median, in units of the noise, from which on it does not count
 OFF_CENTRE = 0.3  # largest offset of a PSF's centroid that is mended by interpolation [pixel]
@@ -96,13 +104,19 @@ class _File:
     wcs
         The WCS, None where there is none.
     arrays
-        Further arrays by name: "SIGMA", "MASK", "PSF", "PSFVAR" and "EXPOSURE".
+        Further arrays by name: "SIGMA", "MASK", "PSF", "PSFVAR", "EXPOSURE" and "WHT".
+    headers
+        The keywords of these, where they have some.
+    unused
+        Names of the extensions that are not used.
     """
 
     image: np.ndarray
     header: Mapping[str, object]
     wcs: WCS | None = None
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    headers: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
 
 NAMES = {
@@ -113,6 +127,9 @@ NAMES = {
     "EXPOSURE": ("EXPOSURE", "EXPMAP"),
     "WHT": ("WHT", "WEIGHT"),
 }
+# extensions that are no image of the sky either
+OTHERS = {"CTX", "CON", "DQ", "IVAR", "VAR", "VARIANCE", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT", "SAMP", "TIME"}
+COMPANIONS = OTHERS.union(*NAMES.values())
 
 
 def read_image(path: Path, given: Given | None = None) -> tuple[ObservedImage, list[str]]:
@@ -195,11 +212,15 @@ def image_of_arrays(
     LensvitError
         If something is wrong or missing.
     """
-    arrays = {"PSF": psf, "SIGMA": noise, "MASK": mask, "PSFVAR": psf_variance}
-    if isinstance(exposure_time, np.ndarray):
-        arrays["EXPOSURE"] = exposure_time
-    known = {key: np.asarray(value, dtype=float) for key, value in arrays.items() if value is not None}
-    file = _File(np.asarray(image, dtype=float), {"BUNIT": "counts/s"}, None, known)
+    if isinstance(exposure_time, np.ndarray) and exposure_time.ndim == 0:
+        exposure_time = float(exposure_time)
+    arrays = {
+        "PSF": (psf, "the PSF"), "SIGMA": (noise, "noise"), "MASK": (mask, "mask"),
+        "PSFVAR": (psf_variance, "psf_variance"),
+        "EXPOSURE": (exposure_time if isinstance(exposure_time, np.ndarray) else None, "exposure_time"),
+    }  # fmt: skip
+    known = {key: _numbers(value, name) for key, (value, name) in arrays.items() if value is not None}
+    file = _File(_numbers(image, "the image"), {"BUNIT": "counts/s"}, None, known)
     given = Given(
         pixel_scale=pixel_scale,
         exposure_time=None if isinstance(exposure_time, np.ndarray) else exposure_time,
@@ -208,6 +229,30 @@ def image_of_arrays(
         size=size,
     )
     return _checked(file, given)
+
+
+def _numbers(value: Any, name: str) -> np.ndarray:
+    """An array of a user in floats, NaN where it is masked."""
+    unit = getattr(value, "unit", None)
+    if unit is not None:
+        raise LensvitError(f"{name} has the unit {str(unit)!r}; give an array without, in counts/s where it is light")
+    plain = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+    if plain.dtype.kind not in "biuf":
+        raise LensvitError(f"{name} has values of the type {plain.dtype}; give real numbers")
+    plain = plain.astype(float)
+    return plain.filled(np.nan) if isinstance(plain, np.ma.MaskedArray) else plain
+
+
+def _check(given: Given) -> None:
+    """Check that options are the numbers that they have to be."""
+    for name in ("pixel_scale", "exposure_time", "background_rms"):
+        value = getattr(given, name)
+        if value is not None and (not isinstance(value, Real) or isinstance(value, bool)):
+            raise LensvitError(f"--{name.replace('_', '-')} {value!r} is no number")
+    for name in ("psf_oversampling", "size"):
+        value = getattr(given, name)
+        if value is not None and not isinstance(value, Integral):
+            raise LensvitError(f"--{name.replace('_', '-')} {value!r} is no whole number")
 
 
 def _read(path: Path) -> _File:
@@ -233,19 +278,26 @@ def _read_fits(path: Path) -> _File:
         pictures = [unit for unit in units if unit.is_image and unit.data is not None and unit.data.ndim >= 2]
         if not pictures:
             raise LensvitError(f"{path}: no extension holds an image")
-        arrays = {}
-        for key, names in NAMES.items():
-            for unit in pictures[1:]:
-                if unit.name.upper() in names:
-                    arrays[key] = _plane(unit.data)
-        sci = next((unit for unit in pictures if unit.name.upper() == "SCI"), pictures[0])
+        several = [unit for unit in pictures if unit.name.upper() == "SCI"]
+        if len(several) > 1:
+            raise LensvitError(f"{path}: has {len(several)} extensions SCI; give a file of one image")
+        images = several or [unit for unit in pictures if unit.name.upper() not in COMPANIONS]
+        sci = (images or pictures)[0]
+        arrays, headers, unused = dict[str, np.ndarray](), dict[str, Mapping[str, object]](), list[str]()
+        for unit in pictures:
+            key = next((key for key, names in NAMES.items() if unit.name.upper() in names), None)
+            if key is not None and key not in arrays and unit is not sci:
+                arrays[key], headers[key] = _plane(unit.data), dict(unit.header)
+            elif unit is not sci:
+                unused.append(unit.name or "without a name")
         header = {**dict(units[0].header), **dict(sci.header)}
         with warnings.catch_warnings(action="ignore"):
             try:
                 wcs = WCS(sci.header, naxis=2)
             except Exception:  # astropy reports bad keywords with many classes
                 wcs = None
-        return _File(_plane(sci.data), header, wcs if wcs is not None and wcs.has_celestial else None, arrays)
+        known = wcs if wcs is not None and wcs.has_celestial else None
+        return _File(_plane(sci.data), header, known, arrays, headers, tuple(unused))
 
 
 def _read_hdf5(path: Path) -> _File:
@@ -294,6 +346,8 @@ class Plain(NamedTuple):
         Column and row of the file's image where this one begins, counted from 0.
     exposure_time
         Exposure time [s]; None if it is not known.
+    divisor
+        What the file's image was divided by to be in counts/s.
     """
 
     data: np.ndarray
@@ -301,6 +355,7 @@ class Plain(NamedTuple):
     pixel_scale: float
     corner: tuple[int, int]
     exposure_time: float | None
+    divisor: float = 1.0
 
 
 def read_plain(path: Path, given: Given | None = None) -> tuple[list[Plain], list[str]]:
@@ -346,46 +401,75 @@ def plain_of_array(image: np.ndarray, pixel_scale: float) -> Plain:
     LensvitError
         If something is wrong.
     """
-    file = _File(np.asarray(image, dtype=float), {"BUNIT": "counts/s"})
+    file = _File(_numbers(image, "the image"), {"BUNIT": "counts/s"})
     return _plain(file, Given(pixel_scale=pixel_scale), [])
 
 
 def _plain(file: _File, given: Given, notes: list[str]) -> Plain:
     """The square of an image that counts, in counts/s."""
+    _check(given)
     image = file.image
     if image.ndim != 2:
         raise LensvitError(f"the image has the shape {image.shape}; give one plane of two axes")
     scale = _pixel_scale(file, given, notes)
-    image, per_second = _rates(image, file, given, notes)
+    divisor, per_second = _divisor(image, file, given, notes)
+    image = image / divisor
+    if file.unused:
+        notes.append(f"Not used of the file: {', '.join(dict.fromkeys(file.unused))}.")
     masks = [~np.isfinite(image)]
     mask = _companion(given.mask, file, "MASK", image.shape)
     if mask is not None:
         masks.append(~(mask > 0))
+    weight = file.arrays.get("WHT")
+    if weight is not None and weight.shape == image.shape:
+        masks.append(~(weight > 0))
+    empty = image == 0
+    if not _whole(image) and empty.mean() > EMPTY:
+        masks.append(empty)
+        notes.append(f"{empty.sum()} pixels are exactly 0, as where a camera saw nothing, and do not count.")
     bad = np.logical_or.reduce(masks)
     row, column, side = _square(image, bad, given, notes)
     cut = (slice(row, row + side), slice(column, column + side))
     bad, data = bad[cut].copy(), np.where(np.isfinite(image), image, 0.0)[cut]
     if bad.mean() > MOST_BAD:
         raise LensvitError(
-            f"{bad.mean():.0%} of the pixels are NaN, infinite or masked; at most {MOST_BAD:.0%} may be: cut "
-            "out the lens"
+            f"{bad.mean():.0%} of the pixels are NaN, infinite, without data or masked; at most {MOST_BAD:.0%} may be: "
+            "cut out the lens"
+            + ("" if mask is None else "; or is the mask 0 where a pixel counts? It is to be 1 there")
         )
     if float(np.ptp(data[~bad])) == 0:
         raise LensvitError("all pixels have the same value; is this the right extension?")
-    return Plain(data, bad, scale, (column, row), per_second)
+    return Plain(data, bad, scale, (column, row), per_second, divisor)
+
+
+def _whole(image: np.ndarray) -> bool:
+    """Whether all values of an image are whole numbers."""
+    known = image[np.isfinite(image)]
+    return bool((known == np.round(known)).all())
 
 
 def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
     notes = list[str]()
-    data, bad, scale, (column, row), per_second = _plain(file, given, notes)
+    data, bad, scale, (column, row), per_second, divisor = _plain(file, given, notes)
     side = len(data)
     cut = (slice(row, row + side), slice(column, column + side))
-    variance = _variance(data, bad, file, given, cut, per_second, notes)
+    variance = _variance(data, bad, file, given, cut, per_second, divisor, notes)
     sky = np.median(data[_edge(data.shape) & ~bad])
     holes = (sky - data > DEEPEST * np.sqrt(variance)) & ~bad
     if holes.any():
         bad |= holes
         notes.append(f"{holes.sum()} pixels lie far below the sky and do not count.")
+    if bad.mean() > MOST_BAD:
+        raise LensvitError(
+            f"{holes.mean():.0%} of the pixels lie far below the sky at the image's edge; is it a negative, or not an "
+            "image of the sky? Give one on which light is positive"
+        )
+    top = (data == data[~bad].max()) & ~bad
+    if top.sum() >= SATURATED and data[top][0] - sky > FAR_ABOVE * edge_noise(data, bad):
+        bad |= top
+        notes.append(
+            f"{top.sum()} pixels all have the largest value, as where a detector is saturated, and do not count."
+        )
     if bad.any():
         notes.append(f"{bad.sum()} of {bad.size} pixels do not count.")
     kernel, oversampling, psf_variance = _psf(file, given, scale, data.shape, notes)
@@ -441,18 +525,24 @@ def _pixel_scale(file: _File, given: Given, notes: list[str]) -> float:
                 f"{source} says {scale:.5g} arcsec a pixel, and {name} {other:.5g}; correct one of them in the file, "
                 "or cut it from the header"
             )
-    if not 0 < scale <= 1:
-        raise LensvitError(f"a pixel scale of {scale:g} arcsec is not between 0 and 1; is it in arcsec?")
+    if not FINEST <= scale <= COARSEST:
+        raise LensvitError(
+            f"a pixel scale of {scale:g} arcsec is not between {FINEST:g} and {COARSEST:g}; is it in arcsec? Give "
+            "--pixel-scale, and correct the header"
+        )
     notes.append(f"Pixels are {scale:.5g} arcsec wide ({source}).")
     return scale
 
 
 def _first_number(header: Mapping[str, object], keys: Sequence[str]) -> tuple[str, float] | None:
-    """The first of some keywords that a header has as a number, and its value; None if it has none."""
+    """The first of some keywords that a header has as a number, or as text of one, and its value; None if none is."""
     for key in keys:
         value = header.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return key, float(value)
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            try:
+                return key, float(value)
+            except ValueError:
+                continue
     return None
 
 
@@ -485,29 +575,41 @@ def _exposure(file: _File, given: Given) -> float | None:
     return float(value)
 
 
-def _rates(image: np.ndarray, file: _File, given: Given, notes: list[str]) -> tuple[np.ndarray, float | None]:
-    """The image in counts/s, and the exposure time [s] if it is known."""
+def _unit(header: Mapping[str, object]) -> str:
+    """The unit that a header says; nothing if it says none."""
+    return next((str(header[key]).strip() for key in UNIT_KEYS if header.get(key)), "")
+
+
+def _divisor(image: np.ndarray, file: _File, given: Given, notes: list[str]) -> tuple[float, float | None]:
+    """What an image is divided by to be in counts/s, and the exposure time [s] if it is known."""
     exposure = _exposure(file, given)
-    unit = given.unit or next((str(file.header[key]) for key in UNIT_KEYS if file.header.get(key)), "")
+    unit = given.unit or _unit(file.header)
     plain = unit.lower().replace(" ", "")
     if given.unit is not None and plain not in ("counts/s", "counts"):
         raise LensvitError(f"--unit {given.unit!r} is not known; give counts/s or counts")
-    if PER_SECOND.fullmatch(plain):
-        return image, exposure
+    if plain and DETECTOR.match(plain):
+        notes.append(f"The image is in {unit}: its noise is right if each of these is one electron (a gain of 1).")
     if COUNTS.fullmatch(plain):
         if exposure is None:
             raise LensvitError(
                 f"the image is in {unit}, and no exposure time is in the header; give --exposure-time [s]"
             )
         notes.append(f"The image is in {unit} and was divided by the exposure time of {exposure:g} s.")
-        return image / exposure, exposure
-    if plain:
+        return exposure, exposure
+    if plain and not PER_SECOND.fullmatch(plain):
         raise LensvitError(
             f"the unit of the image is {unit!r} (BUNIT); only counts or electrons, or these per second, have the noise "
             "of counts: convert it, or give --unit counts/s or counts"
         )
-    notes.append("The header has no BUNIT: the image is taken to be in counts per second.")
-    return image, exposure
+    if given.unit is None and exposure not in (None, 1.0) and _whole(image) and np.ptp(image[np.isfinite(image)]) > 0:
+        raise LensvitError(
+            "all pixels are whole numbers, as counts are, and not "
+            + (f"in {unit}" if plain else "counts per second, as which an image without BUNIT is taken")
+            + ": give --unit counts, or counts/s if they are; divide an array by its exposure time"
+        )
+    if not plain:
+        notes.append("The header has no BUNIT: the image is taken to be in counts per second.")
+    return 1.0, exposure
 
 
 def _square(image: np.ndarray, bad: np.ndarray, given: Given, notes: list[str]) -> tuple[int, int, int]:
@@ -560,21 +662,30 @@ def _variance(
     given: Given,
     cut: tuple[slice, slice],
     exposure: float | None,
+    divisor: float,
     notes: list[str],
 ) -> np.ndarray:
     """Variance of the noise (n, n), and what the edge of the image says of it."""
     measured = edge_noise(data, bad)
+    quoted: float | None
     sigma = _companion(given.noise, file, "SIGMA", file.image.shape)
+    option = "--background-rms [counts/s per pixel]"
     if sigma is not None:
-        sigma = sigma[cut]
-        unit = 1.0 if given.noise is None or exposure is None or given.unit != "counts" else exposure
+        option = "--noise, the standard deviation in the unit of the image"
+        header = file.headers.get("SIGMA", {}) if given.noise is None else _read(Path(given.noise)).header
+        own = _unit(header).lower().replace(" ", "")
+        if own and PER_SECOND.fullmatch(own):
+            divisor = 1.0
+        elif own and COUNTS.fullmatch(own) and exposure is not None and given.unit is None:
+            divisor = exposure
+        sigma = sigma[cut] / divisor
         wrong = ~bad & ~(np.isfinite(sigma) & (sigma > 0))
         if wrong.any():
             raise LensvitError(
                 f"{wrong.sum()} pixels have a noise of 0, below, or none; give --mask with a 0 where a pixel does "
                 "not count"
             )
-        variance, quoted = np.where(bad, 1.0, (sigma / unit)) ** 2, None
+        variance = np.where(bad, 1.0, sigma) ** 2
         edge = _edge(data.shape) & ~bad
         quoted = float(np.sqrt(np.median(variance[edge])))
     else:
@@ -585,13 +696,23 @@ def _variance(
         if not (share[~bad] > 0).all():
             raise LensvitError("the map of exposure times has pixels of 0 or below; give --mask with a 0 there")
         found = _first_number(file.header, BACKGROUND_KEYS)
-        quoted = given.background_rms if given.background_rms is not None else (None if found is None else found[1])
-        if quoted is not None and not quoted > 0:
+        said = None if found is None else found[1]
+        quoted = said if given.background_rms is None else given.background_rms
+        if quoted is not None and not (np.isfinite(quoted) and quoted > 0):
             raise LensvitError(f"a background rms of {quoted:g} is not possible; give --background-rms above 0")
+        unknown = given.unit is None and not _unit(file.header)
+        if unknown and (quoted is None or not _alike(measured, quoted)):
+            raise LensvitError(
+                "the header has no BUNIT, on which the noise depends; give --unit counts or counts/s, or --noise"
+            )
         if quoted is None:
             notes.append(f"The background rms was measured at the image's edge: {measured:.4g} counts/s a pixel.")
         floor = measured if quoted is None else quoted
         variance = floor**2 + np.where(bad, 0.0, data.clip(0) / np.where(share > 0, share, 1.0))
+    if quoted is not None and measured > 0:
+        _compare(measured, quoted, option, notes)
+    if not (variance[~bad] > 0).all() or (quoted is None and measured == 0):
+        raise LensvitError("pixels at the image's edge do not scatter, and no noise is given; give --background-rms")
     if quoted is not None and measured > LOUD * quoted:
         notes.append(
             f"At the image's edge pixels scatter by {measured:.4g} counts/s, and the given noise is {quoted:.4g}: the "
@@ -599,6 +720,25 @@ def _variance(
         )
         variance = variance + (measured**2 - quoted**2)
     return variance
+
+
+def _alike(measured: float, quoted: float) -> bool:
+    """Whether a noise that is given may be that of an image which scatters so much at its edge."""
+    return 1 / TOO_QUIET <= measured / quoted <= TOO_LOUD
+
+
+def _compare(measured: float, quoted: float, option: str, notes: list[str]) -> None:
+    """Hold the noise that is given against the one at the image's edge [counts/s per pixel]."""
+    if not _alike(measured, quoted):
+        raise LensvitError(
+            f"pixels at the image's edge scatter by {measured:.3g} counts/s, and the given noise there is "
+            f"{quoted:.3g}; is it a variance, a weight or in another unit? Give {option}"
+        )
+    if quoted > QUIET * measured:
+        notes.append(
+            f"At the image's edge pixels scatter by {measured:.4g} counts/s only, and the given noise is {quoted:.4g}: "
+            "if they are not correlated, the noise is too large."
+        )
 
 
 def _edge(shape: tuple[int, ...]) -> np.ndarray:
@@ -632,7 +772,7 @@ def _psf(
         kernel, header, name = _kernel(found), found.header, str(given.psf)
         variance = found.arrays.get("PSFVAR", variance)
     elif "PSF" in file.arrays:
-        kernel, name = file.arrays["PSF"], "the extension PSF"
+        kernel, name, header = file.arrays["PSF"], "the extension PSF", file.headers.get("PSF", {})
     else:
         raise LensvitError("no PSF: give --psf, a FITS or HDF5 file, or add an extension PSF")
     if given.psf_variance is not None:
@@ -654,8 +794,8 @@ def _psf(
 
 
 def _kernel(file: _File) -> np.ndarray:
-    """The PSF (k, k) of a file that has nothing else."""
-    return file.image if file.image.size else file.arrays["PSF"]
+    """The PSF (k, k) of a file: its extension PSF, or its image."""
+    return file.arrays.get("PSF", file.image)
 
 
 def read_psf(path: Path) -> tuple[np.ndarray, float | None]:
@@ -713,6 +853,12 @@ def prepared_psf(kernel: np.ndarray, oversampling: int, name: str, notes: list[s
             f"the brightest pixel of the PSF ({name}) is ({column}, {row}) from 0, far from its middle; crop it "
             "around the star"
         )
+    share, falls = _pedestal(kernel)
+    if share > PEDESTAL and falls < FALLS:
+        raise LensvitError(
+            f"the PSF ({name}) does not fall towards its border: {share:.0%} of its light is a constant; subtract the "
+            "sky around the star"
+        )
     clean = kernel.clip(0)
     if len(clean) % 2 == 0:
         first = [side - np.floor(middle) < 1 for side in (row, column)]  # whether the star lies before the middle
@@ -726,6 +872,16 @@ def prepared_psf(kernel: np.ndarray, oversampling: int, name: str, notes: list[s
         notes.append(f"The PSF was moved by ({-x:+.2f}, {-y:+.2f}) of its pixels, so that its core lies in the middle.")
     result = clean * kernels.window(len(clean))
     return result / result.sum()
+
+
+def _pedestal(kernel: np.ndarray) -> tuple[float, float]:
+    """Share of a PSF's light (k, k) that is a constant of its border's height, and how much it falls to there."""
+    axis = np.arange(len(kernel)) - (len(kernel) - 1) / 2
+    radius = np.hypot(axis, axis[:, None]) / axis[-1]
+    border, within = (
+        float(np.median(kernel[(low <= radius) & (radius <= high)])) for low, high in ((0.88, 1.0), (0.6, 0.72))
+    )
+    return border * np.pi * axis[-1] ** 2 / float(kernel.sum()), within / border if border > 0 else np.inf
 
 
 def _prepared_variance(variance: np.ndarray, name: str) -> np.ndarray:
