@@ -653,7 +653,7 @@ def test_delays_and_shifts_of_free_scenes(tmp_path: Path) -> None:
     assert "the magnitude of the quasar is from 23 to 24 instead of from 20 to 22.5" in mixed
     assert "about their magnifications is 0.6 instead of 0.3" in mixed
     assert "In all cases a system like those of the training is rendered, with their amplitudes." in mixed
-    assert "The shifted systems have the same profiles of lens and light, elsewhere or more of them." in mixed
+    assert "The shifted systems have the same profiles of lens and light, elsewhere, or more or fewer of them." in mixed
     content["dataset"]["free"] = True
     free = " ".join(render(content, tmp_path).split())
     assert "two images or more, not counting one in the centre of the lens, which a shallow slope may leave" in free
