@@ -32,6 +32,7 @@ from lensvit.observations.fitting import SceneFit, fit_scene, sample_scene
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import find_peaks
+from lensvit.observations.result import LensResult
 from lensvit.observations.run import fit_images
 from lensvit.parameters import NAMES, normal
 from tests.lensing.scenes import gaussian, parameters

@@ -31,7 +31,9 @@ RETURNED = 0.01  # error of x that was mapped to u and back [standard deviations
 FAR = 2.0  # where widths are measured [standard deviations]
 NARROWEST, WIDEST = 1 / 3, 2.0  # least and largest width that is measured [standard deviations]
 LEAST_REST = 0.15  # of a direction that is new
-OFF_CENTER = 0.55  # mean of a distribution with two widths, in units of their difference: about the root of 2 / pi, less
+OFF_CENTER = (
+    0.55  # mean of a distribution with two widths, in units of their difference: about the root of 2 / pi, less
+)
 LONGEST = 3.0  # step of Newton's method [standard deviations]
 
 

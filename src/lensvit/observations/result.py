@@ -123,7 +123,7 @@ class LensResult:
             off = np.hypot(best["light_x"] - best["center_x"], best["light_y"] - best["center_y"])
             if off > ELSEWHERE * best["theta_E"]:
                 result.append(
-                    f'The light that was fitted as the lens galaxy\'s lies {off:.2f}" from the mass, at '
+                    f"The light that was fitted as the lens galaxy's lies {off:.2f}\" from the mass, at "
                     f"({best['light_x']:.2f}, {best['light_y']:.2f}): it may be the halo of the quasar's images, where "
                     "the PSF is too small or wrong, or a companion."
                 )
