@@ -20,6 +20,7 @@ from lensvit.inference.prior import LogPrior
 from lensvit.inference.quasar_match import Gaussian, Match, QuasarMatcher, bounded
 from lensvit.lensing.noise import LEAST_SHARE
 from lensvit.lensing.renderer import BatchedRenderer
+from lensvit.lensing.samples import sample_axis
 from lensvit.parameters import TARGET_NAMES
 from lensvit.psf.kernel import Kernel
 
@@ -92,6 +93,7 @@ class Starter:
     def __init__(self, renderer: BatchedRenderer, kernel: Kernel, supersampling: int = 1) -> None:
         self.renderer = renderer
         self.finder = PeakFinder(renderer.pixels, kernel, supersampling)
+        self.axis = torch.as_tensor(sample_axis(renderer.pixels, renderer.pixel_scale, 1))  # of pixels, not of samples
         mapped = np.ones((1, 1)) if renderer.exposure_map is None else renderer.exposure_map
         every = torch.as_tensor(mapped, dtype=torch.float64).expand(renderer.pixels, renderer.pixels)
         self.share, self.seen = every.clamp_min(LEAST_SHARE), every > 0
@@ -155,7 +157,7 @@ class Starter:
             What is known of the system apart from the image.
         """
         mean, precision = known.mean[LIGHT_COLUMNS], known.precision[LIGHT_COLUMNS, LIGHT_COLUMNS]
-        axis = self.renderer.axis
+        axis = self.axis
         radius = torch.hypot(axis, axis[:, None]) / known.mean[COORDINATES.index("theta_E")].clamp_min(0.1)
         outside = ((radius < WITHOUT_ARCS[0]) | (radius > WITHOUT_ARCS[1])).flatten()
         data, share, seen = data.flatten(), self.share.flatten(), self.seen.flatten()
