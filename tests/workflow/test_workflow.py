@@ -297,7 +297,7 @@ def test_streaming_trains_again_with_the_psfs_and_no_stored_image_changes(smoke)
         ("page/document.py", {"page": 1}),
         (
             "inference/starts.py",
-            {**REFINED, **EXACT, "refine_prior": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER},
+            {**REFINED, **EXACT, "refine_prior": 1, "mcmc": 1, "table": 1, **CHAINS, **FERMAT, **SHIFT, **PAPER},
         ),
         ("inference/chart.py", {**EXACT, "mcmc": 1, "table": 1, **CHAINS, **FERMAT, **PAPER}),
         ("config/shards.py", {}),

@@ -208,8 +208,8 @@ def test_without_enough_samples_the_second_chain_starts_from_the_network(folder,
     for some, start in ((None, "network"), (samples, "importance"), (np.repeat(samples[:9], 50, 0), "network")):
         assert stage._second_start(draws, some, few).key == start
     path = write_samples(folder, samples)
-    np.testing.assert_array_equal(stage._exact_samples(path, rows)[0], samples)
-    assert stage._exact_samples(write_samples(folder, samples, certified=False), rows) == [None]
+    np.testing.assert_array_equal(stage._exact_samples(path, rows, False)[0], samples)
+    assert stage._exact_samples(write_samples(folder, samples, certified=False), rows, False) == [None]
 
 
 def test_samples_of_other_systems_are_refused(folder, samples):

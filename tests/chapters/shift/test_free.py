@@ -13,7 +13,7 @@ from lensvit.parameters import TARGET_NAMES
 from lensvit.psf import kernel
 from lensvit.simulation.catalog import catalog
 from lensvit.simulation.simulate import simulate
-from tests.chapters.refine.test_free import CAMERA, LENS, SCALE, SCENE, WHOLE
+from tests.chapters.test_free_scenes import CAMERA, LENS, SCALE, SCENE, WHOLE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
