@@ -295,8 +295,8 @@ def camera_of(
         raise LensvitError(f"{psf}: its header has no PIXSCALE: give --pixel-scale [arcsec]")
     if psf is not None and own_scale is not None and abs(own_scale - scale) > ANISOTROPY * scale:
         raise LensvitError(
-            f"{psf}: its pixels are {own_scale:.5g} arcsec wide, and --pixel-scale is {scale:.5g}: give a PSF on pixels of "
-            "the image"
+            f"{psf}: its pixels are {own_scale:.5g} arcsec wide, and --pixel-scale is {scale:.5g}: give a PSF on "
+            "pixels of the image"
         )
     if psf is None and scale > COARSEST:
         raise LensvitError(f"--pixel-scale {scale:g}: HST's PSF needs {COARSEST:g} or less; give --psf for another one")
