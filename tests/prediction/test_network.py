@@ -139,7 +139,7 @@ def test_the_lens_is_brought_to_the_middle():
         (np.eye(30), {"pixel_scale": SCALE, "passes": 3}, "give 4 or more"),
         (np.eye(30), {"pixel_scale": SCALE, "names": ["a", "b"]}, "2 names for 1 images"),
         ("none.fits", {}, "there is no such file"),
-        (np.eye(30), {"pixel_scale": -1.0}, "not between 0 and 1"),
+        (np.eye(30), {"pixel_scale": -1.0}, r"not between 0\.001 and 1"),
     ],
 )
 def test_wrong_images_are_one_line(network, images, given, message):
