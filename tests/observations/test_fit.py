@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
+import lensvit
 from lensvit import cli
 from lensvit.errors import LensvitError
 from lensvit.inference.delays import fermat_potentials
@@ -26,7 +28,10 @@ from lensvit.observations.cosmography import (
     MPC,
     Delays,
     Redshifts,
+    doubts,
+    expected_delays,
     hubble,
+    read_delays,
     time_delay_distance,
 )
 from lensvit.observations.fitting import SceneFit, fit_scene, sample_scene
@@ -34,7 +39,7 @@ from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import find_peaks
 from lensvit.observations.result import LensResult
-from lensvit.observations.run import fit_images
+from lensvit.observations.run import check_monitored, fit_images, report
 from lensvit.parameters import NAMES, normal
 from tests.lensing.scenes import gaussian, parameters
 from tests.observations import simulated
@@ -157,6 +162,73 @@ def test_wrong_delays_are_one_line(changes: dict, words: str) -> None:
     known = Delays(_true_images()[0], np.ones(3), np.ones(3), 0.5, 1.5)._replace(**changes)
     with pytest.raises(LensvitError, match=words):
         hubble(parameters(QUAD, Structure())[:, :14].numpy(), known)
+
+
+def test_delays_that_are_mixed_up_are_said() -> None:
+    images = _true_images()[0]
+    truth = parameters(QUAD, Structure())[:, :14].numpy()
+    days = expected_delays(truth[0], images, 70.0, 0.5, 1.5)
+    right = Delays(images, days, np.full(3, 0.3), 0.5, 1.5)
+    assert doubts(hubble(truth, right), 3) == []
+    for wrong in (-days, days / 10, days * 10):
+        assert any("with the sign of each image" in one for one in doubts(hubble(truth, right._replace(days=wrong)), 3))
+    mixed = doubts(hubble(truth, right._replace(days=days[[2, 0, 1]])), 3)
+    assert any("No draw of the posterior explains the delays" in one for one in mixed)
+
+
+def test_a_file_of_impossible_delays_is_one_line(tmp_path: Path) -> None:
+    content = {"images": [[0, 1], [1, 0]], "days": [1, 2], "errors": [1], "lens_redshift": 0.5, "source_redshift": 1.7}
+    (tmp_path / "delays.json").write_text(json.dumps(content))
+    with pytest.raises(LensvitError, match=r"delays.json: 2 images, 2 delays and 1 errors"):
+        read_delays(tmp_path / "delays.json")
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"delays": {"days": [1.0]}}, "delays are a dict"),
+        ({"delays": Delays(np.eye(2), np.ones(1), np.full(1, np.inf), 0.5, 1.5)}, "errors above 0"),
+        ({"delays": Delays(np.eye(2), np.ones(1), np.ones(1), 0.5, 1.5), "samples": False}, "--no-samples"),
+        ({"redshifts": (0.5, 1.5)}, "redshifts are a tuple"),
+        ({"priors": [2.0]}, "priors are a list"),
+        ({"priors": {"gamma": (2.0, 0.1)}}, "lensvit.parameters.normal"),
+        ({"name": "a/b"}, "without a slash"),
+        ({"pixelscale": 0.06}, "do you mean pixel_scale"),
+        ({"unit": "counts"}, "no option 'unit' for arrays"),
+    ],
+)
+def test_what_python_is_given_wrongly_is_one_line(options: dict, words: str) -> None:
+    with pytest.raises(LensvitError, match=words):
+        lensvit.fit(simulated.image(), KERNEL, **({"pixel_scale": SCALE, "exposure_time": EXPOSURE} | options))
+
+
+def test_arrays_and_files_are_not_mixed(tmp_path: Path) -> None:
+    path = simulated.write(tmp_path / "lens.fits", simulated.image())
+    for options, words in (({"psf": KERNEL}, "psf is a ndarray"), ({"mask": KERNEL}, "mask is a ndarray")):
+        with pytest.raises(LensvitError, match=words):
+            lensvit.fit(path, **options)
+    with pytest.raises(LensvitError, match="an image is a NoneType"):
+        lensvit.fit(None)
+    with pytest.raises(LensvitError, match="needs pixel_scale"):
+        lensvit.fit(simulated.image(), KERNEL)
+
+
+def test_monitored_images_are_those_of_the_fit() -> None:
+    settled = simulated.settled()
+    seen = settled.images[["x", "y"]].to_numpy()
+    known = Delays(seen, np.zeros(3), np.ones(3), 0.5, 1.5)
+    check_monitored(settled, known)
+    with pytest.raises(LensvitError, match="the same image of the quasar"):
+        check_monitored(settled, known._replace(images=seen[[0, 0, 1, 2]]))
+    with pytest.raises(LensvitError, match="no image of the quasar lies at"):
+        check_monitored(settled, known._replace(images=seen + 5))
+
+
+def test_a_report_has_what_was_found_in_the_file() -> None:
+    settled = simulated.settled()
+    observation = dataclasses.replace(settled.fit.observation, notes=("Pixels are wide.",))
+    told = dataclasses.replace(settled, fit=dataclasses.replace(settled.fit, observation=observation))
+    assert "  - Pixels are wide." in report(told)
 
 
 def test_redshifts_are_checked() -> None:

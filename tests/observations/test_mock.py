@@ -193,3 +193,14 @@ def test_delays_are_given_once(tmp_path, capsys):
     assert "--delay-file has all of the delays" in capsys.readouterr().err
     assert cli.main(["mock", "--output", str(tmp_path), "--h0", "-1"]) == 1
     assert "--h0 -1: give a number above 0" in capsys.readouterr().err
+
+
+def test_a_psf_on_other_pixels_than_the_images_is_one_line(tmp_path) -> None:
+    header = fits.Header({"PIXSCALE": 0.015})
+    fits.PrimaryHDU(gaussian(31, 2.0), header).writeto(tmp_path / "psf.fits")
+    with pytest.raises(LensvitError, match=r"0\.015 arcsec wide, and --pixel-scale is 0\.06"):
+        camera_of(tmp_path / "psf.fits", 0.06, 64)
+    assert camera_of(tmp_path / "psf.fits", None, 64).pixel_scale == 0.015
+    parts = [fits.PrimaryHDU(np.ones((40, 40)), fits.Header({"PIXSCALE": 0.06}))]
+    fits.HDUList([*parts, fits.ImageHDU(gaussian(31, 2.0), header, name="PSF")]).writeto(tmp_path / "lens.fits")
+    assert camera_of(tmp_path / "lens.fits", None, 64).pixel_scale == 0.015

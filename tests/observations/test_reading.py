@@ -293,9 +293,13 @@ def test_pixels_without_weight_do_not_count(tmp_path: Path) -> None:
     assert np.isinf(image.variance[:, :5]).all() and np.isfinite(image.variance[:, 5:]).all()
 
 
-def test_saturated_pixels_do_not_count(tmp_path: Path) -> None:
-    image, notes = read_image(simulated.write(tmp_path / "lens.fits", np.minimum(_bright(), 1.5)))
-    assert np.isinf(image.variance).sum() > 3 and any("saturated" in note for note in notes)
+def test_saturated_cores_and_cores_that_do_not_count_are_said(tmp_path: Path) -> None:
+    _, notes = read_image(simulated.write(tmp_path / "lens.fits", np.minimum(_bright(), 1.5)))
+    assert any("saturated" in note for note in notes)
+    _, notes = read_image(simulated.write(tmp_path / "lens.fits", np.where(_bright() > 1.5, np.nan, _bright())))
+    assert any("let cores count" in note for note in notes)
+    _, notes = read_image(simulated.write(tmp_path / "lens.fits", _bright()))
+    assert not any("saturated" in note or "let cores count" in note for note in notes)
 
 
 def test_a_mask_of_the_opposite_sense_is_said(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from lensvit.observations.run import SAMPLING, fit_images
 from lensvit.parameters import Prior
 
 Image = np.ndarray | str | Path
+FILES = "noise", "mask", "psf_variance"  # options that are files where the image is one
 
 
 def fit(
@@ -80,6 +83,10 @@ def fit(
     several: list[Any] = list(image) if isinstance(image, list | tuple) else [image]
     if not several:
         raise LensvitError("no image is given")
+    strange = [one for one in several if not isinstance(one, np.ndarray | str | Path)]
+    if strange:
+        raise LensvitError(f"an image is a {type(strange[0]).__name__}; give an array or the path of a file")
+    _check_options(given, any(isinstance(one, np.ndarray) for one in several))
     read, notes = [], list[str]()
     for number, one in enumerate(several):
         own = {key: _one(value, number, len(several), key) for key, value in given.items()}
@@ -89,8 +96,14 @@ def fit(
                 raise LensvitError("an image in an array needs a PSF in an array")
             picture, said = image_of_arrays(one, kernel, **own)
         else:
-            path = None if kernel is None else Path(kernel)
-            picture, said = read_image(Path(one), Given(psf=path, **own))
+            files = {"psf": kernel} | {key: own.get(key) for key in FILES}
+            for key, path in files.items():
+                if path is not None and not isinstance(path, str | Path):
+                    raise LensvitError(
+                        f"{key} is a {type(path).__name__}, and the image a file: give the path of a file"
+                    )
+            paths = {key: None if path is None else Path(path) for key, path in files.items()}
+            picture, said = read_image(Path(one), Given(**own | paths))
         read.append(picture)
         notes += said
     observation = Observation(name, tuple(read), tuple(notes))
@@ -98,6 +111,19 @@ def fit(
         observation, priors=priors, images=images, delays=delays, redshifts=redshifts,
         sampling=SAMPLING if samples else None, seed=seed,
     )  # fmt: skip
+
+
+def _check_options(given: Mapping[str, Any], arrays: bool) -> None:
+    """Check the names of options, and that arrays have a pixel scale."""
+    function: Any = image_of_arrays if arrays else Given
+    known = [name for name in inspect.signature(function).parameters if name not in ("image", "psf")]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"do you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+            raise LensvitError(f"no option {name!r} for {'arrays' if arrays else 'files'}; {hint}")
+    if arrays and "pixel_scale" not in given:
+        raise LensvitError("an image in an array needs pixel_scale [arcsec]")
 
 
 def _one(value: Any, number: int, count: int, key: str) -> Any:

@@ -17,11 +17,13 @@ tells of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from astropy.cosmology import FlatLambdaCDM
+from scipy.stats import chi2
 
 from lensvit.errors import LensvitError
 from lensvit.inference.delays import fermat_potentials
@@ -33,6 +35,8 @@ LIGHT = 299_792.458  # speed of light [km/s]
 MPC, DAY = 3.0856775814913673e19, 86_400.0  # [km], [s]
 REFERENCE = 70.0  # H0 of the distances that are scaled [km/s/Mpc]
 LARGEST = 150.0  # H0 that the prior ends at [km/s/Mpc]
+CREDIBLE = 20.0, 145.0  # H0 outside of which delays are not in days, or their signs or images are mixed up
+UNLIKELY = 1e-5  # probability of a chi^2 of the delays from which on the lens does not explain them
 CAVEAT = (
     "H0 holds for a power law with shear and no mass along the line of sight; an external convergence kappa multiplies "
     "it by 1 - kappa, and a profile that is no power law acts likewise (mass-sheet degeneracy)."
@@ -64,6 +68,27 @@ class Delays(NamedTuple):
     lens_redshift: float
     source_redshift: float
     omega_m: float = 0.3
+
+    def checked(self) -> Delays:
+        """The same, if they are possible.
+
+        Raises
+        ------
+        LensvitError
+            If numbers do not belong together or are not possible.
+        """
+        Redshifts(self.lens_redshift, self.source_redshift, self.omega_m).checked()
+        images, days, errors = (np.asarray(value, dtype=float) for value in self[:3])
+        if images.ndim != 2 or images.shape[1] != 2 or len(images) < 2 or not np.isfinite(images).all():
+            raise LensvitError("images with delays have x and y each [arcsec], and are two at least")
+        if not (days.ndim == errors.ndim == 1 and len(images) == len(days) + 1 == len(errors) + 1):
+            raise LensvitError(
+                f"{len(images)} images, {days.size} delays and {errors.size} errors: give a delay and an error for "
+                "each image but the first"
+            )
+        if not (np.isfinite(days).all() and np.isfinite(errors).all() and (errors > 0).all()):
+            raise LensvitError("delays are finite and their errors above 0 [day]")
+        return self._replace(images=images, days=days, errors=errors)
 
 
 def expected_delays(
@@ -112,7 +137,11 @@ def read_delays(path: Path) -> Delays:
         lens, source, density = (float(content.get(key, 0.3)) for key in (*keys[3:], "omega_m"))
         if images.ndim != 2 or images.shape[1] != 2:
             raise ValueError("its images are no pairs of x and y")
-        return Delays(images, days, errors, lens, source, density)
+        delays = Delays(images, days, errors, lens, source, density)
+    try:
+        return delays.checked()
+    except LensvitError as error:
+        raise LensvitError(f"{path}: {error}") from error
 
 
 class Redshifts(NamedTuple):
@@ -141,8 +170,9 @@ class Redshifts(NamedTuple):
             If a redshift or the matter density is not possible, or the quasar does not lie behind the lens.
         """
         for name, value in (("lens", self.lens), ("quasar", self.source)):
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise LensvitError(f"a redshift of {value:g} for the {name}: give a number above 0")
+            if value is not None and not (isinstance(value, Real) and np.isfinite(value) and value > 0):
+                said = f"{value:g}" if isinstance(value, Real) else repr(value)
+                raise LensvitError(f"a redshift of {said} for the {name}: give a number above 0")
         if self.lens is not None and self.source is not None and self.lens >= self.source:
             raise LensvitError(
                 f"redshifts of {self.lens:g} for the lens and {self.source:g} for the quasar: the quasar lies behind "
@@ -207,19 +237,13 @@ def hubble(parameters: np.ndarray, delays: Delays) -> Hubble:
     LensvitError
         If delays and images do not belong together, or redshifts are not possible.
     """
-    if not len(delays.images) == len(delays.days) + 1 == len(delays.errors) + 1:
-        raise LensvitError(
-            f"{len(delays.images)} images, {len(delays.days)} delays and {len(delays.errors)} errors: give a delay and "
-            "an error for each image but the first"
-        )
-    if not (np.isfinite(delays.days).all() and (np.asarray(delays.errors) > 0).all()):
-        raise LensvitError("delays are finite and their errors above 0 [day]")
+    delays = delays.checked()
     reference = time_delay_distance(REFERENCE, delays.lens_redshift, delays.source_redshift, delays.omega_m)
     potentials = fermat_potentials(parameters, delays.images)
     per_mpc = (potentials[:, 1:] - potentials[:, :1]) * ARCSEC**2 * MPC / LIGHT / DAY  # days for each Mpc, (S, M - 1)
     expected = per_mpc * reference * REFERENCE  # days times H0
     # the delays are linear in x = 1 / H0, and normal; the prior of H0 is flat
-    precision = np.asarray(delays.errors) ** -2.0
+    precision = delays.errors**-2.0
     information = (expected**2 * precision).sum(1)
     best = (expected * precision * delays.days).sum(1) / information
     chi_square = (precision * (delays.days - expected * best[:, None]) ** 2).sum(1)
@@ -241,6 +265,30 @@ def hubble(parameters: np.ndarray, delays: Delays) -> Hubble:
         float(np.sqrt(weights @ (distances - distance) ** 2)),
         float(np.nanmin(chi_square)),
     )
+
+
+def doubts(value: Hubble, count: int) -> list[str]:
+    """What speaks against a Hubble constant from so many delays, in sentences.
+
+    Parameters
+    ----------
+    value
+        The Hubble constant.
+    count
+        Number of the delays.
+    """
+    result, (low, high) = list[str](), CREDIBLE
+    if not low < value.h0 < high:
+        result.append(
+            f"H0 lies at {value.h0:.0f} km/s/Mpc, where no measurement has it (the prior ends at {LARGEST:.0f}): are "
+            "the delays in days, with the sign of each image behind the first one, and in the order of the images?"
+        )
+    if chi2.sf(value.chi_square, count) < UNLIKELY:
+        result.append(
+            f"No draw of the posterior explains the delays (chi^2 {value.chi_square:.3g} for {count}): do they belong "
+            "to these images in this order, and are their errors right?"
+        )
+    return result
 
 
 def as_dict(value: Hubble, delays: Delays) -> Mapping[str, object]:

@@ -26,7 +26,7 @@ from lensvit.lensing.parts import Cusp, Exposure, Parts
 from lensvit.lensing.structure import BULGE_INDEX, FLATTEST, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
 from lensvit.observations.cosmography import expected_delays
 from lensvit.observations.observation import ObservedImage
-from lensvit.observations.reading import prepared_psf, read_psf
+from lensvit.observations.reading import ANISOTROPY, prepared_psf, read_psf
 from lensvit.observations.survey import CENTER_ERROR, POSITION_ERROR, survey_priors
 from lensvit.parameters import NAMES, Prior, normal
 from lensvit.psf import hst, kernel
@@ -293,6 +293,11 @@ def camera_of(
     scale = own_scale if pixel_scale is None else pixel_scale
     if scale is None:
         raise LensvitError(f"{psf}: its header has no PIXSCALE: give --pixel-scale [arcsec]")
+    if psf is not None and own_scale is not None and abs(own_scale - scale) > ANISOTROPY * scale:
+        raise LensvitError(
+            f"{psf}: its pixels are {own_scale:.5g} arcsec wide, and --pixel-scale is {scale:.5g}: give a PSF on "
+            "pixels of the image"
+        )
     if psf is None and scale > COARSEST:
         raise LensvitError(f"--pixel-scale {scale:g}: HST's PSF needs {COARSEST:g} or less; give --psf for another one")
     own = hst_kernel(scale) if found is None else prepared_psf(found, 1, str(psf), [])

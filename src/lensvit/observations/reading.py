@@ -464,12 +464,7 @@ def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
             f"{holes.mean():.0%} of the pixels lie far below the sky at the image's edge; is it a negative, or not an "
             "image of the sky? Give one on which light is positive"
         )
-    top = (data == data[~bad].max()) & ~bad
-    if top.sum() >= SATURATED and data[top][0] - sky > FAR_ABOVE * edge_noise(data, bad):
-        bad |= top
-        notes.append(
-            f"{top.sum()} pixels all have the largest value, as where a detector is saturated, and do not count."
-        )
+    _note_cores(data, bad, sky, notes)
     if bad.any():
         notes.append(f"{bad.sum()} of {bad.size} pixels do not count.")
     kernel, oversampling, psf_variance = _psf(file, given, scale, data.shape, notes)
@@ -479,6 +474,23 @@ def _checked(file: _File, given: Given) -> tuple[ObservedImage, list[str]]:
         sky=None if file.wcs is None else _sky(file.wcs, column + (side - 1) / 2, row + (side - 1) / 2),
     )  # fmt: skip
     return read, notes
+
+
+def _note_cores(data: np.ndarray, bad: np.ndarray, sky: float, notes: list[str]) -> None:
+    """Say whether the cores of bright sources are saturated or do not count."""
+    highest = data[~bad].max()
+    top = (data == highest) & ~bad
+    if top.sum() >= SATURATED and highest - sky > FAR_ABOVE * edge_noise(data, bad):
+        notes.append(
+            f"{top.sum()} pixels all have the largest value, as where a detector is saturated: fluxes of such images "
+            "of the quasar are too low, and the PSF does not explain them."
+        )
+    beside = ndimage.binary_dilation(bad) & ~bad
+    if beside.any() and data[beside].max() - sky > (highest - sky) / 2:
+        notes.append(
+            "Pixels that do not count lie in the brightest places: an image of the quasar is not found without its "
+            "core, so let cores count."
+        )
 
 
 def _sky(wcs: WCS, x: float, y: float) -> Sky | None:
@@ -769,7 +781,7 @@ def _psf(
     variance = file.arrays.get("PSFVAR")
     if given.psf is not None:
         found = _read(Path(given.psf))
-        kernel, header, name = _kernel(found), found.header, str(given.psf)
+        kernel, header, name = _kernel(found), _kernel_header(found), str(given.psf)
         variance = found.arrays.get("PSFVAR", variance)
     elif "PSF" in file.arrays:
         kernel, name, header = file.arrays["PSF"], "the extension PSF", file.headers.get("PSF", {})
@@ -798,6 +810,11 @@ def _kernel(file: _File) -> np.ndarray:
     return file.arrays.get("PSF", file.image)
 
 
+def _kernel_header(file: _File) -> Mapping[str, object]:
+    """The keywords of the PSF of a file, which stand before those of its image."""
+    return {**file.header, **file.headers.get("PSF", {})}
+
+
 def read_psf(path: Path) -> tuple[np.ndarray, float | None]:
     """A PSF (k, k) as its file has it, and the side of its pixels [arcsec], None if the header does not say it.
 
@@ -807,7 +824,7 @@ def read_psf(path: Path) -> tuple[np.ndarray, float | None]:
         If the file cannot be read.
     """
     found = _read(Path(path))
-    scale = _first_number(found.header, SCALE_KEYS)
+    scale = _first_number(_kernel_header(found), SCALE_KEYS)
     return _kernel(found), None if scale is None else scale[1]
 
 

@@ -15,7 +15,7 @@ from lensvit import __version__
 from lensvit.io import files
 from lensvit.observations.chi_square import ChiSquare, chi_square, chi_square_maps
 from lensvit.observations.coolest import write_coolest
-from lensvit.observations.cosmography import CAVEAT, Hubble, Redshifts
+from lensvit.observations.cosmography import CAVEAT, Hubble, Redshifts, doubts
 from lensvit.observations.fitting import EXPLAINED, PosteriorSample, SceneFit, seen_images
 from lensvit.parameters import FURTHER, PARAMETERS
 
@@ -45,6 +45,8 @@ class LensResult:
         Whether draws of the posterior were asked for.
     redshifts
         What is known of the redshifts.
+    delays
+        How many delays the Hubble constant stands on.
     """
 
     fit: SceneFit
@@ -53,6 +55,7 @@ class LensResult:
     seconds: float
     sampled: bool = True
     redshifts: Redshifts = dataclasses.field(default_factory=Redshifts)
+    delays: int = 0
 
     @property
     def certified(self) -> bool:
@@ -133,6 +136,8 @@ class LensResult:
                 "The quasar's images lie off those of the model by more than their errors: the mass is no power law "
                 "with shear, or has a companion."
             )
+        if self.hubble is not None:
+            result += doubts(self.hubble, self.delays)
         if self.sample is None:
             result += ["The posterior could not be drawn from."] * self.sampled
         elif self.sample.drawn.reason:

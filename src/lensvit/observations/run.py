@@ -15,7 +15,7 @@ from lensvit.inference.settings import ImportanceSettings
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
 from lensvit.lensing.structure import LOGARITHMS, Structure
-from lensvit.observations.cosmography import Delays, Hubble, Redshifts, hubble, read_delays
+from lensvit.observations.cosmography import Delays, Redshifts, hubble, read_delays
 from lensvit.observations.figure import write_figures
 from lensvit.observations.fitting import fit_scene, sample_scene
 from lensvit.observations.observation import Observation
@@ -74,17 +74,33 @@ def fit_images(
     started = time.perf_counter()
     check_priors(priors or {})
     if delays is not None:
+        if not isinstance(delays, Delays):
+            raise LensvitError(f"delays are a {type(delays).__name__}; give lensvit.observations.cosmography.Delays")
+        if sampling is None:
+            raise LensvitError("H0 needs draws of the posterior: leave out --no-samples, or the delays")
+        delays = delays.checked()
         redshifts = Redshifts(delays.lens_redshift, delays.source_redshift, delays.omega_m)
+    if redshifts is not None and not isinstance(redshifts, Redshifts):
+        raise LensvitError(
+            f"redshifts are a {type(redshifts).__name__}; give lensvit.observations.cosmography.Redshifts"
+        )
     redshifts = (redshifts or Redshifts()).checked()
+    if not observation.name or "/" in observation.name or observation.name.startswith("."):
+        raise LensvitError(f"a lens named {observation.name!r}: files are named so; give --name without a slash")
     if images is not None and images not in (2, 3, 4):
         raise LensvitError(f"{images} images of the quasar: give 2, 3 or 4")
     structure = structure or Structure(position_error=POSITION_ERROR)
     found = fit_scene(observation, structure, priors, seeds.derive(seed, observation.name, "starts"), images, guess)
     sample = None
+    if delays is not None:
+        check_monitored(LensResult(found, None, None, 0.0), delays)  # before minutes of draws
     if sampling is not None:
         sample = sample_scene(found, sampling, seeds.derive(seed, observation.name, "posterior"), SAMPLES)
-    constant = None if delays is None else _hubble(LensResult(found, sample, None, 0.0), delays)
-    return LensResult(found, sample, constant, time.perf_counter() - started, sampling is not None, redshifts)
+    constant, count = None, 0
+    if delays is not None and sample is not None:
+        constant, count = hubble(sample.parameters[:, : len(NAMES)], delays), len(delays.days)
+    seconds = time.perf_counter() - started
+    return LensResult(found, sample, constant, seconds, sampling is not None, redshifts, count)
 
 
 def check_priors(priors: Mapping[str, Prior]) -> None:
@@ -96,9 +112,13 @@ def check_priors(priors: Mapping[str, Prior]) -> None:
         If a parameter is not known, or its prior has a kind that fits do not have.
     """
     known = [row.name for row in (*PARAMETERS, *FURTHER)]
+    if not isinstance(priors, Mapping):
+        raise LensvitError(f"priors are a {type(priors).__name__}; give a dict from parameters to priors")
     for name, prior in priors.items():
         if name not in known:
             raise LensvitError(f"a prior of {name!r}: there is no such parameter; there are: {', '.join(known)}")
+        if not isinstance(prior, Prior):
+            raise LensvitError(f"the prior of {name} is {prior!r}; give one such as lensvit.parameters.normal(2, 0.05)")
         if name in LOGARITHMS and prior.kind != "lognormal":
             raise LensvitError(
                 f"the prior of {name} is {prior.kind}; for sizes and Sersic indices give a lognormal one"
@@ -109,18 +129,29 @@ def check_priors(priors: Mapping[str, Prior]) -> None:
             )
 
 
-def _hubble(result: LensResult, delays: Delays) -> Hubble:
-    """The Hubble constant; the monitored images must be those of the fit."""
-    seen = result.images[["x", "y"]].to_numpy()
+def check_monitored(result: LensResult, delays: Delays) -> None:
+    """Check that the monitored images are those of a fit, each of them one.
+
+    Raises
+    ------
+    LensvitError
+        If there is no image of the quasar at one of them, or two of them are the same.
+    """
+    seen, taken = result.images[["x", "y"]].to_numpy(), dict[int, tuple[float, float]]()
     for x, y in delays.images:
-        if np.hypot(*(seen - [x, y]).T).min() > NEAREST:
+        distance = np.hypot(*(seen - [x, y]).T)
+        if distance.min() > NEAREST:
             raise LensvitError(
                 f"no image of the quasar lies at ({x:g}, {y:g}) arcsec, where a delay was given; the fit has: "
                 + ", ".join(f"({a:.2f}, {b:.2f})" for a, b in seen)
             )
-    if result.sample is None:
-        raise LensvitError("H0 needs draws of the posterior, and there are none")
-    return hubble(result.sample.parameters[:, : len(NAMES)], delays)
+        nearest = int(distance.argmin())
+        if nearest in taken:
+            raise LensvitError(
+                f"delays were given for ({taken[nearest][0]:g}, {taken[nearest][1]:g}) and ({x:g}, {y:g}) arcsec, "
+                "which are the same image of the quasar: give the place of each once"
+            )
+        taken[nearest] = float(x), float(y)
 
 
 def fit(
@@ -231,6 +262,8 @@ def fit(
         if measured is not None or lens_redshift is not None or source_redshift is not None:
             raise LensvitError("--delay-file has all of the delays and both redshifts: leave the other options out")
         measured = read_delays(delay_file)
+    if measured is not None and not samples:
+        raise LensvitError("H0 needs draws of the posterior: leave out --no-samples, or the delays")
     redshifts = Redshifts(lens_redshift, source_redshift, omega_m).checked()
     if measured is not None and len(groups) > 1:
         raise LensvitError("time delays are those of one lens: give one image with them")
@@ -363,7 +396,8 @@ def report(result: LensResult) -> str:
         lines.append(f"  {name:10s} {row.get('mean', row['most_probable']):8.4f}{spread} {row['unit']}")
     if result.hubble is not None:
         lines.append(f"  H0         {result.hubble.h0:8.1f} +- {result.hubble.h0_sigma:.1f} km/s/Mpc")
-    return "\n".join([*lines, *(f"  ! {sentence}" for sentence in result.verdict)])
+    notes = [f"  - {note}" for note in result.fit.observation.notes]
+    return "\n".join([*lines, *(f"  ! {sentence}" for sentence in result.verdict), *notes])
 
 
 def _delays(
@@ -392,4 +426,4 @@ def _delays(
     if len(places) % 2:
         raise LensvitError("--delay-images has x and y of each image, an even number of values")
     positions = np.array(places, dtype=float).reshape(-1, 2)
-    return Delays(positions, np.array(days), np.array(errors), lens_redshift, source_redshift, omega_m)
+    return Delays(positions, np.array(days), np.array(errors), lens_redshift, source_redshift, omega_m).checked()
