@@ -116,17 +116,22 @@ def test_posteriors_are_about_the_fit(free):
         assert abs(samples[:, NAMES.index(name)].mean() - row[f"{name}_mean"]) < 0.5 * row[f"{name}_sigma"], name
 
 
+def short_chains(run, path):
+    """Write settings of short chains of one system of a run."""
+    common = yaml.safe_load((run / "refine.yaml").read_text())
+    chosen = {key: common[key] for key in ("seed", "options", *LENS)} | {
+        "systems": 1, "walkers": 36, "particles": 36, "annealing_steps": 1, "tuning_steps": 10, "max_steps": 50,
+        "attempts": 1, "samples": 100,
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(chosen))
+
+
 def test_chains_agree_with_exact_posteriors(free):
     """One starts around the end of a search, the other at samples of the posterior; both are short."""
     with h5py.File(free / "importance.h5") as file:
         scene, samples = file["scene"][0], file["samples"][0]
     assert scene.shape == (100, 18) and np.allclose(np.exp(scene[:, 7]), samples[:, 7])
-    common = yaml.safe_load((free / "refine.yaml").read_text())
-    chosen = {key: common[key] for key in ("seed", "options", *LENS)} | {
-        "systems": 1, "walkers": 36, "particles": 36, "annealing_steps": 1, "tuning_steps": 10, "max_steps": 50,
-        "attempts": 1, "samples": 100,
-    }  # fmt: skip
-    (free / "mcmc.yaml").write_text(yaml.safe_dump(chosen))
+    short_chains(free, free / "mcmc.yaml")
     table = pd.read_parquet(free / "importance.parquet")
     table.assign(certified=True, reason="").to_parquet(free / "certified.parquet")
     (free / "certified.h5").write_bytes((free / "importance.h5").read_bytes())
@@ -151,12 +156,7 @@ def test_a_chain_without_a_scene_that_explains_the_image_is_marked(free, tmp_pat
     with h5py.File(tmp_path / "images/hst/test-0000.h5", "a") as file:
         file["image"][...] = 0
     files = free / "catalog.parquet", tmp_path / "images", [free / "hst.fits"], free / "vit.h5"
-    common = yaml.safe_load((free / "refine.yaml").read_text())
-    chosen = {key: common[key] for key in ("seed", "options", *LENS)} | {
-        "systems": 1, "walkers": 36, "particles": 36, "annealing_steps": 1, "tuning_steps": 10, "max_steps": 50,
-        "attempts": 1, "samples": 10,
-    }  # fmt: skip
-    (tmp_path / "mcmc.yaml").write_text(yaml.safe_dump(chosen))
+    short_chains(free, tmp_path / "mcmc.yaml")
     mcmc(tmp_path / "mcmc.yaml", *files, tmp_path / "mcmc.parquet")
     table = pd.read_parquet(tmp_path / "mcmc.parquet")
     assert list(table["start"]) == ["prior", "network"] and (table["reason"] == "unexplained").all()

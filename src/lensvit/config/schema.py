@@ -658,7 +658,7 @@ def system_settings(run: Run, psf: str) -> dict[str, Any]:
         "name": psf,
         "priors": prior_changes(run),
         "scene": without_defaults(run.scene.model_dump(), SCENE_DEFAULTS),
-        "instrument": run.instruments[run.psfs[psf].instrument].model_dump(exclude={"label", "exposure_map"}),
+        "instrument": run.instruments[run.psfs[psf].instrument].camera(),
         **without_defaults(run.simulation.model_dump(), SIMULATION_DEFAULTS),
     }
 
@@ -666,11 +666,7 @@ def system_settings(run: Run, psf: str) -> dict[str, Any]:
 def lens_model(run: Run) -> dict[str, Any]:
     """Settings of the stages that compute images of lenses again, see :class:`lensvit.lensing.settings.LensModel`."""
     cameras = {
-        psf: {
-            "name": entry.instrument,
-            **run.instruments[entry.instrument].model_dump(exclude={"label", "exposure_map"}),
-        }
-        for psf, entry in run.psfs.items()
+        psf: {"name": entry.instrument, **run.instruments[entry.instrument].camera()} for psf, entry in run.psfs.items()
     }
     return {
         "priors": prior_changes(run),

@@ -133,9 +133,7 @@ def _preview(run: Run) -> dict[str, Any]:
 
 def _cameras(run: Run) -> dict[str, Any]:
     """PSF to the camera that it belongs to."""
-    return {
-        psf: run.instruments[entry.instrument].model_dump(exclude={"exposure_map"}) for psf, entry in run.psfs.items()
-    }
+    return {psf: run.instruments[entry.instrument].camera(label=True) for psf, entry in run.psfs.items()}
 
 
 def _numbers(run: Run) -> dict[str, Any]:

@@ -79,11 +79,13 @@ class Likelihood:
     ) -> None:
         self.data, self.exposure, self.model_error = data, exposure, model_error
         self.sigma_bkg = sigma_bkg.to(data)[:, None, None]
-        self.share: Tensor | None = None
-        self.seen: Tensor | float = 1.0  # 1 where a pixel counts
-        if exposure_map is not None:
-            share = torch.as_tensor(exposure_map).to(data)
-            self.share, self.seen = share.clamp_min(LEAST_SHARE), (share > 0).to(data)
+        whole = None if exposure_map is None else torch.as_tensor(exposure_map).to(data)
+        self.share = None if whole is None else whole.clamp_min(LEAST_SHARE)
+        self.seen = None if whole is None else whole > 0
+
+    def _counted(self, values: Tensor) -> Tensor:
+        """Values (..., ny, nx) of pixels, 0 where a pixel does not count."""
+        return values if self.seen is None else values * self.seen
 
     def variance(self, model: Tensor) -> Tensor:
         """Variance of the noise in every pixel, (B, ny, nx), if the model images (B, ny, nx) are right."""
@@ -92,15 +94,12 @@ class Likelihood:
 
     def residuals(self, model: Tensor) -> Tensor:
         """Whitened residuals (data - model) / sigma, (B, ny, nx), 0 where a pixel does not count."""
-        whitened = (self.data - model) / self.variance(model).sqrt()
-        return whitened if self.share is None else whitened * self.seen
+        return self._counted((self.data - model) / self.variance(model).sqrt())
 
     def log_density(self, model: Tensor) -> Tensor:
         """Log likelihood (B,), float64, without the constant -ln(2 pi) / 2 of each pixel."""
         spread = self.variance(model)
-        terms = (self.data - model) ** 2 / spread + spread.log()
-        if self.share is not None:
-            terms = terms * self.seen
+        terms = self._counted((self.data - model) ** 2 / spread + spread.log())
         return -terms.sum((1, 2), dtype=torch.float64) / 2
 
     def compiled(self) -> Callable[[Tensor], float]:
@@ -127,9 +126,7 @@ class Likelihood:
         residual = self.data - model
         pull = residual / spread + slope / (2 * spread) * (residual**2 / spread - 1)
         weight = 1 / spread + (slope / spread) ** 2 / 2
-        if self.share is not None:
-            weight, pull = weight * self.seen, pull * self.seen
-        return _sums(jacobian, weight, pull)
+        return _sums(jacobian, self._counted(weight), self._counted(pull))
 
 
 def _sums(jacobian: Tensor, weight: Tensor, pull: Tensor) -> Equations:

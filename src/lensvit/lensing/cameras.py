@@ -75,9 +75,10 @@ def camera_renderer(settings: LensModel, name: str, psf: kernel.Kernel) -> Batch
         Kernel of the PSF.
     """
     camera, fine = settings.cameras[name], psf.supersampled if settings.supersampling > 1 else None
-    result = renderer_of(camera.pixels, camera.pixel_scale, psf.native, settings.scene, fine, settings.light_samples)
-    result.exposure_map = psf.exposure_map
-    return result
+    return renderer_of(
+        camera.pixels, camera.pixel_scale, psf.native, settings.scene, fine, settings.light_samples,
+        exposure_map=psf.exposure_map,
+    )  # fmt: skip
 
 
 def renderer_of(
@@ -88,6 +89,7 @@ def renderer_of(
     fine: np.ndarray | None,
     light_samples: int = 1,
     device: str = "cpu",
+    exposure_map: np.ndarray | None = None,
 ) -> BatchedRenderer:
     """The renderer of some scene: the paper's has a quicker one than free scenes.
 
@@ -107,9 +109,11 @@ def renderer_of(
         Samples of the galaxies' light along the side of a pixel.
     device
         The device of torch on which images are computed.
+    exposure_map
+        (pixels, pixels) share of the exposure time that each pixel has; None for all of it everywhere.
     """
     kind = FreeRenderer if scene.is_free else BatchedRenderer
-    return kind(pixels, pixel_scale, native, scene, fine, light_samples, device=device)
+    return kind(pixels, pixel_scale, native, scene, fine, light_samples, device=device, exposure_map=exposure_map)
 
 
 def exposure_of(renderer: BatchedRenderer) -> Exposure:

@@ -23,7 +23,7 @@ LEAST_SHARE = 1e-6  # in place of a share of 0 of the exposure time, so that var
 def variance(
     image: Array, sigma_bkg: float | Array, exposure: float | Array, exposure_map: Array | None = None
 ) -> Array:
-    """Variance of the noise in every pixel [(counts/s)^2].
+    """Variance of the noise in every pixel [(counts/s)^2], infinite where it has no share of the exposure time.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def variance(
     exposure
         Exposure time, broadcast to the image [s].
     exposure_map
-        The share of it that each pixel has, broadcast to the image, more than 0; None for all of it everywhere.
+        The share of it that each pixel has, broadcast to the image; None for all of it everywhere.
     """
     whole = sigma_bkg**2 + abs(image) / exposure
     return whole if exposure_map is None else whole / exposure_map

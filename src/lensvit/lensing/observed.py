@@ -37,3 +37,28 @@ def noisy_images(images: Path, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
         exposure, exposure_map = exposures(file, rows), read_exposure_map(file)
     columns = zip(clean, rows["sigma_bkg"], exposure.tolist(), rows["seed"], strict=True)
     return np.stack([noise(*column, exposure_map) for column in columns]), exposure
+
+
+def noisy_image(images: Path, row: pd.DataFrame) -> tuple[np.ndarray, float, float]:
+    """The image of one system with its noise.
+
+    Parameters
+    ----------
+    images
+        The run's folder of images.
+    row
+        The system's row of the catalogue, a table of one row.
+
+    Returns
+    -------
+    tuple[np.ndarray, float, float]
+        Image (ny, nx), float64, and standard deviation of its background noise [counts/s per pixel]; exposure time [s].
+
+    Raises
+    ------
+    LensvitError
+        If the image file is absent or broken.
+    """
+    one = row.iloc[0]
+    [image], [exposure] = noisy_images(Path(images) / one["psf"] / f"{one['chunk']}.h5", row)
+    return image.astype(float), float(one["sigma_bkg"]), float(exposure)

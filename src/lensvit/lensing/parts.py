@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lensvit.lensing.convolution import Convolution
 from lensvit.lensing.galaxies import SMOOTHING, b_n, lens_derivatives, source_derivatives
-from lensvit.lensing.noise import Array
+from lensvit.lensing.noise import Array, variance
 from lensvit.lensing.power_law import MASS, PowerLaw
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
@@ -97,13 +97,13 @@ class Exposure:
         exposure_time
             Exposure time [s].
         """
-        whole = sigma_bkg**2 + light.clip(0) / exposure_time
         if self.exposure_map is None:
-            return whole
-        share = self.exposure_map.astype(float).reshape(whole.shape)
+            return variance(light.clip(0), sigma_bkg, exposure_time)
+        share = self.exposure_map.astype(float).reshape(light.shape)
         with np.errstate(divide="ignore"):
-            inverse = 1 / share
-        return whole * (torch.as_tensor(inverse) if isinstance(whole, Tensor) else inverse)
+            return variance(
+                light.clip(0), sigma_bkg, exposure_time, torch.as_tensor(share) if isinstance(light, Tensor) else share
+            )
 
     @property
     def native_kernel(self) -> np.ndarray:

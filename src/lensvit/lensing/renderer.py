@@ -89,10 +89,7 @@ class BatchedRenderer:
         Precision of the images, float32 or float64.
     device
         Where the images are computed.
-
-    Attributes
-    ----------
-    exposure_map : ndarray or None
+    exposure_map
         (pixels, pixels) share of the exposure time that each pixel has, for those who add noise to images or compare
         them with noisy ones; None for all of it everywhere.
     """
@@ -107,12 +104,12 @@ class BatchedRenderer:
         light_samples: int = 1,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
+        exposure_map: np.ndarray | None = None,
     ) -> None:
         self.pixels, self.pixel_scale, self.scene = pixels, pixel_scale, scene
         self.kernel, self.fine_kernel = kernel, fine_kernel
         self.dtype, self.device = dtype, torch.device(device)
-        self.light_samples = light_samples
-        self.exposure_map: np.ndarray | None = None
+        self.light_samples, self.exposure_map = light_samples, exposure_map
         self.axis = torch.as_tensor(sample_axis(pixels, pixel_scale, light_samples))  # on the CPU
         self._loops = False
         self.blur = Convolution(kernel, pixels, dtype, self.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -146,6 +146,10 @@ class Instrument(LabelledCamera):
         description="FITS file of `pixels` a side: how long each pixel of an image was exposed, in any unit, the "
         "largest value for the whole exposure time, and 0 or NaN where it has no data; null: all are exposed alike",
     )
+
+    def camera(self, label: bool = False) -> dict[str, Any]:
+        """What stages read of it as plain data, with its label if this is wanted."""
+        return self.model_dump(include=set((LabelledCamera if label else Camera).model_fields))
 
 
 FREE_KEYS = ("exposure_high", "lens_light", "source_shape", "bulge", "magnitudes")  # of a scene, which make it free

@@ -76,9 +76,8 @@ def torch_renderer(settings: SystemSettings, psf: Path, device: str = "cpu") -> 
     """
     from lensvit.lensing.cameras import renderer_of
 
-    result = renderer_of(*_camera(settings, psf), settings.light_samples, device)
-    result.exposure_map = kernel.read_kernel(psf).exposure_map
-    return result
+    exposure_map = kernel.read_kernel(psf).exposure_map
+    return renderer_of(*_camera(settings, psf), settings.light_samples, device, exposure_map)
 
 
 def _camera(settings: SystemSettings, psf: Path) -> tuple[int, float, np.ndarray, Light, np.ndarray | None]:

@@ -17,7 +17,7 @@ from lensvit.io import tables
 from lensvit.io.hdf5 import read_datasets
 from lensvit.jobs import seeds
 from lensvit.lensing import cameras
-from lensvit.lensing.observed import noisy_images
+from lensvit.lensing.observed import noisy_image
 from lensvit.observations.fitting import drawn_scene
 from lensvit.observations.free_system import FreeSystem
 from lensvit.parameters import NAMES, TARGET_COLUMNS, TARGET_NAMES
@@ -69,9 +69,8 @@ class FreeSampler:
     """
 
     def __init__(self, settings: ImportanceStage, psf: str, known: kernel.Kernel) -> None:
-        self.settings, self.psf = settings, psf
-        self.exposure = cameras.exposure_of(cameras.camera_renderer(settings, psf, known))
-        self.system = FreeSystem(settings, self.exposure)
+        self.settings = settings
+        self.system = FreeSystem(settings, cameras.exposure_of(cameras.camera_renderer(settings, psf, known)))
 
     def sampled(
         self, row: pd.DataFrame, images: Path, scene: Tensor
@@ -90,9 +89,7 @@ class FreeSampler:
             Coordinates (1, P) of its most probable scene.
         """
         started, one = time.perf_counter(), row.iloc[0]
-        data, [exposure] = noisy_images(Path(images) / self.psf / f"{one['chunk']}.h5", row)
-        image, sigma = data[0].astype(float), float(one["sigma_bkg"])
-        fit = self.system.resumed(image, sigma, float(exposure), scene)
+        fit = self.system.resumed(*noisy_image(images, row), scene)
         if not bool(fit.fit.density.isfinite()):
             return None
         seed = seeds.derive(self.settings.seed, str(one["id"]), "importance")

@@ -1,11 +1,10 @@
 """Chains of systems of free scenes: what they walk in, and where they start.
 
-Such a scene has some twenty parameters, all amplitudes of its light are marginalised, and the positions of its quasar's
-images are known to a part in a thousand of what the priors allow. An annealing from the priors would take days. Chains
-start as those of most lens models do, from the end of a search: the chain "prior" from one that knows the image and the
-priors alone, the chain "network" from one that knows what the network says of the mass too, each with walkers scattered
-wider than Laplace's approximation, and the chain "importance" from samples of the exact posterior. They walk in
-coordinates in which the images' positions are straight (:mod:`lensvit.inference.straightened`), as far as these reach.
+Such a scene has some twenty parameters, and all amplitudes of its light are marginalised. Chains are not annealed. They
+start from the end of a search, as is usual for lens models. The search of the chain "prior" knows the image and the
+priors alone, and that of the chain "network" also what the network says of the mass; walkers are scattered around it,
+wider than Laplace's approximation. The chain "importance" starts from samples of the exact posterior. All walk in
+coordinates in which the images' positions are straight (:mod:`lensvit.inference.straightened`).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from lensvit.inference.straightened import FlatMap
 from lensvit.inference.target import FreeCoordinates, SampledLens
 from lensvit.jobs import seeds
 from lensvit.lensing import cameras
-from lensvit.lensing.observed import noisy_images
+from lensvit.lensing.observed import noisy_image
 from lensvit.lensing.settings import full_priors
 from lensvit.observations.free_system import FreeFit, FreeSystem
 from lensvit.observations.start import Guess
@@ -147,8 +146,7 @@ def free_start(
     """
     one, name = row.iloc[0], row["psf"].item()
     system = FreeSystem(settings, cameras.exposure_of(cameras.camera_renderer(settings, name, psf)))
-    data, [exposure] = noisy_images(Path(images) / name / f"{one['chunk']}.h5", row)
-    observed = data[0].astype(float), float(one["sigma_bkg"]), float(exposure)
+    observed = noisy_image(images, row)
     seed = seeds.derive(settings.seed, str(one["id"]), "mcmc", key, "search")
     nothing = FreeStart(None, np.empty((0, 0)), False)
     if key == IMPORTANCE and values is not None:
