@@ -203,7 +203,13 @@
     if (event.target === measure) table.rows().invalidate();
     table.draw();
   });
-  filters.addEventListener("reset", () => setTimeout(() => { table.rows().invalidate(); table.search("").draw(); }));
+  // the event "reset" comes before the form has its first values again: reset here, so that nothing typed next is lost
+  filters.querySelector("button[type=reset]").addEventListener("click", (event) => {
+    event.preventDefault();
+    filters.reset();
+    table.rows().invalidate();
+    table.search("").draw();
+  });
   at("systems-table").addEventListener("click", (event) => {
     const chosen = event.target.closest("button.system");
     if (chosen) location.hash = "system=" + systems.id[Number(chosen.dataset.system)];
