@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lensvit.inference.linear import LinearLikelihood
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.exposure import Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.structure import Structure
 from tests.lensing.scenes import VALUES, Lenstronomy, drawn, gaussian, images, parameters
 
@@ -38,23 +39,39 @@ def test_amplitudes_and_chi_square_are_lenstronomys(seed: int) -> None:
     )
 
 
-def test_the_density_is_the_integral_over_positive_amplitudes() -> None:
+@pytest.mark.parametrize(
+    ("truth", "within"),
+    [([1.0, 2.0], 0.01), ([-0.1, 2.0], 0.3)],  # the second one ends at the limit, where magnitudes end at its error
+)
+def test_the_density_is_the_integral_over_positive_amplitudes_of_any_magnitude(
+    truth: list[float], within: float
+) -> None:
     generator = torch.Generator().manual_seed(1)
     part = torch.randn(2, 30, generator=generator, dtype=torch.float64)
     part[1] += 0.5 * part[0]
     precision = torch.tensor([0.2, 0.3], dtype=torch.float64)
-    for truth in ([1.0, 2.0], [-0.1, 2.0]):  # the second one ends at the limit
-        data = torch.tensor(truth, dtype=torch.float64) @ part + 0.4 * torch.randn(30, generator=generator)
-        variance = torch.full((30,), 0.16, dtype=torch.float64)
-        likelihood = LinearLikelihood(data, variance, precision, torch.tensor([True, True]))
-        grid = torch.linspace(0, 6, 1501, dtype=torch.float64)
-        amplitudes = torch.cartesian_prod(grid, grid)
-        rest = data - amplitudes @ part
-        logs = -(rest**2 / variance + torch.log(2 * torch.pi * variance)).sum(1) / 2
-        logs += (torch.log(2 * precision / torch.pi) / 2 - precision * amplitudes**2 / 2).sum(1)  # half-normal
-        weight = torch.where(amplitudes == 0, 0.5, 1.0).prod(1) * (grid[1] - grid[0]) ** 2
-        expected = torch.logsumexp(logs + weight.log(), 0)
-        assert float(likelihood.log_density(part[None])[0]) == pytest.approx(float(expected), abs=2e-3)
+    data = torch.tensor(truth, dtype=torch.float64) @ part + 0.4 * torch.randn(30, generator=generator)
+    variance = torch.full((30,), 0.16, dtype=torch.float64)
+    likelihood = LinearLikelihood(data, variance, precision, torch.tensor([True, True]))
+    grid = torch.linspace(0, 6, 1501, dtype=torch.float64)
+    amplitudes = torch.cartesian_prod(grid, grid)
+    rest = data - amplitudes @ part
+    logs = -(rest**2 / variance + torch.log(2 * torch.pi * variance)).sum(1) / 2
+    logs += (torch.log(2 * precision / torch.pi) / 2 - precision * amplitudes**2 / 2).sum(1)  # half-normal
+    logs -= torch.hypot(amplitudes, likelihood.solve(part).covariance.diagonal().sqrt()).log().sum(1)
+    weight = torch.where(amplitudes == 0, 0.5, 1.0).prod(1) * (grid[1] - grid[0]) ** 2
+    expected = torch.logsumexp(logs + weight.log(), 0)
+    assert float(likelihood.log_density(part[None])[0]) == pytest.approx(float(expected), abs=within)
+
+
+def test_the_unit_of_a_profile_tells_nothing_of_it() -> None:
+    """A part twice as bright with half the amplitude is the same light, so that its density is the same."""
+    generator = torch.Generator().manual_seed(4)
+    part = torch.rand(2, 40, generator=generator, dtype=torch.float64)
+    data = torch.tensor([30.0, 50.0], dtype=torch.float64) @ part + torch.randn(40, generator=generator)
+    likelihood = LinearLikelihood(data, torch.ones(40), torch.full((2,), 1e-12), torch.tensor([True, False]))
+    densities = [float(likelihood.log_density(part[None] * torch.tensor([unit, 1.0])[:, None])) for unit in (1.0, 2.0)]
+    assert densities[1] == pytest.approx(densities[0], abs=1e-6)
 
 
 def test_parts_of_a_known_amplitude_are_subtracted_from_the_data() -> None:

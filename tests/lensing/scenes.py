@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from lensvit.inference.following import solve_quasar_images
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.exposure import Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.structure import BULGE_INDEX, LOGARITHMS, Structure
 from lensvit.parameters import NAMES
 

@@ -9,7 +9,8 @@ import torch
 
 from lensvit.inference.following import solve_quasar_images
 from lensvit.lensing import compiled_scene
-from lensvit.lensing.parts import Cusp, Exposure, Parts
+from lensvit.lensing.exposure import Cusp, Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.structure import Structure
 from tests.lensing.scenes import VALUES, drawn, gaussian, parameters
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from scipy import integrate
+from scipy.signal import convolve
 
-from lensvit.lensing.parts import Cusp, Exposure, Parts
+from lensvit.lensing.exposure import Cusp, Exposure
+from lensvit.lensing.galaxies import b_n
+from lensvit.lensing.parts import Parts
+from lensvit.lensing.samples import Samples
 from lensvit.lensing.structure import BULGE, HOST_OFFSET, LENS_SHAPE, SOURCE_SHAPE, Structure
 from tests.lensing.scenes import VALUES, Lenstronomy, drawn, gaussian, images, parameters
 
@@ -78,6 +86,53 @@ def test_more_samples_at_cusps_are_nearer_to_the_light_of_a_pixel() -> None:
     kinds = lens(), lens(cusps=(wide,)), lens(cusps=(wide, core)), lens(cusps=(core, wide))
     plain, finer, finest, same = (float((image - best).abs().max() / best.max()) for image in kinds)
     assert plain > 0.05 and finer < 0.01 and finest < finer / 2 and same == finest
+
+
+def test_four_samples_where_light_is_curved_are_nearer_to_the_light_of_a_pixel() -> None:
+    structure = Structure(sky=False, bulge=False)
+    place = parameters(VALUES | {"source_R_sersic": 0.15, "source_n_sersic": 0.7}, structure)
+    exposure = Exposure(40, 0.08, gaussian(21, 1.2))
+    parts = Parts([exposure], structure)
+    amplitudes = torch.tensor([0.0, 3.0]).double()
+    [curvature] = parts.curvature(place[0], amplitudes)
+    best = images(Parts([dataclasses.replace(exposure, supersampling=15)], structure), place)[0, :2]
+    curved = curvature > 0.02 * curvature.max()
+    assert 0.01 < curved.mean() < 0.5
+    errors = []
+    for cells in (None, curved):
+        found = images(Parts([dataclasses.replace(exposure, curved=cells)], structure), place)[0, :2]
+        errors.append(float((amplitudes @ (found - best)).abs().max()))
+    assert errors[1] < 0.1 * errors[0]
+    # what is said to be missing is what the PSF has still to blur
+    blurred = convolve(curvature, gaussian(21, 1.2), mode="same")
+    assert 0.3 * blurred.max() < errors[0] < 1.2 * blurred.max()
+
+
+@pytest.mark.parametrize(("pixel_scale", "oversampling"), [(0.05, 1), (0.13, 1), (0.08, 4)])
+@pytest.mark.parametrize("index", [1.0, 4.0, 8.0])
+def test_light_about_a_nucleus_is_the_integral_over_pixels(index: float, pixel_scale: float, oversampling: int) -> None:
+    """A pixel is cut in four at the profile's centre, where quadrature meets its cusp at a corner."""
+    pixels, radius, place = 25, 0.4, np.array([0.013, -0.031])
+    exposure = Exposure(pixels, pixel_scale, gaussian(15, 1.2), oversampling, fine=oversampling > 1, nuclei=place[None])
+    samples = Samples(exposure)
+    b = b_n(torch.tensor(index)).item()
+
+    def light(y: float, x: float) -> float:
+        return float(np.exp(-b * ((np.hypot(x - place[0], y - place[1]) / radius) ** (1 / index) - 1)))
+
+    values = [light(y, x) for x, y in zip(*samples.axes, strict=True)]
+    found, cell = samples.means(torch.tensor(values).double()[None])[0].numpy(), samples.cell
+    row, column = ((place[::-1] / cell) + (samples.side - 1) / 2).round().astype(int)
+    for away in (0, 1, 3, 9):
+        edges = [(place_of + offset - (samples.side - 1) / 2) * cell
+                 for place_of in (column + away, row) for offset in (-0.5, 0.5)]  # fmt: skip
+        cuts = [sorted({low, high, min(max(at, low), high)})
+                for low, high, at in ((*edges[:2], place[0]), (*edges[2:], place[1]))]  # fmt: skip
+        expected = sum(
+            integrate.dblquad(light, *xs, *ys, epsabs=0, epsrel=1e-7)[0]
+            for xs in itertools.pairwise(cuts[0]) for ys in itertools.pairwise(cuts[1])
+        ) / cell**2  # fmt: skip
+        assert found[row, column + away] == pytest.approx(expected, rel=3e-4), away
 
 
 def test_parameters_are_those_that_a_structure_frees() -> None:

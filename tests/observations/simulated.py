@@ -14,7 +14,8 @@ from lensvit.inference.importance import ImportanceSample
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.scene_posterior import ScenePosterior
 from lensvit.inference.search import Fit
-from lensvit.lensing.parts import Cusp, Exposure, Parts
+from lensvit.lensing.exposure import Cusp, Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.structure import Structure
 from lensvit.observations.fitting import FLAT, PosteriorSample, Round, SceneFit
 from lensvit.observations.noise_model import Errors

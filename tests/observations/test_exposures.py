@@ -11,7 +11,8 @@ import torch
 
 import lensvit
 from lensvit.errors import LensvitError
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.exposure import Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.structure import Structure
 from lensvit.observations.cosmography import Redshifts
 from lensvit.observations.fitting import fit_scene, registered

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from lensvit.errors import LensvitError
+from lensvit.lensing.exposure import Exposure
 from lensvit.lensing.free_renderer import FreeRenderer
-from lensvit.lensing.parts import Exposure
 from lensvit.lensing.renderer import BatchedRenderer
 from lensvit.lensing.settings import LensModel, Light
 from lensvit.psf import kernel

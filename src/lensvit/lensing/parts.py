@@ -8,7 +8,7 @@ another in all arrays. Everything is float64, on the CPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,160 +17,15 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lensvit.lensing.convolution import Convolution
+from lensvit.lensing.exposure import Exposure
 from lensvit.lensing.galaxies import SMOOTHING, b_n, lens_derivatives, source_derivatives
-from lensvit.lensing.noise import Array, variance
 from lensvit.lensing.power_law import MASS, PowerLaw
+from lensvit.lensing.samples import Samples
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
 from lensvit.parameters import NAMES
 
 TOLERANCE = 1e-9  # relative error of the deflection at pixels
-
-
-class Cusp(NamedTuple):
-    """Where light is sampled more often.
-
-    Parameters
-    ----------
-    places
-        (n, 2) places around which it is [arcsec].
-    radius
-        The distance from them up to which this holds [arcsec].
-    supersampling
-        Samples along the side of a pixel there.
-    """
-
-    places: np.ndarray
-    radius: float
-    supersampling: int
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """The pixels of an image and the PSF on them.
-
-    Parameters
-    ----------
-    pixels
-        Side of the image [pixel].
-    pixel_scale
-        Side of a pixel [arcsec].
-    kernel
-        (k, k) PSF on fine pixels, of sum 1 and centred on its central pixel, k being odd.
-    oversampling
-        Fine pixels of the kernel along the side of a pixel.
-    fine
-        Whether galaxies are convolved on the kernel's fine pixels; otherwise on pixels.
-    supersampling
-        Samples of the galaxies' light along the side of a pixel; with ``fine`` a multiple of ``oversampling``.
-    cusps
-        Where there are more samples; with ``fine`` they are samples of a fine pixel. Where two of them meet, the one
-        with more samples holds.
-    degree
-        Degree of the spline by which quasar images lie between pixels of the kernel: 1 as lenstronomy, or 3.
-    center
-        Where the middle of the image lies [arcsec].
-    exposure_map
-        (pixels, pixels) share of the exposure time that each pixel has; None for all of it everywhere.
-    """
-
-    pixels: int
-    pixel_scale: float
-    kernel: np.ndarray
-    oversampling: int = 1
-    fine: bool = False
-    supersampling: int = 1
-    cusps: tuple[Cusp, ...] = ()
-    degree: int = 3
-    center: tuple[float, float] = (0.0, 0.0)
-    exposure_map: np.ndarray | None = None
-
-    def noise(self, light: Array, sigma_bkg: float, exposure_time: float) -> Array:
-        """Variance of the noise of light (pixels, pixels), or flat, infinite where a pixel has no data.
-
-        Parameters
-        ----------
-        light
-            Light of the image [counts/s per pixel]; what is negative has no photons.
-        sigma_bkg
-            Standard deviation of the background noise [counts/s per pixel].
-        exposure_time
-            Exposure time [s].
-        """
-        if self.exposure_map is None:
-            return variance(light.clip(0), sigma_bkg, exposure_time)
-        share = self.exposure_map.astype(float).reshape(light.shape)
-        with np.errstate(divide="ignore"):
-            return variance(
-                light.clip(0), sigma_bkg, exposure_time, torch.as_tensor(share) if isinstance(light, Tensor) else share
-            )
-
-    @property
-    def native_kernel(self) -> np.ndarray:
-        """(k, k) PSF on pixels, k being odd: sums over the fine pixels of each."""
-        if self.oversampling == 1:
-            return self.kernel
-        side = 2 * -(-(len(self.kernel) // 2) // self.oversampling) + 3
-        points = SplinePoints(self.kernel, self.oversampling, side, 3)
-        middle = torch.full((1, 2), (side - 1) / 2, dtype=torch.float64)
-        return points.images(middle, slopes=False)[0, 0].numpy()
-
-
-class Samples:
-    """Where the light of galaxies is computed, and its means over pixels."""
-
-    def __init__(self, exposure: Exposure) -> None:
-        self.exposure = exposure
-        every = max(exposure.supersampling, exposure.oversampling if exposure.fine else 1)
-        self.side = exposure.pixels * (exposure.oversampling if exposure.fine else 1)
-        self.share = every // (exposure.oversampling if exposure.fine else 1)  # samples along a cell
-        scale = exposure.pixel_scale * exposure.pixels / self.side
-        self.cell = scale  # side of what the light is averaged over [arcsec]
-        axis = (torch.arange(self.side * self.share, dtype=torch.float64) + 0.5) / self.share - self.side / 2
-        x, y = (axis * scale + middle for middle in exposure.center)
-        self.position = torch.complex(x.expand(len(y), -1), y[:, None].expand(-1, len(x))).reshape(-1)
-        self.cusps = self._cusps(scale)
-        for cells, across in self.cusps:
-            within = ((torch.arange(across, dtype=torch.float64) + 0.5) / across - 0.5) * scale
-            offset = torch.complex(within.expand(across, -1), within[:, None].expand(-1, across)).reshape(-1)
-            row, column = cells // self.side, cells % self.side
-            middle = torch.complex(
-                (column - (self.side - 1) / 2) * scale + exposure.center[0],
-                (row - (self.side - 1) / 2) * scale + exposure.center[1],
-            )
-            self.position = torch.cat([self.position, (middle[:, None] + offset).reshape(-1)])
-        self.axes = self.position.real.contiguous().numpy(), self.position.imag.contiguous().numpy()
-
-    def _cusps(self, scale: float) -> list[tuple[Tensor, int]]:
-        """Places (n,) in the flat image of the cells with more samples, and how many along their side."""
-        exposure = self.exposure
-        axis = (np.arange(self.side) - (self.side - 1) / 2) * scale
-        x, y = axis + exposure.center[0], (axis + exposure.center[1])[:, None]
-        most = np.full((self.side, self.side), self.share)
-        for cusp in exposure.cusps:
-            for place in cusp.places:
-                near = np.hypot(x - place[0], y - place[1]) <= cusp.radius
-                most[near] = np.maximum(most[near], cusp.supersampling)
-        return [
-            (torch.as_tensor(np.flatnonzero(most == across)), int(across))
-            for across in np.unique(most)
-            if across > self.share
-        ]
-
-    def means(self, light: Tensor) -> Tensor:
-        """Light (..., Q) at the samples to its means (..., n, n) over cells."""
-        everywhere = (self.side * self.share) ** 2
-        shape = light.shape[:-1]
-        cells = light[..., :everywhere].reshape(*shape, self.side, self.share, self.side, self.share)
-        cells = cells.mean((-3, -1)) if self.share > 1 else cells.reshape(*shape, self.side, self.side)
-        first = everywhere
-        for places, across in self.cusps:
-            last = first + len(places) * across**2
-            finer = light[..., first:last].reshape(*shape, len(places), -1).mean(-1)
-            cells = cells.flatten(-2).index_copy(-1, places, finer).unflatten(-1, (self.side, self.side))
-            first = last
-        return cells
-
 
 LightOf = Callable[[Samples], Tensor]
 
@@ -291,6 +146,31 @@ class Parts:
         lights = self._lights_of(parameters) if len(parameters) else []
         for image, light, *quasars in zip(result, lights, positions, magnification, strict=True):
             self._draw(image, light, *quasars)
+        return result
+
+    def curvature(self, parameters: Tensor, amplitudes: Tensor) -> list[np.ndarray]:
+        """By how much the light of a cell exceeds that of its middle, for each exposure.
+
+        Parameters
+        ----------
+        parameters
+            Parameters (P,) of a scene.
+        amplitudes
+            Amplitudes (G,) of its galaxies.
+
+        Returns
+        -------
+        list of np.ndarray
+            (side, side) [counts/s], the sum over the galaxies of what is above 0 or below.
+        """
+        [light_of] = self._lights_of(parameters[None])
+        result = []
+        for exposure in self.exposures:
+            plain = replace(exposure, supersampling=1, cusps=(), nuclei=np.zeros((0, 2)), curved=None)
+            middles = Samples(plain)
+            four = Samples(replace(plain, curved=np.ones((middles.side,) * 2, dtype=bool)))
+            more = four.means(light_of(four)) - middles.means(light_of(middles))
+            result.append(torch.tensordot(amplitudes.abs(), more.abs(), 1).numpy() * middles.cell**2)
         return result
 
     def jacobian(self, parameters: Tensor, positions: Tensor, magnification: Tensor) -> tuple[Tensor, Tensor]:

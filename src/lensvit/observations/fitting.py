@@ -24,7 +24,8 @@ from lensvit.inference.settings import ImportanceSettings
 from lensvit.inference.straightened import StraightenedLens
 from lensvit.inference.target import SampledLens
 from lensvit.io.tables import MORE
-from lensvit.lensing.parts import Cusp, Exposure, Parts
+from lensvit.lensing.exposure import Cusp, Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import BULGE, LENS_SHAPE, Structure
 from lensvit.observations.noise_model import Errors, Light, estimate
@@ -48,8 +49,8 @@ JOINT_ROUNDS = 6  # the same where exposures are moved between them
 MODEL_ERRORS = (0.3, 0.0)  # of the first fit; see lensvit.inference.likelihood.Likelihood
 CONVERGED = 0.5  # largest squared distance to the maximum [standard deviations]
 ITERATIONS, LAST_ITERATIONS = 60, 240  # most steps of a search, and of that of the last round
-CUSPS, SAMPLES = 0.25, 5  # radius around nuclei within which light is cuspy [arcsec], and samples along a pixel there
-CORE, CORE_SAMPLES = 2.5, 21  # the same around the lens galaxy's centre [pixel]; steep profiles need so many
+CUSPS, SAMPLES = 0.25, 5  # radius around the quasar within which hosts are cuspy [arcsec], and samples along a pixel
+CURVED = 0.02  # difference of a pixel's light from that of its middle at which it has more samples [its noise]
 REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near they come [arcsec]
 LOST = 0.05  # largest share of the posterior's mass that its coordinates do not reach
 STEP = 1e-3  # of differences by the place of an image [arcsec]
@@ -357,13 +358,17 @@ class _Rounds:
         return estimate(residuals, self.lights, errors)
 
     def _sharpen(self, coordinates: Tensor) -> None:
-        """Put the finest samples to where the lens galaxy's light has its centre."""
-        names = self.structure.names
+        """Put more samples about where the lens galaxy's light has its centre, and where a host is curved."""
+        names, parameters = self.structure.names, to_parameters(coordinates[None])[0]
         columns = [names.index(name) for name in (LENS_SHAPE[:2] if self.structure.lens_shape else NAMES[2:4])]
-        center = to_parameters(coordinates[None])[0, columns].numpy()
+        amplitudes = self.posterior.solution(coordinates)[1].amplitudes[self.parts.galaxies]
+        curvatures = self.parts.curvature(parameters, amplitudes)
         self.exposures = [
-            _sharpened(image, exposure, self.seen[0], center)
-            for image, exposure in zip(self.images, self.exposures, strict=True)
+            dataclasses.replace(
+                _sharpened(image, exposure, self.seen[0], parameters[columns].numpy()),
+                curved=curvature > CURVED * _noise_of_cells(image),
+            )
+            for image, exposure, curvature in zip(self.images, self.exposures, curvatures, strict=True)
         ]
 
     def _register(self, coordinates: Tensor) -> None:
@@ -421,12 +426,16 @@ def _scales(parts: Parts, structure: Structure, fluxes: np.ndarray) -> Tensor:
     return result
 
 
+def _noise_of_cells(image: ObservedImage) -> np.ndarray:
+    """Errors of the light of cells, pixels or fine ones, that add up to the noise of a pixel (side, side)."""
+    every = image.oversampling
+    return np.repeat(np.repeat(np.sqrt(image.variance), every, 0), every, 1) / every**2
+
+
 def _sharpened(image: ObservedImage, exposure: Exposure, quasars: np.ndarray, galaxy: np.ndarray) -> Exposure:
-    """An exposure with more samples at images of the quasar (M, 2) and at the lens galaxy's centre (2,) [arcsec]."""
-    core = Cusp(galaxy[None], CORE * image.pixel_scale, -(-CORE_SAMPLES // image.oversampling))
-    if image.oversampling > 1:
-        return dataclasses.replace(exposure, cusps=(core,))
-    return dataclasses.replace(exposure, cusps=(Cusp(np.vstack([quasars, galaxy]), CUSPS, SAMPLES), core))
+    """An exposure with more samples at images of the quasar (M, 2) and about the lens galaxy's centre (2,) [arcsec]."""
+    hosts = () if image.oversampling > 1 else (Cusp(quasars, CUSPS, SAMPLES),)
+    return dataclasses.replace(exposure, cusps=hosts, nuclei=galaxy[None])
 
 
 def seen_images(posterior: ScenePosterior, coordinates: Tensor) -> tuple[np.ndarray, np.ndarray] | None:

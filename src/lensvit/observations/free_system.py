@@ -22,7 +22,8 @@ from lensvit.inference.likelihood import covariance
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.scene_posterior import ScenePosterior
 from lensvit.inference.search import Fit, climb
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.exposure import Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.lensing.structure import LOGARITHMS, Structure
 from lensvit.observations.peaks import find_peaks

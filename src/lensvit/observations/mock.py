@@ -22,7 +22,8 @@ from lensvit.inference.following import solve_quasar_images
 from lensvit.io import files
 from lensvit.jobs.seeds import derive
 from lensvit.lensing.brightness import counts, sersic_flux
-from lensvit.lensing.parts import Cusp, Exposure, Parts
+from lensvit.lensing.exposure import Cusp, Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.structure import BULGE_INDEX, FLATTEST, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
 from lensvit.observations.cosmography import expected_delays
 from lensvit.observations.observation import ObservedImage
@@ -47,8 +48,8 @@ OFF_MIDDLE = 2.0  # farthest distance of the lens galaxy from the middle of the 
 SHAPES = 20.0  # largest size of a galaxy, in units of the Einstein radius
 BATCH, TRIES = 200, 30  # lenses that are drawn at once, and how often, until one has the images that are asked for
 DESPACE, SPECTRAL_INDEX = 2.0, -0.5  # of the PSF where none is given, see lensvit.psf.hst
-CUSPS, SAMPLES = 0.3, 9  # radius around nuclei within which light is sampled more often [arcsec], and how often
-CORE, CORE_SAMPLES = 3.0, 61  # the same at the centre of the lens galaxy [pixel]
+EVERYWHERE = 3  # samples of the galaxies' light along a pixel; more than a fit has
+CUSPS, SAMPLES = 0.3, 9  # radius around the quasar's images within which there are more [arcsec], and how many
 
 
 class Camera(NamedTuple):
@@ -187,12 +188,10 @@ def _taken(
     random: np.random.Generator,
 ) -> Mock:
     """The image of a lens."""
-    galaxy = np.array([[truth["light_x"], truth["light_y"]]])
-    cusps = (
-        Cusp(np.vstack([positions, galaxy]), CUSPS, SAMPLES),
-        Cusp(galaxy, CORE * camera.pixel_scale, CORE_SAMPLES),
+    galaxy, hosts = np.array([[truth["light_x"], truth["light_y"]]]), Cusp(positions, CUSPS, SAMPLES)
+    exposure = Exposure(
+        camera.pixels, camera.pixel_scale, camera.kernel, supersampling=EVERYWHERE, cusps=(hosts,), nuclei=galaxy
     )
-    exposure = Exposure(camera.pixels, camera.pixel_scale, camera.kernel, cusps=cusps)
     parts = Parts([exposure], structure)
     row = [np.log(truth[name]) if name in LOGARITHMS else truth[name] for name in structure.names]
     where = np.zeros((structure.most_images, 2))

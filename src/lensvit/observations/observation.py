@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lensvit.lensing.parts import Exposure
+from lensvit.lensing.exposure import Exposure
 
 
 class Sky(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage, signal
 
-from lensvit.lensing.parts import Exposure
+from lensvit.lensing.exposure import Exposure
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.psf.kernel import fwhm
 

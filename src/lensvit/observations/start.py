@@ -20,7 +20,7 @@ from torch import Tensor
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.quasar_match import QuasarMatcher, bounded
 from lensvit.inference.starts import from_prior
-from lensvit.lensing.parts import Exposure
+from lensvit.lensing.exposure import Exposure
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.observations.peaks import PSF_ERROR, Peaks
 from lensvit.psf.kernel import fwhm

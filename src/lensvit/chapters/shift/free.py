@@ -19,7 +19,8 @@ from lensvit.inference.quasar_match import QuasarMatcher, bounded
 from lensvit.inference.scene_posterior import ScenePosterior
 from lensvit.inference.search import climb
 from lensvit.inference.starts import from_prior
-from lensvit.lensing.parts import Exposure, Parts
+from lensvit.lensing.exposure import Exposure
+from lensvit.lensing.parts import Parts
 from lensvit.lensing.settings import LensModel, full_priors
 from lensvit.lensing.structure import LOGARITHMS
 from lensvit.observations.free_system import ONLY
