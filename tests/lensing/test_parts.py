@@ -102,7 +102,7 @@ def test_four_samples_where_light_is_curved_are_nearer_to_the_light_of_a_pixel()
     for cells in (None, curved):
         found = images(Parts([dataclasses.replace(exposure, curved=cells)], structure), place)[0, :2]
         errors.append(float((amplitudes @ (found - best)).abs().max()))
-    assert errors[1] < 0.1 * errors[0]
+    assert errors[1] < 0.15 * errors[0]
     # what is said to be missing is what the PSF has still to blur
     blurred = convolve(curvature, gaussian(21, 1.2), mode="same")
     assert 0.3 * blurred.max() < errors[0] < 1.2 * blurred.max()
