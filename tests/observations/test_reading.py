@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -118,6 +120,52 @@ def test_an_image_that_is_not_square_is_cut_around_its_light(tmp_path: Path) -> 
     image, notes = read_image(simulated.write(tmp_path / "lens.fits", wide))
     assert image.data.shape == FLAT.shape and image.corner == (PIXELS, 0)
     assert image.data.max() > 2 and any("square" in note for note in notes)
+
+
+def test_a_lens_beside_something_brighter_is_cut_out_where_it_is_said_to_be(tmp_path: Path) -> None:
+    header = _wcs()
+    wide = np.concatenate([FLAT, FLAT, FLAT], 1)
+    wide[30:34, 30:34] += 9  # a star
+    wide[20:24, 130:134] += 1  # the lens
+    path = simulated.write(tmp_path / "field.fits", wide, PIXSCALE=None, **dict(header))
+    assert read_image(path, Given(size=40))[0].corner[0] < 30
+    place = WCS(header).pixel_to_world(131.5, 21.5).icrs
+    for said in ({"center": (131.5, 21.5)}, {"sky": [place.ra.deg, place.dec.deg]}):
+        image, notes = read_image(path, Given(size=40, **said))
+        assert image.corner == (112, 2) and image.data[18:22, 18:22].min() > 0.9
+        assert any("from column 112 and row 2" in note for note in notes)
+    edge, _ = read_image(path, Given(size=40, center=(190, 3)))  # a square that stays within the image
+    assert edge.corner == (152, 0)
+    array, _ = image_of_arrays(
+        wide, KERNEL, pixel_scale=SCALE, exposure_time=500.0, size=40, center=np.array([131.5, 21.5])
+    )
+    assert array.corner == (112, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"center": (5.0, 5.0)}, "--center needs --size"),
+        ({"sky": (5.0, 5.0)}, "--sky needs --size"),
+        ({"center": (5.0,), "size": 40}, "give two numbers, column and row"),
+        ({"center": "5 5", "size": 40}, "give two numbers, column and row"),
+        ({"sky": (5.0, np.nan), "size": 40}, "give two numbers, right ascension"),
+        ({"center": (5.0, 5.0), "sky": (5.0, 5.0), "size": 40}, "give one of them"),
+        ({"center": (5.0, 64.0), "size": 40}, "outside of the image of 64 x 64"),
+        ({"sky": (150.0, 20.0), "size": 40}, "outside of the image"),
+        ({"sky": (150.0, 120.0), "size": 40}, "--sky 150 120: Latitude"),
+    ],
+)
+def test_a_place_of_the_lens_that_cannot_be_is_one_line(tmp_path: Path, said: dict[str, Any], expected: str) -> None:
+    path = simulated.write(tmp_path / "lens.fits", FLAT, PIXSCALE=None, **dict(_wcs()))
+    with pytest.raises(LensvitError, match=re.escape(expected)) as caught:
+        read_image(path, Given(**said))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_place_on_the_sky_needs_a_wcs(tmp_path: Path) -> None:
+    with pytest.raises(LensvitError, match="needs an image with a WCS: give --center"):
+        read_image(simulated.write(tmp_path / "lens.fits", FLAT), Given(size=40, sky=(10.0, 10.0)))
 
 
 @pytest.mark.parametrize("row", [15, 16])

@@ -62,7 +62,7 @@ def fit(
     **given
         For arrays what :func:`lensvit.observations.reading.image_of_arrays` takes: ``pixel_scale`` [arcsec],
         ``exposure_time`` [s], ``background_rms`` [counts/s per pixel], ``noise``, ``mask``, ``psf_oversampling``,
-        ``psf_variance`` and ``size``. For files what they do not say, see
+        ``psf_variance``, ``size`` and ``center``. For files what they do not say, see
         :class:`lensvit.observations.reading.Given`. The same for all exposures, or a list with one for each.
 
     Returns

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
@@ -77,6 +78,10 @@ class Given:
         "counts/s" or "counts", where the header does not say it or is wrong.
     size
         Side of the square that is fitted [pixel]; the image's by default.
+    center
+        Column and row of the lens, from 0, around which the square is cut; found by default.
+    sky
+        Right ascension and declination of the lens (ICRS) [degree], by the WCS, in place of ``center``.
     """
 
     pixel_scale: float | None = None
@@ -89,6 +94,8 @@ class Given:
     psf_oversampling: int = 1
     unit: str | None = None
     size: int | None = None
+    center: Sequence[float] | None = None
+    sky: Sequence[float] | None = None
 
 
 @dataclass
@@ -174,6 +181,7 @@ def image_of_arrays(
     psf_oversampling: int = 1,
     psf_variance: np.ndarray | None = None,
     size: int | None = None,
+    center: Sequence[float] | None = None,
 ) -> tuple[ObservedImage, list[str]]:
     """An image in arrays, checked as one in a file.
 
@@ -199,6 +207,8 @@ def image_of_arrays(
         Variance (m, m) of the PSF on pixels of the image, for a flux of 1.
     size
         Side of the square that is fitted [pixel].
+    center
+        Column and row of the lens, from 0, around which the square is cut; found by default.
 
     Returns
     -------
@@ -227,6 +237,7 @@ def image_of_arrays(
         background_rms=background_rms,
         psf_oversampling=psf_oversampling,
         size=size,
+        center=center,
     )
     return _checked(file, given)
 
@@ -253,6 +264,17 @@ def _check(given: Given) -> None:
         value = getattr(given, name)
         if value is not None and not isinstance(value, Integral):
             raise LensvitError(f"--{name.replace('_', '-')} {value!r} is no whole number")
+    for name, of in (("center", "column and row"), ("sky", "right ascension and declination")):
+        value = getattr(given, name)
+        if value is None:
+            continue
+        numbers = list(value) if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else []
+        if len(numbers) != 2 or not all(isinstance(one, Real) and np.isfinite(float(one)) for one in numbers):
+            raise LensvitError(f"--{name} {value!r}: give two numbers, {of}")
+        if given.size is None:
+            raise LensvitError(f"--{name} needs --size, the side of the square around the lens [pixel]")
+    if given.center is not None and given.sky is not None:
+        raise LensvitError("--center and --sky both say where the lens is: give one of them")
 
 
 def _read(path: Path) -> _File:
@@ -428,7 +450,7 @@ def _plain(file: _File, given: Given, notes: list[str]) -> Plain:
         masks.append(empty)
         notes.append(f"{empty.sum()} pixels are exactly 0, as where a camera saw nothing, and do not count.")
     bad = np.logical_or.reduce(masks)
-    row, column, side = _square(image, bad, given, notes)
+    row, column, side = _square(image, bad, given, file.wcs, notes)
     cut = (slice(row, row + side), slice(column, column + side))
     bad, data = bad[cut].copy(), np.where(np.isfinite(image), image, 0.0)[cut]
     if bad.mean() > MOST_BAD:
@@ -624,7 +646,24 @@ def _divisor(image: np.ndarray, file: _File, given: Given, notes: list[str]) -> 
     return 1.0, exposure
 
 
-def _square(image: np.ndarray, bad: np.ndarray, given: Given, notes: list[str]) -> tuple[int, int, int]:
+def _place(given: Given, wcs: WCS | None) -> tuple[float, float] | None:
+    """Row and column of the lens where a user says it, from 0."""
+    if given.center is not None:
+        return float(given.center[1]), float(given.center[0])
+    if given.sky is None:
+        return None
+    if wcs is None:
+        raise LensvitError("--sky needs an image with a WCS: give --center, column and row")
+    try:
+        column, row = wcs.celestial.world_to_pixel(SkyCoord(*given.sky, unit="deg"))
+    except Exception as error:  # astropy reports positions off the sky, and off projections, with many classes
+        raise LensvitError(f"--sky {given.sky[0]:g} {given.sky[1]:g}: {files.first_line(error)}") from error
+    return float(row), float(column)
+
+
+def _square(
+    image: np.ndarray, bad: np.ndarray, given: Given, wcs: WCS | None, notes: list[str]
+) -> tuple[int, int, int]:
     """First row and column and side of the square that is fitted: the whole image, or one around its light."""
     rows, columns = image.shape
     side = min(rows, columns) if given.size is None else given.size
@@ -635,13 +674,21 @@ def _square(image: np.ndarray, bad: np.ndarray, given: Given, notes: list[str]) 
         )
     if side > LARGEST:
         raise LensvitError(
-            f"the image has {columns} x {rows} pixels; give --size of {LARGEST} or less, for the square that is fitted"
+            f"the image has {columns} x {rows} pixels; give --size of {LARGEST} or less, for the square that is "
+            "fitted, and --center if something is brighter than the lens"
+        )
+    place = _place(given, wcs)
+    if place is not None and not (-0.5 <= place[0] < rows - 0.5 and -0.5 <= place[1] < columns - 0.5):
+        raise LensvitError(
+            f"the lens is said to be at column {place[1]:.1f} and row {place[0]:.1f} (from 0), outside of the image of "
+            f"{columns} x {rows} pixels"
         )
     if rows == columns == side:
         return 0, 0, side
     light = np.where(bad, 0.0, image - np.median(image[~bad]) if (~bad).any() else 0.0)
     weight = ndimage.gaussian_filter(light, 3.0).clip(0) ** 2
     row, column = ndimage.center_of_mass(weight) if weight.any() else ((rows - 1) / 2, (columns - 1) / 2)
+    row, column = place or (row, column)
     first = [
         int(np.clip(round(middle - (side - 1) / 2), 0, length - side))
         for middle, length in ((row, rows), (column, columns))

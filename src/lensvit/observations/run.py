@@ -169,6 +169,8 @@ def fit(
     mask: list[Path] | None = None,
     unit: str | None = None,
     size: int | None = None,
+    center: list[float] | None = None,
+    sky: list[float] | None = None,
     quasar_images: int | None = None,
     delays: list[float] | None = None,
     delay_errors: list[float] | None = None,
@@ -220,6 +222,11 @@ def fit(
         counts/s or counts, where the header has no BUNIT or a wrong one.
     size
         Side of the square around the lens that is fitted [pixel]; the image's by default.
+    center
+        Column and row of the lens in the file, from 0, around which the square is cut; found by its light by default.
+        Needs --size.
+    sky
+        Right ascension and declination of the lens [degree], by the WCS, in place of these. Needs --size.
     quasar_images
         How many images the quasar has: 2, 3 or 4; found by default.
     delays
@@ -281,7 +288,7 @@ def fit(
         own = {option: None if paths is None else Path(paths[number % len(paths)]) for option, paths in files.items()}
         return Given(
             pixel_scale=pixel_scale, exposure_time=exposure_time, background_rms=background_rms, unit=unit, size=size,
-            psf_oversampling=psf_oversampling, **own,
+            center=center, sky=sky, psf_oversampling=psf_oversampling, **own,
         )  # fmt: skip
 
     lenses = {
@@ -358,7 +365,16 @@ def observe(settings: Path, output: Path, threads: int = 1) -> None:
     lens = stage.lens
     said: dict[str, Any] = {
         key: getattr(lens, key)
-        for key in ("pixel_scale", "exposure_time", "background_rms", "unit", "size", "psf_oversampling")
+        for key in (
+            "pixel_scale",
+            "exposure_time",
+            "background_rms",
+            "unit",
+            "size",
+            "center",
+            "sky",
+            "psf_oversampling",
+        )
     }
     exposures = []
     for number, path in enumerate(lens.images):

@@ -70,6 +70,12 @@ class ObservedLens(Settings):
         None, description="unit of the pixels, counts or counts/s; null: the header's"
     )
     size: int | None = Field(None, ge=24, le=300, description="side of the square that is fitted [pixel]; null: all")
+    center: tuple[float, float] | None = Field(
+        None, description="column and row of the lens in the file, from 0, needs size; null: found"
+    )
+    sky: tuple[float, float] | None = Field(
+        None, description="right ascension and declination of the lens [degree], needs size; null: found"
+    )
     quasar_images: Literal[2, 3, 4] | None = Field(None, description="images of the quasar, 2, 3 or 4; null: found")
     delays: ObservedDelays | None = Field(None, description="measured time delays, for H0")
     lens_redshift: float | None = Field(
@@ -79,6 +85,15 @@ class ObservedLens(Settings):
         None, gt=0, le=20, description="redshift of the quasar, where there are no delays; null: not known"
     )
     published: Published | None = Field(None, description="what is published of it, to be shown beside the fit")
+
+    @model_validator(mode="after")
+    def _place(self) -> ObservedLens:
+        given = [key for key in ("center", "sky") if getattr(self, key) is not None]
+        if len(given) == 2:
+            raise ValueError("center and sky both say where the lens is: give one of them")
+        if given and self.size is None:
+            raise ValueError(f"{given[0]} needs size, the side of the square around the lens")
+        return self
 
     @model_validator(mode="after")
     def _redshifts(self) -> ObservedLens:

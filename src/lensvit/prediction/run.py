@@ -30,6 +30,8 @@ def predict(
     exposure_time: float | None = None,
     unit: str | None = None,
     size: int | None = None,
+    center: list[float] | None = None,
+    sky: list[float] | None = None,
     mask: list[Path] | None = None,
     passes: int = PASSES,
     fit: bool = False,
@@ -64,6 +66,11 @@ def predict(
         counts/s or counts, where the header has no BUNIT or a wrong one.
     size
         Side of the square around the lens that counts [pixel]; the image's by default.
+    center
+        Column and row of the lens in the file, from 0, around which the square is cut; found by its light by default.
+        Needs --size.
+    sky
+        Right ascension and declination of the lens [degree], by the WCS, in place of these. Needs --size.
     mask
         Files that are 0 where a pixel does not count: one for all images, or one for each.
     passes
@@ -107,7 +114,10 @@ def predict(
 
     def given(number: int, **more: Any) -> Given:
         own = {option: Path(paths[number % len(paths)]) for option, paths in of_each.items() if paths is not None}
-        said = {"pixel_scale": pixel_scale, "exposure_time": exposure_time, "unit": unit, "size": size}
+        said = {
+            "pixel_scale": pixel_scale, "exposure_time": exposure_time, "unit": unit, "size": size, "center": center,
+            "sky": sky,
+        }  # fmt: skip
         return Given(**(said | own | more))
 
     network = load(model)
@@ -164,7 +174,7 @@ def predict_observed(settings: Path, model: Path, output: Path, threads: int = 1
         masks = lens.paths("mask")
         given = Given(
             pixel_scale=lens.pixel_scale, exposure_time=lens.exposure_time, unit=lens.unit, size=lens.size,
-            mask=Path(masks[0]) if masks else None,
+            center=lens.center, sky=lens.sky, mask=Path(masks[0]) if masks else None,
         )  # fmt: skip
         found = network.predict_files({Path(lens.images[0]): given}, choice.passes, choice.seed, "cpu")
         if len(found.table) > 1:
