@@ -37,7 +37,6 @@ from lensvit.observations.cosmography import (
 from lensvit.observations.fitting import SceneFit, fit_scene, sample_scene
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
-from lensvit.observations.peaks import find_peaks
 from lensvit.observations.result import LensResult
 from lensvit.observations.run import check_monitored, fit_images, report
 from lensvit.parameters import NAMES, normal
@@ -59,13 +58,6 @@ def quad() -> SceneFit:
 def _true_images() -> tuple[np.ndarray, np.ndarray]:
     position, magnification, _ = solve_quasar_images(parameters(QUAD, Structure())[:, :14], 4)
     return position[0].numpy(), magnification[0].numpy()
-
-
-def test_peaks_are_the_images_of_the_quasar() -> None:
-    image = observed(simulated.image()).images[0]
-    peaks = find_peaks(image.data, image.variance, image.exposure())
-    for place in _true_images()[0]:
-        assert np.hypot(*(peaks.position - place).T).min() < 0.01
 
 
 def test_a_quad_is_fitted_to_its_noise(quad: SceneFit) -> None:

@@ -4,6 +4,9 @@ A filter that smooth light hardly passes finds the highest peak in units of its 
 the next one is sought in what is left, until nothing stands out. After each, all are fitted again together. Around a
 bright peak a PSF that is not quite right leaves residuals, so that a fainter one counts there only if it is bright
 enough to be none of these. The nucleus of a lens galaxy may be among the peaks.
+
+Detectors saturate in the cores of bright images, which archives then have as pixels that do not count. Filter and fits
+do without these, so that the wings of an image show it. Larger holes are masks of a user, in which nothing is sought.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ PSF_ERROR = 0.1  # relative error of the PSF's core
 NEAR, LEAST_NEAR = 2.5, 0.25  # distance of a brighter peak [FWHM] within which it must have this share of its flux
 STEPS, STILL, LONGEST = 12, 1e-4, 0.5  # of a fit [pixel]
 FARTHEST = 2.5  # from where a fit began [pixel]
+HOLE = 1.8  # radius of the disk that does not fit into a small hole [FWHM]
 
 
 class Peaks(NamedTuple):
@@ -91,15 +95,28 @@ class _Finder:
         core = native[middle - half : middle + half + 1, middle - half : middle + half + 1]
         offset = np.arange(-half, half + 1)
         disk = np.hypot(offset, offset[:, None]) <= half + 0.5
-        shape = np.where(disk, core - core[disk].mean(), 0.0)
-        self.filter = shape / (shape * core).sum()
-        self.noise = np.sqrt(signal.fftconvolve(self.variance, self.filter[::-1, ::-1] ** 2, "same").clip(1e-30))
-        self.blocked = ndimage.binary_dilation(~self.used, iterations=1)
+        # flux and a constant are fitted to the disk about each pixel, without those of its pixels that do not count
+        self.disk, self.core = disk.astype(float), np.where(disk, core, 0.0)
+        one = np.ones_like(self.image)
+        count = self._around(one, self.disk).clip(1)
+        self.mean = self._around(one, self.core) / count  # of the core in the disk
+        self.square = (self._around(one, self.core**2) - count * self.mean**2).clip(1e-12 * (core**2).sum())
+        spread = (
+            self._around(self.variance, self.core**2)
+            - 2 * self.mean * self._around(self.variance, self.core)
+            + self.mean**2 * self._around(self.variance, self.disk)
+        )
+        self.noise = np.sqrt(spread.clip(1e-30)) / self.square
+        reach = int(np.ceil(HOLE * self.width))
+        offset = np.arange(-reach, reach + 1)
+        wide = np.hypot(offset, offset[:, None]) <= HOLE * self.width
+        masks = ndimage.binary_propagation(ndimage.binary_opening(~self.used, wide), mask=~self.used)
+        self.blocked = ndimage.binary_dilation(masks, iterations=1)
 
     def highest(self, found: np.ndarray) -> np.ndarray | None:
         """Column, row [pixel] and flux of the peak that stands out most from what is left; None if none does."""
-        rest = np.where(self.used, self.image - self._model(found), 0.0)
-        flux = signal.fftconvolve(rest, self.filter[::-1, ::-1], "same")
+        rest = self.image - self._model(found)
+        flux = (self._around(rest, self.core) - self.mean * self._around(rest, self.disk)) / self.square
         least = LEAST_SNR * self.noise
         if len(found):
             least = np.maximum(least, LEAST_CONTRAST * found[:, 2].max())
@@ -112,6 +129,10 @@ class _Finder:
             return None
         row, column = np.unravel_index(np.argmax(np.where(peak, flux, -np.inf)), flux.shape)
         return np.array([column, row, flux[row, column]])
+
+    def _around(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Sums (ny, nx) of values that count, times a shape about each pixel."""
+        return signal.fftconvolve(np.where(self.used, values, 0.0), shape[::-1, ::-1], "same")
 
     def refuse(self, peak: np.ndarray) -> None:
         """Seek no peak at this place again."""

@@ -510,8 +510,8 @@ def _note_cores(data: np.ndarray, bad: np.ndarray, sky: float, notes: list[str])
     beside = ndimage.binary_dilation(bad) & ~bad
     if beside.any() and data[beside].max() - sky > (highest - sky) / 2:
         notes.append(
-            "Pixels that do not count lie in the brightest places: an image of the quasar is not found without its "
-            "core, so let cores count."
+            "Pixels that do not count lie in the brightest places: an image of the quasar without its core is placed "
+            "by its wings alone, and one of which they hide more than about a PSF's width is not found."
         )
 
 

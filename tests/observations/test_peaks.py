@@ -1,0 +1,56 @@
+"""Point-like peaks: where they are found, also without their cores, and where they are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lensvit.inference.following import solve_quasar_images
+from lensvit.lensing.structure import Structure
+from lensvit.observations.observation import ObservedImage
+from lensvit.observations.peaks import Peaks, find_peaks
+from tests.lensing.scenes import parameters
+from tests.observations import simulated
+from tests.observations.simulated import BACKGROUND, EXPOSURE, KERNEL, PIXELS, QUAD, SCALE
+
+PLACES = solve_quasar_images(parameters(QUAD, Structure())[:, :14], 4)[0][0].numpy()
+
+
+def found(half: int | None, row: int = 0, column: int = 0) -> Peaks:
+    """Peaks of a quad; of all images squares of 2 half + 1 pixels, or so moved, do not count."""
+    data = simulated.image()
+    variance = BACKGROUND**2 + data.clip(0) / EXPOSURE
+    if half is not None:
+        for x, y in np.round(PLACES / SCALE + (PIXELS - 1) / 2).astype(int):
+            block = slice(y + row - half, y + row + half + 1), slice(x + column - half, x + column + half + 1)
+            data[block], variance[block] = 0.0, np.inf
+    image = ObservedImage(data, variance, SCALE, KERNEL)
+    return find_peaks(image.data, image.variance, image.exposure())
+
+
+def distances(peaks: Peaks) -> np.ndarray:
+    """From each image of the quasar to the nearest peak [arcsec]."""
+    return np.hypot(*(PLACES[:, None] - peaks.position).transpose(2, 0, 1)).min(1)
+
+
+def test_peaks_are_the_images_of_the_quasar() -> None:
+    assert distances(found(None)).max() < 0.01
+
+
+@pytest.mark.parametrize(("half", "within", "relative"), [(0, 0.01, 0.05), (1, 0.01, 0.1), (2, 0.02, 0.5)])
+def test_images_without_their_cores_are_found_by_their_wings(half: int, within: float, relative: float) -> None:
+    peaks, whole = found(half), found(None)
+    assert distances(peaks).max() < within
+    np.testing.assert_allclose(
+        np.sort(peaks.flux)[-4:], np.sort(whole.flux)[-4:], rtol=relative
+    )  # the host has light there too
+
+
+def test_images_beside_what_does_not_count_are_found() -> None:
+    assert distances(found(1, row=3)).max() < 0.01 and distances(found(1, column=-2)).max() < 0.01
+
+
+def test_nothing_is_sought_in_a_mask() -> None:
+    """A user masks what is not of the lens; its wings are no peak."""
+    peaks = found(6)
+    assert not len(peaks.flux) or distances(peaks).min() > 4 * SCALE
