@@ -39,6 +39,7 @@ from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.result import LensResult
 from lensvit.observations.run import check_monitored, fit_images, report
+from lensvit.observations.survey import POSITION_ERROR
 from lensvit.parameters import NAMES, normal
 from tests.lensing.scenes import gaussian, parameters
 from tests.observations import simulated
@@ -70,16 +71,22 @@ def test_a_quad_is_fitted_to_its_noise(quad: SceneFit) -> None:
     assert quad.errors.galaxies < 0.05 and quad.errors.together < 1.3
 
 
-def test_a_bulge_that_is_not_seen_is_left_out(quad: SceneFit, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert quad.posterior.parts.structure.bulge and "bulge_R_sersic" in quad.names
+def test_a_bulge_that_is_not_seen_has_an_amplitude_within_its_error_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays in the scene: without it the errors of the host and the mass would be too small."""
     monkeypatch.setitem(simulated.AMPLITUDES, "bulge", 0.0)
     fit = fit_scene(observed(simulated.image()))
-    assert fit.converged and not fit.posterior.parts.structure.bulge
-    assert "bulge_R_sersic" not in fit.names and "bulge_R_sersic" not in fit.prior
+    assert fit.converged and "bulge_R_sersic" in fit.names and fit.errors.galaxies < 0.05
+    _, solution = fit.posterior.solution(fit.coordinates)
+    place = fit.posterior.parts.names.index("bulge")
+    assert float(solution.amplitudes[place]) < 3 * float(solution.covariance[place, place].sqrt())
     assert fit.parameters["theta_E"] == pytest.approx(QUAD["theta_E"], abs=0.01)
-    assert fit.errors.galaxies < 0.05
+
+
+def test_a_scene_without_a_bulge_is_said_as_it_is() -> None:
+    fit = fit_scene(observed(simulated.image()), Structure(position_error=POSITION_ERROR, bulge=False))
+    assert "bulge_R_sersic" not in fit.names
     result = LensResult(fit, None, None, 0.0, sampled=False)
-    assert result.summary()["galaxies"] == ["lens", "source"] and not result.verdict
+    assert result.summary()["galaxies"] == ["lens", "source"]
     assert ("bulge", "theta_eff") not in priors(fit.prior, fit.posterior.parts.structure)
     [source] = [part for part in template(result)["lensing_entities"] if "quasar" in part["name"]]
     assert [profile["type"] for profile in source["light_model"]] == ["Sersic", "LensedPS"]

@@ -2,22 +2,22 @@ r"""The likelihood of images whose amplitudes are free: solved for, and marginal
 
 The image is linear in the amplitudes a of its parts M (K, N), :math:`m = a M`. Noise is Gaussian with known variances
 :math:`1 / w`. Each amplitude has a normal prior about 0 of the precision :math:`\lambda_k`. Amplitudes of light are
-not negative, and their prior is that times :math:`1 / a_k`: all magnitudes are equally probable, whatever size and
-profile a galaxy has. (A prior that is flat in the amplitude at the half-light radius would prefer small galaxies, whose
-flux it has in a smaller range.) With :math:`A = M w M^T + \lambda` and :math:`b = M w d`, an integral over all
-amplitudes gives
+not negative, and their prior is that times :math:`a_k^{-p_k}`. With p = 1 all magnitudes are equally probable, whatever
+size and profile a galaxy has. (A prior that is flat in the amplitude at the half-light radius would prefer small
+galaxies, whose flux it has in a smaller range.) With :math:`A = M w M^T + \lambda` and :math:`b = M w d`, an integral
+over all amplitudes gives
 
 .. math::
     \ln L = -\tfrac12 (d w d - b A^{-1} b) - \tfrac12 \ln \det A + \tfrac12 \ln \det \lambda
             + \sum_k \left[ \ln 2 \Phi\left(\hat a_k / s_k\right)
-            - \tfrac12 \ln \left(\max(\hat a_k, 0)^2 + s_k^2\right) \right],
+            - \tfrac{p_k}2 \ln \left(\max(\hat a_k, 0)^2 + s_k^2\right) \right],
             \qquad \hat a = A^{-1} b, \quad s_k^2 = A^{-1}_{kk}
 
 (Golub & Pereyra 2003, Inverse Problems 19, R1, for the projection). The last sum is over amplitudes of light. Its first
 term is exact as long as no more than one of them is near 0, and next to nothing where all are seen. The second one
-takes :math:`1 / a_k` at the best amplitude, which is right to :math:`s_k^2 / \hat a_k^2`, and ends at the error of what
-is not seen, since no magnitude is infinite. Parts may also have an amplitude that is known to be 1, and count as if
-they were subtracted from the data.
+takes :math:`a_k^{-p_k}` at the best amplitude, which is right to :math:`s_k^2 / \hat a_k^2`, and ends at the error of
+what is not seen, since no magnitude is infinite. Parts may also have an amplitude that is known to be 1, and count as
+if they were subtracted from the data.
 """
 
 from __future__ import annotations
@@ -59,15 +59,26 @@ class LinearLikelihood:
     precision
         Precision of the prior of each amplitude (K,), positive.
     light
-        Whether an amplitude is of light, so that it is not negative and all its magnitudes are equally probable, (K,).
+        Whether an amplitude is of light, so that it is not negative, (K,).
+    powers
+        The powers p (K,) of amplitudes of light, 0 for the others; None for 1, all magnitudes being equally probable.
     known
         How many of the last parts have an amplitude of 1; their precision and light do not count.
     """
 
-    def __init__(self, data: Tensor, variance: Tensor, precision: Tensor, light: Tensor, known: int = 0) -> None:
+    def __init__(
+        self,
+        data: Tensor,
+        variance: Tensor,
+        precision: Tensor,
+        light: Tensor,
+        known: int = 0,
+        powers: Tensor | None = None,
+    ) -> None:
         self.data, self.weight = data.double(), 1 / variance.double()
         self.variance, self.known, self.free = variance.double(), known, len(precision) - known
         self.precision, self.light = precision[: self.free].double(), light[: self.free]
+        self.powers = (self.light if powers is None else powers[: self.free]).double()
         counted = self.weight > 0
         self.constant = float(self.weight[counted].log().sum()) / 2 - int(counted.sum()) * np.log(2 * np.pi) / 2
         self.constant += float(self.precision.log().sum()) / 2 + float(self.light.sum()) * np.log(2)
@@ -92,8 +103,8 @@ class LinearLikelihood:
         best = (inverse @ (scale * pull)[:, None])[:, 0]  # in units of 1 / scale
         spread = torch.diagonal(inverse)
         seen = (best / spread.sqrt())[self.light]
-        faintest = (scale**2 * (best.clamp_min(0) ** 2 + spread))[self.light]
-        return result + torch.special.log_ndtr(seen).sum() - faintest.log().sum() / 2
+        bright = (scale**2 * (best.clamp_min(0) ** 2 + spread)).log()
+        return result + torch.special.log_ndtr(seen).sum() - (self.powers * bright).sum() / 2
 
     def solve(self, part: Tensor) -> Solution:
         """The amplitudes of the parts (K, N) of one image."""

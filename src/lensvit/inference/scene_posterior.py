@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lensvit.inference.bulge_share import BulgeShare
 from lensvit.inference.coordinates import sheared, to_parameters
 from lensvit.inference.following import Follower, QuasarSolver, solve_quasar_images
 from lensvit.inference.likelihood import Equations, by_coordinates
@@ -70,6 +71,7 @@ class ScenePosterior(Posterior):
         self.together, self.by_images = together, by_images
         self.prior, self.max_images, self.table = prior, parts.structure.most_images, parts.structure.table
         self.quasars = quasars or solve_quasar_images
+        self.share = BulgeShare(parts.structure.names) if parts.structure.bulge else None
         self.magnified = not parts.structure.quasar_fluxes
         self.renderer = parts  # type: ignore[assignment]  # the images of this posterior are parts
 
@@ -102,11 +104,13 @@ class ScenePosterior(Posterior):
         """The likelihood, with a further error of the model image relative to the data."""
         [data] = self.data
         variance = self.noise + (model_error * data.clamp_min(0)) ** 2
-        return LinearLikelihood(data, variance, self.scale**-2, self.parts.light, self.parts.known)
+        return LinearLikelihood(data, variance, self.scale**-2, self.parts.light, self.parts.known, self.parts.powers)
 
     def density_of(self, models: Models, rows: Tensor, model_error: float = 0.0) -> Tensor:
         """Log posterior (b,) of models without a constant; minus infinity where there is no image."""
         density = super().density_of(models, rows, model_error)
+        if self.share is not None and models.good.any():
+            density[models.good] += self.share.log_density(to_parameters(models.coordinates[models.good]))
         if self.by_images and models.good.any():
             magnification = models.magnification
             if len(magnification) == len(rows):
@@ -137,6 +141,8 @@ class ScenePosterior(Posterior):
         if self.by_images:
             brightened = self._brightened(parameters, models)
             whole = Equations(whole.gradient - brightened, whole.information)
+        if self.share is not None:
+            whole = Equations(whole.gradient + self.share.gradient(parameters), whole.information)
         return by_coordinates(whole + self.prior.equations(parameters), parameters)
 
     def _brightened(self, parameters: Tensor, models: Models) -> Tensor:

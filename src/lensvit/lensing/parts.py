@@ -105,6 +105,9 @@ class Parts:
         The number of parts, the last ones, whose amplitude is 1.
     light : Tensor
         (K,) whether the amplitude of a part cannot be negative.
+    powers : Tensor
+        (K,) the power of 1 / amplitude to which its prior is proportional: 1 where all magnitudes are equally probable.
+        Of a bulge all shares of its host's light are (:mod:`lensvit.inference.bulge_share`).
     pixels : list of int
         Pixels of each exposure, of N in all.
     """
@@ -126,6 +129,10 @@ class Parts:
         self.count = ends[-1] + self.known
         self.galaxies, self.quasars, self.skies, self.shifts = map(slice, [0, *ends[:-1]], ends)
         self.light = torch.arange(self.count) < self.quasars.stop
+        self.powers = self.light.double()
+        if structure.bulge:
+            source, bulge = (structure.galaxies.index(name) for name in ("source", "bulge"))
+            self.powers[source], self.powers[bulge] = 2.0, 0.0
         self.anchors, self.fluxes = torch.zeros(0, 2).double(), torch.zeros(0).double()
         if seen is not None and self.known:
             self.anchors, self.fluxes = (torch.as_tensor(part, dtype=torch.float64) for part in seen)

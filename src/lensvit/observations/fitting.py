@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import itertools
 import time
@@ -27,7 +26,7 @@ from lensvit.io.tables import MORE
 from lensvit.lensing.exposure import Cusp, Exposure
 from lensvit.lensing.parts import Parts
 from lensvit.lensing.spline_points import SplinePoints
-from lensvit.lensing.structure import BULGE, LENS_SHAPE, Structure
+from lensvit.lensing.structure import LENS_SHAPE, Structure
 from lensvit.observations.noise_model import Errors, Light, estimate
 from lensvit.observations.observation import Observation, ObservedImage
 from lensvit.observations.peaks import Peaks, find_peaks
@@ -57,7 +56,6 @@ STEP = 1e-3  # of differences by the place of an image [arcsec]
 TRIED = 3  # hypotheses that are fitted to the whole image
 UNLIKE = 0.7  # errors of the model from which on another hypothesis is tried
 UNFINISHED = 0.2  # what a search without an end counts for among these
-UNSEEN_BULGE = 3.0  # least significance of the bulge's light with which the scene keeps it [standard deviations]
 EXPLAINED = 0.05  # largest relative error of the galaxies' light with which an image counts as explained
 
 
@@ -219,10 +217,8 @@ def _fitted(
     """The most probable scene of one hypothesis."""
     work = _Rounds(observation, structure, prior, hypothesis, centers)
     rounds = work.run()
-    if structure.bulge and work.bulge(rounds[-1].fit) < UNSEEN_BULGE:
-        work, rounds = work.without_bulge(rounds[-1])
-        prior = {name: one for name, one in prior.items() if name not in BULGE}
-    return SceneFit(observation, work.posterior, prior, hypothesis, peaks, tuple(rounds), tuple(work.lights))
+    own = {name: prior[name] for name in structure.names}
+    return SceneFit(observation, work.posterior, own, hypothesis, peaks, tuple(rounds), tuple(work.lights))
 
 
 def registered(images: Sequence[ObservedImage], peaks: Peaks) -> list[tuple[float, float]]:
@@ -292,17 +288,14 @@ class _Rounds:
         ]
         self.posterior = self._posterior(Errors())
 
-    def run(self, known: Round | None = None) -> list[Round]:
-        """All rounds; two that go on from what is known."""
+    def run(self) -> list[Round]:
+        """All rounds."""
         errors, start, rounds = Errors(), self.hypothesis.coordinates[:1], list[Round]()
         count = ROUNDS if len(self.images) == 1 else JOINT_ROUNDS
-        if known is not None:
-            errors, start, count = known.errors, known.fit.coordinates, 2
         for number in range(count):
             self.posterior = self._posterior(errors)
             steps = ITERATIONS if number < count - 1 else LAST_ITERATIONS
-            rough = number == 0 and known is None
-            fit = climb(self.posterior, start, ONLY, steps, MODEL_ERRORS if rough else (0.0,))
+            fit = climb(self.posterior, start, ONLY, steps, MODEL_ERRORS if number == 0 else (0.0,))
             rounds.append(Round(fit, errors))
             if not torch.isfinite(fit.density).all():
                 break
@@ -315,31 +308,6 @@ class _Rounds:
                 self._sharpen(fit.coordinates[0])
                 self.parts = Parts(self.exposures, self.structure, self.seen)
         return rounds
-
-    def bulge(self, fit: Fit) -> float:
-        """The light of the bulge in units of its error where a search ended; infinite where there is no scene."""
-        if not torch.isfinite(fit.density).all():
-            return np.inf
-        _, solution = self.posterior.solution(fit.coordinates[0])
-        place = self.structure.galaxies.index("bulge")
-        return float(solution.amplitudes[place] / solution.covariance[place, place].sqrt())
-
-    def without_bulge(self, last: Round) -> tuple[_Rounds, list[Round]]:
-        """Rounds without the bulge, from the last one with it.
-
-        Where a bulge is not seen, its size is unknown, and its amplitude, which cannot be negative, bends the
-        posterior of all others at 0.
-        """
-        structure = dataclasses.replace(self.structure, bulge=False)
-        columns = [self.structure.names.index(name) for name in structure.names]
-        other = copy.copy(self)
-        other.structure = structure
-        other.parts = Parts(self.exposures, structure, self.seen)
-        other.prior = LogPrior(self.known, names=structure.names, limits=_limits(structure))
-        other.scale = _scales(other.parts, structure, self.fluxes)
-        other.lights = list(self.lights)
-        start = last.fit._replace(coordinates=last.fit.coordinates[:, columns])
-        return other, other.run(Round(start, last.errors))
 
     def _update(self, coordinates: Tensor, errors: Errors) -> Errors:
         """The errors that a fit leaves; they stand on the light of the fit from here on."""
