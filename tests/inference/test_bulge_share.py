@@ -10,8 +10,9 @@ from lensvit.inference.bulge_share import BulgeShare
 from lensvit.inference.coordinates import to_coordinates
 from lensvit.inference.prior import LogPrior
 from lensvit.inference.scene_posterior import ScenePosterior
-from lensvit.lensing.brightness import log_sersic_flux, sersic_flux
+from lensvit.lensing.brightness import sersic_flux
 from lensvit.lensing.exposure import Exposure
+from lensvit.lensing.galaxies import log_sersic_flux
 from lensvit.lensing.parts import Parts
 from lensvit.lensing.structure import BULGE_INDEX, Structure
 from lensvit.observations.survey import survey_priors

@@ -14,7 +14,7 @@ from scipy.signal import convolve
 from lensvit.lensing.exposure import Cusp, Exposure
 from lensvit.lensing.galaxies import b_n
 from lensvit.lensing.parts import Parts
-from lensvit.lensing.samples import Samples
+from lensvit.lensing.pixel_light import Samples
 from lensvit.lensing.structure import BULGE, HOST_OFFSET, LENS_SHAPE, SOURCE_SHAPE, Structure
 from tests.lensing.scenes import VALUES, Lenstronomy, drawn, gaussian, images, parameters
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lensvit.lensing.brightness import log_sersic_flux
+from lensvit.lensing.galaxies import log_sersic_flux
 from lensvit.lensing.structure import BULGE, BULGE_INDEX
 
 SIZES = (*BULGE, "source_R_sersic", "source_n_sersic")

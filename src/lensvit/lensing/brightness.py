@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from scipy.special import gamma
-from torch import Tensor
 
 B_SLOPE, B_OFFSET, LEAST_B = 1.9992, -0.3271, 1e-5  # of lenstronomy's factor b_n
 
@@ -30,12 +28,6 @@ def sersic_flux(radius: float, index: float) -> float:
     """
     b = b_n(index)
     return float(2 * np.pi * index * radius**2 * np.exp(b) * b ** (-2 * index) * gamma(2 * index))
-
-
-def log_sersic_flux(log_radius: Tensor, index: Tensor) -> Tensor:
-    """The logarithm of :func:`sersic_flux` by that of the effective radius [arcsec], of one shape with the index."""
-    b = (B_SLOPE * index + B_OFFSET).clamp_min(LEAST_B)
-    return np.log(2 * np.pi) + index.log() + 2 * log_radius + b - 2 * index * b.log() + torch.lgamma(2 * index)
 
 
 def counts(magnitude: float, zero_point: float) -> float:

@@ -263,6 +263,20 @@ def b_n(index: Tensor) -> Tensor:
     return (B_SLOPE * index + B_OFFSET).clamp_min(LEAST_B)
 
 
+def log_sersic_flux(log_radius: Tensor, index: Tensor) -> Tensor:
+    """The logarithm of :func:`lensvit.lensing.brightness.sersic_flux`.
+
+    Parameters
+    ----------
+    log_radius
+        Logarithms of effective radii [arcsec].
+    index
+        Sersic indices, of the same shape.
+    """
+    b = b_n(index)
+    return np.log(2 * np.pi) + index.log() + 2 * log_radius + b - 2 * index * b.log() + torch.lgamma(2 * index)
+
+
 class _Sersic(NamedTuple):
     """A Sersic profile of amplitude 1 and its derivatives by R^2, by R_sersic and by the index, each (B, P)."""
 

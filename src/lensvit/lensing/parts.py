@@ -19,8 +19,8 @@ from torch import Tensor
 from lensvit.lensing.convolution import Convolution
 from lensvit.lensing.exposure import Exposure
 from lensvit.lensing.galaxies import SMOOTHING, b_n, lens_derivatives, source_derivatives
+from lensvit.lensing.pixel_light import Samples
 from lensvit.lensing.power_law import MASS, PowerLaw
-from lensvit.lensing.samples import Samples
 from lensvit.lensing.spline_points import SplinePoints
 from lensvit.lensing.structure import BULGE_INDEX, HOST_OFFSET, LENS_SHAPE, LOGARITHMS, SOURCE_SHAPE, Structure
 from lensvit.parameters import NAMES

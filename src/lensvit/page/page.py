@@ -135,7 +135,12 @@ def page(
         for (name, entry), path in zip(read.items(), draws, strict=True)
     ]
     pixels, states = _from_pixels(rows, refined, importance, mcmc, limit, amplitudes)
-    fits = {} if refined is None else _fits(refined, pixels[0].ids, modelled(rows, systems, choice))
+    # the model of a free scene has amplitudes that only a fit knows
+    fits = (
+        {}
+        if refined is None or choice.scene.is_free
+        else _fits(refined, pixels[0].ids, modelled(rows, systems, choice))
+    )
     pictures = list(sheets(rows, images, kernels, fits, choice))
     frames = {name: geometry(camera.pixels, camera.pixel_scale) for name, camera in choice.cameras.items()}
     labels = {entry["key"]: entry["label"] for entry in said["columns"]} | METHOD_LABELS
@@ -159,6 +164,7 @@ def page(
         "systems_shown": len(rows),
         "systems_tested": int((systems["split"] == "test").sum()),
         "systems_modelled": with_model,
+        "free": choice.scene.is_free,
         "models_left_out": len(pixels[0].ids) - len(fits) if fits else 0,
         "has": {key: key in states for key in ("refined", "importance")} | {"records": bool(data["origins"]["jobs"])},
         "binned": [name for name, frame in frames.items() if frame.binned > 1],
