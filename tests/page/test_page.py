@@ -137,6 +137,16 @@ def test_a_run_without_fits_chains_and_records_has_a_page_too(made_run, tmp_path
     assert "filter-exact" not in text.partition("<script")[0] and "benchmarks of this run are not there" in text
 
 
+def test_a_run_of_free_scenes_has_a_page_without_models(made_run, tmp_path):
+    """Their models have amplitudes that only a fit knows."""
+    known = yaml.safe_load(page_settings())
+    (tmp_path / "page.yaml").write_text(page_settings(scene=known["scene"] | {"lens_light": "free"}))
+    output = tmp_path / "index.html"
+    stage.page(**made_run.arguments | {"settings": tmp_path / "page.yaml"}, output=output)
+    text = output.read_text(encoding="utf-8")
+    assert "There are no models, since those of free scenes" in text and "have a model and a residual" not in text
+
+
 def test_fewer_systems_are_shown_where_there_are_too_many_and_the_page_says_so(made_run, tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "MOST_SYSTEMS", 6)
     output = tmp_path / "index.html"
