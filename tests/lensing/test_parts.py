@@ -135,6 +135,15 @@ def test_light_about_a_nucleus_is_the_integral_over_pixels(index: float, pixel_s
         assert found[row, column + away] == pytest.approx(expected, rel=3e-4), away
 
 
+def test_a_nucleus_outside_of_the_image_changes_nothing_in_it() -> None:
+    structure, amplitudes = Structure(sky=False, bulge=False), torch.ones(2).double()
+    place, exposure = parameters(VALUES, structure), Exposure(40, 0.08, gaussian(21, 1.2))
+    far = dataclasses.replace(exposure, nuclei=np.array([[9.0, 0.0]]), curved=np.zeros((40, 40), dtype=bool))
+    with_it, without = (Parts([one], structure) for one in (far, exposure))
+    torch.testing.assert_close(images(with_it, place), images(without, place), rtol=0, atol=0)
+    assert with_it.curvature(place[0], amplitudes)[0].min() >= 0
+
+
 def test_parameters_are_those_that_a_structure_frees() -> None:
     assert STRUCTURES["paper's"].names == Structure(False, False, False, False).names[:14]
     assert STRUCTURES["all"].names[14:] == LENS_SHAPE + SOURCE_SHAPE + HOST_OFFSET + BULGE

@@ -1,10 +1,10 @@
 r"""The prior of the share of a host galaxy's light that its bulge has.
 
-All magnitudes of a host are equally probable (:mod:`lensvit.inference.linear`), but not those of its bulge: then no
-bulge at all would be the most probable one. Instead the bulge's flux may be any share of the host's, each as probable
-as another. With the amplitudes a at the half-light radii of both and the fluxes S of their profiles of amplitude 1, the
-share is :math:`a_b S_b / a_h S_h`, so that the prior of :math:`a_b` is :math:`S_b / a_h S_h`. The amplitudes are those
-of the likelihood (:attr:`lensvit.lensing.parts.Parts.powers`), and this is the rest, :math:`\ln S_b - \ln S_h`.
+All magnitudes of a host are equally probable (:mod:`lensvit.inference.linear`). Were those of its bulge so too, most of
+its prior would be bulges too faint to be seen. Instead the bulge has any share of the host's flux, each as probable as
+another. With the amplitudes a at the half-light radii of both, and the fluxes S of their profiles of amplitude 1, the
+share is :math:`a_b S_b / (a_h S_h)`, so that the prior of :math:`a_b` is :math:`S_b / (a_h S_h)`. The amplitudes count
+in the likelihood (:attr:`lensvit.lensing.parts.Parts.powers`). What is left is :math:`\ln S_b - \ln S_h`.
 """
 
 from __future__ import annotations

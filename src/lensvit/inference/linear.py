@@ -4,8 +4,8 @@ The image is linear in the amplitudes a of its parts M (K, N), :math:`m = a M`. 
 :math:`1 / w`. Each amplitude has a normal prior about 0 of the precision :math:`\lambda_k`. Amplitudes of light are
 not negative, and their prior is that times :math:`a_k^{-p_k}`. With p = 1 all magnitudes are equally probable, whatever
 size and profile a galaxy has. (A prior that is flat in the amplitude at the half-light radius would prefer small
-galaxies, whose flux it has in a smaller range.) With :math:`A = M w M^T + \lambda` and :math:`b = M w d`, an integral
-over all amplitudes gives
+galaxies: the density of their fluxes would be higher, by 1 / radius^2.) With :math:`A = M w M^T + \lambda` and
+:math:`b = M w d`, an integral over all amplitudes gives
 
 .. math::
     \ln L = -\tfrac12 (d w d - b A^{-1} b) - \tfrac12 \ln \det A + \tfrac12 \ln \det \lambda
@@ -15,9 +15,9 @@ over all amplitudes gives
 
 (Golub & Pereyra 2003, Inverse Problems 19, R1, for the projection). The last sum is over amplitudes of light. Its first
 term is exact as long as no more than one of them is near 0, and next to nothing where all are seen. The second one
-takes :math:`a_k^{-p_k}` at the best amplitude, which is right to :math:`s_k^2 / \hat a_k^2`, and ends at the error of
-what is not seen, since no magnitude is infinite. Parts may also have an amplitude that is known to be 1, and count as
-if they were subtracted from the data.
+takes :math:`a_k^{-p_k}` at the best amplitude, which is right to :math:`s_k^2 / \hat a_k^2`. Below its error
+:math:`s_k` the prior is taken as flat, since :math:`1 / a_k` has no integral down to 0. Parts may also have an
+amplitude that is known to be 1, and count as if they were subtracted from the data.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class Parts:
         return result
 
     def curvature(self, parameters: Tensor, amplitudes: Tensor) -> list[np.ndarray]:
-        """By how much the light of a cell exceeds that of its middle, for each exposure.
+        """By how much the light of a cell differs from that of its middle, for each exposure.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class Parts:
         Returns
         -------
         list of np.ndarray
-            (side, side) [counts/s], the sum over the galaxies of what is above 0 or below.
+            (side, side) [counts/s], not negative: the sum of the galaxies' differences, whatever their sign.
         """
         [light_of] = self._lights_of(parameters[None])
         result = []

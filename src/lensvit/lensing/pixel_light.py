@@ -2,13 +2,14 @@ r"""The light of galaxies in the pixels of an image, as means over samples that 
 
 At the centre of a steep profile the light of a pixel is not that of its middle, and even many equally spaced samples
 miss it: a Sérsic profile of index 6, whose effective radius is seven pixels, has 1.5% of its light within a tenth of a
-pixel. About a nucleus cells are therefore split in four as long as they are nearer to it than three of their sides.
-Each of them, and each cell elsewhere across which light is curved, has the four points of Gauss's rule that is exact
-for cubic light (Abramowitz & Stegun 1964, 25.4.30).
+pixel. About a nucleus, a cell is therefore split in four if it is nearer to it than three of its sides, and so are its
+quarters. Each cell that is not split, and each one elsewhere across which light is curved, has four samples, those of
+Gauss's rule that is exact for cubic light (Abramowitz & Stegun 1964, 25.4.30).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,10 +56,9 @@ class Samples:
         every = max(exposure.supersampling, exposure.oversampling if exposure.fine else 1)
         self.side = exposure.pixels * (exposure.oversampling if exposure.fine else 1)
         self.share = every // (exposure.oversampling if exposure.fine else 1)  # samples along a cell
-        self.cell = (
-            exposure.pixel_scale * exposure.pixels / self.side
-        )  # side of what the light is averaged over [arcsec]
-        x, y = (self.cell * sample_axis(self.side, 1.0, self.share) + middle for middle in exposure.center)
+        # side of the cells, over which the light is averaged [arcsec]
+        self.cell = exposure.pixel_scale * exposure.pixels / self.side
+        x, y = (sample_axis(self.side, self.cell, self.share) + middle for middle in exposure.center)
         grid = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
         points = self._points()
         row, column = np.divmod(points.cell, self.side)
@@ -90,8 +90,7 @@ class Samples:
             count = np.bincount(group.cell, minlength=self.side**2)
             chosen, most = np.where(count > most, number, chosen), np.maximum(count, most)
         kept = [group.of(chosen == number) for number, group in enumerate(groups)]
-        empty = _Points(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-        return _Points(*map(np.concatenate, zip(empty, *kept, strict=True)))
+        return _joined(kept)
 
     def _split(self, place: np.ndarray) -> _Points:
         """The samples about a nucleus at a place (2,) [arcsec]."""
@@ -108,7 +107,7 @@ class Samples:
             quarters = [middle[near] + corner * side for corner in _corners(0.25)]
             cell, away, middle = np.tile(cell[near], 4), np.tile(away[near], (4, 1)), np.concatenate(quarters)
             side /= 2
-        return _Points(*map(np.concatenate, zip(*leaves, strict=True)))
+        return _joined(leaves)
 
     def means(self, light: Tensor) -> Tensor:
         """Light (..., Q) at the samples to its means (..., n, n) over cells."""
@@ -121,6 +120,12 @@ class Samples:
             weighted = light[..., everywhere:] * self.weight
             cells = cells.scatter_add(-1, self.owner.expand_as(weighted), weighted)
         return cells.unflatten(-1, (self.side, self.side))
+
+
+def _joined(groups: Sequence[_Points]) -> _Points:
+    """All samples of some groups, of which there may be none."""
+    none = _Points(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
+    return _Points(*map(np.concatenate, zip(none, *groups, strict=True)))
 
 
 def _corners(distance: float) -> np.ndarray:
