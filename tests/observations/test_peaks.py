@@ -9,7 +9,7 @@ from lensvit.inference.following import solve_quasar_images
 from lensvit.lensing.structure import Structure
 from lensvit.observations.observation import ObservedImage
 from lensvit.observations.peaks import Peaks, find_peaks
-from tests.lensing.scenes import parameters
+from tests.lensing.scenes import gaussian, parameters
 from tests.observations import simulated
 from tests.observations.simulated import BACKGROUND, EXPOSURE, KERNEL, PIXELS, QUAD, SCALE
 
@@ -54,7 +54,14 @@ def test_images_beside_what_does_not_count_are_found() -> None:
     assert distances(found(1, row=3)).max() < 0.01 and distances(found(1, column=-2)).max() < 0.01
 
 
-def test_nothing_is_sought_in_a_mask() -> None:
-    """A user masks what is not of the lens; its wings are no peak."""
-    peaks = found(6)
-    assert not len(peaks.flux) or distances(peaks).min() > 4 * SCALE
+@pytest.mark.parametrize(("half", "peaks"), [(2, 1), (4, 0)])
+def test_nothing_is_sought_in_a_mask_that_is_no_core(half: int, peaks: int) -> None:
+    """A user masks what is not of the lens. A star's wings reach beyond its mask, and are no peak."""
+    kernel = 0.7 * gaussian(31, 1.1) + 0.3 * gaussian(31, 4.0)
+    data = BACKGROUND * np.random.default_rng(0).standard_normal((PIXELS, PIXELS))
+    data[17:48, 17:48] += 3000 * kernel
+    variance = BACKGROUND**2 + data.clip(0) / EXPOSURE
+    core = slice(32 - half, 33 + half)
+    variance[core, core] = np.inf
+    image = ObservedImage(data, variance, SCALE, kernel)
+    assert len(find_peaks(image.data, image.variance, image.exposure()).flux) == peaks
