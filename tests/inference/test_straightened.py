@@ -105,6 +105,22 @@ def test_mass_that_no_coordinates_reach_is_seen() -> None:
     assert lost[0] < 0.05 < lost[1]
 
 
+def test_densities_and_their_number_are_the_same_from_copies_of_the_process() -> None:
+    found = []
+    for processes in (1, 2):
+        sheet = Sheet()
+        lens = StraightenedLens(sheet, MEAN, laplace(sheet))  # type: ignore[arg-type]
+        before = lens.calls
+        with lens.shared(processes):
+            places = np.random.default_rng(0).standard_normal((300, 4))
+            found.append((lens.log_density(places), lens.log_density(places[:0]), lens.calls - before))
+        assert (lens.log_density(places[:7]) == found[-1][0][:7]).all()
+    (alone, none, calls), (together, nothing, others) = found
+    np.testing.assert_array_equal(alone, together)
+    assert none.shape == nothing.shape == (0,)
+    assert 0 < np.isfinite(alone).sum() <= calls == others <= 300
+
+
 def test_a_thin_curved_sheet_is_sampled() -> None:
     sheet = Sheet()
     covariance = laplace(sheet)
@@ -140,6 +156,8 @@ def test_a_thin_curved_sheet_is_sampled() -> None:
 
 class Edged:
     """A density of x itself: normal, but along one rotated direction narrower ahead and wider behind."""
+
+    calls = 0
 
     def __init__(self, ahead: float, behind: float) -> None:
         self.widths, self.axes = (ahead, behind), np.linalg.qr(np.random.default_rng(5).standard_normal((4, 4)))[0]

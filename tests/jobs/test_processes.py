@@ -1,5 +1,6 @@
 """Processes share work without a trace in its results, and leave none of themselves."""
 
+import multiprocessing
 import os
 import platform
 import signal
@@ -12,7 +13,8 @@ import pytest
 import torch
 
 from lensvit.errors import LensvitError
-from lensvit.jobs.processes import share_work
+from lensvit.jobs.processes import copies, share_work
+from lensvit.jobs.threads import one_thread
 
 ITEMS = [(number, 10) for number in range(5)]
 
@@ -73,6 +75,57 @@ def test_a_job_that_is_killed_leaves_no_process(tmp_path):
         job.send_signal(signal.SIGKILL)
         job.wait()
     _until(lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.glob("[0-9]*")))
+
+
+def kept_before(number):
+    raise LensvitError(f"no {number}")
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_copies_know_what_the_process_knew_and_give_results_in_order(processes):
+    known = {"ten": 10}
+    with copies(lambda number: (known["ten"] * number, os.getpid(), torch.get_num_threads()), processes) as each:
+        known["ten"] = 0 if sys.platform == "linux" and processes > 1 else 10  # what happens later is not known
+        results = each(range(40)) + each([40])
+    assert [result[0] for result in results] == [10 * number for number in range(41)]
+    own = {pid for _, pid, _ in results}
+    if sys.platform == "linux" and processes > 1:
+        assert os.getpid() not in own and len(own) <= processes and {threads for *_, threads in results} == {1}
+        _until(lambda: not any(Path("/proc", str(pid)).exists() for pid in own))
+    else:
+        assert own == {os.getpid()}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_of_a_copy_is_that_of_the_work(processes):
+    with pytest.raises(LensvitError, match="no 3"), copies(kept_before, processes) as each:
+        each([3, 4, 5])
+
+
+def copies_of_a_daemon(found):
+    with copies(lambda number: number + 1, 2) as each:
+        found.put(each([1, 2]))
+
+
+def test_a_daemon_works_alone():
+    context = multiprocessing.get_context("spawn")
+    found = context.Queue()
+    daemon = context.Process(target=copies_of_a_daemon, args=(found,), daemon=True)
+    daemon.start()
+    assert found.get(timeout=120) == [2, 3]
+    daemon.join()
+
+
+def test_torch_has_one_thread_for_a_while():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(LensvitError), one_thread() as threads:
+            assert threads == 3 and torch.get_num_threads() == 1
+            raise LensvitError("it ends")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def faults(number):

@@ -266,8 +266,12 @@ def test_two_stars_are_not_called_a_lens() -> None:
 
 
 def test_draws_of_the_posterior_are_around_the_truth(quad: SceneFit) -> None:
-    drawn = sample_scene(quad, ImportanceSettings(effective=100, draws=250, max_calls=1200), 0, 200)
-    assert drawn is not None and drawn.drawn.effective > 50
+    settings = ImportanceSettings(effective=100, draws=250, max_calls=1200)
+    drawn, other = (sample_scene(quad, settings, 0, 200, processes) for processes in (2, 1))
+    assert drawn is not None and other is not None and drawn.drawn.effective > 50
+    assert drawn.drawn.calls == other.drawn.calls
+    for one, same in zip(drawn[1:4], other[1:4], strict=True):  # whatever the number of processes
+        np.testing.assert_array_equal(one, same)
     assert drawn.parameters.shape == (200, len(quad.names)) and drawn.amplitudes.shape == (
         200,
         quad.posterior.parts.count - 1,

@@ -15,13 +15,15 @@ has gone, u stands for nothing and has no density.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from lensvit.inference.chart import NEAR, WEAKEST, Chart, Features
 from lensvit.inference.importance import FREEDOM
 from lensvit.inference.target import SampledLens
+from lensvit.jobs.processes import copies
 
 HALVINGS = 6  # shorter steps that are tried
 STEPS = 12  # most steps of Newton's method
@@ -33,6 +35,9 @@ NARROWEST, WIDEST = 1 / 3, 2.0  # least and largest width that is measured [stan
 LEAST_REST = 0.15  # of a direction that is new
 OFF_CENTER = 0.55  # mean of a distribution with two widths, in units of their difference: less than the root of 2 / pi
 LONGEST = 3.0  # step of Newton's method [standard deviations]
+AT_ONCE = 64  # places whose densities one process computes at a time
+
+Blocks = Callable[[Sequence[np.ndarray]], list[tuple[np.ndarray, int]]]
 
 
 class FlatMap:
@@ -182,6 +187,20 @@ class StraightenedLens:
     def __init__(self, lens: SampledLens, mean: np.ndarray, covariance: np.ndarray) -> None:
         features = lens.features(mean)
         self.lens, self.map = lens, FlatMap(mean, covariance, features, getattr(features, "slopes", None))
+        self.blocks: Blocks = lambda blocks: [self._block(block) for block in blocks]
+
+    @contextmanager
+    def shared(self, processes: int) -> Iterator[None]:
+        """Compute densities in so many copies of this process, see :func:`lensvit.jobs.processes.copies`.
+
+        They are the same, to the last digit, for any number.
+        """
+        alone = self.blocks
+        with copies(self._block, processes) as self.blocks:
+            try:
+                yield
+            finally:
+                self.blocks = alone
 
     @property
     def calls(self) -> int:
@@ -231,11 +250,18 @@ class StraightenedLens:
 
     def log_density(self, places: np.ndarray) -> np.ndarray:
         """Log densities (n,) at u (n, d), minus infinity where there is none."""
-        result = np.full(len(places), -np.inf)
+        parts = self.blocks([places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE)])
+        self.lens.calls += sum(calls for _, calls in parts)
+        return np.concatenate([np.zeros(0), *(density for density, _ in parts)])
+
+    def _block(self, places: np.ndarray) -> tuple[np.ndarray, int]:
+        """Log densities (n,) at some of the places (n, d), and how many likelihood calls they took, not yet counted."""
+        before, result = self.lens.calls, np.full(len(places), -np.inf)
         where, volume, known = self.map.to_places(places)
         if known.any():
             result[known] = self.lens.log_density(where[known]) + volume[known]
-        return result
+        calls, self.lens.calls = self.lens.calls - before, before
+        return result, calls
 
     def lost(self, chart: Chart, count: int, seed: int) -> float:
         """The share of the posterior's mass at x that no u leads to, of which a sample by u knows nothing.

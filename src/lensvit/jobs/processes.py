@@ -9,13 +9,17 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT = 2**25  # bytes of the largest arrays whose memory is kept, the most that glibc lets one choose
@@ -60,6 +64,49 @@ def share_work(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def copies(work: Callable[[Item], Result], processes: int) -> Iterator[Callable[[Sequence[Item]], list[Result]]]:
+    """A function that gives the results of ``work`` for many items, in their order, from copies of this process.
+
+    A copy knows what this process knows when the context begins, so that ``work`` may be any function, and only items
+    and results need to be pickled. Only Linux copies processes safely, and a daemon cannot have any: elsewhere, and for
+    one process, this one does all the work.
+
+    Parameters
+    ----------
+    work
+        A function, whose result depends on its item alone.
+    processes
+        The number of copies.
+    """
+    if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
+        yield lambda items: [work(item) for item in items]
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin_copy, (work,)) as pool:
+        with warnings.catch_warnings():
+            # Python fears locks that other threads hold; those of torch are left alone by copies of one thread
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pool.submit(int).result()  # all copies are made by the first call
+        try:
+            yield lambda items: list(pool.map(_work_of_copy, items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_copied: list[Callable[[Any], Any]] = []  # the work of this copy
+
+
+def _begin_copy(work: Callable[[Any], Any]) -> None:
+    """Prepare a copy of a process."""
+    _copied[:] = [work]
+    _begin()
+
+
+def _work_of_copy(item: Any) -> Any:
+    return _copied[0](item)
 
 
 def _begin() -> None:

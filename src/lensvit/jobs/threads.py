@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -28,6 +29,20 @@ def for_each(work: Callable[[int], object], count: int) -> None:
         return
     shares = [range(first, count, threads) for first in range(threads)]
     list(_pool(threads).map(lambda share: [work(number) for number in share], shares))
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """Hold torch to one thread, and give the number that it had.
+
+    This is for work on small arrays, which more threads make no faster, and whose last digits they change.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache

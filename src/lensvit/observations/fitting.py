@@ -23,6 +23,7 @@ from lensvit.inference.settings import ImportanceSettings
 from lensvit.inference.straightened import StraightenedLens
 from lensvit.inference.target import SampledLens
 from lensvit.io.tables import MORE
+from lensvit.jobs.processes import copies
 from lensvit.lensing.exposure import Cusp, Exposure
 from lensvit.lensing.parts import Parts
 from lensvit.lensing.spline_points import SplinePoints
@@ -496,7 +497,9 @@ class DrawnScene(NamedTuple):
         return self.lens.parameters(self.straight.map.to_places(flat)[0])
 
 
-def drawn_scene(posterior: ScenePosterior, fit: Fit, settings: ImportanceSettings, seed: int) -> DrawnScene | None:
+def drawn_scene(
+    posterior: ScenePosterior, fit: Fit, settings: ImportanceSettings, seed: int, processes: int = 1
+) -> DrawnScene | None:
     """Draw from the exact posterior of a scene.
 
     Parameters
@@ -509,6 +512,8 @@ def drawn_scene(posterior: ScenePosterior, fit: Fit, settings: ImportanceSetting
         Size and budget of the sampling.
     seed
         Seed of the draws.
+    processes
+        Copies of this process that compute densities, which change none.
 
     Returns
     -------
@@ -519,7 +524,8 @@ def drawn_scene(posterior: ScenePosterior, fit: Fit, settings: ImportanceSetting
     free = lens.free.numpy()
     mean, spread = fit.coordinates[0].numpy()[free], torch.linalg.inv(fit.information[0][free][:, free]).numpy()
     straight = StraightenedLens(lens, mean, spread)
-    drawn = sample(straight, [straight.measured()], settings, seed, patient=True)
+    with straight.shared(processes):
+        drawn = sample(straight, [straight.measured()], settings, seed, patient=True)
     if drawn is None:
         return None
     if not drawn.reason and straight.lost(lens.chart(mean, spread), LOOKS, seed) > LOST:
@@ -527,7 +533,9 @@ def drawn_scene(posterior: ScenePosterior, fit: Fit, settings: ImportanceSetting
     return DrawnScene(drawn, lens, straight)
 
 
-def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: int) -> PosteriorSample | None:
+def sample_scene(
+    fit: SceneFit, settings: ImportanceSettings, seed: int, count: int, processes: int = 1
+) -> PosteriorSample | None:
     """Draw from the exact posterior of a fitted scene.
 
     Parameters
@@ -540,6 +548,8 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
         Seed of the draws.
     count
         How many draws of equal weight are asked for.
+    processes
+        Copies of this process that share the work, which change no draw.
 
     Returns
     -------
@@ -547,7 +557,7 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
         The draws; None where the posterior has no density around the maximum.
     """
     started = time.perf_counter()
-    scene = drawn_scene(fit.posterior, fit.rounds[-1].fit, settings, seed)
+    scene = drawn_scene(fit.posterior, fit.rounds[-1].fit, settings, seed, processes)
     if scene is None:
         return None
     drawn, lens, straight = scene
@@ -555,21 +565,26 @@ def sample_scene(fit: SceneFit, settings: ImportanceSettings, seed: int, count: 
     places, _, _ = straight.map.to_places(drawn.resampled(count, random))
     parameters, likelihood = lens.parameters(places), fit.posterior.likelihood(ONLY)
     drawable = fit.posterior.parts.count - fit.posterior.parts.known
-    amplitudes = np.full((count, drawable), np.nan)
     seen = seen_images(fit.posterior, fit.coordinates)
+    amplitudes = np.full((count, drawable), np.nan)
     images = np.full((count, 0 if seen is None else len(seen[0]), 3), np.nan)
-    known: dict[bytes, tuple[np.ndarray, np.ndarray, Tensor, Tensor]] = {}
-    for row, place in enumerate(places):
-        key = place.tobytes()
-        if key not in known:
-            models = lens.posterior.models(lens.coordinates(place[None]))
-            solution = likelihood.solve(models.images[0])
-            root = np.linalg.cholesky(solution.covariance[:drawable, :drawable].numpy())
-            best = solution.amplitudes.numpy()[:drawable]
-            known[key] = best, root, models.positions[0], models.magnification[0]
-        best, root, model_places, magnification = known[key]
+
+    def solved(place: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Amplitudes, the root of their covariance, and positions and magnifications of the model's images."""
+        models = lens.posterior.models(lens.coordinates(place[None]))
+        solution = likelihood.solve(models.images[0])
+        root = np.linalg.cholesky(solution.covariance[:drawable, :drawable].numpy())
+        best = solution.amplitudes.numpy()[:drawable]
+        return best, root, models.positions[0].numpy(), models.magnification[0].numpy()
+
+    different, kind = np.unique(places, axis=0, return_inverse=True)
+    with copies(solved, processes) as each:
+        solutions = each(list(different))
+    for row, number in enumerate(kind.reshape(-1)):
+        best, root, positions, magnification = solutions[number]
         amplitudes[row] = best + root @ random.standard_normal(drawable)
-        found = _seen(fit.posterior.parts, model_places, magnification, torch.as_tensor(amplitudes[row]))
+        model = map(torch.as_tensor, (positions, magnification, amplitudes[row]))
+        found = _seen(fit.posterior.parts, *model)
         if seen is not None and found is not None and len(found[0]) == len(seen[0]):
             _, order = linear_sum_assignment(np.hypot(*(seen[0][:, None] - found[0]).transpose(2, 0, 1)))
             images[row] = np.column_stack(found)[order]

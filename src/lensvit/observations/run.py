@@ -14,6 +14,7 @@ from lensvit.errors import LensvitError
 from lensvit.inference.settings import ImportanceSettings
 from lensvit.io.settings import read_settings
 from lensvit.jobs import seeds
+from lensvit.jobs.threads import one_thread
 from lensvit.lensing.structure import LOGARITHMS, Structure
 from lensvit.observations.cosmography import Delays, Redshifts, hubble, read_delays
 from lensvit.observations.figure import write_figures
@@ -28,6 +29,7 @@ from lensvit.parameters import FURTHER, NAMES, PARAMETERS, Prior
 
 SAMPLING = ImportanceSettings(effective=400, draws=500, max_calls=12000)
 SAMPLES = 1000  # draws of equal weight that are kept
+MOST_PROCESSES = 16  # that draw at once: rounds of draws have work for no more
 NEAREST = 0.3  # farthest distance of a monitored image from one of the fit [arcsec]
 
 
@@ -44,6 +46,8 @@ def fit_images(
     guess: Guess | None = None,
 ) -> LensResult:
     """Fit a lens, from its images to parameters, exact posterior and Hubble constant.
+
+    Draws of the posterior come from as many processes as torch has threads (``torch.set_num_threads``), 16 at most.
 
     Parameters
     ----------
@@ -90,12 +94,14 @@ def fit_images(
     if images is not None and images not in (2, 3, 4):
         raise LensvitError(f"{images} images of the quasar: give 2, 3 or 4")
     structure = structure or Structure(position_error=POSITION_ERROR)
-    found = fit_scene(observation, structure, priors, seeds.derive(seed, observation.name, "starts"), images, guess)
     sample = None
-    if delays is not None:
-        check_monitored(LensResult(found, None, None, 0.0), delays)  # before minutes of draws
-    if sampling is not None:
-        sample = sample_scene(found, sampling, seeds.derive(seed, observation.name, "posterior"), SAMPLES)
+    with one_thread() as threads:
+        found = fit_scene(observation, structure, priors, seeds.derive(seed, observation.name, "starts"), images, guess)
+        if delays is not None:
+            check_monitored(LensResult(found, None, None, 0.0), delays)  # before minutes of draws
+        if sampling is not None:
+            drawing = seeds.derive(seed, observation.name, "posterior")
+            sample = sample_scene(found, sampling, drawing, SAMPLES, min(threads, MOST_PROCESSES))
     constant, count = None, 0
     if delays is not None and sample is not None:
         constant, count = hubble(sample.parameters[:, : len(NAMES)], delays), len(delays.days)
@@ -181,7 +187,7 @@ def fit(
     omega_m: float = 0.3,
     samples: bool = True,
     seed: int = 0,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> None:
     """Fit lensed quasars in your own images: parameters, exact posteriors, figures, and H0 from time delays.
 
@@ -248,14 +254,15 @@ def fit(
     seed
         Seed of all draws.
     threads
-        Threads of the CPU.
+        Cores of the CPU that draw at once, 16 at most; all by default. They change no result.
 
     Raises
     ------
     LensvitError
         If a file cannot be read, something is missing or wrong, or an image shows no lensed quasar.
     """
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     if name is not None and len(image) > 1 and not joint:
         raise LensvitError(
             f"--name is for one lens, and there are {len(image)}: give --joint if they are exposures of one"
