@@ -337,6 +337,12 @@ def fit_threads(most):
     return most if cores is None else max(1, min(most, cores // 2))
 
 
+def lens_threads(most):
+    """CPU threads of a job that fits one of the user's lenses: this machine's cores shared by all of them."""
+    cores = workflow.resource_settings.cores  # None on a cluster
+    return most if cores is None else max(1, min(most, cores // max(1, len(CONFIG.observations))))
+
+
 def gpus(wildcards):
     """GPUs of one machine that a network's jobs ask for."""
     return CONFIG.networks[wildcards.model].gpus if CONFIG.device == "gpu" else 0

@@ -25,6 +25,7 @@ rule observe:
         benchmark_file("observe/{lens}")
     conda:
         "../envs/simulate.yaml"
+    threads: lens_threads(4)  # of which searches use one, and draws all
     resources:
         mem_mb=4000,
         runtime=60,
