@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from lensvit.lensing.structure import Structure
 from lensvit.observations import trial
 from lensvit.observations.cosmography import expected_delays, hubble, read_delays
 from lensvit.observations.fitting import fit_scene
-from lensvit.observations.mock import Camera, camera_of, draw_mock, mock, sersic_flux, write_mock
+from lensvit.observations.mock import PIXELS, Camera, camera_of, draw_mock, mock, sersic_flux, write_mock
 from lensvit.observations.observation import Observation
 from lensvit.observations.reading import Given, read_image
 from lensvit.observations.survey import POSITION_ERROR
@@ -126,6 +127,35 @@ def test_coverage_is_the_share_of_lenses_with_the_truth_inside() -> None:
     found = trial.coverage(rows).loc["gamma"]
     assert found["lenses"] == 5 and found["within68"] == pytest.approx(3 / 5) and found["within95"] == 4 / 5
     assert found["rms_z"] == pytest.approx(np.sqrt(8 / 5)) and found["median_error"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("seed", [506, 507, 512])
+def test_the_nucleus_of_a_lens_galaxy_is_no_image_of_the_quasar(seed: int) -> None:
+    """It is a peak as bright as the fainter image of these doubles, or brighter; fits took it for one."""
+    made = draw_mock(camera_of(None, None, PIXELS), 2, seed)
+    fit = fit_scene(Observation("double", (made.image,)))
+    distance = np.hypot(*(fit.hypothesis.positions[:, None] - made.positions).transpose(2, 0, 1))
+    assert fit.converged and len(distance) == 2 and distance.min(0).max() < 0.03
+    brightest = fit.peaks.position[fit.peaks.flux > 0.9 * fit.hypothesis.fluxes.min()]
+    nucleus = np.array([made.truth["light_x"], made.truth["light_y"]])
+    assert np.hypot(*(brightest - nucleus).T).min() < 0.05  # or the test is of nothing
+    assert fit.parameters["theta_E"] == pytest.approx(made.truth["theta_E"], rel=0.1)
+    assert fit.errors.psf + fit.errors.galaxies < 0.1
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"), [([], True), ([[0.4, 0.1, 0.3]], True), ([[0.4, 0.1, 3.0]], False), ([[1.01, 0.0, 3.0]], True)]
+)
+def test_a_lens_is_found_with_its_images_and_no_others_but_faint_ones(extra: list, found: bool) -> None:
+    made = draw_mock(CAMERA, 2, 3)._replace(positions=np.array([[1.0, 0.0], [-0.5, 0.0]]))
+
+    def result(rows: list, converged: bool = True) -> SimpleNamespace:
+        images = pd.DataFrame(rows, columns=["x", "y", "flux"])
+        return SimpleNamespace(images=images, fit=SimpleNamespace(converged=converged))
+
+    both = [[1.002, 0.0, 100.0], [-0.5, 0.003, 0.5]]
+    assert trial._found(made, result(both + extra)) is found
+    assert not trial._found(made, result(both[:1] + extra)) and not trial._found(made, result(both + extra, False))
 
 
 def test_a_trial_finds_its_lenses(tmp_path, capsys) -> None:

@@ -55,7 +55,8 @@ REGISTERED, SAME = 5, 0.12  # peaks by which images are registered, and how near
 LOST = 0.05  # largest share of the posterior's mass that its coordinates do not reach
 STEP = 1e-3  # of differences by the place of an image [arcsec]
 TRIED = 3  # hypotheses that are fitted to the whole image
-UNLIKE = 0.7  # errors of the model from which on another hypothesis is tried
+# errors of the model from which on another hypothesis is tried, by the number of images: two leave much freedom
+UNLIKE = {4: 0.7, 3: 0.7, 2: 0.35}
 UNFINISHED = 0.2  # what a search without an end counts for among these
 EXPLAINED = 0.05  # largest relative error of the galaxies' light with which an image counts as explained
 
@@ -186,8 +187,9 @@ def fit_scene(
         reach = float(np.hypot(*(hypothesis.positions - hypothesis.positions.mean(0)).T).max())
         chosen = known(hypothesis.center, hypothesis.seen, reach)
         fits.append(_fitted(observation, structure, chosen, hypothesis, peaks, centers))
-        believed = hypothesis.seen or fits[-1].errors.galaxies < EXPLAINED
-        if fits[-1].converged and believed and _unlike(fits[-1]) < UNLIKE:
+        number = len(hypothesis.positions)
+        believed = hypothesis.seen or (number == 4 and fits[-1].errors.galaxies < EXPLAINED)
+        if fits[-1].converged and believed and _unlike(fits[-1]) < UNLIKE[number]:
             break
     if not fits:
         raise LensvitError(

@@ -34,6 +34,7 @@ ERROR = 0.005  # of positions in a match [arcsec]
 DETERMINANT, DETERMINANT_ERROR, FLUX_ERROR = 0.15, 0.1, 0.7
 GOOD = {4: 25.0, 3: 12.0, 2: 50.0}  # largest chi^2 of a match with so many images that is believed
 UNSEEN = 6.0  # chi^2 that speaks against a lens galaxy elsewhere than where one is seen
+NUCLEUS = 1 / 3  # distance of a peak that is the lens galaxy's, in units of that of the nearest image of the quasar
 APART = 2.0  # least distance of the lens galaxy from images of the quasar [FWHM of the PSF]
 WIDER, STANDS_OUT = 3.0, 5.0  # what a galaxy is compared with [FWHM], and its least contrast [standard deviations]
 FLAT = 1e4  # width of the prior of amplitudes, in units of what the image holds
@@ -203,17 +204,24 @@ def hypotheses(
             center = galaxy(chosen)
             for place in [None] if center is None else [center, None]:
                 some.append(_matched(peaks, chosen, place, prior, seed, guess))
-        # among matches that are as good as it gets the brighter peaks are more likely the quasar's
-        some.sort(key=_badness)
+        some.sort(key=lambda one: _badness(one, peaks))
         good = [one for one in some if images is not None or float(one.cost[0]) <= GOOD[count]]
         yield from good[:1]
         seconds += good[1:2]
     yield from seconds
 
 
-def _badness(one: Hypothesis) -> float:
-    """What is small for a credible hypothesis: chi^2, unless bright peaks are left out, or a galaxy that is seen."""
-    return float(one.cost[0]) - 2 * float(np.log(one.fluxes).sum()) + UNSEEN * (not one.seen)
+def _badness(one: Hypothesis, peaks: Peaks) -> float:
+    """What is small for a credible hypothesis: chi^2, unless bright peaks are left out, or a galaxy that is seen.
+
+    Among matches that are as good as it gets the brighter peaks are more likely the quasar's. A peak where the lens
+    galaxy is seen is not left out: it is the nucleus of that galaxy.
+    """
+    chosen = np.hypot(*(peaks.position[:, None] - one.positions).transpose(2, 0, 1)).min(1) == 0
+    distance = np.hypot(*(peaks.position - one.center).T)
+    nucleus = ~chosen & one.seen & (distance < NUCLEUS * distance[chosen].min())
+    weight = 1 + np.log(peaks.flux / peaks.flux.min())  # whatever the unit of fluxes, positive
+    return float(one.cost[0]) - 2 * float(weight[chosen | nucleus].sum()) + UNSEEN * (not one.seen)
 
 
 def _matched(

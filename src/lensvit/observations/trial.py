@@ -24,6 +24,7 @@ from lensvit.observations.observation import Observation
 from lensvit.observations.result import LensResult
 from lensvit.observations.run import SAMPLING, fit_images
 
+FAINT = 0.01  # flux of an image, in units of the brightest one's, that a fit may have or not
 NEAR = 0.02  # farthest image of the quasar from the true one in a fit that has found the lens [arcsec]
 SHARES = 0.68, 0.95  # of the draws around their median
 PERIOD = np.pi  # of psi_ext
@@ -80,11 +81,11 @@ def fitted(camera: Camera, images: int, seed: int, sampling: ImportanceSettings 
 
 
 def _found(made: Mock, result: LensResult) -> bool:
-    """Whether a fit ended at a maximum with the true images of the quasar."""
-    seen = result.images[["x", "y"]].to_numpy()
-    if not result.fit.converged or len(seen) != len(made.positions):
-        return False
-    return all(np.hypot(*(seen - place).T).min() < NEAR for place in made.positions)
+    """Whether a fit ended at a maximum with the true images of the quasar, and no other but for very faint ones."""
+    seen, flux = result.images[["x", "y"]].to_numpy(), result.images["flux"].to_numpy()
+    apart = np.hypot(*(seen[:, None] - made.positions).transpose(2, 0, 1))  # (images of the fit, true ones)
+    extra = (apart.min(1) >= NEAR) & (flux > FAINT * flux.max())
+    return result.fit.converged and bool((apart.min(0) < NEAR).all()) and not extra.any()
 
 
 def _parameters(made: Mock, result: LensResult) -> list[dict[str, object]]:
