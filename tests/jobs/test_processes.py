@@ -102,6 +102,29 @@ def test_an_error_of_a_copy_is_that_of_the_work(processes):
         each([3, 4, 5])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no copies")
+def test_an_interrupted_job_ends_with_one_traceback_and_leaves_no_copy(tmp_path):
+    program = (
+        "import time; from pathlib import Path; from lensvit.jobs.processes import copies\n"
+        "def work(number):\n"
+        f"    Path({str(tmp_path)!r}, 'begun').touch(); time.sleep(0.3)\n"
+        "with copies(work, 2) as each: each(range(1000))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    job = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        _until((tmp_path / "begun").exists)
+        os.killpg(job.pid, signal.SIGINT)  # as Ctrl-C does
+        said = job.communicate(timeout=60)[1]
+    finally:
+        job.kill()
+    assert job.returncode != 0 and said.count("Traceback") == 1 and "KeyboardInterrupt" in said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(job.pid, 0)
+
+
 def copies_of_a_daemon(found):
     with copies(lambda number: number + 1, 2) as each:
         found.put(each([1, 2]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -100,7 +101,8 @@ _copied: list[Callable[[Any], Any]] = []  # the work of this copy
 
 
 def _begin_copy(work: Callable[[Any], Any]) -> None:
-    """Prepare a copy of a process."""
+    """Prepare a copy of a process, which leaves it to that one to say that it was interrupted."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _copied[:] = [work]
     _begin()
 
