@@ -155,7 +155,8 @@ def test_a_lens_is_found_with_its_images_and_no_others_but_faint_ones(extra: lis
 
     both = [[1.002, 0.0, 100.0], [-0.5, 0.003, 0.5]]
     assert trial._found(made, result(both + extra)) is found
-    assert not trial._found(made, result(both[:1] + extra)) and not trial._found(made, result(both + extra, False))
+    assert not trial._found(made, result([])) and not trial._found(made, result(both[:1] + extra))
+    assert not trial._found(made, result(both + extra, False))
 
 
 def test_a_trial_finds_its_lenses(tmp_path, capsys) -> None:

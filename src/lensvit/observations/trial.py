@@ -83,9 +83,11 @@ def fitted(camera: Camera, images: int, seed: int, sampling: ImportanceSettings 
 def _found(made: Mock, result: LensResult) -> bool:
     """Whether a fit ended at a maximum with the true images of the quasar, and no other but for very faint ones."""
     seen, flux = result.images[["x", "y"]].to_numpy(), result.images["flux"].to_numpy()
+    if not result.fit.converged or not len(seen):
+        return False
     apart = np.hypot(*(seen[:, None] - made.positions).transpose(2, 0, 1))  # (images of the fit, true ones)
     extra = (apart.min(1) >= NEAR) & (flux > FAINT * flux.max())
-    return result.fit.converged and bool((apart.min(0) < NEAR).all()) and not extra.any()
+    return bool((apart.min(0) < NEAR).all()) and not extra.any()
 
 
 def _parameters(made: Mock, result: LensResult) -> list[dict[str, object]]:
