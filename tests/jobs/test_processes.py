@@ -77,7 +77,7 @@ def test_a_job_that_is_killed_leaves_no_process(tmp_path):
     _until(lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.glob("[0-9]*")))
 
 
-def kept_before(number):
+def refuse(number):
     raise LensvitError(f"no {number}")
 
 
@@ -98,31 +98,41 @@ def test_copies_know_what_the_process_knew_and_give_results_in_order(processes):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_of_a_copy_is_that_of_the_work(processes):
-    with pytest.raises(LensvitError, match="no 3"), copies(kept_before, processes) as each:
+    with pytest.raises(LensvitError, match="no 3"), copies(refuse, processes) as each:
         each([3, 4, 5])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="no copies")
-def test_an_interrupted_job_ends_with_one_traceback_and_leaves_no_copy(tmp_path):
-    program = (
-        "import time; from pathlib import Path; from lensvit.jobs.processes import copies\n"
-        "def work(number):\n"
-        f"    Path({str(tmp_path)!r}, 'begun').touch(); time.sleep(0.3)\n"
-        "with copies(work, 2) as each: each(range(1000))\n"
+def touch_and_wait(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(0.3)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no groups of processes")
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "share_work(touch_and_wait, [({folder!r},)] * 1000, 2)",
+        "with copies(touch_and_wait, 2) as each: each([{folder!r}] * 1000)",
+    ],
+)
+def test_an_interrupted_job_ends_at_once_with_one_traceback_and_leaves_no_process(begun, tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(
+        "from lensvit.jobs.processes import copies, share_work; from tests.jobs.test_processes import touch_and_wait\n"
+        f"if __name__ == '__main__':\n    {begun.format(folder=str(tmp_path))}\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     job = subprocess.Popen(
-        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, script], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        _until((tmp_path / "begun").exists)
+        _until(lambda: len(list(tmp_path.glob("[0-9]*"))) == 2)
         os.killpg(job.pid, signal.SIGINT)  # as Ctrl-C does
         said = job.communicate(timeout=60)[1]
     finally:
         job.kill()
-    assert job.returncode != 0 and said.count("Traceback") == 1 and "KeyboardInterrupt" in said
-    with pytest.raises(ProcessLookupError):
-        os.killpg(job.pid, 0)
+    assert job.returncode != 0 and said.count("Traceback") == 1 and "KeyboardInterrupt" in said, said
+    _until(lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.glob("[0-9]*")))
 
 
 def copies_of_a_daemon(found):

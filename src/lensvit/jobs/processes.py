@@ -58,22 +58,18 @@ def share_work(
     if processes < 2:
         _settle()
         return [work(*item) for item in items]
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin) as pool:
+    with _pool(processes, "spawn", _begin) as pool:
         futures = [pool.submit(work, *item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        return [future.result() for future in futures]
 
 
 @contextmanager
 def copies(work: Callable[[Item], Result], processes: int) -> Iterator[Callable[[Sequence[Item]], list[Result]]]:
-    """A function that gives the results of ``work`` for many items, in their order, from copies of this process.
+    """A context with a function that gives the results of ``work`` for many items, from copies of this process.
 
-    A copy knows what this process knows when the context begins, so that ``work`` may be any function, and only items
-    and results need to be pickled. Only Linux copies processes safely, and a daemon cannot have any: elsewhere, and for
-    one process, this one does all the work.
+    Results are in the order of the items. A copy knows what this process knows when the context begins, so that
+    ``work`` may be any function, and only items and results need to be pickled. Only Linux copies processes safely, and
+    a daemon cannot have any: elsewhere, and for one process, this one does all the work.
 
     Parameters
     ----------
@@ -85,13 +81,20 @@ def copies(work: Callable[[Item], Result], processes: int) -> Iterator[Callable[
     if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
         yield lambda items: [work(item) for item in items]
         return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin_copy, (work,)) as pool:
+    with _pool(processes, "fork", _begin_copy, work) as pool:
         with warnings.catch_warnings():
-            # Python fears locks that other threads hold; those of torch are left alone by copies of one thread
+            # Python warns of locks that other threads may hold; a copy uses one thread of torch, which takes none
             warnings.simplefilter("ignore", DeprecationWarning)
             pool.submit(int).result()  # all copies are made by the first call
+        yield lambda items: list(pool.map(_work_of_copy, items))
+
+
+@contextmanager
+def _pool(processes: int, method: str, begin: Callable[..., None], *arguments: object) -> Iterator[ProcessPoolExecutor]:
+    """Processes that begin by ``begin(*arguments)``; after an error, what has not begun is left undone."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context(method), begin, arguments) as pool:
         try:
-            yield lambda items: list(pool.map(_work_of_copy, items))
+            yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -101,8 +104,7 @@ _copied: list[Callable[[Any], Any]] = []  # the work of this copy
 
 
 def _begin_copy(work: Callable[[Any], Any]) -> None:
-    """Prepare a copy of a process, which leaves it to that one to say that it was interrupted."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Prepare a copy of a process."""
     _copied[:] = [work]
     _begin()
 
@@ -112,7 +114,8 @@ def _work_of_copy(item: Any) -> Any:
 
 
 def _begin() -> None:
-    """Prepare a new process."""
+    """Prepare a new process; where it is interrupted, it ends without a word, as the one that began it has a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _settle()
     Thread(target=_end_with_parent, daemon=True).start()
 

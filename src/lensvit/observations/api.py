@@ -37,8 +37,8 @@ def fit(
 ) -> LensResult:
     """Fit a lensed quasar: parameters, exact posterior, and the Hubble constant from time delays.
 
-    Draws of the posterior come from as many processes as torch has threads, which are the machine's cores unless
-    ``torch.set_num_threads`` says otherwise. Their number changes no result.
+    On Linux draws of the posterior come from as many processes as torch has threads, 16 at most. These are the
+    machine's cores unless ``torch.set_num_threads`` says otherwise. Their number changes no result.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def fit_images(
 ) -> LensResult:
     """Fit a lens, from its images to parameters, exact posterior and Hubble constant.
 
-    Draws of the posterior come from as many processes as torch has threads (``torch.set_num_threads``), 16 at most.
+    On Linux draws of the posterior come from as many processes as torch has threads, 16 at most.
 
     Parameters
     ----------
