@@ -104,7 +104,8 @@ _copied: list[Callable[[Any], Any]] = []  # the work of this copy
 
 
 def _begin_copy(work: Callable[[Any], Any]) -> None:
-    """Prepare a copy of a process."""
+    """Prepare a copy of a process. After Ctrl-C, which reaches both, the process alone says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _copied[:] = [work]
     _begin()
 
@@ -114,8 +115,7 @@ def _work_of_copy(item: Any) -> Any:
 
 
 def _begin() -> None:
-    """Prepare a new process; where it is interrupted, it ends without a word, as the one that began it has a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Prepare a new process."""
     _settle()
     Thread(target=_end_with_parent, daemon=True).start()
 
