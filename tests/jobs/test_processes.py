@@ -112,7 +112,7 @@ def test_an_interrupted_job_ends_with_one_traceback_and_leaves_no_copy(tmp_path)
     script = tmp_path / "job.py"
     script.write_text(
         "from lensvit.jobs.processes import copies; from tests.jobs.test_processes import touch_and_wait\n"
-        f"with copies(touch_and_wait, 2) as each: each([{str(tmp_path)!r}] * 1000)\n"
+        f"with copies(touch_and_wait, 2) as each: each([{str(tmp_path)!r}] * 200)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     job = subprocess.Popen(
@@ -120,6 +120,7 @@ def test_an_interrupted_job_ends_with_one_traceback_and_leaves_no_copy(tmp_path)
     )
     try:
         _until(lambda: len(list(tmp_path.glob("[0-9]*"))) == 2)
+        time.sleep(1)  # all work is handed out
         os.killpg(job.pid, signal.SIGINT)  # as Ctrl-C does
         said = job.communicate(timeout=60)[1]
     finally:
